@@ -1,0 +1,242 @@
+//! What a run is to do: the document that travels with the pod.
+
+use serde::{Deserialize, Serialize};
+
+use super::sha256_hex;
+
+/// The longest serialized bundle, in bytes. A pod's annotations hold 256 KiB in all, those that
+/// webhooks add included, so a quarter is left to them.
+pub const MAX_BYTES: usize = 192 * 1024;
+
+/// All that the runner needs to know of one attempt. Sensitive values are not in it: the kubelet
+/// mounts them, and [`Source::File`] says where.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Bundle {
+    /// [`super::VERSION`] of the operator that wrote it.
+    pub version: u32,
+    /// Whose attempt this is.
+    pub run: RunIdentity,
+    /// The image, pinned, so that the bundle's hash covers it.
+    pub image: String,
+    /// What to start.
+    pub program: Program,
+    /// Arguments behind the script or the command.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub args: Vec<String>,
+    /// In the order in which the action lists them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub variables: Vec<Variable>,
+    /// The outputs that the action declares; others are reported and dropped.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub outputs: Vec<Output>,
+    /// How long it may take.
+    pub limits: Limits,
+}
+
+/// Names one attempt of one run of one action.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RunIdentity {
+    /// The action's namespace.
+    pub namespace: String,
+    /// The action's name.
+    pub action: String,
+    /// The action's UID.
+    pub action_uid: String,
+    /// The run's id, such as `5f3c9a1b-3`; it holds a part of the action's UID.
+    pub id: String,
+    /// The run's number, from 1.
+    pub number: u32,
+    /// The attempt's number, from 1.
+    pub attempt: u32,
+}
+
+/// What the runner starts.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Program {
+    /// A script, run by an interpreter.
+    #[serde(rename_all = "camelCase")]
+    Script {
+        /// The script itself.
+        text: String,
+        /// The interpreter and its arguments; where it is empty, the script's `#!` line decides,
+        /// and where there is none, `/bin/sh`.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        interpreter: Vec<String>,
+    },
+    /// A program of the image.
+    #[serde(rename_all = "camelCase")]
+    Command {
+        /// The program and its first arguments; never empty.
+        argv: Vec<String>,
+    },
+}
+
+/// One variable of the script.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Variable {
+    /// The environment variable's name.
+    pub name: String,
+    /// Where its value comes from.
+    pub source: Source,
+    /// Whether the variable holds the path of a file with the value, and not the value.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub as_file: bool,
+}
+
+/// Where a variable's value comes from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Source {
+    /// The value itself, which is not a secret.
+    #[serde(rename_all = "camelCase")]
+    Value {
+        /// The value.
+        value: String,
+    },
+    /// A file that the kubelet mounts.
+    #[serde(rename_all = "camelCase")]
+    File {
+        /// Its path below [`super::place::INPUTS_DIR`].
+        path: String,
+        /// Whether the value is secret and so is masked wherever it shows.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        secret: bool,
+        /// Whether the file may be missing; the variable is then not set.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        optional: bool,
+        /// What people call it, for messages: `key "password" of Secret "orders-db"`.
+        origin: String,
+    },
+}
+
+/// An output that the action declares.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Output {
+    /// Its name.
+    pub name: String,
+}
+
+/// Bounds that the runner enforces by its own clock.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Limits {
+    /// From the script's start to SIGTERM, in seconds.
+    pub run_deadline_seconds: u64,
+    /// From SIGTERM to SIGKILL, in seconds.
+    pub grace_seconds: u64,
+}
+
+impl Bundle {
+    /// The bundle as it travels. The same bundle always gives the same bytes.
+    ///
+    /// # Errors
+    /// Never for a bundle of this type; the signature is serde's.
+    pub fn to_json(&self) -> Result<String, serde_json::Error> {
+        serde_json::to_string(self)
+    }
+
+    /// Reads a bundle and checks it against the hash that the pod's spec holds.
+    ///
+    /// # Errors
+    /// Says what does not fit: the hash, the JSON, or the version.
+    pub fn from_json(text: &str, sha256: &str) -> Result<Self, BundleError> {
+        let found = sha256_hex(text.as_bytes());
+        if found != sha256 {
+            return Err(BundleError::Mismatch { wanted: sha256.to_owned(), found });
+        }
+        let bundle: Self = serde_json::from_str(text)?;
+        if bundle.version != super::VERSION {
+            return Err(BundleError::Version(bundle.version));
+        }
+        Ok(bundle)
+    }
+}
+
+/// Why a bundle cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum BundleError {
+    /// Somebody changed the pod's annotation.
+    #[error("the bundle's SHA-256 is {found}, the pod's spec says {wanted}: the annotation was changed")]
+    Mismatch {
+        /// What the pod's spec says.
+        wanted: String,
+        /// What the bundle has.
+        found: String,
+    },
+    /// It is no bundle.
+    #[error("the bundle cannot be read: {0}")]
+    Json(#[from] serde_json::Error),
+    /// Another release wrote it.
+    #[error("the bundle has version {0}, this runner reads version {ours}", ours = super::VERSION)]
+    Version(u32),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn bundle() -> Bundle {
+        Bundle {
+            version: 1,
+            run: RunIdentity {
+                namespace: "shop".into(),
+                action: "deploy".into(),
+                action_uid: "5f3c9a1b-0000".into(),
+                id: "5f3c9a1b-3".into(),
+                number: 3,
+                attempt: 1,
+            },
+            image: "r/i@sha256:00".into(),
+            program: Program::Script { text: "echo hi".into(), interpreter: vec![] },
+            args: vec![],
+            variables: vec![Variable {
+                name: "A".into(),
+                source: Source::Value { value: "b".into() },
+                as_file: false,
+            }],
+            outputs: vec![],
+            limits: Limits { run_deadline_seconds: 3600, grace_seconds: 30 },
+        }
+    }
+
+    #[test]
+    fn a_bundle_comes_back_as_it_went() {
+        let text = bundle().to_json().unwrap();
+        assert_eq!(Bundle::from_json(&text, &sha256_hex(text.as_bytes())).unwrap(), bundle());
+    }
+
+    #[test]
+    fn a_changed_bundle_is_refused() {
+        let text = bundle().to_json().unwrap();
+        let hash = sha256_hex(text.as_bytes());
+        let forged = text.replace("echo hi", "echo no");
+        assert!(matches!(Bundle::from_json(&forged, &hash), Err(BundleError::Mismatch { .. })));
+    }
+
+    #[test]
+    fn a_bundle_of_another_version_is_refused() {
+        let text = Bundle { version: 2, ..bundle() }.to_json().unwrap();
+        let read = Bundle::from_json(&text, &sha256_hex(text.as_bytes()));
+        assert!(matches!(read, Err(BundleError::Version(2))));
+    }
+
+    #[test]
+    fn the_bundle_s_bytes_are_those_of_this_version() {
+        // A change here changes every stored hash: it needs a new version.
+        assert_eq!(
+            bundle().to_json().unwrap(),
+            concat!(
+                r#"{"version":1,"run":{"namespace":"shop","action":"deploy","actionUid":"5f3c9a1b-0000","#,
+                r#""id":"5f3c9a1b-3","number":3,"attempt":1},"image":"r/i@sha256:00","#,
+                r#""program":{"script":{"text":"echo hi"}},"#,
+                r#""variables":[{"name":"A","source":{"value":{"value":"b"}}}],"#,
+                r#""limits":{"runDeadlineSeconds":3600,"graceSeconds":30}}"#
+            )
+        );
+    }
+}

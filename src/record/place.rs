@@ -1,0 +1,46 @@
+//! Where things lie in an action's container: the operator mounts them there, the runner finds
+//! them there.
+
+/// The folder that holds the runner's binary and nothing else.
+pub const RUNNER_DIR: &str = "/longshore/bin";
+/// The runner's file name, in its image as in [`RUNNER_DIR`].
+pub const RUNNER_FILE: &str = "longshore-runner";
+/// The folder of the downward API volume that shows the bundle.
+pub const BUNDLE_DIR: &str = "/longshore/bundle";
+/// The bundle's file name in [`BUNDLE_DIR`].
+pub const BUNDLE_FILE: &str = "bundle.json";
+/// Values from Secrets and `ConfigMap`s, mounted by the kubelet; [`super::bundle::Source::File`]
+/// names paths below it.
+pub const INPUTS_DIR: &str = "/longshore/inputs";
+/// Claim, exit record, script and outputs file; on disk, since the claim must outlive the process.
+pub const STATE_DIR: &str = "/longshore/state";
+/// The script's working directory, empty at the start.
+pub const WORK_DIR: &str = "/longshore/work";
+/// The script's `HOME`.
+pub const HOME_DIR: &str = "/longshore/home";
+/// The script's `TMPDIR`.
+pub const TMP_DIR: &str = "/tmp";
+/// Where the kubelet reads the container's termination message.
+pub const TERMINATION_LOG: &str = "/dev/termination-log";
+
+/// SHA-256 of the bundle, in the pod's spec, which nobody can change.
+pub const ENV_BUNDLE_SHA256: &str = "LONGSHORE_BUNDLE_SHA256";
+/// The pod's UID, from the downward API.
+pub const ENV_POD_UID: &str = "LONGSHORE_POD_UID";
+/// Names that begin so belong to Longshore; variables of an action may not.
+pub const RESERVED_PREFIX: &str = "LONGSHORE_";
+
+/// The script's outputs file.
+pub const ENV_OUTPUT: &str = "LONGSHORE_OUTPUT";
+/// The file that says why the script was asked to stop; it exists once it was.
+pub const ENV_STOP_REASON_FILE: &str = "LONGSHORE_STOP_REASON_FILE";
+/// The action's namespace.
+pub const ENV_NAMESPACE: &str = "LONGSHORE_NAMESPACE";
+/// The action's name.
+pub const ENV_ACTION: &str = "LONGSHORE_ACTION";
+/// The run's id, such as `5f3c9a1b-3`.
+pub const ENV_RUN_ID: &str = "LONGSHORE_RUN_ID";
+/// The run's number, from 1.
+pub const ENV_RUN: &str = "LONGSHORE_RUN";
+/// The attempt's number within the run, from 1.
+pub const ENV_ATTEMPT: &str = "LONGSHORE_ATTEMPT";
