@@ -1,0 +1,335 @@
+//! `DeploymentAction`: what a user writes.
+#![allow(clippy::duplicated_attributes, reason = "each printer column has a type, and types repeat")]
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::{
+    api::core::v1::{Affinity, Toleration},
+    apimachinery::pkg::{api::resource::Quantity, util::intstr::IntOrString},
+};
+use kube::CustomResource;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{rules, status::DeploymentActionStatus};
+
+/// An image with the tools, a script and variables, run once in a pod with the image pinned.
+#[derive(CustomResource, Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+#[kube(
+    group = "longshore.dev",
+    version = "v1alpha1",
+    kind = "DeploymentAction",
+    plural = "deploymentactions",
+    shortname = "da",
+    category = "longshore",
+    namespaced,
+    status = "DeploymentActionStatus",
+    derive = "PartialEq",
+    derive = "Default",
+    selectable = ".status.phase",
+    doc = "A deployment action: an image with the tools, a script and variables, run once in a pod with the image pinned; result, outputs and log come back in the status.",
+    printcolumn(name = "Phase", type_ = "string", json_path = ".status.phase"),
+    printcolumn(
+        name = "Reason",
+        type_ = "string",
+        json_path = r#".status.conditions[?(@.type=="Ready")].reason"#
+    ),
+    printcolumn(name = "Run", type_ = "integer", json_path = ".status.run.number"),
+    printcolumn(name = "Started", type_ = "date", json_path = ".status.run.startedAt"),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    printcolumn(name = "Exit", type_ = "integer", json_path = ".status.run.exitCode", priority = 1),
+    printcolumn(
+        name = "Seconds",
+        type_ = "integer",
+        json_path = ".status.run.durationSeconds",
+        priority = 1
+    ),
+    printcolumn(name = "Image", type_ = "string", json_path = ".status.image.resolved", priority = 1),
+    printcolumn(name = "Pod", type_ = "string", json_path = ".status.run.podName", priority = 1),
+    printcolumn(
+        name = "Message",
+        type_ = "string",
+        json_path = r#".status.conditions[?(@.type=="Ready")].message"#,
+        priority = 1
+    )
+)]
+#[serde(rename_all = "camelCase")]
+#[schemars(extend("x-kubernetes-validations" = rules::spec()))]
+pub struct DeploymentActionSpec {
+    /// The image whose tools the script uses, with a tag or a digest. A tag is resolved to a digest
+    /// once, when a run starts, and the pod runs that digest.
+    #[schemars(length(min = 1, max = 512), extend("x-kubernetes-validations" = rules::image()))]
+    pub image: String,
+
+    /// The script to run. Either `script` or `command` is given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub script: Option<Script>,
+
+    /// A program of the image to run instead of a script, and its first arguments; for images
+    /// without an interpreter. Nothing in it is expanded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 256), inner(length(max = 8192)), extend("x-kubernetes-list-type" = "atomic"))]
+    pub command: Option<Vec<String>>,
+
+    /// Arguments for the script or the command. Nothing in them is expanded.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 256), inner(length(max = 8192)), extend("x-kubernetes-list-type" = "atomic"))]
+    pub args: Vec<String>,
+
+    /// Variables of the script, as environment variables or as files. `$(NAME)` is never expanded.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(
+        length(max = 128),
+        extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"])
+    )]
+    pub variables: Vec<Variable>,
+
+    /// What the script reports: it writes `name=value` lines to the file that `$LONGSHORE_OUTPUT`
+    /// names, and the values appear in `status.outputs`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(
+        length(max = 64),
+        extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"])
+    )]
+    pub outputs: Vec<Output>,
+
+    /// The service account that the script acts as, with its API token mounted. Where none is
+    /// named, the pod has no API token.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253), extend("x-kubernetes-validations" = rules::object_name()))]
+    pub service_account_name: Option<String>,
+
+    /// How long the script may run, in seconds from its start. Then it gets SIGTERM, and SIGKILL
+    /// after `terminationGracePeriodSeconds`.
+    #[serde(default = "defaults::run_deadline")]
+    #[schemars(range(min = 1, max = 604_800))]
+    pub run_deadline_seconds: i64,
+
+    /// How long a run may take until its script starts, in seconds: resolving the image,
+    /// scheduling, pulling, mounting.
+    #[serde(default = "defaults::pending_deadline")]
+    #[schemars(range(min = 1, max = 86_400))]
+    pub pending_deadline_seconds: i64,
+
+    /// How long a script that was asked to stop may take to clean up, in seconds, before it is
+    /// killed.
+    #[serde(default = "defaults::grace")]
+    #[schemars(range(min = 0, max = 3_600))]
+    pub termination_grace_period_seconds: i64,
+
+    /// How long the pod of a finished run is kept, in seconds from its end. The action itself is
+    /// never removed.
+    #[serde(default = "defaults::pod_retention")]
+    #[schemars(range(min = 0, max = 31_536_000))]
+    pub pod_retention_seconds: i64,
+
+    /// CPU, memory and other resources that the script's container requests and is limited to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resources: Option<Resources>,
+
+    /// Labels and annotations of the pod, and where it may run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pod_template: Option<PodTemplate>,
+
+    /// When a run starts. `OnChange`: when what is executed changes, or `runToken` does. `Once`: the
+    /// first time only. `Manual`: when `runToken` changes.
+    #[serde(default)]
+    pub run_policy: RunPolicy,
+
+    /// A text of the user's, such as a release's name. A new text starts a run under the policies
+    /// `OnChange` and `Manual`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253))]
+    pub run_token: Option<String>,
+}
+
+/// A script and what runs it.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(extend("x-kubernetes-map-type" = "atomic"))]
+pub struct Script {
+    /// The script's text.
+    // Longer than the rule allows, so that the rule's words are read and not the schema's.
+    #[schemars(length(min = 1, max = 1_048_576), extend("x-kubernetes-validations" = rules::inline()))]
+    pub inline: String,
+
+    /// The interpreter and its arguments, such as `[python3, -u]`. Where none is given, the
+    /// script's `#!` line decides, and where it has none, `/bin/sh`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16), inner(length(min = 1, max = 1024)), extend("x-kubernetes-list-type" = "atomic"))]
+    pub interpreter: Vec<String>,
+}
+
+/// A variable of the script.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(extend("x-kubernetes-map-type" = "atomic", "x-kubernetes-validations" = rules::variable()))]
+pub struct Variable {
+    /// The environment variable's name.
+    #[schemars(length(min = 1, max = 253))]
+    pub name: String,
+
+    /// The value. Where neither `value` nor `valueFrom` is given, it is empty.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 32_768))]
+    pub value: Option<String>,
+
+    /// Where the value comes from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub value_from: Option<ValueFrom>,
+
+    /// `Env` (where nothing is given): the variable holds the value. `File`: it holds the path of a
+    /// file with the value.
+    #[serde(default, rename = "as", skip_serializing_if = "Option::is_none")]
+    pub form: Option<VariableForm>,
+}
+
+/// How a variable's value reaches the script.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum VariableForm {
+    /// In the environment.
+    Env,
+    /// In a file, whose path is in the environment.
+    File,
+}
+
+/// Where a variable's value comes from: exactly one of the two.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(extend("x-kubernetes-map-type" = "atomic", "x-kubernetes-validations" = rules::value_from()))]
+pub struct ValueFrom {
+    /// A key of a Secret in the action's namespace. Its value is masked in the log and in outputs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secret_key_ref: Option<KeyRef>,
+    /// A key of a `ConfigMap` in the action's namespace.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub config_map_key_ref: Option<KeyRef>,
+}
+
+/// A key of a Secret or `ConfigMap`.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(extend("x-kubernetes-map-type" = "atomic"))]
+pub struct KeyRef {
+    /// The object's name.
+    #[schemars(length(min = 1, max = 253), extend("x-kubernetes-validations" = rules::object_name()))]
+    pub name: String,
+    /// The key in it.
+    #[schemars(length(min = 1, max = 253), extend("x-kubernetes-validations" = rules::data_key()))]
+    pub key: String,
+    /// Whether the object or the key may be missing; the variable is then not set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub optional: Option<bool>,
+}
+
+/// A value that the script reports.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(extend("x-kubernetes-map-type" = "atomic"))]
+pub struct Output {
+    /// Its name, as the script writes it.
+    #[schemars(length(min = 1, max = 63), extend("x-kubernetes-validations" = rules::output_name()))]
+    pub name: String,
+    /// Whether a run without it has failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub required: Option<bool>,
+}
+
+/// Resources of the script's container.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Resources {
+    /// What is set aside for it.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(schema_with = "rules::quantities")]
+    pub requests: BTreeMap<String, IntOrString>,
+    /// What it may use at most.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(schema_with = "rules::quantities")]
+    pub limits: BTreeMap<String, IntOrString>,
+}
+
+/// `quantities` as the pod's spec has them.
+#[must_use]
+pub fn to_quantities(quantities: &BTreeMap<String, IntOrString>) -> Option<BTreeMap<String, Quantity>> {
+    let of = |quantity: &IntOrString| match quantity {
+        IntOrString::Int(number) => Quantity(number.to_string()),
+        IntOrString::String(text) => Quantity(text.clone()),
+    };
+    (!quantities.is_empty())
+        .then(|| quantities.iter().map(|(name, quantity)| (name.clone(), of(quantity))).collect())
+}
+
+/// What the action says of its pod beyond the container.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PodTemplate {
+    /// Labels and annotations.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub metadata: Option<PodMetadata>,
+    /// Labels that the pod's node must have.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("maxProperties" = 32, "x-kubernetes-map-type" = "atomic", "x-kubernetes-validations" = rules::node_selector()))]
+    pub node_selector: BTreeMap<String, String>,
+    /// Taints that the pod tolerates.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64), extend("x-kubernetes-list-type" = "atomic"))]
+    pub tolerations: Vec<Toleration>,
+    /// Where the pod is better placed, or must not be.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub affinity: Option<Affinity>,
+    /// The pod's priority class.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253))]
+    pub priority_class_name: Option<String>,
+}
+
+/// Labels and annotations of the pod. Keys of `longshore.dev` are Longshore's own.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PodMetadata {
+    /// The pod's labels.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("maxProperties" = 32, "x-kubernetes-validations" = rules::labels()))]
+    pub labels: BTreeMap<String, String>,
+    /// The pod's annotations; the bundle needs most of the 256 KiB that a pod may have.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("maxProperties" = 32, "x-kubernetes-validations" = rules::annotations()))]
+    pub annotations: BTreeMap<String, String>,
+}
+
+/// When a run starts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+pub enum RunPolicy {
+    /// When what is executed changes, or the run token does.
+    #[default]
+    OnChange,
+    /// The first time only.
+    Once,
+    /// When the run token changes.
+    Manual,
+}
+
+/// Defaults of the spec, in seconds.
+pub mod defaults {
+    /// `runDeadlineSeconds`
+    #[must_use]
+    pub const fn run_deadline() -> i64 {
+        3600
+    }
+    /// `pendingDeadlineSeconds`
+    #[must_use]
+    pub const fn pending_deadline() -> i64 {
+        600
+    }
+    /// `terminationGracePeriodSeconds`
+    #[must_use]
+    pub const fn grace() -> i64 {
+        30
+    }
+    /// `podRetentionSeconds`
+    #[must_use]
+    pub const fn pod_retention() -> i64 {
+        86_400
+    }
+}

@@ -1,0 +1,148 @@
+//! The conditions, and the words in which kstatus, `kubectl wait`, Helm, Flux and Argo CD read them.
+
+use k8s_openapi::{
+    apimachinery::pkg::apis::meta::v1::{Condition, Time},
+    jiff::Timestamp,
+};
+
+/// The longest message of a condition, in bytes; the API allows 32 KiB.
+pub const MAX_MESSAGE_BYTES: usize = 2048;
+
+/// The types of conditions that an action has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ConditionType {
+    /// True: the action has done what it should. False: it has not, or not yet.
+    Ready,
+    /// True: the latest run succeeded. False: it did not. Unknown: it is under way.
+    Succeeded,
+    /// True: the latest run has ended. Only while True.
+    Finished,
+    /// True: a run is under way. Only while True.
+    Reconciling,
+    /// True: the latest run failed, and nothing more happens by itself. Only while True.
+    Stalled,
+    /// True: the script's outputs were lost with its log; the verdict stands. Only while True.
+    OutputsLost,
+    /// True: outputs that the script wrote were dropped, the message says which. Only while True.
+    OutputsDropped,
+    /// True: a secret value is too short to be masked. Only while True.
+    ValuesUnmasked,
+    /// True: what came later contradicts the verdict, which stands. Only while True.
+    VerdictDisputed,
+}
+
+impl ConditionType {
+    /// The type as it stands in the status.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Ready => "Ready",
+            Self::Succeeded => "Succeeded",
+            Self::Finished => "Finished",
+            Self::Reconciling => "Reconciling",
+            Self::Stalled => "Stalled",
+            Self::OutputsLost => "OutputsLost",
+            Self::OutputsDropped => "OutputsDropped",
+            Self::ValuesUnmasked => "ValuesUnmasked",
+            Self::VerdictDisputed => "VerdictDisputed",
+        }
+    }
+}
+
+/// Conditions, to look at.
+#[derive(Debug, Clone, Copy)]
+pub struct Conditions<'a>(pub &'a [Condition]);
+
+impl<'a> Conditions<'a> {
+    /// The condition of this type.
+    #[must_use]
+    pub fn get(self, kind: ConditionType) -> Option<&'a Condition> {
+        self.0.iter().find(|condition| condition.type_ == kind.as_str())
+    }
+
+    /// Whether the condition of this type is True.
+    #[must_use]
+    pub fn is_true(self, kind: ConditionType) -> bool {
+        self.get(kind).is_some_and(|condition| condition.status == "True")
+    }
+}
+
+/// Conditions as they should be, one after the other.
+#[derive(Debug, Default)]
+pub struct Builder(Vec<Condition>);
+
+impl Builder {
+    /// Adds a condition; `status` is `None` for Unknown.
+    #[must_use]
+    pub fn with(mut self, kind: ConditionType, status: Option<bool>, reason: &str, message: &str) -> Self {
+        let mut message = message.to_owned();
+        crate::record::outcome::truncate(&mut message, MAX_MESSAGE_BYTES);
+        self.0.push(Condition {
+            type_: kind.as_str().to_owned(),
+            status: match status {
+                Some(true) => "True",
+                Some(false) => "False",
+                None => "Unknown",
+            }
+            .to_owned(),
+            reason: reason.to_owned(),
+            message,
+            observed_generation: None,
+            last_transition_time: Time(Timestamp::UNIX_EPOCH),
+        });
+        self
+    }
+
+    /// Adds a condition that is True, where there is something to say.
+    #[must_use]
+    pub fn when(self, kind: ConditionType, reason: &str, message: Option<&str>) -> Self {
+        match message {
+            Some(message) => self.with(kind, Some(true), reason, message),
+            None => self,
+        }
+    }
+
+    /// The conditions, with the time at which each last changed its status: as `before` has it
+    /// where the status is the same, else `now`.
+    #[must_use]
+    pub fn build(mut self, before: &[Condition], generation: i64, now: &Time) -> Vec<Condition> {
+        for condition in &mut self.0 {
+            condition.observed_generation = Some(generation);
+            condition.last_transition_time = before
+                .iter()
+                .find(|old| old.type_ == condition.type_ && old.status == condition.status)
+                .map_or_else(|| now.clone(), |old| old.last_transition_time.clone());
+        }
+        self.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(second: i64) -> Time {
+        Time(Timestamp::from_second(second).unwrap())
+    }
+
+    #[test]
+    fn the_transition_time_moves_with_the_status_only() {
+        let first = Builder::default().with(ConditionType::Ready, Some(false), "Launching", "a").build(
+            &[],
+            1,
+            &at(1),
+        );
+        let same = Builder::default().with(ConditionType::Ready, Some(false), "Running", "b").build(
+            &first,
+            1,
+            &at(2),
+        );
+        let other = Builder::default().with(ConditionType::Ready, Some(true), "Succeeded", "").build(
+            &same,
+            1,
+            &at(3),
+        );
+        assert_eq!(same[0].last_transition_time, at(1));
+        assert_eq!(other[0].last_transition_time, at(3));
+    }
+}

@@ -1,0 +1,150 @@
+//! The `CustomResourceDefinition` as it is installed: what the types say, and what cannot be said
+//! in them.
+
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::CustomResourceExt;
+use serde_json::{Map, Value, json};
+
+use super::{DeploymentAction, rules};
+
+/// The definition of `DeploymentAction`.
+///
+/// # Errors
+/// Never for the types of this crate; the signature is serde's.
+pub fn deployment_action() -> Result<CustomResourceDefinition, serde_json::Error> {
+    let mut crd = serde_json::to_value(DeploymentAction::crd())?;
+    let schema = &mut crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"];
+
+    // A pod's labels hold the name, and a label's value has at most 63 characters.
+    schema["properties"]["metadata"] = json!({
+        "type": "object",
+        "properties": {"name": {"type": "string", "maxLength": 63}},
+    });
+    // kstatus must not take an action that no operator has seen for one that is done. A default
+    // within the status would not be applied: it is set on the whole.
+    schema["properties"]["status"]["default"] = json!({"observedGeneration": -1, "phase": "Pending"});
+
+    for part in ["spec", "status"] {
+        tidy(&mut schema["properties"][part]);
+    }
+    serde_json::from_value(crd)
+}
+
+/// Bounds what has no bound of its own, since every text and list comes from somebody.
+fn tidy(schema: &mut Value) {
+    let Value::Object(object) = schema else { return };
+    // Numbers have their own bounds; `format: uint32` is unknown to Kubernetes and warned of.
+    if object.get("format").and_then(Value::as_str).is_some_and(|format| format.starts_with("uint")) {
+        object.remove("format");
+    }
+    if let Some(kind) = object.get("type").and_then(Value::as_str) {
+        let open = kind != "object" || object.contains_key("additionalProperties");
+        let dated = object.get("format").is_some_and(|format| format == "date-time");
+        let closed = object.contains_key("enum");
+        if let Some((bound, most)) = rules::bounds().get(kind)
+            && open
+            && !dated
+            && !closed
+        {
+            object.entry(*bound).or_insert_with(|| json!(most));
+        }
+    }
+    for below in ["properties"] {
+        if let Some(Value::Object(fields)) = object.get_mut(below) {
+            fields.values_mut().for_each(tidy);
+        }
+    }
+    for below in ["items", "additionalProperties"] {
+        if let Some(schema) = object.get_mut(below) {
+            tidy(schema);
+        }
+    }
+    shorten(object);
+}
+
+/// Kubernetes' own descriptions of affinity and tolerations are most of a CRD's size: the first
+/// sentence is enough to know what a field is.
+fn shorten(object: &mut Map<String, Value>) {
+    const MOST: usize = 300;
+    if let Some(Value::String(text)) = object.get_mut("description")
+        && text.len() > MOST
+        && let Some(end) = text.find(". ")
+    {
+        text.truncate(end + 1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every schema below `schema`, with its path.
+    fn walk(path: &str, schema: &Value, seen: &mut Vec<(String, Value)>) {
+        seen.push((path.to_owned(), schema.clone()));
+        if let Some(fields) = schema["properties"].as_object() {
+            for (name, below) in fields {
+                walk(&format!("{path}.{name}"), below, seen);
+            }
+        }
+        for below in ["items", "additionalProperties"] {
+            if schema[below].is_object() {
+                walk(&format!("{path}[]"), &schema[below], seen);
+            }
+        }
+    }
+
+    fn schemas() -> Vec<(String, Value)> {
+        let crd = serde_json::to_value(deployment_action().unwrap()).unwrap();
+        let root = &crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"];
+        let mut seen = Vec::new();
+        walk("spec", &root["spec"], &mut seen);
+        walk("status", &root["status"], &mut seen);
+        seen
+    }
+
+    #[test]
+    fn every_text_list_and_map_is_bounded() {
+        for (path, schema) in schemas() {
+            let bounded = match schema["type"].as_str() {
+                Some("string") => {
+                    schema["maxLength"].is_u64()
+                        || schema["enum"].is_array()
+                        || schema["format"] == "date-time"
+                }
+                Some("array") => schema["maxItems"].is_u64(),
+                Some("object") => {
+                    schema["additionalProperties"].is_null() || schema["maxProperties"].is_u64()
+                }
+                _ => true,
+            };
+            assert!(bounded, "{path}: {schema}");
+        }
+    }
+
+    #[test]
+    fn every_field_is_described() {
+        for (path, schema) in schemas().into_iter().filter(|(path, _)| !path.ends_with("[]")) {
+            assert!(schema["description"].is_string(), "{path}");
+        }
+    }
+
+    #[test]
+    fn an_atomic_item_has_no_default() {
+        for (path, schema) in schemas() {
+            if schema["x-kubernetes-map-type"] == "atomic" {
+                let mut below = Vec::new();
+                walk(&path, &schema, &mut below);
+                for (path, schema) in below {
+                    assert!(schema["default"].is_null(), "{path}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn an_action_that_nobody_has_seen_says_so() {
+        let crd = serde_json::to_value(deployment_action().unwrap()).unwrap();
+        let status = &crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["status"];
+        assert_eq!(status["default"], json!({"observedGeneration": -1, "phase": "Pending"}));
+    }
+}

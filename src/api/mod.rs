@@ -1,0 +1,41 @@
+//! The resources as users write them: types, rules, status, conditions, defaults.
+
+pub mod action;
+pub mod condition;
+pub mod crd;
+pub mod reason;
+pub mod reference;
+pub mod rules;
+pub mod status;
+
+pub use action::{DeploymentAction, DeploymentActionSpec};
+pub use condition::{ConditionType, Conditions};
+pub use reason::Reason;
+pub use status::DeploymentActionStatus;
+
+/// The API group.
+pub const GROUP: &str = "longshore.dev";
+
+/// Label on a pod: the action's name.
+pub const LABEL_ACTION: &str = "longshore.dev/action";
+/// Label on a pod: the action's UID, which a name that is used again does not share.
+pub const LABEL_ACTION_UID: &str = "longshore.dev/action-uid";
+/// Label on a pod: the run's number.
+pub const LABEL_RUN: &str = "longshore.dev/run";
+/// Label on a pod: the attempt's number within the run.
+pub const LABEL_ATTEMPT: &str = "longshore.dev/attempt";
+/// Label on a pod that stands for an attempt that was given up: nothing runs in it, and its name
+/// keeps a late creation from running.
+pub const LABEL_TOMBSTONE: &str = "longshore.dev/tombstone";
+/// The standard label that says who made an object.
+pub const LABEL_MANAGED_BY: &str = "app.kubernetes.io/managed-by";
+/// The value of [`LABEL_MANAGED_BY`].
+pub const MANAGED_BY: &str = "longshore";
+/// Annotation on a pod: the bundle.
+pub const ANNOTATION_BUNDLE: &str = "longshore.dev/bundle";
+/// Annotation on a pod: why it is being stopped.
+pub const ANNOTATION_STOP_REASON: &str = "longshore.dev/stop-reason";
+/// Keeps a pod until its verdict and log are stored.
+pub const FINALIZER_COLLECT: &str = "longshore.dev/collect";
+/// The container that runs the action; no other counts.
+pub const CONTAINER: &str = "action";

@@ -1,0 +1,497 @@
+//! The closed list of reasons: why an action is in the state that it is in.
+//!
+//! Every reason that a condition can carry is here, with when it is given and what to do then;
+//! `docs/reasons.md` is generated from it.
+
+/// What a reason says of a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Class {
+    /// It is under way.
+    Progress,
+    /// It is as it should be.
+    Success,
+    /// It failed; nothing more happens by itself.
+    Failure,
+}
+
+/// Why an action is in its state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Reason {
+    /// The image's tag is being resolved to a digest.
+    Resolving,
+    /// The run is recorded and its pod is being created.
+    Launching,
+    /// The pod exists and its container has not started: it is being scheduled, its image pulled, its volumes mounted.
+    PodPending,
+    /// The script is running.
+    Running,
+    /// The pod is being removed; the verdict waits until it is certain that nothing runs any more.
+    Stopping,
+    /// The script ended with exit code 0 and wrote every required output.
+    Succeeded,
+    /// The run policy is Manual and no run token has been given.
+    NotRequested,
+    /// The spec cannot be executed although the schema allows it; the message says which field and why.
+    InvalidSpec,
+    /// The registry says that there is no such repository, tag or digest.
+    ImageNotFound,
+    /// The registry refuses to show the image without credentials.
+    ImageDenied,
+    /// The registry's answer is no image that can be run.
+    ImageInvalid,
+    /// The image has no variant for the platform that actions run on.
+    ImagePlatformMissing,
+    /// The registry could not be reached, or failed, until the pending deadline.
+    RegistryUnavailable,
+    /// The node could not pull the image until the pending deadline.
+    ImagePullFailed,
+    /// A Secret, or a key in it, that a variable names did not appear until the pending deadline.
+    SecretMissing,
+    /// A ConfigMap, or a key in it, that a variable names did not appear until the pending deadline.
+    ConfigMapMissing,
+    /// The service account did not appear until the pending deadline.
+    ServiceAccountMissing,
+    /// A resource quota left no room for the pod until the pending deadline.
+    QuotaExceeded,
+    /// No node took the pod until the pending deadline.
+    Unschedulable,
+    /// The node could not set up the container until the pending deadline.
+    ContainerConfigError,
+    /// The script had not started when spec.pendingDeadlineSeconds were over, for a cause that no status or event shows.
+    PendingDeadlineExceeded,
+    /// The API server refused the pod: an admission policy, Pod Security, or a field that it does not accept.
+    PodRefused,
+    /// Something in the cluster changed the pod's image, command or restart policy on its way, so it was removed before it could count.
+    PodMutated,
+    /// A pod that is not this run's has its name.
+    PodNameTaken,
+    /// The spec changed between the record of the run and the creation of its pod, so that this run could no longer be executed as recorded.
+    FrozenInputsChanged,
+    /// The container runtime could not start the container.
+    StartFailed,
+    /// The image does not have the interpreter that the script needs.
+    InterpreterNotFound,
+    /// The image does not have the program that spec.command names.
+    CommandNotFound,
+    /// The interpreter or program is there and cannot be executed: no permission, another architecture, or a missing loader.
+    NotExecutable,
+    /// A value cannot be handed to the script as asked.
+    InputInvalid,
+    /// What the pod was told to do is not what the operator recorded: somebody changed the pod's annotation.
+    BundleRejected,
+    /// The script ended with an exit code other than 0.
+    ScriptFailed,
+    /// A signal that neither Longshore nor the kubelet sent ended the script.
+    ScriptKilled,
+    /// The script ran longer than spec.runDeadlineSeconds and was stopped.
+    DeadlineExceeded,
+    /// The kernel ended the container because it used more memory than its limit.
+    OutOfMemory,
+    /// The script ended with exit code 0 and did not write an output that is required.
+    OutputMissing,
+    /// The pod was deleted while the script was running; the script was asked to stop. It is not run again.
+    PodDeleted,
+    /// The node evicted the pod while the script was running. It is not run again.
+    Evicted,
+    /// The node stopped reporting, and the run's deadline has passed; whether the script ended is not known.
+    NodeLost,
+    /// The runner could not do its work before the script started: no space, or a file system that is read-only.
+    RunnerFailed,
+    /// The script may have run, and nothing says how it ended. It is not run again.
+    Unknown,
+}
+
+struct Row {
+    reason: Reason,
+    name: &'static str,
+    class: Class,
+    when: &'static str,
+    advice: &'static str,
+}
+
+const ROWS: &[Row] = &[
+    Row {
+        reason: Reason::Resolving,
+        name: "Resolving",
+        class: Class::Progress,
+        when: "The image's tag is being resolved to a digest.",
+        advice: "",
+    },
+    Row {
+        reason: Reason::Launching,
+        name: "Launching",
+        class: Class::Progress,
+        when: "The run is recorded and its pod is being created.",
+        advice: "",
+    },
+    Row {
+        reason: Reason::PodPending,
+        name: "PodPending",
+        class: Class::Progress,
+        when: "The pod exists and its container has not started: it is being scheduled, its image pulled, its volumes mounted.",
+        advice: "",
+    },
+    Row {
+        reason: Reason::Running,
+        name: "Running",
+        class: Class::Progress,
+        when: "The script is running.",
+        advice: "",
+    },
+    Row {
+        reason: Reason::Stopping,
+        name: "Stopping",
+        class: Class::Progress,
+        when: "The pod is being removed; the verdict waits until it is certain that nothing runs any more.",
+        advice: "",
+    },
+    Row {
+        reason: Reason::Succeeded,
+        name: "Succeeded",
+        class: Class::Success,
+        when: "The script ended with exit code 0 and wrote every required output.",
+        advice: "",
+    },
+    Row {
+        reason: Reason::NotRequested,
+        name: "NotRequested",
+        class: Class::Success,
+        when: "The run policy is Manual and no run token has been given.",
+        advice: "Set spec.runToken to start a run.",
+    },
+    Row {
+        reason: Reason::InvalidSpec,
+        name: "InvalidSpec",
+        class: Class::Failure,
+        when: "The spec cannot be executed although the schema allows it; the message says which field and why.",
+        advice: "Correct the field that the message names and apply the action again.",
+    },
+    Row {
+        reason: Reason::ImageNotFound,
+        name: "ImageNotFound",
+        class: Class::Failure,
+        when: "The registry says that there is no such repository, tag or digest.",
+        advice: "Correct spec.image, or push the image; then set a new spec.runToken.",
+    },
+    Row {
+        reason: Reason::ImageDenied,
+        name: "ImageDenied",
+        class: Class::Failure,
+        when: "The registry refuses to show the image without credentials.",
+        advice: "Name the image by digest, which the node then pulls with its own credentials, or use a registry that serves it anonymously.",
+    },
+    Row {
+        reason: Reason::ImageInvalid,
+        name: "ImageInvalid",
+        class: Class::Failure,
+        when: "The registry's answer is no image that can be run.",
+        advice: "Check the image with another client; build it again.",
+    },
+    Row {
+        reason: Reason::ImagePlatformMissing,
+        name: "ImagePlatformMissing",
+        class: Class::Failure,
+        when: "The image has no variant for the platform that actions run on.",
+        advice: "Build the image for linux/amd64.",
+    },
+    Row {
+        reason: Reason::RegistryUnavailable,
+        name: "RegistryUnavailable",
+        class: Class::Failure,
+        when: "The registry could not be reached, or failed, until the pending deadline.",
+        advice: "Check the registry and the operator's way to it; then set a new spec.runToken.",
+    },
+    Row {
+        reason: Reason::ImagePullFailed,
+        name: "ImagePullFailed",
+        class: Class::Failure,
+        when: "The node could not pull the image until the pending deadline.",
+        advice: "Look at the message from the node: credentials, network, or an image that was deleted.",
+    },
+    Row {
+        reason: Reason::SecretMissing,
+        name: "SecretMissing",
+        class: Class::Failure,
+        when: "A Secret, or a key in it, that a variable names did not appear until the pending deadline.",
+        advice: "Create the Secret or the key, or correct the variable; then set a new spec.runToken.",
+    },
+    Row {
+        reason: Reason::ConfigMapMissing,
+        name: "ConfigMapMissing",
+        class: Class::Failure,
+        when: "A ConfigMap, or a key in it, that a variable names did not appear until the pending deadline.",
+        advice: "Create the ConfigMap or the key, or correct the variable; then set a new spec.runToken.",
+    },
+    Row {
+        reason: Reason::ServiceAccountMissing,
+        name: "ServiceAccountMissing",
+        class: Class::Failure,
+        when: "The service account did not appear until the pending deadline.",
+        advice: "Create the service account, or correct spec.serviceAccountName; then set a new spec.runToken.",
+    },
+    Row {
+        reason: Reason::QuotaExceeded,
+        name: "QuotaExceeded",
+        class: Class::Failure,
+        when: "A resource quota left no room for the pod until the pending deadline.",
+        advice: "Raise the quota, lower spec.resources, or wait; then set a new spec.runToken.",
+    },
+    Row {
+        reason: Reason::Unschedulable,
+        name: "Unschedulable",
+        class: Class::Failure,
+        when: "No node took the pod until the pending deadline.",
+        advice: "Compare spec.resources and spec.podTemplate with what the nodes offer.",
+    },
+    Row {
+        reason: Reason::ContainerConfigError,
+        name: "ContainerConfigError",
+        class: Class::Failure,
+        when: "The node could not set up the container until the pending deadline.",
+        advice: "The message has the node's own words.",
+    },
+    Row {
+        reason: Reason::PendingDeadlineExceeded,
+        name: "PendingDeadlineExceeded",
+        class: Class::Failure,
+        when: "The script had not started when spec.pendingDeadlineSeconds were over, for a cause that no status or event shows.",
+        advice: "Look at the pod's events and the node; raise spec.pendingDeadlineSeconds where the image is large.",
+    },
+    Row {
+        reason: Reason::PodRefused,
+        name: "PodRefused",
+        class: Class::Failure,
+        when: "The API server refused the pod: an admission policy, Pod Security, or a field that it does not accept.",
+        advice: "The message has the server's own words.",
+    },
+    Row {
+        reason: Reason::PodMutated,
+        name: "PodMutated",
+        class: Class::Failure,
+        when: "Something in the cluster changed the pod's image, command or restart policy on its way, so it was removed before it could count.",
+        advice: "Exempt Longshore's pods (label app.kubernetes.io/managed-by: longshore) from the webhook that changes them.",
+    },
+    Row {
+        reason: Reason::PodNameTaken,
+        name: "PodNameTaken",
+        class: Class::Failure,
+        when: "A pod that is not this run's has its name.",
+        advice: "Remove the pod that the message names, if nobody needs it; then set a new spec.runToken.",
+    },
+    Row {
+        reason: Reason::FrozenInputsChanged,
+        name: "FrozenInputsChanged",
+        class: Class::Failure,
+        when: "The spec changed between the record of the run and the creation of its pod, so that this run could no longer be executed as recorded.",
+        advice: "Nothing: the changed spec starts a run of its own.",
+    },
+    Row {
+        reason: Reason::StartFailed,
+        name: "StartFailed",
+        class: Class::Failure,
+        when: "The container runtime could not start the container.",
+        advice: "The message has the runtime's own words.",
+    },
+    Row {
+        reason: Reason::InterpreterNotFound,
+        name: "InterpreterNotFound",
+        class: Class::Failure,
+        when: "The image does not have the interpreter that the script needs.",
+        advice: "Use an image that has it, name another in spec.script.interpreter, or run a program with spec.command.",
+    },
+    Row {
+        reason: Reason::CommandNotFound,
+        name: "CommandNotFound",
+        class: Class::Failure,
+        when: "The image does not have the program that spec.command names.",
+        advice: "Correct spec.command, or use an image that has the program.",
+    },
+    Row {
+        reason: Reason::NotExecutable,
+        name: "NotExecutable",
+        class: Class::Failure,
+        when: "The interpreter or program is there and cannot be executed: no permission, another architecture, or a missing loader.",
+        advice: "Use an image built for the nodes' architecture whose program is executable for every user.",
+    },
+    Row {
+        reason: Reason::InputInvalid,
+        name: "InputInvalid",
+        class: Class::Failure,
+        when: "A value cannot be handed to the script as asked.",
+        advice: "The message names the variable; as: File hands any bytes over.",
+    },
+    Row {
+        reason: Reason::BundleRejected,
+        name: "BundleRejected",
+        class: Class::Failure,
+        when: "What the pod was told to do is not what the operator recorded: somebody changed the pod's annotation.",
+        advice: "Find out who may patch pods in this namespace; then set a new spec.runToken.",
+    },
+    Row {
+        reason: Reason::ScriptFailed,
+        name: "ScriptFailed",
+        class: Class::Failure,
+        when: "The script ended with an exit code other than 0.",
+        advice: "The last lines of the log say why.",
+    },
+    Row {
+        reason: Reason::ScriptKilled,
+        name: "ScriptKilled",
+        class: Class::Failure,
+        when: "A signal that neither Longshore nor the kubelet sent ended the script.",
+        advice: "SIGKILL is often the kernel, short of memory: raise spec.resources.limits.memory. SIGSEGV and SIGABRT are the program's own.",
+    },
+    Row {
+        reason: Reason::DeadlineExceeded,
+        name: "DeadlineExceeded",
+        class: Class::Failure,
+        when: "The script ran longer than spec.runDeadlineSeconds and was stopped.",
+        advice: "Raise spec.runDeadlineSeconds, or find out what it waits for.",
+    },
+    Row {
+        reason: Reason::OutOfMemory,
+        name: "OutOfMemory",
+        class: Class::Failure,
+        when: "The kernel ended the container because it used more memory than its limit.",
+        advice: "Raise spec.resources.limits.memory.",
+    },
+    Row {
+        reason: Reason::OutputMissing,
+        name: "OutputMissing",
+        class: Class::Failure,
+        when: "The script ended with exit code 0 and did not write an output that is required.",
+        advice: "Write name=value to the file that $LONGSHORE_OUTPUT names, or make the output optional.",
+    },
+    Row {
+        reason: Reason::PodDeleted,
+        name: "PodDeleted",
+        class: Class::Failure,
+        when: "The pod was deleted while the script was running; the script was asked to stop. It is not run again.",
+        advice: "Check what the script left behind; then set a new spec.runToken.",
+    },
+    Row {
+        reason: Reason::Evicted,
+        name: "Evicted",
+        class: Class::Failure,
+        when: "The node evicted the pod while the script was running. It is not run again.",
+        advice: "Check what the script left behind; the message says what the node was short of.",
+    },
+    Row {
+        reason: Reason::NodeLost,
+        name: "NodeLost",
+        class: Class::Failure,
+        when: "The node stopped reporting, and the run's deadline has passed; whether the script ended is not known.",
+        advice: "Check what the script left behind before running it again.",
+    },
+    Row {
+        reason: Reason::RunnerFailed,
+        name: "RunnerFailed",
+        class: Class::Failure,
+        when: "The runner could not do its work before the script started: no space, or a file system that is read-only.",
+        advice: "The message has the error; the script was not started.",
+    },
+    Row {
+        reason: Reason::Unknown,
+        name: "Unknown",
+        class: Class::Failure,
+        when: "The script may have run, and nothing says how it ended. It is not run again.",
+        advice: "Check what the script left behind before running it again.",
+    },
+];
+
+impl Reason {
+    /// All of them, in the order in which a run meets them.
+    pub fn all() -> impl Iterator<Item = Self> {
+        ROWS.iter().map(|row| row.reason)
+    }
+
+    /// The reason that a condition carries, where it is one of ours.
+    #[must_use]
+    pub fn parse(name: &str) -> Option<Self> {
+        ROWS.iter().find(|row| row.name == name).map(|row| row.reason)
+    }
+
+    fn row(self) -> &'static Row {
+        // The table is in the enum's order, which a test holds.
+        &ROWS[self as usize]
+    }
+
+    /// As a condition has it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        self.row().name
+    }
+
+    /// What it says of the run.
+    #[must_use]
+    pub fn class(self) -> Class {
+        self.row().class
+    }
+
+    /// When it is given: one sentence.
+    #[must_use]
+    pub fn when(self) -> &'static str {
+        self.row().when
+    }
+
+    /// What to do then: one sentence, or nothing where nothing is to be done.
+    #[must_use]
+    pub fn advice(self) -> &'static str {
+        self.row().advice
+    }
+}
+
+impl std::fmt::Display for Reason {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.write_str(self.as_str())
+    }
+}
+
+/// `docs/reasons.md`.
+#[must_use]
+pub fn markdown() -> String {
+    let mut page = String::from(
+        "<!-- Generated by `make generate` from src/api/reason.rs. -->\n\n# Reasons\n\n\
+         Every reason that an action's conditions can carry. `kubectl get da` shows the reason of `Ready`.\n",
+    );
+    for (class, title, text) in [
+        (
+            Class::Progress,
+            "Under way",
+            "`Ready` is False, `Reconciling` is True. A cause of failure below can show here too, while there is still time for it to go away.",
+        ),
+        (Class::Success, "As it should be", "`Ready` is True."),
+        (
+            Class::Failure,
+            "Failed",
+            "`Ready` is False, `Stalled` is True, `Succeeded` is False: nothing more happens by itself.",
+        ),
+    ] {
+        page.push_str(&format!("\n## {title}\n\n{text}\n\n| reason | when | what to do |\n|---|---|---|\n"));
+        for row in ROWS.iter().filter(|row| row.class == class) {
+            page.push_str(&format!("| `{}` | {} | {} |\n", row.name, row.when, row.advice));
+        }
+    }
+    page
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_is_in_the_enum_s_order() {
+        for (index, row) in ROWS.iter().enumerate() {
+            assert_eq!(row.reason as usize, index, "{}", row.name);
+            assert_eq!(format!("{:?}", row.reason), row.name);
+            assert_eq!(Reason::parse(row.name), Some(row.reason));
+        }
+    }
+
+    #[test]
+    fn every_failure_says_what_to_do() {
+        for row in ROWS.iter().filter(|row| row.class == Class::Failure) {
+            assert!(!row.advice.is_empty(), "{}", row.name);
+        }
+    }
+}

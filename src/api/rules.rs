@@ -1,0 +1,172 @@
+//! What the API server refuses at once, with words that say what to write instead.
+//!
+//! CEL rules run in the API server and cost from a budget, which is estimated from `maxLength` and
+//! `maxItems`: see `apiextensions-apiserver/pkg/apiserver/schema/cel`.
+
+use std::collections::BTreeMap;
+
+use schemars::{Schema, SchemaGenerator, json_schema};
+use serde_json::{Value, json};
+
+/// The longest inline script, in characters. Serialized it must fit
+/// [`crate::record::bundle::MAX_BYTES`] with all else that travels in the bundle.
+pub const MAX_INLINE: usize = 131_072;
+
+/// A repository with its registry, as the OCI distribution specification and
+/// `distribution/reference` have it.
+const NAME: &str = "([a-zA-Z0-9]([a-zA-Z0-9-]*[a-zA-Z0-9])?([.][a-zA-Z0-9]([a-zA-Z0-9-]*[a-zA-Z0-9])?)*(:[0-9]+)?/)?[a-z0-9]+(([.]|_|__|-+)[a-z0-9]+)*(/[a-z0-9]+(([.]|_|__|-+)[a-z0-9]+)*)*";
+const TAG: &str = ":[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}";
+const DIGEST: &str = "@sha256:[a-f0-9]{64}";
+
+/// An image reference with a tag, a digest or both: what `spec.image` must match.
+#[must_use]
+pub fn image_pattern() -> String {
+    format!("^{NAME}({TAG}({DIGEST})?|{DIGEST})$")
+}
+
+fn rule(rule: &str, message: &str) -> Value {
+    json!({"rule": rule, "message": message})
+}
+
+/// Rules of the whole spec.
+pub(super) fn spec() -> Value {
+    json!([
+        rule(
+            "has(self.script) != has(self.command)",
+            "give exactly one of script (script.inline, run by an interpreter) and command (a program of the image with its arguments)"
+        ),
+        rule(
+            "!has(self.runPolicy) || self.runPolicy != 'Once' || !has(self.runToken)",
+            "runToken has no effect under runPolicy Once, which runs one time only: remove it, or use runPolicy OnChange or Manual"
+        ),
+    ])
+}
+
+/// Rules of `image`.
+pub(super) fn image() -> Value {
+    json!([
+        {
+            "rule": format!("self.matches('^{NAME}({TAG})?(@.*)?$')"),
+            "message": "image is no image reference: write REGISTRY/REPOSITORY:TAG or REGISTRY/REPOSITORY@sha256:DIGEST in lower case, for example registry.example.com/team/tools:2026.11",
+        },
+        {
+            "rule": format!("!self.matches('^{NAME}$')"),
+            "message": "image has no tag and no digest: write the version that is meant, for example tools:2026.11 or tools@sha256:..., since an image without a tag would change under the action",
+        },
+        {
+            "rule": format!("!self.contains('@') || self.matches('{DIGEST}$')"),
+            "message": "image has a malformed digest: write @sha256: and 64 hexadecimal digits in lower case",
+        },
+    ])
+}
+
+/// Rules of `script.inline`.
+pub(super) fn inline() -> Value {
+    json!([rule(
+        &format!("size(self) <= {MAX_INLINE}"),
+        &format!(
+            "the script is longer than {MAX_INLINE} characters, more than travels with a pod: put it into the image, or let a short script fetch it"
+        )
+    )])
+}
+
+/// Rules of one variable.
+pub(super) fn variable() -> Value {
+    json!([
+        rule(
+            "self.name.matches('^[-._a-zA-Z][-._a-zA-Z0-9]*$')",
+            "a variable's name consists of letters, digits, '_', '-' and '.', and does not begin with a digit"
+        ),
+        rule(
+            "!self.name.startsWith('LONGSHORE_')",
+            "names that begin with LONGSHORE_ are set by Longshore itself: choose another name"
+        ),
+        rule(
+            "!has(self.value) || !has(self.valueFrom)",
+            "a variable has either value or valueFrom, not both"
+        ),
+    ])
+}
+
+/// Rules of `valueFrom`.
+pub(super) fn value_from() -> Value {
+    json!([rule(
+        "has(self.secretKeyRef) != has(self.configMapKeyRef)",
+        "valueFrom names exactly one of secretKeyRef and configMapKeyRef; fieldRef, resourceFieldRef and fileKeyRef are not offered: LONGSHORE_NAMESPACE, LONGSHORE_ACTION and LONGSHORE_RUN_ID are always set"
+    )])
+}
+
+/// Rules of an object's name.
+pub(super) fn object_name() -> Value {
+    json!([rule(
+        "self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*$')",
+        "an object's name consists of lower-case letters, digits, '-' and '.', and begins and ends with a letter or digit"
+    )])
+}
+
+/// Rules of a key in a Secret or `ConfigMap`.
+pub(super) fn data_key() -> Value {
+    json!([rule(
+        "self.matches('^[-._a-zA-Z0-9]+$') && !self.startsWith('..') && self != '.'",
+        "a key of a Secret or ConfigMap consists of letters, digits, '-', '_' and '.', and is neither '.' nor begins with '..'"
+    )])
+}
+
+/// Rules of an output's name.
+pub(super) fn output_name() -> Value {
+    json!([rule(
+        "self.matches('^[a-zA-Z_][-._a-zA-Z0-9]*$')",
+        "an output's name consists of letters, digits, '_', '-' and '.', and begins with a letter or '_'"
+    )])
+}
+
+/// Rules of `nodeSelector`.
+pub(super) fn node_selector() -> Value {
+    json!([rule(
+        "!('kubernetes.io/os' in self) || self['kubernetes.io/os'] == 'linux'",
+        "actions run on Linux nodes: leave kubernetes.io/os out, or write linux"
+    )])
+}
+
+const RESERVED: &str = "keys of longshore.dev and app.kubernetes.io/managed-by are set by Longshore itself: choose another prefix";
+const NOT_RESERVED: &str =
+    "self.all(key, !key.startsWith('longshore.dev/') && key != 'app.kubernetes.io/managed-by')";
+
+/// Rules of the pod's labels.
+pub(super) fn labels() -> Value {
+    json!([
+        rule(NOT_RESERVED, RESERVED),
+        rule(
+            "self.all(key, size(key) <= 317 && self[key].matches('^([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?$'))",
+            "a label's value has at most 63 letters, digits, '-', '_' and '.', and begins and ends with a letter or digit"
+        ),
+    ])
+}
+
+/// Rules of the pod's annotations.
+pub(super) fn annotations() -> Value {
+    json!([rule(NOT_RESERVED, RESERVED)])
+}
+
+/// The schema of a map of quantities: `cpu: 1` as well as `memory: 256Mi`.
+pub(super) fn quantities(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "object",
+        "maxProperties": 32,
+        "additionalProperties": {
+            "x-kubernetes-int-or-string": true,
+            "anyOf": [{"type": "integer"}, {"type": "string"}],
+            "maxLength": 64,
+            "pattern": r"^[+]?(([0-9]+(\.[0-9]*)?)|(\.[0-9]+))(([KMGTPE]i)|[numkMGTPE]|([eE][+-]?[0-9]+))?$",
+        },
+    })
+}
+
+/// What [`super::crd`] puts where a type of Kubernetes' own says nothing of its bounds.
+pub(super) fn bounds() -> BTreeMap<&'static str, (&'static str, u64)> {
+    BTreeMap::from([
+        ("string", ("maxLength", 1024)),
+        ("array", ("maxItems", 64)),
+        ("object", ("maxProperties", 64)),
+    ])
+}

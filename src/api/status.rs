@@ -1,0 +1,184 @@
+//! `status`: what became of an action.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::condition::Conditions;
+
+/// The longest tail of a log that the status holds, in bytes.
+pub const MAX_TAIL_BYTES: usize = 16 * 1024;
+/// How many ranges of missing frames the status names at most.
+pub const MAX_MISSING: usize = 20;
+
+/// What became of the action: written by the operator only.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct DeploymentActionStatus {
+    /// The generation of the spec that this status speaks of; -1 where the operator has not yet
+    /// seen the action.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+    /// A word for people and field selectors, derived from the conditions: Pending, Launching,
+    /// Running, Succeeded, Failed or Idle. More may come.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 63))]
+    pub phase: Option<String>,
+    /// The image of the latest run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<ImageStatus>,
+    /// The latest run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run: Option<RunStatus>,
+    /// What the script of the latest run reported.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(extend("maxProperties" = 64))]
+    pub outputs: BTreeMap<String, String>,
+    /// The log of the latest run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub log: Option<LogStatus>,
+    /// What is the case: Ready, Succeeded, Finished, and, only while they are True, others.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(
+        length(max = 16),
+        extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"])
+    )]
+    pub conditions: Vec<Condition>,
+}
+
+impl DeploymentActionStatus {
+    /// The conditions, to look at.
+    #[must_use]
+    pub fn conditions(&self) -> Conditions<'_> {
+        Conditions(&self.conditions)
+    }
+}
+
+/// Which image was asked for and which one runs.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ImageStatus {
+    /// As the spec had it.
+    #[schemars(length(max = 512))]
+    pub requested: String,
+    /// Pinned, `repository@digest`: what the pod's spec says.
+    #[schemars(length(max = 512))]
+    pub resolved: String,
+    /// What the node reports that it ran.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 512))]
+    pub running: Option<String>,
+    /// The numeric user that the script runs as: the image's own where that is a number and not
+    /// root, else 65532.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run_as_user: Option<i64>,
+}
+
+/// A run: at most one pod that executes the script, whatever crashes.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RunStatus {
+    /// Counts the runs of this action, from 1.
+    pub number: u32,
+    /// Names the run; it holds a part of the action's UID.
+    #[schemars(length(max = 63))]
+    pub id: String,
+    /// The generation of the spec that it executes.
+    pub generation: i64,
+    /// Counts the attempts within the run, from 1.
+    pub attempt: u32,
+    /// What started it.
+    pub trigger: Trigger,
+    /// The run token that it was started with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 253))]
+    pub run_token: Option<String>,
+    /// Hash of what is executed, by which a change is told from none.
+    #[schemars(length(max = 128))]
+    pub spec_hash: String,
+    /// SHA-256 of what the pod was given to do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
+    pub bundle_sha256: Option<String>,
+    /// The pod's name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 253))]
+    pub pod_name: Option<String>,
+    /// The pod's UID, once the pod was seen.
+    #[serde(default, rename = "podUID", skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
+    pub pod_uid: Option<String>,
+    /// When the operator took the run up; the pending deadline counts from here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub requested_at: Option<Time>,
+    /// When the script's container started.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub started_at: Option<Time>,
+    /// When the verdict was reached.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub finished_at: Option<Time>,
+    /// How long the script ran, in seconds, by the runner's clock.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub duration_seconds: Option<i64>,
+    /// The script's exit code; 128 and the signal's number where a signal ended it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exit_code: Option<i32>,
+}
+
+/// What started a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+pub enum Trigger {
+    /// The action is new.
+    #[default]
+    Created,
+    /// What is executed has changed.
+    SpecChanged,
+    /// `runToken` has changed.
+    RunToken,
+}
+
+/// The log of a run.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct LogStatus {
+    /// Whether all of it has been read.
+    pub state: LogState,
+    /// Lines read.
+    pub lines: u64,
+    /// Bytes read, masked.
+    pub bytes: u64,
+    /// SHA-256 of the whole log, masked, once it is complete.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
+    pub sha256: Option<String>,
+    /// What is missing where the log is incomplete.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 21), inner(length(max = 256)), extend("x-kubernetes-list-type" = "atomic"))]
+    pub missing: Vec<String>,
+    /// Lines in the container's log that the runner did not write.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub foreign_lines: u64,
+    /// The last lines, at most 16 KiB, without control characters.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[schemars(length(max = 16_384))]
+    pub tail: String,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+const fn is_zero(number: &u64) -> bool {
+    *number == 0
+}
+
+/// Whether all of a log has been read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+pub enum LogState {
+    /// It is being read.
+    #[default]
+    Collecting,
+    /// All of it was read; count and hash agree with the runner's.
+    Complete,
+    /// Something is missing, which does not change the verdict.
+    Incomplete,
+}
