@@ -1,0 +1,27 @@
+# Each target calls a script; `make help` lists them.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## What there is to make
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r name text; do printf '  %-14s %s\n' $$name "$$text"; done
+
+.PHONY: cluster-up
+cluster-up: ## Start a Kubernetes built from packages (needs root), or say that it is up
+	@tests/cluster/up.sh
+
+.PHONY: cluster-down
+cluster-down: ## End that cluster and remove all it left
+	@tests/cluster/down.sh
+
+.PHONY: cluster-env
+cluster-env: ## Print export lines for a shell, to be evaluated
+	@tests/cluster/env.sh
+
+.PHONY: images
+images: ## Build the images and push them to the cluster's registry
+	@images/build.sh
+
+.PHONY: deploy
+deploy: images ## Install or upgrade Longshore in the cluster by helm
+	@tests/cluster/deploy.sh

@@ -1,0 +1,55 @@
+# shellcheck shell=bash  # sourced
+# Whether the cluster is up, asked from outside as its users do.
+
+kubectl() { "$clients/kubectl" --kubeconfig "$state/kubeconfig" --cache-dir "$state/run/kubectl" --request-timeout=5s "$@"; }
+
+outside_address() { cat "$state/run/$1.address"; }
+
+api_is_ready() { kubectl get --raw /readyz; }
+
+node_is_ready() {
+	[ "$(kubectl get node "$node_name" -o 'jsonpath={.status.conditions[?(@.type=="Ready")].status}')" = True ]
+}
+
+default_service_account_exists() { kubectl get serviceaccount default --namespace default; }
+
+# Through the sandbox's resolv.conf and CoreDNS, as containerd and pods resolve.
+dns_answers() {
+	local pid
+	pid=$(process_pid sandbox) || return 1
+	nsenter --target "$pid" --net --mount getent ahostsv4 kubernetes.default.svc.cluster.local
+	nsenter --target "$pid" --net --mount getent ahostsv4 "$tls_registry_host"
+}
+
+registry_answers() { curl -fsS --max-time 5 "http://$(outside_address registry)/v2/"; }
+
+tls_registry_answers() {
+	curl -fsS --max-time 5 --cacert "$state/certificates/registry-ca.crt" "https://$(outside_address registry-tls)/v2/"
+}
+
+processes_are_alive() {
+	local name
+	for name in unshare sandbox "${ways_in[@]/#/outside-}"; do
+		process_pid "$name" || return 1
+	done
+}
+
+cluster_is_healthy() {
+	local check
+	for check in processes_are_alive api_is_ready node_is_ready default_service_account_exists \
+		dns_answers registry_answers tls_registry_answers; do
+		"$check" >/dev/null 2>&1 || return 1
+	done
+}
+
+# A component that ended is started again by the sandbox; that takes the API server some seconds.
+cluster_recovers() {
+	local deadline=$((SECONDS + 15))
+	processes_are_alive >/dev/null || return 1
+	say "the cluster is not healthy; giving it 15 s to recover"
+	while [ "$SECONDS" -lt "$deadline" ]; do
+		sleep 0.5
+		if cluster_is_healthy; then return 0; fi
+	done
+	return 1
+}

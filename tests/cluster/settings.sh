@@ -1,0 +1,39 @@
+# shellcheck shell=bash disable=SC2034  # sourced: what is set here is used by those that source it
+# Where the cluster keeps things and which addresses it has.
+
+cluster_dir=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+
+# Built parts. Outside the work tree, so that a fresh clone finds them.
+cache=${LONGSHORE_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/longshore}
+# Everything a running cluster writes; removed by cluster-down.
+state=${LONGSHORE_STATE:-/var/lib/longshore-cluster}
+
+node_name=longshore-node
+node_address=10.77.0.2
+pod_cidr=10.244.0.0/16
+service_cidr=10.96.0.0/16
+api_service_address=10.96.0.1
+
+# As nodes and pods know the registries; the TLS one's certificate is from a private CA.
+registry=$node_address:5000
+tls_registry_host=registry.longshore.test
+tls_registry=$tls_registry_host:5443
+
+# The kubelet's cgroups go under one of our own, so that removing them touches nobody else's.
+cgroup=longshore-cluster-$(printf '%s' "$state" | cksum | cut -d ' ' -f 1)
+
+say() { printf '%s\n' "$*"; }
+fail() {
+	printf 'error: %s\n' "$*" >&2
+	exit 1
+}
+
+# Paths end up in configuration files and in Unix socket addresses (107 bytes at most).
+case $state$cache in
+*[[:space:]\"\'\&\|]*) fail "LONGSHORE_STATE and LONGSHORE_CACHE may hold no blanks, quotes, & or |: $state, $cache" ;;
+esac
+case $state in
+/*) ;;
+*) fail "LONGSHORE_STATE must be an absolute path: $state" ;;
+esac
+[ ${#state} -le 60 ] || fail "LONGSHORE_STATE is longer than 60 bytes, too long for the sockets in it: $state"
