@@ -1,6 +1,8 @@
-//! Longshore runs deployment actions as pods, each at most once, with its image pinned.
+//! Longshore runs deployment actions as pods on Kubernetes: each attempt at most once, with its
+//! image pinned.
 
 #![forbid(unsafe_code)]
 
+pub mod api;
 pub mod record;
-pub mod runner;
+pub mod registry;

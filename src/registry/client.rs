@@ -1,0 +1,355 @@
+//! One bounded, verified read from a registry: a manifest or a blob, with the token that the
+//! registry may want for it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
+use reqwest::{RequestBuilder, Response, StatusCode, Url};
+
+use super::error::{Advice, ResolveError};
+use super::reference::ImageReference;
+use super::resolve::Credentials;
+use super::token::{Challenge, Grant, Tokens};
+use super::transport::{PlainHttp, advice, authority, chain, clean};
+use super::{digest, manifest};
+
+/// The distribution specification's bound, in bytes: registries must accept manifests of this size.
+const MAX_MANIFEST: usize = 4 << 20;
+/// The largest config, in bytes. Real ones are a few KiB: a history line a layer.
+const MAX_CONFIG: usize = 8 << 20;
+/// The longest answer of a token server, in bytes.
+const MAX_TOKEN: usize = 256 << 10;
+/// What is read of an error's body, in bytes.
+const MAX_ERROR: usize = 64 << 10;
+/// A registry that wants to be left alone for longer is asked once a day.
+const MAX_RETRY_AFTER: Duration = Duration::from_hours(24);
+
+const DOCKER_CONTENT_DIGEST: HeaderName = HeaderName::from_static("docker-content-digest");
+
+/// What to read.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Content<'a> {
+    /// The manifest or index that a tag names.
+    Tagged(&'a str),
+    /// The manifest or index with this digest.
+    Manifest(&'a str),
+    /// The config with this digest.
+    Config(&'a str),
+}
+
+/// What was read, with a digest that its bytes have been checked against.
+pub(super) struct Answer {
+    pub(super) content_type: Option<String>,
+    pub(super) digest: String,
+    pub(super) body: Vec<u8>,
+}
+
+/// Connections and tokens, kept from one image to the next.
+pub(super) struct Client {
+    pub(super) http: reqwest::Client,
+    pub(super) plain_http: PlainHttp,
+    pub(super) tokens: Tokens,
+}
+
+impl Client {
+    /// Reads and verifies.
+    pub(super) async fn read(
+        &self,
+        image: &ImageReference,
+        content: Content<'_>,
+        credentials: &Credentials,
+    ) -> Result<Answer, ResolveError> {
+        let asked = Asked { image, registry: image.registry() };
+        let (url, limit) = self.address(&asked, content)?;
+        let request = || {
+            let request = self.http.get(url.clone());
+            match content {
+                Content::Config(_) => request,
+                _ => request.header(ACCEPT, manifest::ACCEPT),
+            }
+        };
+        let response = self.send(&asked, &request, &url, credentials).await?;
+        if response.status() != StatusCode::OK {
+            return Err(asked.refusal(response).await);
+        }
+        let header = |name| response.headers().get(name).and_then(|value| value.to_str().ok());
+        let content_type = header(CONTENT_TYPE).map(ToOwned::to_owned);
+        let told = header(DOCKER_CONTENT_DIGEST).filter(|told| !told.is_empty()).map(ToOwned::to_owned);
+        let body = asked.body(response, limit).await?;
+        let expected = match content {
+            Content::Tagged(_) => told,
+            Content::Manifest(digest) | Content::Config(digest) => Some(digest.to_owned()),
+        };
+        let digest = asked.verify(expected, &body)?;
+        Ok(Answer { content_type, digest, body })
+    }
+
+    fn address(&self, asked: &Asked<'_>, content: Content<'_>) -> Result<(Url, usize), ResolveError> {
+        let host = match asked.registry {
+            // docker.io itself is a web site.
+            "docker.io" => "registry-1.docker.io",
+            host => host,
+        };
+        let (kind, name, limit) = match content {
+            Content::Tagged(name) | Content::Manifest(name) => ("manifests", name, MAX_MANIFEST),
+            Content::Config(name) => ("blobs", name, MAX_CONFIG),
+        };
+        let scheme = self.plain_http.scheme(host);
+        let repository = asked.image.repository();
+        let url = Url::parse(&format!("{scheme}://{host}/v2/{repository}/{kind}/{name}"))
+            .map_err(|error| asked.invalid(format!("its name is no address ({error})")))?;
+        Ok((url, limit))
+    }
+
+    /// Sends, and where the registry wants a token, gets one and sends again, once.
+    async fn send(
+        &self,
+        asked: &Asked<'_>,
+        request: &(impl Fn() -> RequestBuilder + Sync),
+        url: &Url,
+        credentials: &Credentials,
+    ) -> Result<Response, ResolveError> {
+        let (registry, repository) = (asked.image.registry(), asked.image.repository());
+        let cached = self.tokens.get(registry, repository);
+        let first = asked.answer(with(request(), cached)).await?;
+        if first.status() != StatusCode::UNAUTHORIZED
+            // What answers after a redirect is not the registry, and gets no token made for it.
+            || first.url().host_str() != url.host_str()
+        {
+            return Ok(first);
+        }
+        let Some(challenge) = Challenge::find(first.headers()) else { return Ok(first) };
+        let (token, lifetime) = self.token(asked, challenge, credentials).await?;
+        self.tokens.put(registry, repository, token.clone(), lifetime);
+        asked.answer(with(request(), Some(token))).await
+    }
+
+    async fn token(
+        &self,
+        asked: &Asked<'_>,
+        challenge: Challenge,
+        credentials: &Credentials,
+    ) -> Result<(HeaderValue, Duration), ResolveError> {
+        let mut url = Url::parse(&challenge.realm).map_err(|_| {
+            asked.invalid(format!("it names a token server at {:?}", clean(&challenge.realm)))
+        })?;
+        // The scope is ours, not the challenge's: the right to pull this repository, no other.
+        url.query_pairs_mut().append_pair("scope", &format!("repository:{}:pull", asked.image.repository()));
+        if let Some(service) = &challenge.service {
+            url.query_pairs_mut().append_pair("service", service);
+        }
+        let name = format!("{}'s token server {}", asked.registry, authority(&url));
+        let asked = Asked { image: asked.image, registry: &name };
+        if !self.plain_http.allows(&url) {
+            return Err(asked.unreachable(PlainHttp::refusal(&url), Advice::RefusedPlainHttp, None));
+        }
+        let request = match credentials {
+            Credentials::Anonymous => self.http.get(url),
+        };
+        let response = asked.answer(request).await?;
+        if response.status() != StatusCode::OK {
+            return Err(asked.refusal(response).await);
+        }
+        let body = asked.body(response, MAX_TOKEN).await?;
+        // The parser's words would repeat parts of the answer, and so of the token.
+        serde_json::from_slice::<Grant>(&body)
+            .ok()
+            .and_then(Grant::header)
+            .ok_or_else(|| asked.invalid("its answer holds no token".to_owned()))
+    }
+}
+
+fn with(request: RequestBuilder, token: Option<HeaderValue>) -> RequestBuilder {
+    match token {
+        Some(token) => request.header(AUTHORIZATION, token),
+        None => request,
+    }
+}
+
+/// For whom something is asked, and of whom: what errors speak of.
+#[derive(Clone, Copy)]
+pub(super) struct Asked<'a> {
+    pub(super) image: &'a ImageReference,
+    pub(super) registry: &'a str,
+}
+
+impl Asked<'_> {
+    async fn answer(&self, request: RequestBuilder) -> Result<Response, ResolveError> {
+        request.send().await.map_err(|error| self.lost(error))
+    }
+
+    async fn body(&self, mut response: Response, limit: usize) -> Result<Vec<u8>, ResolveError> {
+        let mut body = Vec::new();
+        while let Some(chunk) = response.chunk().await.map_err(|error| self.lost(error))? {
+            if body.len() + chunk.len() > limit {
+                return Err(self.invalid(format!("the answer is longer than {} KiB", limit >> 10)));
+            }
+            body.extend_from_slice(&chunk);
+        }
+        Ok(body)
+    }
+
+    fn verify(&self, expected: Option<String>, body: &[u8]) -> Result<String, ResolveError> {
+        let Some(expected) = expected else { return Ok(digest::sha256(body)) };
+        let expected = Some(expected.as_str())
+            .filter(|expected| digest::is_valid(expected))
+            .ok_or_else(|| self.invalid(format!("it names the digest {:?}", clean(&expected))))?;
+        match digest::same_algorithm(expected, body) {
+            Some(found) if found == expected => Ok(found),
+            found => Err(self.invalid(format!(
+                "the content should have the digest {expected} and has {}",
+                found.as_deref().unwrap_or("none that is known")
+            ))),
+        }
+    }
+
+    /// An answer other than 200, as an error.
+    async fn refusal(&self, response: Response) -> ResolveError {
+        let (status, https) = (response.status(), response.url().scheme() == "https");
+        let retry_after = retry_after(response.headers(), Timestamp::now());
+        let plain_text =
+            response.headers().get(CONTENT_TYPE).is_some_and(|t| t.as_bytes().starts_with(b"text/plain"));
+        let body = start(response).await;
+        let text = String::from_utf8_lossy(&body);
+        let told = words(&text, plain_text);
+        let words = if told.is_empty() {
+            format!("HTTP {}", status.as_u16())
+        } else {
+            format!("HTTP {} {told}", status.as_u16())
+        };
+        let image = self.image.to_string();
+        let without_tag = format!("{}/{}", self.image.registry(), self.image.repository());
+        let registry = self.registry.to_owned();
+        match status {
+            // Go, nginx and others say so in the clear to who speaks plain HTTP to their TLS port.
+            StatusCode::BAD_REQUEST if !https && text.contains("HTTPS") => {
+                self.unreachable(words, Advice::NameNotAsPlainHttp, None)
+            }
+            StatusCode::NOT_FOUND => ResolveError::NotFound { image, registry, words },
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
+                ResolveError::Denied { image, without_tag, registry, words }
+            }
+            StatusCode::TOO_MANY_REQUESTS => {
+                ResolveError::RateLimited { image, without_tag, registry, retry_after, words }
+            }
+            status if status.is_server_error() || status == StatusCode::REQUEST_TIMEOUT => {
+                ResolveError::Failing { image, registry, retry_after, words }
+            }
+            _ => self.invalid(format!("it says {words}")),
+        }
+    }
+
+    fn lost(&self, error: reqwest::Error) -> ResolveError {
+        let cause = chain(&error);
+        let https = error.url().is_none_or(|url| url.scheme() == "https");
+        let advice = advice(&cause, https);
+        // Addresses of storage carry signatures.
+        self.unreachable(cause, advice, Some(Arc::new(error.without_url())))
+    }
+
+    pub(super) fn unreachable(
+        &self,
+        cause: String,
+        advice: Advice,
+        source: Option<Arc<reqwest::Error>>,
+    ) -> ResolveError {
+        let (image, registry) = (self.image.to_string(), self.registry.to_owned());
+        ResolveError::Unreachable { image, registry, cause, advice, source }
+    }
+
+    pub(super) fn invalid(&self, what: String) -> ResolveError {
+        ResolveError::Invalid { image: self.image.to_string(), registry: self.registry.to_owned(), what }
+    }
+}
+
+/// As much of an error's body as came; that it broke off is not the error to tell of.
+async fn start(mut response: Response) -> Vec<u8> {
+    let mut body = Vec::new();
+    while let Ok(Some(chunk)) = response.chunk().await {
+        body.extend_from_slice(&chunk[..chunk.len().min(MAX_ERROR - body.len())]);
+        if body.len() >= MAX_ERROR {
+            break;
+        }
+    }
+    body
+}
+
+/// The words of an error's body: the specification's `errors`, or what token servers write
+/// instead. Anything else is repeated only as plain text: a page, or some other service's JSON,
+/// helps nobody, and whoever writes an image must not read other services through us.
+fn words(body: &str, plain_text: bool) -> String {
+    let Ok(json) = serde_json::from_str::<serde_json::Value>(body) else {
+        return if plain_text { clean(body) } else { String::new() };
+    };
+    let text = |value: &serde_json::Value, key: &str| {
+        value.get(key).and_then(serde_json::Value::as_str).unwrap_or_default().to_owned()
+    };
+    if let Some(errors) = json.get("errors").and_then(serde_json::Value::as_array) {
+        let told: Vec<String> = errors
+            .iter()
+            .take(3)
+            .map(|error| [text(error, "code"), text(error, "message"), text(error, "detail")])
+            .map(|parts| parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(": "))
+            .collect();
+        return clean(&told.join("; "));
+    }
+    ["details", "error_description", "error"]
+        .map(|key| text(&json, key))
+        .into_iter()
+        .find(|text| !text.is_empty())
+        .map_or_else(String::new, |text| clean(&text))
+}
+
+/// `Retry-After` in seconds or as a date ([RFC 9110](https://www.rfc-editor.org/rfc/rfc9110#section-10.2.3)).
+fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
+    let value = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
+    let wait = if let Ok(seconds) = value.parse() {
+        Duration::from_secs(seconds)
+    } else {
+        let date = jiff::fmt::rfc2822::parse(value).ok()?.timestamp();
+        // A date in the past: now.
+        Duration::try_from(date.duration_since(now)).unwrap_or_default()
+    };
+    Some(wait.min(MAX_RETRY_AFTER))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn repeats_what_a_registry_says_and_no_other_service() {
+        let envelope =
+            r#"{"errors":[{"code":"MANIFEST_UNKNOWN","message":"manifest unknown","detail":{"Tag":"1"}}]}"#;
+        assert_eq!(words(envelope, false), "MANIFEST_UNKNOWN: manifest unknown");
+        let limit = r#"{"errors":[{"code":"TOOMANYREQUESTS","message":"limit","detail":"slow down"}]}"#;
+        assert_eq!(words(limit, false), "TOOMANYREQUESTS: limit: slow down");
+        assert_eq!(
+            words(r#"{"details":"incorrect username or password"}"#, false),
+            "incorrect username or password"
+        );
+        assert_eq!(words("404 page not found\n", true), "404 page not found");
+        assert_eq!(words("<html>Sign in</html>", false), "");
+        assert_eq!(words(r#"{"kind":"Status","message":"secret"}"#, true), "");
+        assert_eq!(words(r#"{"errors":[{"code":1}]}"#, false), "");
+        assert_eq!(words("[]", true), "");
+    }
+
+    #[test]
+    fn reads_retry_after() {
+        let now: Timestamp = "1994-11-06T08:49:30Z".parse().unwrap();
+        let read = |value: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(RETRY_AFTER, HeaderValue::from_str(value).unwrap());
+            retry_after(&headers, now)
+        };
+        assert_eq!(read("120"), Some(Duration::from_mins(2)));
+        assert_eq!(read("Sun, 06 Nov 1994 08:49:37 GMT"), Some(Duration::from_secs(7)));
+        assert_eq!(read("Sun, 06 Nov 1994 08:00:00 GMT"), Some(Duration::ZERO));
+        assert_eq!(read("99999999999"), Some(MAX_RETRY_AFTER));
+        assert_eq!(read("later"), None);
+        assert_eq!(read("-1"), None);
+    }
+}

@@ -1,0 +1,23 @@
+//! From what people write (`registry.example.com/tools:1.4`) to what can be run and compared: the
+//! digest that a tag names now, the digests of the platform's manifest and config, and the user
+//! that the image asks for.
+//!
+//! The manifests' types are oci-client's. Its client is not used: it reads manifests, errors and
+//! tokens of any length into memory, drops `Retry-After` and the words of a 401 and of a token
+//! server, and follows a token server's address to plain HTTP. All that stands in `client`, on
+//! the reqwest that oci-client itself uses.
+
+mod client;
+mod digest;
+mod error;
+mod manifest;
+pub mod reference;
+mod resolve;
+mod token;
+mod transport;
+mod user;
+
+pub use error::{Advice, ResolveError};
+pub use reference::{ImageReference, ReferenceError};
+pub use resolve::{Credentials, Platform, Registry, RegistryConfig, ResolvedImage, SetupError};
+pub use user::{DEFAULT_USER, ImageUser, pod_user};

@@ -1,0 +1,304 @@
+//! From a reference to digests and user: tag, index, the platform's manifest, its config.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use super::client::{Answer, Asked, Client, Content};
+use super::digest;
+use super::error::{Advice, ResolveError};
+use super::manifest::{Config, Fault, Manifest, config_of, entry};
+use super::reference::ImageReference;
+use super::token::Tokens;
+use super::transport::{self, PlainHttp};
+use super::user::ImageUser;
+
+pub use super::transport::SetupError;
+
+#[cfg(test)]
+mod connection_tests;
+#[cfg(test)]
+mod fake;
+#[cfg(test)]
+mod tests;
+
+/// An index may name an index; more than this is a circle or a joke.
+const MAX_DEPTH: usize = 3;
+
+/// More images than an operator runs in a while; each takes some hundred bytes.
+const MAX_KNOWN: usize = 1024;
+
+/// How to speak to registries.
+#[derive(Debug, Clone)]
+pub struct RegistryConfig {
+    /// The registries to speak plain HTTP to, each as it stands in references: `host` or
+    /// `host:port`. All others get HTTPS, wherever they send us.
+    pub plain_http: Vec<String>,
+    /// For one image in all: token, manifests, config.
+    pub timeout: Duration,
+    /// Authorities to trust beside the system's, PEM.
+    pub ca_bundle_pem: Option<Vec<u8>>,
+}
+
+impl Default for RegistryConfig {
+    fn default() -> Self {
+        Self { plain_http: Vec::new(), timeout: Duration::from_secs(20), ca_bundle_pem: None }
+    }
+}
+
+/// Who asks. Caches are shared by all who ask as the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum Credentials {
+    /// Nobody in particular; a token server is asked for a token without a name.
+    #[default]
+    Anonymous,
+}
+
+/// What the nodes run, in Go's words: `linux`, `amd64`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Platform {
+    /// `GOOS`, as in the node label `kubernetes.io/os`.
+    pub os: String,
+    /// `GOARCH`, as in the node label `kubernetes.io/arch`.
+    pub architecture: String,
+}
+
+impl Platform {
+    /// Linux on the architecture.
+    #[must_use]
+    pub fn linux(architecture: &str) -> Self {
+        Self { os: "linux".to_owned(), architecture: architecture.to_owned() }
+    }
+
+    /// Whether the two words mean this platform; containerd reads `uname`'s names too.
+    pub(super) fn is(&self, os: &str, architecture: &str) -> bool {
+        let architecture = match architecture {
+            "x86_64" | "x86-64" => "amd64",
+            "aarch64" => "arm64",
+            other => other,
+        };
+        self.os == os && self.architecture == architecture
+    }
+}
+
+impl fmt::Display for Platform {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.os, self.architecture)
+    }
+}
+
+/// An image as the registry has it now. Runtimes report any of the three digests as what they ran
+/// (kubernetes#115199).
+#[derive(Debug, Clone)]
+pub struct ResolvedImage {
+    /// What the tag names, or the digest that was given: an index's where it is one. Pods run this.
+    pub digest: String,
+    /// The platform's manifest; the same as `digest` where there is no index. None where the
+    /// registry could not be read and the digest was given.
+    pub platform_digest: Option<String>,
+    /// The image's config. None as above.
+    pub config_digest: Option<String>,
+    /// The user that the image asks for. [`ImageUser::Unreadable`] where the registry could not be
+    /// read and the digest was given, or where the config is none.
+    pub user: ImageUser,
+    /// Why the registry could not be read, where the digest was given. If it is transient, asking
+    /// again may still tell the user.
+    pub unread: Option<Arc<ResolveError>>,
+}
+
+/// The registries, seen from here. Cheap to clone; clones share connections, tokens and what was
+/// read of digests.
+#[derive(Clone)]
+pub struct Registry {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    client: Client,
+    timeout: Duration,
+    known: Known,
+}
+
+impl Registry {
+    /// Builds the client. The process must have installed a rustls provider
+    /// (`rustls::crypto::ring::default_provider().install_default()`).
+    ///
+    /// # Errors
+    /// No provider is installed, the CA bundle is none, or there are no root certificates at all.
+    pub fn new(config: RegistryConfig) -> Result<Self, SetupError> {
+        let RegistryConfig { plain_http, timeout, ca_bundle_pem } = config;
+        let plain_http = PlainHttp::new(&plain_http);
+        let http = transport::client(&plain_http, ca_bundle_pem.as_deref())?;
+        let client = Client { http, plain_http, tokens: Tokens::default() };
+        Ok(Self { inner: Arc::new(Inner { client, timeout, known: Known::default() }) })
+    }
+
+    /// Finds out what the reference means now, for the platform.
+    ///
+    /// A tag is looked up each time. What hangs on a digest never changes, so it is read once. With
+    /// a digest given, the registry is read for the user alone, and a registry that cannot be read
+    /// is no error: the result says [`ImageUser::Unreadable`], has no other digests, and holds the
+    /// reason in [`ResolvedImage::unread`]. What the content behind the digest itself shows (not
+    /// for this platform, no image) is an error all the same.
+    ///
+    /// # Errors
+    /// [`ResolveError`]; nothing is tried twice in here, that is for who schedules.
+    pub async fn resolve(
+        &self,
+        image: &ImageReference,
+        platform: &Platform,
+        credentials: &Credentials,
+    ) -> Result<ResolvedImage, ResolveError> {
+        let timeout = self.inner.timeout;
+        let read = tokio::time::timeout(timeout, self.inner.read(image, platform, credentials)).await;
+        let read = read.unwrap_or_else(|_| {
+            let cause = format!("no complete answer within {} s", timeout.as_secs_f32());
+            let asked = Asked { image, registry: image.registry() };
+            Err(asked.unreachable(cause, Advice::CheckNetwork, None))
+        });
+        match (read, image.digest()) {
+            (Err(error), Some(digest)) if error.says_nothing_of_the_image() => Ok(ResolvedImage {
+                digest: digest.to_owned(),
+                platform_digest: None,
+                config_digest: None,
+                user: ImageUser::Unreadable,
+                unread: Some(Arc::new(error)),
+            }),
+            (read, _) => read,
+        }
+    }
+}
+
+impl Inner {
+    async fn read(
+        &self,
+        image: &ImageReference,
+        platform: &Platform,
+        credentials: &Credentials,
+    ) -> Result<ResolvedImage, ResolveError> {
+        let (digest, answer) = match (image.digest(), image.tag()) {
+            (Some(digest), _) => (digest.to_owned(), None),
+            (None, Some(tag)) => {
+                let answer = self.client.read(image, Content::Tagged(tag), credentials).await?;
+                (answer.digest.clone(), Some(answer))
+            }
+            // The parser lets no such reference through; and never :latest by default.
+            (None, None) => {
+                let asked = Asked { image, registry: image.registry() };
+                return Err(asked.invalid("the image has neither tag nor digest".to_owned()));
+            }
+        };
+        let key = Known::key(image, &digest, platform);
+        let facts = if let Some(facts) = self.known.get(&key) {
+            facts
+        } else {
+            let facts = self.facts(image, &digest, answer, platform, credentials).await?;
+            self.known.put(key, facts.clone());
+            facts
+        };
+        let Facts { platform_digest, config_digest, user } = facts;
+        Ok(ResolvedImage {
+            digest,
+            platform_digest: Some(platform_digest),
+            config_digest: Some(config_digest),
+            user,
+            unread: None,
+        })
+    }
+
+    /// Walks from the digest to the platform's manifest and config.
+    async fn facts(
+        &self,
+        image: &ImageReference,
+        digest: &str,
+        mut answer: Option<Answer>,
+        platform: &Platform,
+        credentials: &Credentials,
+    ) -> Result<Facts, ResolveError> {
+        let no_platform = |available| ResolveError::NoPlatform {
+            image: image.to_string(),
+            wanted: platform.to_string(),
+            available,
+        };
+        let mut platform_digest = digest.to_owned();
+        for _ in 0..MAX_DEPTH {
+            let by_tag = answer.is_some();
+            let Answer { content_type, body, .. } = match answer.take() {
+                Some(answer) => answer,
+                None => self.client.read(image, Content::Manifest(&platform_digest), credentials).await?,
+            };
+            let told = |fault| told(image, by_tag, fault);
+            match Manifest::parse(content_type.as_deref(), &body).map_err(told)? {
+                Manifest::Index(index) => {
+                    let entry = entry(&index, platform).map_err(no_platform)?;
+                    platform_digest = checked(&entry.digest).map_err(told)?.to_owned();
+                }
+                Manifest::Image(manifest) => {
+                    let config_digest = config_of(&manifest).and_then(checked).map_err(told)?.to_owned();
+                    let config =
+                        self.client.read(image, Content::Config(&config_digest), credentials).await?;
+                    let config = Config::parse(&config.body);
+                    if let Some(other) = config.as_ref().and_then(|config| config.other_platform(platform)) {
+                        return Err(no_platform(vec![other]));
+                    }
+                    let user = config.map_or(ImageUser::Unreadable, |config| config.user());
+                    return Ok(Facts { platform_digest, config_digest, user });
+                }
+            }
+        }
+        let what = format!("its index leads through more than {MAX_DEPTH} indexes");
+        Err(told(image, false, Fault::NotAnImage(what)))
+    }
+}
+
+fn checked(digest: &str) -> Result<&str, Fault> {
+    if digest::is_valid(digest) {
+        return Ok(digest);
+    }
+    Err(Fault::NotAnImage(format!("its manifest names the digest {:?}", transport::clean(digest))))
+}
+
+/// Garbage under a tag is the registry's fault, or that of who answers for it; garbage with the
+/// digest that was asked for is what somebody pushed.
+fn told(image: &ImageReference, by_tag: bool, fault: Fault) -> ResolveError {
+    match fault {
+        Fault::Garbage(what) if by_tag => Asked { image, registry: image.registry() }.invalid(what),
+        Fault::Garbage(what) | Fault::NotAnImage(what) => {
+            ResolveError::NotAnImage { image: image.to_string(), what }
+        }
+    }
+}
+
+/// What hangs on a digest, for a platform.
+#[derive(Debug, Clone)]
+struct Facts {
+    platform_digest: String,
+    config_digest: String,
+    user: ImageUser,
+}
+
+/// Facts by pinned image and platform. They are what anybody may read; with credentials the key
+/// needs their owner too, so that nobody learns by a digest what the registry would not show him.
+#[derive(Default)]
+struct Known(Mutex<HashMap<(String, Platform), Facts>>);
+
+impl Known {
+    fn key(image: &ImageReference, digest: &str, platform: &Platform) -> (String, Platform) {
+        (image.pinned(digest), platform.clone())
+    }
+
+    fn get(&self, key: &(String, Platform)) -> Option<Facts> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(key).cloned()
+    }
+
+    fn put(&self, key: (String, Platform), facts: Facts) {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        // Read again when needed: simpler than an order of use, and as cheap at this size.
+        if known.len() >= MAX_KNOWN {
+            known.clear();
+        }
+        known.insert(key, facts);
+    }
+}
