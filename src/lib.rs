@@ -6,3 +6,4 @@
 pub mod api;
 pub mod record;
 pub mod registry;
+pub mod runner;

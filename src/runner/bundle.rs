@@ -1,0 +1,29 @@
+//! Reads the bundle and checks it against the hash in the pod's spec.
+
+use std::fs;
+
+use crate::record::{
+    bundle::{Bundle, Program},
+    outcome::Problem,
+    place,
+};
+
+use super::{places::Places, refusal::Refusal};
+
+/// The bundle, if it is the one that the operator made.
+pub(super) fn read(places: &Places, sha256: Option<&str>) -> Result<Bundle, Refusal> {
+    let refuse = |message: String| Refusal::new(Problem::Bundle, message);
+    let Some(sha256) = sha256 else {
+        return Err(refuse(format!("{} is not set", place::ENV_BUNDLE_SHA256)));
+    };
+    let path = places.bundle();
+    let text = fs::read_to_string(&path)
+        .map_err(|error| refuse(format!("the bundle cannot be read from {}: {error}", path.display())))?;
+    let bundle = Bundle::from_json(&text, sha256).map_err(|error| refuse(error.to_string()))?;
+    if let Program::Command { argv } = &bundle.program
+        && argv.is_empty()
+    {
+        return Err(refuse("the bundle's command is empty".to_owned()));
+    }
+    Ok(bundle)
+}

@@ -1,0 +1,130 @@
+//! Processes: how the script ended, whom to end with it, and the zombies that fall to a PID 1.
+
+use std::fs;
+
+use nix::{
+    errno::Errno,
+    sys::{
+        signal::{Signal, kill, killpg},
+        wait::{Id, WaitPidFlag, WaitStatus, waitid, waitpid},
+    },
+    unistd::{Pid, getpid},
+};
+
+use crate::record::outcome::Outcome;
+
+/// The script's main process, which leads a process group of its own.
+#[derive(Debug)]
+pub(super) struct Script {
+    pid: Pid,
+}
+
+impl Script {
+    pub(super) const fn new(pid: Pid) -> Self {
+        Self { pid }
+    }
+
+    /// Asks the script's process group to end.
+    pub(super) fn terminate(&self) {
+        if killpg(self.pid, Signal::SIGTERM).is_err() {
+            // It may have moved to another group.
+            let _ = kill(self.pid, Signal::SIGTERM);
+        }
+    }
+
+    /// Ends the script; not to be called once its end was taken, or another may have its number.
+    pub(super) fn kill(&self) {
+        let _ = kill(self.pid, Signal::SIGKILL);
+        self.kill_others();
+    }
+
+    /// Ends the script's process group and, where the PID namespace is the container's, all that
+    /// is left in it.
+    fn kill_others(&self) {
+        let _ = killpg(self.pid, Signal::SIGKILL);
+        // Anywhere else this would be the end of the machine.
+        if getpid() == Pid::from_raw(1) {
+            let _ = kill(Pid::from_raw(-1), Signal::SIGKILL);
+        }
+    }
+
+    /// Buries the dead. Says how the script ended, if it did; whatever it left behind is then
+    /// killed already.
+    pub(super) fn reap(&self) -> Option<Outcome> {
+        loop {
+            match look(Id::All) {
+                Ok(WaitStatus::StillAlive) => return None,
+                Ok(status) if status.pid() == Some(self.pid) => return Some(self.take()),
+                Ok(status) => {
+                    let _ = waitpid(status.pid(), Some(WaitPidFlag::WNOHANG));
+                }
+                // Nobody is left, so the script is not either.
+                Err(Errno::ECHILD) => return Some(self.take()),
+                // nix knows no real-time signals, by which a process may die as well; whose death
+                // it was, it cannot say then.
+                Err(Errno::EINVAL) => {
+                    if !matches!(look(Id::Pid(self.pid)), Ok(WaitStatus::StillAlive)) {
+                        return Some(self.take());
+                    }
+                    if let Ok(status) = waitpid(None, Some(WaitPidFlag::WNOHANG))
+                        && status.pid() == Some(self.pid)
+                    {
+                        self.kill_others();
+                        return Some(outcome(&Ok(status), self.pid));
+                    }
+                }
+                Err(_) => return None,
+            }
+        }
+    }
+
+    /// Takes zombies once the script itself is gone.
+    pub(super) fn reap_rest() {
+        loop {
+            match waitpid(None, Some(WaitPidFlag::WNOHANG)) {
+                Ok(WaitStatus::StillAlive) | Err(Errno::ECHILD) => return,
+                // One was taken, though nix may not know its signal.
+                Ok(_) | Err(_) => {}
+            }
+        }
+    }
+
+    fn take(&self) -> Outcome {
+        // As long as the script is a zombie, nobody else gets its number or its group's.
+        self.kill();
+        let outcome = outcome(&look(Id::Pid(self.pid)), self.pid);
+        let _ = waitpid(self.pid, Some(WaitPidFlag::WNOHANG));
+        outcome
+    }
+}
+
+/// Looks for a dead child without taking it.
+fn look(whom: Id<'_>) -> nix::Result<WaitStatus> {
+    waitid(whom, WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT)
+}
+
+fn outcome(status: &nix::Result<WaitStatus>, pid: Pid) -> Outcome {
+    let unknown = |why: &dyn std::fmt::Display| Outcome::Unknown {
+        message: format!("the script ended, and the kernel does not say how ({why})"),
+    };
+    match *status {
+        Ok(WaitStatus::Exited(_, code)) => match u8::try_from(code) {
+            Ok(code) => Outcome::Exited { code },
+            Err(error) => unknown(&error),
+        },
+        Ok(WaitStatus::Signaled(_, signal, _)) => Outcome::Signaled { signal: signal as i32 },
+        Err(Errno::EINVAL) => match signal_of_zombie(pid) {
+            Some(signal) => Outcome::Signaled { signal },
+            None => unknown(&"a real-time signal"),
+        },
+        Ok(ref other) => unknown(&format!("{other:?}")),
+        Err(error) => unknown(&error),
+    }
+}
+
+/// What /proc says of a zombie: the last number is its status as `wait` gives it.
+fn signal_of_zombie(pid: Pid) -> Option<i32> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let status: i32 = stat.split_ascii_whitespace().next_back()?.parse().ok()?;
+    Some(status & 0x7f).filter(|&signal| signal > 0)
+}

@@ -1,0 +1,136 @@
+//! The script's environment variables.
+
+use std::{
+    collections::BTreeMap,
+    ffi::{OsStr, OsString},
+    fs,
+    os::unix::{
+        ffi::{OsStrExt, OsStringExt},
+        fs::DirBuilderExt,
+    },
+    path::PathBuf,
+};
+
+use crate::record::{
+    bundle::{Bundle, RunIdentity, Source, Variable},
+    outcome::Problem,
+    place,
+};
+
+use super::{folders, inputs::Input, places::Places, refusal::Refusal, secrets::Secrets};
+
+/// Where programs are looked for if the image has no `PATH`: what container runtimes set.
+const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// All variables, and what among their values is secret.
+#[derive(Debug, Default)]
+pub(super) struct Environment {
+    variables: BTreeMap<OsString, OsString>,
+    secrets: Secrets,
+}
+
+impl Environment {
+    /// The image's variables, then those of every script, then the action's in their order, then
+    /// Longshore's own: the later wins.
+    pub(super) fn prepare(
+        places: &Places,
+        bundle: &Bundle,
+        image: impl Iterator<Item = (OsString, OsString)>,
+    ) -> Result<Self, Refusal> {
+        let mut environment = Self::default();
+        environment.variables.extend(image.filter(|(name, _)| !is_reserved(name)));
+        for (name, value) in [("HOME", places.home()), ("TMPDIR", places.tmp()), ("PWD", places.work())] {
+            environment.set(name, value);
+        }
+        for (index, variable) in bundle.variables.iter().enumerate() {
+            environment.add(places, index, variable)?;
+        }
+        environment.add_own(places, &bundle.run);
+        Ok(environment)
+    }
+
+    pub(super) const fn variables(&self) -> &BTreeMap<OsString, OsString> {
+        &self.variables
+    }
+
+    pub(super) const fn secrets(&self) -> &Secrets {
+        &self.secrets
+    }
+
+    /// Where programs are looked for.
+    pub(super) fn path(&self) -> &OsStr {
+        self.variables.get(OsStr::new("PATH")).map_or(OsStr::new(DEFAULT_PATH), OsString::as_os_str)
+    }
+
+    fn set(&mut self, name: &str, value: impl Into<OsString>) {
+        self.variables.insert(name.into(), value.into());
+    }
+
+    fn add(&mut self, places: &Places, index: usize, variable: &Variable) -> Result<(), Refusal> {
+        let Variable { name, source, as_file } = variable;
+        let refuse = |message: String| Refusal::new(Problem::Input, message);
+        if name.is_empty() || name.contains(['=', '\0']) {
+            return Err(refuse(format!("{name:?} cannot be the name of an environment variable")));
+        }
+        match source {
+            Source::Value { value } if *as_file => {
+                let path = value_file(places, index, name);
+                if let Some(folder) = path.parent() {
+                    let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(folder);
+                    made.map_err(|error| Refusal::internal("create", folder, &error))?;
+                }
+                // The action may name a variable twice.
+                let _ = fs::remove_file(&path);
+                folders::write(&path, value.as_bytes(), 0o400)?;
+                self.set(name, path);
+            }
+            Source::Value { value } if value.contains('\0') => {
+                return Err(refuse(format!(
+                    "the value of variable {name} holds a NUL byte, which an environment variable cannot: \
+                     write `as: File`"
+                )));
+            }
+            Source::Value { value } => self.set(name, value),
+            Source::File { path, secret, optional, origin } => {
+                let input = Input { name, origin, optional: *optional };
+                let path = places.input(path);
+                let Some(value) = input.read(&path)? else { return Ok(()) };
+                if *secret {
+                    self.secrets.add(name, &value);
+                }
+                if *as_file {
+                    // The kubelet's own file, in memory: a copy would bring the secret to disk.
+                    self.set(name, path);
+                } else if value.contains(&0) {
+                    return Err(input.not_a_text());
+                } else {
+                    self.set(name, OsString::from_vec(value));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn add_own(&mut self, places: &Places, run: &RunIdentity) {
+        self.variables.retain(|name, _| !is_reserved(name));
+        self.set(place::ENV_OUTPUT, places.output());
+        self.set(place::ENV_STOP_REASON_FILE, places.stop_reason());
+        self.set(place::ENV_NAMESPACE, &run.namespace);
+        self.set(place::ENV_ACTION, &run.action);
+        self.set(place::ENV_RUN_ID, &run.id);
+        self.set(place::ENV_RUN, run.number.to_string());
+        self.set(place::ENV_ATTEMPT, run.attempt.to_string());
+    }
+}
+
+fn is_reserved(name: &OsStr) -> bool {
+    name.as_bytes().starts_with(place::RESERVED_PREFIX.as_bytes())
+}
+
+/// Kubernetes allows nearly any character in a variable's name, slashes and dots among them.
+fn value_file(places: &Places, index: usize, name: &str) -> PathBuf {
+    let plain = !name.starts_with('.')
+        && name.len() <= 200
+        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.'));
+    places.files().join(if plain { name.to_owned() } else { format!(".{index}") })
+}

@@ -1,0 +1,41 @@
+//! The runner's exit codes: the script's own, or one of those reserved here.
+//!
+//! They are a help for who looks at a bare pod. A script may end with any of them, so the verdict
+//! comes from the exit record and never from the code.
+
+use crate::record::outcome::{Outcome, Problem};
+
+/// The runner was called with arguments that it does not know.
+pub const USAGE: u8 = 2;
+/// The bundle is missing, changed, or of another version; nothing was started.
+pub const BUNDLE_UNUSABLE: u8 = 240;
+/// A variable's value cannot be read or cannot stand in an environment; nothing was started.
+pub const INPUT_UNUSABLE: u8 = 241;
+/// Interpreter or command is missing, cannot be executed, or its arguments are too long.
+pub const CANNOT_START: u8 = 242;
+/// An earlier start claimed the run and left no exit record.
+pub const UNKNOWN: u8 = 243;
+/// The runner itself failed, before the script's start.
+pub const RUNNER_FAILED: u8 = 244;
+/// SIGTERM came before the script's start.
+pub const STOPPED_BEFORE_START: u8 = 245;
+
+/// The code with which the container ends.
+pub(super) fn of(outcome: &Outcome) -> u8 {
+    match outcome {
+        Outcome::Exited { code } => *code,
+        // As shells do.
+        Outcome::Signaled { signal } => u8::try_from(128 + signal).unwrap_or(u8::MAX),
+        Outcome::NotStarted { problem, .. } => match problem {
+            Problem::Bundle => BUNDLE_UNUSABLE,
+            Problem::Input => INPUT_UNUSABLE,
+            Problem::InterpreterNotFound
+            | Problem::CommandNotFound
+            | Problem::NotExecutable
+            | Problem::TooLong => CANNOT_START,
+            Problem::Internal => RUNNER_FAILED,
+            Problem::Stopped => STOPPED_BEFORE_START,
+        },
+        Outcome::Unknown { .. } => UNKNOWN,
+    }
+}

@@ -1,0 +1,32 @@
+//! The folders and files that a script finds.
+
+use std::{
+    fs::{self, OpenOptions},
+    io::{self, Write},
+    os::unix::fs::{OpenOptionsExt, PermissionsExt},
+    path::Path,
+};
+
+use super::{places::Places, refusal::Refusal};
+
+/// Makes working directory, home and temp folder where they are missing, and the outputs file.
+///
+/// Nothing is deleted: volumes of the user may be mounted below the working directory, and the
+/// claim says already that no earlier script wrote to it.
+pub(super) fn prepare(places: &Places) -> Result<(), Refusal> {
+    for folder in [places.work(), places.home(), places.tmp()] {
+        fs::create_dir_all(&folder).map_err(|error| Refusal::internal("create", &folder, &error))?;
+    }
+    write(&places.output(), b"", 0o600)
+}
+
+/// Writes a file that was not there, with exactly this mode.
+pub(super) fn write(path: &Path, content: &[u8], mode: u32) -> Result<(), Refusal> {
+    write_new(path, content, mode).map_err(|error| Refusal::internal("write", path, &error))
+}
+
+fn write_new(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(path)?;
+    file.write_all(content)?;
+    file.set_permissions(fs::Permissions::from_mode(mode))
+}

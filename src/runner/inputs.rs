@@ -1,0 +1,62 @@
+//! Values that the kubelet mounts from Secrets and `ConfigMap`s.
+
+use std::{
+    fs::File,
+    io::{self, Read},
+    path::Path,
+};
+
+use crate::record::outcome::Problem;
+
+use super::refusal::Refusal;
+
+/// The longest value. Kubernetes lets a Secret hold 1 MiB; this is a bound, not a rule.
+const MAX_BYTES: u64 = 4 * 1024 * 1024;
+
+/// Where a value comes from, for messages.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Input<'a> {
+    /// The variable.
+    pub(super) name: &'a str,
+    /// What people call its source.
+    pub(super) origin: &'a str,
+    /// Whether it may be missing.
+    pub(super) optional: bool,
+}
+
+impl Input<'_> {
+    /// The value; `None` where it may be missing and is.
+    pub(super) fn read(&self, path: &Path) -> Result<Option<Vec<u8>>, Refusal> {
+        let Self { name, origin, optional } = *self;
+        let mut value = vec![];
+        let read = File::open(path).and_then(|file| file.take(MAX_BYTES + 1).read_to_end(&mut value));
+        match read {
+            Ok(_) if value.len() as u64 > MAX_BYTES => {
+                Err(Self::refuse(format!("the {origin} has more than {MAX_BYTES} bytes (variable {name})")))
+            }
+            Ok(_) => Ok(Some(value)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound && optional => Ok(None),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Err(Self::refuse(format!(
+                "variable {name} takes its value from the {origin}, which is not there: create it, or set \
+                 `optional: true`"
+            ))),
+            Err(error) => Err(Self::refuse(format!(
+                "variable {name} takes its value from the {origin}, which cannot be read from {}: {error}",
+                path.display()
+            ))),
+        }
+    }
+
+    /// The value cannot stand in an environment.
+    pub(super) fn not_a_text(&self) -> Refusal {
+        let Self { name, origin, .. } = self;
+        Self::refuse(format!(
+            "the {origin} holds a NUL byte, so it cannot be the value of the environment variable {name}: \
+             write `as: File`, and the variable holds the path of a file with the value"
+        ))
+    }
+
+    fn refuse(message: String) -> Refusal {
+        Refusal::new(Problem::Input, message)
+    }
+}

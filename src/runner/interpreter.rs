@@ -1,0 +1,220 @@
+//! From script or command to what is executed.
+
+use std::{
+    ffi::{OsStr, OsString},
+    path::Path,
+};
+
+use crate::record::{bundle::Program, outcome::Problem};
+
+use super::{
+    program::{self, Found, Invocation},
+    refusal::Refusal,
+    shebang::{self, Shebang},
+};
+
+/// What everybody expects where a script does not say.
+const DEFAULT: &str = "/bin/sh";
+
+/// Finds what runs `program`: for a script, which lies at `script`, its interpreter. Names are
+/// looked up on `path`.
+pub(super) fn resolve(
+    program: &Program,
+    args: &[String],
+    script: &Path,
+    path: &OsStr,
+) -> Result<Invocation, Refusal> {
+    let mut invocation = match program {
+        Program::Script { text, interpreter } => {
+            let mut invocation = match interpreter.split_first() {
+                Some((name, options)) => listed(name, options, path)?,
+                None => from_first_line(text, path)?,
+            };
+            invocation.args.push(script.into());
+            invocation
+        }
+        Program::Command { argv } => {
+            let (name, options) =
+                argv.split_first().map_or(("", &[][..]), |(name, rest)| (name.as_str(), rest));
+            invocation(name, options, path).map_err(|missing| match missing {
+                Missing::File => Refusal::new(Problem::CommandNotFound, command_not_found(name, path)),
+                Missing::Right(refusal) => refusal,
+            })?
+        }
+    };
+    invocation.args.extend(args.iter().map(OsString::from));
+    Ok(invocation)
+}
+
+/// Why there is nothing to execute.
+enum Missing {
+    File,
+    Right(Refusal),
+}
+
+fn invocation<S: AsRef<OsStr>>(name: &str, options: &[S], path: &OsStr) -> Result<Invocation, Missing> {
+    match program::find(OsStr::new(name), path) {
+        Found::Executable(program) => Ok(Invocation {
+            program,
+            name: name.into(),
+            args: options.iter().map(|option| option.as_ref().to_owned()).collect(),
+        }),
+        Found::NotExecutable(file) => Err(Missing::Right(program::not_executable(&file))),
+        Found::Missing => Err(Missing::File),
+    }
+}
+
+/// The interpreter that the action names.
+fn listed(name: &str, options: &[String], path: &OsStr) -> Result<Invocation, Refusal> {
+    invocation(name, options, path).map_err(|missing| match missing {
+        Missing::File => not_found(format!(
+            "the image has no interpreter {}, which spec.script.interpreter names: name one that it has, \
+             or use another image (spec.image)",
+            sought(name, path)
+        )),
+        Missing::Right(refusal) => refusal,
+    })
+}
+
+/// The interpreter of the `#!` line, or `/bin/sh`.
+fn from_first_line(text: &str, path: &OsStr) -> Result<Invocation, Refusal> {
+    let instead = "name an interpreter that the image has, in the `#!` line or in spec.script.interpreter, \
+                   or use another image (spec.image)";
+    let (name, options) = match Shebang::of(text) {
+        Shebang::Interpreter { path, argument } => match shebang::through_env(path, argument) {
+            Some(words) => (words[0], words[1..].to_vec()),
+            None => (path, argument.into_iter().collect()),
+        },
+        Shebang::None => {
+            return invocation::<&str>(DEFAULT, &[], path).map_err(|missing| match missing {
+                Missing::File => not_found(format!(
+                    "the image has no {DEFAULT}, and the script has no `#!` line that names another \
+                     interpreter: {instead}; an image without any runs a program by spec.command"
+                )),
+                Missing::Right(refusal) => refusal,
+            });
+        }
+        Shebang::CarriageReturn => {
+            return Err(not_found(
+                "the script's `#!` line ends in a carriage return, which would be a part of the \
+                 interpreter's name: save the script with LF line endings, or set spec.script.interpreter",
+            ));
+        }
+        Shebang::ByteOrderMark => {
+            return Err(not_found(
+                "the script begins with a byte order mark, so that its `#!` line is none: save it as UTF-8 \
+                 without a BOM, or set spec.script.interpreter",
+            ));
+        }
+        Shebang::Empty => {
+            return Err(not_found("the script's `#!` line names no interpreter: write `#!/bin/sh`"));
+        }
+    };
+    invocation(name, &options, path).map_err(|missing| match missing {
+        // What env would not find either.
+        Missing::File if name.contains(' ') && !name.contains('/') => not_found(format!(
+            "the image has no interpreter `{name}`: the kernel gives all words behind `env` as one; write \
+             `#!/usr/bin/env -S {name}`, or set spec.script.interpreter"
+        )),
+        Missing::File => not_found(format!(
+            "the image has no {}, which the script's first line names (`{}`): {instead}",
+            sought(name, path),
+            text.lines().next().unwrap_or_default()
+        )),
+        Missing::Right(refusal) => refusal,
+    })
+}
+
+fn not_found(message: impl Into<String>) -> Refusal {
+    Refusal::new(Problem::InterpreterNotFound, message)
+}
+
+fn command_not_found(name: &str, path: &OsStr) -> String {
+    format!(
+        "the image has no {}, which spec.command names: write the path of a program of the image, or use \
+         another image (spec.image)",
+        sought(name, path)
+    )
+}
+
+/// A name, and where it was looked for.
+fn sought(name: &str, path: &OsStr) -> String {
+    if name.starts_with('/') {
+        format!("`{name}`")
+    } else if name.contains('/') {
+        format!(
+            "`{name}` (paths are relative to the script's working directory, which is empty: write the whole path)"
+        )
+    } else {
+        format!("`{name}` on its PATH ({})", path.display())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn script(text: &str, interpreter: &[&str]) -> Result<Invocation, Refusal> {
+        let interpreter = interpreter.iter().map(|&word| word.to_owned()).collect();
+        let program = Program::Script { text: text.to_owned(), interpreter };
+        resolve(&program, &["arg".to_owned()], Path::new("/s"), OsStr::new("/bin"))
+    }
+
+    fn words(invocation: &Invocation) -> Vec<&str> {
+        let all = [invocation.program.as_os_str(), &invocation.name];
+        all.into_iter()
+            .chain(invocation.args.iter().map(OsString::as_os_str))
+            .filter_map(OsStr::to_str)
+            .collect()
+    }
+
+    #[test]
+    fn the_list_wins_over_the_first_line_and_the_first_line_over_the_shell() {
+        assert_eq!(
+            words(&script("#!/bin/cat", &["sh", "-e"]).unwrap()),
+            ["/bin/sh", "sh", "-e", "/s", "arg"]
+        );
+        assert_eq!(
+            words(&script("#!/bin/cat -A -b", &[]).unwrap()),
+            ["/bin/cat", "/bin/cat", "-A -b", "/s", "arg"]
+        );
+        assert_eq!(words(&script("echo", &[]).unwrap()), ["/bin/sh", "/bin/sh", "/s", "arg"]);
+    }
+
+    #[test]
+    fn env_is_looked_through() {
+        assert_eq!(words(&script("#!/usr/bin/env sh\n", &[]).unwrap()), ["/bin/sh", "sh", "/s", "arg"]);
+        let split = script("#!/usr/bin/env -S sh -e -u\n", &[]).unwrap();
+        assert_eq!(words(&split), ["/bin/sh", "sh", "-e", "-u", "/s", "arg"]);
+    }
+
+    #[test]
+    fn a_missing_interpreter_says_what_to_write_instead() {
+        for (text, list, says) in [
+            ("#!/no/such -x\n", &[][..], "`#!/no/such -x`"),
+            ("#!/usr/bin/env no-such\n", &[], "`no-such` on its PATH (/bin)"),
+            ("#!/usr/bin/env python3 -u\n", &[], "env -S python3 -u"),
+            ("", &["no-such"], "spec.script.interpreter names"),
+            ("#!/bin/sh\r\n", &[], "LF line endings"),
+            ("\u{feff}#!/bin/sh\n", &[], "without a BOM"),
+            ("#!\n", &[], "names no interpreter"),
+        ] {
+            let refusal = script(text, list).unwrap_err();
+            assert_eq!(refusal.problem, Problem::InterpreterNotFound, "{text:?}");
+            assert!(refusal.message.contains(says), "{}", refusal.message);
+        }
+        assert_eq!(script("#!/etc/passwd\n", &[]).unwrap_err().problem, Problem::NotExecutable);
+    }
+
+    #[test]
+    fn a_command_is_found_or_named() {
+        let command = |name: &str| {
+            let program = Program::Command { argv: vec![name.to_owned(), "-x".to_owned()] };
+            resolve(&program, &["arg".to_owned()], Path::new("/s"), OsStr::new("/bin"))
+        };
+        assert_eq!(words(&command("sh").unwrap()), ["/bin/sh", "sh", "-x", "arg"]);
+        let refusal = command("no-such").unwrap_err();
+        assert_eq!(refusal.problem, Problem::CommandNotFound);
+        assert!(refusal.message.contains("spec.command"), "{}", refusal.message);
+    }
+}

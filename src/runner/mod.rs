@@ -1,0 +1,43 @@
+//! What runs inside a user's container: the container's command and, as a rule, its PID 1.
+//!
+//! ```text
+//! signals -> undumpable -> claim -> bundle -> environment, files, interpreter
+//!         -> script, supervised: pipes -> mask -> lines -> report -> sink -> standard output
+//!         -> end what is left -> outputs -> exit record on disk -> exit record, rest of the log,
+//!            end record as frames -> termination message -> the script's exit code
+//! ```
+//!
+//! It is one thread around `poll(2)`: a process that must outlive whatever the script does has no
+//! use for a second one. It knows nothing of Kubernetes; all that it is told is in
+//! [`crate::record`], and all that it says as well.
+
+mod bundle;
+mod children;
+mod claim;
+mod command_line;
+mod elf;
+mod environment;
+mod exit_code;
+mod folders;
+mod inputs;
+mod interpreter;
+mod lines;
+mod mask;
+mod outputs;
+mod places;
+mod program;
+mod refusal;
+mod report;
+mod run;
+mod secrets;
+mod shebang;
+mod signals;
+mod sink;
+mod stop;
+mod streams;
+mod supervise;
+
+pub use command_line::main;
+pub use exit_code::{
+    BUNDLE_UNUSABLE, CANNOT_START, INPUT_UNUSABLE, RUNNER_FAILED, STOPPED_BEFORE_START, UNKNOWN, USAGE,
+};

@@ -1,0 +1,296 @@
+//! The outputs file, as scripts write it.
+//!
+//! ```text
+//! name=value
+//! name<<DELIMITER
+//! several
+//! lines
+//! DELIMITER
+//! ```
+//!
+//! It is written by a stranger: it may be gone, endless, something else than a file, or nonsense.
+//! What cannot be used is named, and never ends the run.
+
+use std::{
+    collections::BTreeMap,
+    fs::OpenOptions,
+    io::{self, Read},
+    os::unix::fs::OpenOptionsExt,
+    path::Path,
+};
+
+use nix::fcntl::OFlag;
+
+use crate::record::{
+    bundle::Output,
+    outcome::{MAX_OUTPUT_BYTES, MAX_OUTPUTS_BYTES, truncate},
+};
+
+use super::mask::Patterns;
+
+/// How much of the file is read: what all outputs may have together, several times.
+const MAX_FILE_BYTES: u64 = 1024 * 1024;
+/// How many complaints are kept, and how long each may be: they travel in the exit record.
+const MAX_COMPLAINTS: usize = 20;
+const MAX_COMPLAINT_BYTES: usize = 200;
+
+/// What a script put out.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Outputs {
+    /// Masked values by name.
+    pub(super) values: BTreeMap<String, String>,
+    /// What was dropped, each with a sentence.
+    pub(super) dropped: Vec<String>,
+}
+
+/// Reads the file at `path`.
+pub(super) fn read(path: &Path, declared: &[Output], patterns: &Patterns) -> Outputs {
+    match read_file(path) {
+        Ok(text) => parse(&text, declared, patterns),
+        Err(error) => Outputs {
+            dropped: vec![format!(
+                "all outputs: $LONGSHORE_OUTPUT cannot be read ({error}); write to it with >>"
+            )],
+            ..Outputs::default()
+        },
+    }
+}
+
+fn read_file(path: &Path) -> io::Result<Vec<u8>> {
+    // A link would make the runner read what it alone may see; a FIFO would hold it for ever.
+    let flags = OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK;
+    let file = OpenOptions::new().read(true).custom_flags(flags.bits()).open(path)?;
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::other("it is no regular file any more"));
+    }
+    let mut text = vec![];
+    file.take(MAX_FILE_BYTES + 1).read_to_end(&mut text)?;
+    Ok(text)
+}
+
+fn parse(text: &[u8], declared: &[Output], patterns: &Patterns) -> Outputs {
+    let mut parser = Parser { declared, patterns, values: BTreeMap::new(), dropped: vec![], complaints: 0 };
+    let mut whole = text;
+    if text.len() as u64 > MAX_FILE_BYTES {
+        // Its last line is cut; what is before it counts.
+        whole = &text[..text.iter().rposition(|&byte| byte == b'\n').unwrap_or(0)];
+        parser.complain(format!("all that is behind the first {MAX_FILE_BYTES} bytes of $LONGSHORE_OUTPUT"));
+    }
+    parser.lines(whole);
+    parser.finish()
+}
+
+struct Parser<'a> {
+    declared: &'a [Output],
+    patterns: &'a Patterns,
+    values: BTreeMap<String, String>,
+    dropped: Vec<String>,
+    complaints: usize,
+}
+
+impl Parser<'_> {
+    fn lines(&mut self, text: &[u8]) {
+        let mut lines = text
+            .split(|&byte| byte == b'\n')
+            .map(|line| line.strip_suffix(b"\r").unwrap_or(line))
+            .enumerate()
+            .map(|(index, line)| (index + 1, line));
+        while let Some((number, line)) = lines.next() {
+            if line.iter().all(u8::is_ascii_whitespace) {
+                continue;
+            }
+            let equals = line.iter().position(|&byte| byte == b'=').unwrap_or(line.len());
+            let block = line.windows(2).position(|pair| pair == b"<<").unwrap_or(line.len());
+            if block < equals {
+                let (name, delimiter) = (&line[..block], &line[block + 2..]);
+                if delimiter.is_empty() {
+                    self.complain(format!(
+                        "line {number}: nothing follows `<<`; write NAME<<END, lines, END"
+                    ));
+                    continue;
+                }
+                let mut value: Vec<&[u8]> = vec![];
+                let mut ended = false;
+                for (_, line) in lines.by_ref() {
+                    if line == delimiter {
+                        ended = true;
+                        break;
+                    }
+                    value.push(line);
+                }
+                if ended {
+                    self.set(number, name, &value.join(&b'\n'));
+                } else {
+                    let end = self.text(delimiter);
+                    self.complain(format!(
+                        "line {number}: the block never ends; write a line that holds only `{end}` behind it"
+                    ));
+                }
+            } else if equals < line.len() {
+                self.set(number, &line[..equals], &line[equals + 1..]);
+            } else {
+                let mut line = self.text(line);
+                truncate(&mut line, 60);
+                self.complain(format!("line {number}: `{line}` is no output; write NAME=VALUE"));
+            }
+        }
+    }
+
+    fn set(&mut self, number: usize, name: &[u8], value: &[u8]) {
+        let known = self.declared.iter().find(|output| output.name.as_bytes() == name);
+        let Some(Output { name }) = known else {
+            let mut name = self.text(name);
+            truncate(&mut name, 60);
+            self.complain(format!("line {number}: `{name}` is not declared; add it to spec.outputs"));
+            return;
+        };
+        let value = self.text(value);
+        if value.len() > MAX_OUTPUT_BYTES {
+            // An older value would be taken for the newest one.
+            self.values.remove(name);
+            self.complain(format!(
+                "line {number}: `{name}` has {} bytes, and an output may have {MAX_OUTPUT_BYTES}; put out where \
+                 the value lies",
+                value.len()
+            ));
+        } else {
+            self.values.insert(name.clone(), value);
+        }
+    }
+
+    /// Masked, and text whatever it was.
+    fn text(&self, bytes: &[u8]) -> String {
+        String::from_utf8_lossy(&self.patterns.mask(bytes)).replace('\0', "\u{fffd}")
+    }
+
+    fn complain(&mut self, mut sentence: String) {
+        self.complaints += 1;
+        if self.complaints < MAX_COMPLAINTS {
+            truncate(&mut sentence, MAX_COMPLAINT_BYTES);
+            self.dropped.push(sentence);
+        }
+    }
+
+    fn finish(mut self) -> Outputs {
+        let mut bytes = 0;
+        for Output { name } in self.declared {
+            let Some(value) = self.values.get(name) else { continue };
+            if bytes + value.len() > MAX_OUTPUTS_BYTES {
+                self.values.remove(name);
+                self.complain(format!("`{name}`: all outputs together may have {MAX_OUTPUTS_BYTES} bytes"));
+            } else {
+                bytes += value.len();
+            }
+        }
+        let unsaid = self.complaints - self.dropped.len();
+        if unsaid > 0 {
+            self.dropped.push(format!("and {unsaid} more"));
+        }
+        Outputs { values: self.values, dropped: self.dropped }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn parsed(text: impl AsRef<[u8]>) -> Outputs {
+        let declared: Vec<Output> =
+            ["a", "b", "c", "d", "e"].iter().map(|&name| Output { name: name.into() }).collect();
+        parse(text.as_ref(), &declared, &Patterns::new(&[b"secret".to_vec()]).unwrap())
+    }
+
+    fn values(text: impl AsRef<[u8]>) -> Vec<(String, String)> {
+        let outputs = parsed(text);
+        assert_eq!(outputs.dropped, [""; 0]);
+        outputs.values.into_iter().collect()
+    }
+
+    fn pairs(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
+        pairs.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())).collect()
+    }
+
+    fn complaint(text: impl AsRef<[u8]>) -> String {
+        let outputs = parsed(text);
+        assert_eq!(outputs.values, BTreeMap::new());
+        assert_eq!(outputs.dropped.len(), 1);
+        outputs.dropped[0].clone()
+    }
+
+    #[test]
+    fn both_forms_are_read() {
+        assert_eq!(
+            values("a=1=2<<3\n\n  \nb<<END\nx=y\n\n END\nEND\nc="),
+            pairs(&[("a", "1=2<<3"), ("b", "x=y\n\n END"), ("c", "")])
+        );
+    }
+
+    #[test]
+    fn a_later_value_wins() {
+        assert_eq!(values("a=1\na<<E\n2\n3\nE\n"), pairs(&[("a", "2\n3")]));
+    }
+
+    #[test]
+    fn windows_line_ends_are_taken() {
+        assert_eq!(values("a=1\r\nb<<E\r\n2\r\n3\r\nE\r\n"), pairs(&[("a", "1"), ("b", "2\n3")]));
+    }
+
+    #[test]
+    fn what_is_no_text_becomes_text() {
+        assert_eq!(values(b"a=x\0\xffy"), pairs(&[("a", "x\u{fffd}\u{fffd}y")]));
+    }
+
+    #[test]
+    fn values_and_complaints_are_masked() {
+        assert_eq!(values("a=my secret."), pairs(&[("a", "my ***.")]));
+        assert_eq!(complaint("secret"), "line 1: `***` is no output; write NAME=VALUE");
+    }
+
+    #[test]
+    fn what_is_wrong_is_named_with_its_line() {
+        assert_eq!(complaint("\nhello\n"), "line 2: `hello` is no output; write NAME=VALUE");
+        assert_eq!(complaint("x=1"), "line 1: `x` is not declared; add it to spec.outputs");
+        assert_eq!(complaint("x<<E\na=1\nE\n"), "line 1: `x` is not declared; add it to spec.outputs");
+        assert_eq!(complaint("a<<\n"), "line 1: nothing follows `<<`; write NAME<<END, lines, END");
+        assert_eq!(
+            complaint("a<<E\nb=1\n"),
+            "line 1: the block never ends; write a line that holds only `E` behind it"
+        );
+        let long = complaint(format!("a=1\na={}", "x".repeat(MAX_OUTPUT_BYTES + 1)));
+        assert!(long.starts_with("line 2: `a` has 32769 bytes"), "{long}");
+    }
+
+    #[test]
+    fn complaints_are_few_and_short() {
+        let outputs = parsed(format!("{}\n", "z".repeat(500)).repeat(100));
+        assert_eq!(outputs.dropped.len(), MAX_COMPLAINTS);
+        assert_eq!(outputs.dropped[MAX_COMPLAINTS - 1], "and 81 more");
+        assert!(outputs.dropped.iter().all(|sentence| sentence.len() <= MAX_COMPLAINT_BYTES));
+    }
+
+    #[test]
+    fn all_together_have_a_bound() {
+        let text: String = ["a", "b", "c", "d", "e"]
+            .map(|name| format!("{name}={}\n", "x".repeat(MAX_OUTPUT_BYTES)))
+            .concat();
+        let outputs = parsed(text);
+        assert_eq!(outputs.values.keys().collect::<Vec<_>>(), ["a", "b", "c", "d"]);
+        assert_eq!(outputs.dropped, ["`e`: all outputs together may have 131072 bytes"]);
+    }
+
+    #[test]
+    fn of_an_endless_file_the_beginning_counts() {
+        let outputs = parsed(format!("a=1\n{}", "\n".repeat(2_000_000)));
+        assert_eq!(outputs.values.get("a").map(String::as_str), Some("1"));
+        assert_eq!(outputs.dropped.len(), 1);
+    }
+
+    proptest! {
+        #[test]
+        fn no_file_panics(text in "([abx]|=|<<|E|\n|\r|\0){0,40}") {
+            parsed(text);
+        }
+    }
+}

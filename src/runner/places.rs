@@ -1,0 +1,75 @@
+//! The paths of [`crate::record::place`], all below one folder.
+
+use std::path::PathBuf;
+
+use crate::record::place;
+
+/// Where everything lies. In a container the root is `/`; tests and people at a desk choose another.
+#[derive(Debug, Clone)]
+pub(super) struct Places {
+    root: PathBuf,
+}
+
+impl Places {
+    pub(super) fn below(root: impl Into<PathBuf>) -> Self {
+        Self { root: root.into() }
+    }
+
+    fn at(&self, path: &str) -> PathBuf {
+        // Joining an absolute path would replace the root.
+        self.root.join(path.trim_start_matches('/'))
+    }
+
+    pub(super) fn bundle(&self) -> PathBuf {
+        self.at(place::BUNDLE_DIR).join(place::BUNDLE_FILE)
+    }
+
+    pub(super) fn input(&self, path: &str) -> PathBuf {
+        self.at(place::INPUTS_DIR).join(path.trim_start_matches('/'))
+    }
+
+    pub(super) fn state(&self) -> PathBuf {
+        self.at(place::STATE_DIR)
+    }
+
+    pub(super) fn claim(&self) -> PathBuf {
+        self.state().join("claim")
+    }
+
+    pub(super) fn exit_record(&self) -> PathBuf {
+        self.state().join("exit.json")
+    }
+
+    pub(super) fn script(&self) -> PathBuf {
+        self.state().join("script")
+    }
+
+    pub(super) fn output(&self) -> PathBuf {
+        self.state().join("output")
+    }
+
+    pub(super) fn stop_reason(&self) -> PathBuf {
+        self.state().join("stop-reason")
+    }
+
+    /// Where plain values lie that a script wants as files.
+    pub(super) fn files(&self) -> PathBuf {
+        self.state().join("files")
+    }
+
+    pub(super) fn work(&self) -> PathBuf {
+        self.at(place::WORK_DIR)
+    }
+
+    pub(super) fn home(&self) -> PathBuf {
+        self.at(place::HOME_DIR)
+    }
+
+    pub(super) fn tmp(&self) -> PathBuf {
+        self.at(place::TMP_DIR)
+    }
+
+    pub(super) fn termination_log(&self) -> PathBuf {
+        self.at(place::TERMINATION_LOG)
+    }
+}

@@ -1,0 +1,226 @@
+//! Finds a program, starts it, and says in plain words why it could not be started.
+
+use std::{
+    ffi::{CString, NulError, OsStr, OsString},
+    fs::File,
+    io::{self, PipeReader, Read},
+    iter,
+    os::{fd::AsRawFd, unix::ffi::OsStrExt},
+    path::{Path, PathBuf},
+};
+
+use nix::{
+    errno::Errno,
+    spawn::{PosixSpawnAttr, PosixSpawnFileActions, PosixSpawnFlags, posix_spawn},
+    sys::signal::SigSet,
+    unistd::{AccessFlags, Pid, access},
+};
+
+use crate::record::outcome::Problem;
+
+use super::{
+    elf::{self, Format},
+    environment::Environment,
+    refusal::Refusal,
+};
+
+/// The script's standard input.
+const NOTHING: &str = "/dev/null";
+
+/// What is to be executed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Invocation {
+    /// The file.
+    pub(super) program: PathBuf,
+    /// As it was asked for; the program's `argv[0]`, by which some know what they are.
+    pub(super) name: OsString,
+    /// All other arguments.
+    pub(super) args: Vec<OsString>,
+}
+
+/// What a search found.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Found {
+    /// A file that may be executed.
+    Executable(PathBuf),
+    /// Only something that may not.
+    NotExecutable(PathBuf),
+    /// Nothing.
+    Missing,
+}
+
+/// Looks for `name` as `execvp` does: on `path`, unless it holds a slash.
+pub(super) fn find(name: &OsStr, path: &OsStr) -> Found {
+    let mut found = Found::Missing;
+    let candidates: Vec<PathBuf> = if name.as_bytes().contains(&b'/') {
+        vec![PathBuf::from(name)]
+    } else if name.is_empty() {
+        vec![]
+    } else {
+        std::env::split_paths(path).map(|folder| folder.join(name)).collect()
+    };
+    for candidate in candidates {
+        if candidate.is_file() && access(&candidate, AccessFlags::X_OK).is_ok() {
+            return Found::Executable(candidate);
+        }
+        if found == Found::Missing && candidate.exists() {
+            found = Found::NotExecutable(candidate);
+        }
+    }
+    found
+}
+
+/// Why a file that was found is refused: it is a folder, or has no `x` for us.
+pub(super) fn not_executable(file: &Path) -> Refusal {
+    let why = if file.is_dir() {
+        "is a folder"
+    } else {
+        "may not be executed by the user of this container (`chmod +x` it in the image)"
+    };
+    Refusal::new(Problem::NotExecutable, format!("{} {why}", file.display()))
+}
+
+/// A script that runs.
+#[derive(Debug)]
+pub(super) struct Started {
+    /// Its main process, which leads a process group of its own.
+    pub(super) pid: Pid,
+    /// Its standard output.
+    pub(super) stdout: PipeReader,
+    /// Its standard error.
+    pub(super) stderr: PipeReader,
+}
+
+/// Starts the script: in a process group of its own, without standard input, with its output in
+/// pipes, with the signals as every program expects them. Its working directory is the runner's.
+pub(super) fn spawn(invocation: &Invocation, environment: &Environment) -> Result<Started, Refusal> {
+    let Invocation { program, name, args } = invocation;
+    let texts = || -> Result<_, NulError> {
+        let argv: Vec<CString> =
+            iter::once(name).chain(args).map(|arg| CString::new(arg.as_bytes())).collect::<Result<_, _>>()?;
+        let envp: Vec<CString> = environment
+            .variables()
+            .iter()
+            .map(|(name, value)| CString::new([name.as_bytes(), b"=", value.as_bytes()].concat()))
+            .collect::<Result<_, _>>()?;
+        Ok((argv, envp))
+    };
+    let (argv, envp) = texts().map_err(|_| {
+        Refusal::new(Problem::Input, "an argument holds a NUL byte, which a program cannot be given")
+    })?;
+    let pipe = || io::pipe().map_err(|error| Refusal::internal("start", program, &error));
+    let ((stdout, out), (stderr, err)) = (pipe()?, pipe()?);
+    let nothing =
+        File::open(NOTHING).map_err(|error| Refusal::internal("open", Path::new(NOTHING), &error))?;
+    // Not std's Command: a child of its inherits the mask by which we wait for SIGTERM, and where it
+    // falls back to execvp, a file of a foreign format would be fed to /bin/sh.
+    let spawn = || {
+        let mut attributes = PosixSpawnAttr::init()?;
+        attributes.set_flags(
+            PosixSpawnFlags::POSIX_SPAWN_SETPGROUP
+                | PosixSpawnFlags::POSIX_SPAWN_SETSIGMASK
+                | PosixSpawnFlags::POSIX_SPAWN_SETSIGDEF,
+        )?;
+        attributes.set_pgroup(Pid::from_raw(0))?;
+        attributes.set_sigmask(&SigSet::empty())?;
+        attributes.set_sigdefault(&SigSet::all())?;
+        let mut actions = PosixSpawnFileActions::init()?;
+        actions.add_dup2(nothing.as_raw_fd(), 0)?;
+        actions.add_dup2(out.as_raw_fd(), 1)?;
+        actions.add_dup2(err.as_raw_fd(), 2)?;
+        posix_spawn(program.as_path(), &actions, &attributes, &argv, &envp)
+    };
+    let pid = spawn().map_err(|error| explain(error, program, environment))?;
+    Ok(Started { pid, stdout, stderr })
+}
+
+fn explain(error: Errno, program: &Path, environment: &Environment) -> Refusal {
+    let file = program.display();
+    let not_executable = |why: &str| Refusal::new(Problem::NotExecutable, format!("{file} {why}"));
+    match error {
+        Errno::E2BIG => Refusal::new(Problem::TooLong, too_long(environment)),
+        Errno::ENOENT | Errno::ENOTDIR => not_executable(&missing_loader(&format(program))),
+        Errno::ENOEXEC => not_executable(&wrong_format(&format(program))),
+        Errno::EACCES | Errno::EPERM => {
+            not_executable("cannot be executed: permission denied (is its file system mounted noexec?)")
+        }
+        Errno::ENOMEM | Errno::EAGAIN | Errno::EMFILE | Errno::ENFILE => {
+            Refusal::internal("start", program, &error)
+        }
+        other => not_executable(&format!("cannot be executed: {other}")),
+    }
+}
+
+fn format(program: &Path) -> Format {
+    let mut head = vec![];
+    let read = File::open(program).and_then(|file| file.take(4096).read_to_end(&mut head));
+    if read.is_ok() { elf::format(&head) } else { Format::Other }
+}
+
+fn missing_loader(format: &Format) -> String {
+    match format {
+        Format::Script(line) if line.ends_with('\r') => {
+            format!(
+                "has a first line that ends in a carriage return (`{}`): save it with LF line endings",
+                line.trim_end()
+            )
+        }
+        Format::Script(line) => {
+            format!("is there, and the interpreter that its first line names is not (`{line}`)")
+        }
+        Format::Elf { loader: Some(loader), .. } => format!(
+            "is there, and its loader {loader} is not: the program was built for another C library than \
+             the image's (glibc, musl); use a static build, or another image (spec.image)"
+        ),
+        Format::Elf { loader: None, .. } | Format::Other => {
+            "is there, and something that the kernel needs to start it is not".to_owned()
+        }
+    }
+}
+
+fn wrong_format(format: &Format) -> String {
+    let ours = match std::env::consts::ARCH {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        other => other,
+    };
+    match format {
+        Format::Elf { machine, .. } if machine != ours => {
+            format!("is a program for {machine}, and this node is {ours}: use an image for {ours}")
+        }
+        Format::Elf { .. } => "is a program that this kernel cannot execute (damaged?)".to_owned(),
+        Format::Script(_) => "is a script whose first line the kernel cannot use".to_owned(),
+        Format::Other => {
+            "is neither a program nor a script with a `#!` line: the kernel cannot execute it".to_owned()
+        }
+    }
+}
+
+fn too_long(environment: &Environment) -> String {
+    let longest = environment.variables().iter().max_by_key(|(_, value)| value.len());
+    let longest = longest.map_or_else(String::new, |(name, value)| {
+        format!("; the longest variable is {} with {} bytes", name.display(), value.len())
+    });
+    format!(
+        "arguments and environment are too long for the kernel, which takes 131,071 bytes for each and \
+         about 2 MiB in all{longest}: pass long values with `as: File`"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bare_name_is_looked_up_on_the_path() {
+        let path = OsStr::new("/nonexistent:/etc:/usr/bin:/bin");
+        assert!(matches!(find(OsStr::new("sh"), path), Found::Executable(file) if file.ends_with("sh")));
+        assert_eq!(
+            find(OsStr::new("passwd"), OsStr::new("/etc")),
+            Found::NotExecutable("/etc/passwd".into())
+        );
+        assert_eq!(find(OsStr::new("no-such-program"), path), Found::Missing);
+        assert_eq!(find(OsStr::new("./sh"), path), Found::Missing);
+        assert_eq!(find(OsStr::new(""), path), Found::Missing);
+    }
+}

@@ -1,0 +1,31 @@
+//! Why nothing was started, in the words that reach the action's status.
+
+use std::{fmt::Display, path::Path};
+
+use crate::record::outcome::{MAX_MESSAGE_BYTES, Outcome, Problem, truncate};
+
+/// Ends a run before its script: the category for the operator, a sentence for people.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub(super) struct Refusal {
+    pub(super) problem: Problem,
+    pub(super) message: String,
+}
+
+impl Refusal {
+    pub(super) fn new(problem: Problem, message: impl Into<String>) -> Self {
+        Self { problem, message: message.into() }
+    }
+
+    /// The runner could not do its own work: `cannot WHAT PATH: WHY`.
+    pub(super) fn internal(what: &str, path: &Path, why: &dyn Display) -> Self {
+        Self::new(Problem::Internal, format!("the runner cannot {what} {}: {why}", path.display()))
+    }
+
+    /// The same as an outcome; the message no longer than a record may hold.
+    pub(super) fn into_outcome(self) -> Outcome {
+        let Self { problem, mut message } = self;
+        truncate(&mut message, MAX_MESSAGE_BYTES);
+        Outcome::NotStarted { problem, message }
+    }
+}

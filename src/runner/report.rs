@@ -1,0 +1,93 @@
+//! What the runner says: numbered frames, and the count and hash of the log among them.
+
+use std::time::Instant;
+
+use crate::record::{
+    VERSION,
+    frame::{Ending, Frame, Kind},
+    outcome::{End, Exit, Identity, Record, Start},
+    transcript::Transcript,
+};
+
+use super::{lines, sink::Sink};
+
+/// Turns texts and records into frames, in the order in which they come.
+#[derive(Debug)]
+pub(super) struct Report {
+    sink: Sink,
+    sequence: u64,
+    transcript: Transcript,
+    started: Option<Instant>,
+    millis: u64,
+}
+
+impl Report {
+    pub(super) fn new(sink: Sink) -> Self {
+        Self { sink, sequence: 0, transcript: Transcript::default(), started: None, millis: 0 }
+    }
+
+    /// The script starts now; frames count their time from here.
+    pub(super) fn script_starts(&mut self, now: Instant) {
+        self.started = Some(now);
+    }
+
+    /// Sets the time of the frames to come. Asked once a turn: a clock is not free at a million
+    /// lines a second.
+    pub(super) fn set_time(&mut self, now: Instant) {
+        self.millis = self.millis_at(now);
+    }
+
+    /// Milliseconds since the script's start.
+    pub(super) fn millis_at(&self, now: Instant) -> u64 {
+        let since = self.started.map(|started| now.saturating_duration_since(started));
+        since.map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+    }
+
+    /// A part of the log.
+    pub(super) fn log(&mut self, kind: Kind, ending: Ending, text: &[u8]) {
+        self.transcript.push(text, ending);
+        self.frame(kind, ending, text);
+    }
+
+    /// The run is claimed, the script about to start.
+    pub(super) fn start(&mut self, of: &Identity, unmasked: &[String]) {
+        let start = Start { version: VERSION, of: of.clone(), unmasked: unmasked.to_vec() };
+        self.record(Kind::Start, &Record::Start(start));
+    }
+
+    /// How the script ended.
+    pub(super) fn exit(&mut self, exit: &Exit) {
+        self.record(Kind::Exit, &Record::Exit(exit.clone()));
+    }
+
+    /// The log is whole.
+    pub(super) fn end(&mut self, of: &Identity) -> End {
+        let end = End {
+            version: VERSION,
+            of: of.clone(),
+            lines: self.transcript.lines(),
+            bytes: self.transcript.bytes(),
+            sha256: self.transcript.sha256(),
+            dropped: vec![],
+        };
+        self.record(Kind::End, &Record::End(end.clone()));
+        end
+    }
+
+    pub(super) const fn sink(&mut self) -> &mut Sink {
+        &mut self.sink
+    }
+
+    fn record(&mut self, kind: Kind, record: &Record) {
+        // It cannot fail for these types, and a runner that stops here would lose the verdict that
+        // the termination message still carries.
+        let Ok(text) = serde_json::to_vec(record) else { return };
+        lines::whole(&text, Ending::Line, &mut |ending, text| self.frame(kind, ending, text));
+    }
+
+    fn frame(&mut self, kind: Kind, ending: Ending, text: &[u8]) {
+        self.sequence += 1;
+        let frame = Frame { sequence: self.sequence, kind, millis: self.millis, ending, text: text.into() };
+        frame.encode(self.sink.end());
+    }
+}

@@ -1,0 +1,244 @@
+//! The sequence of one start of the container.
+
+use std::{collections::BTreeMap, env, fs::OpenOptions, io::Write, time::Instant};
+
+use nix::sys::{
+    prctl,
+    stat::{Mode, umask},
+};
+
+use crate::record::{
+    VERSION,
+    bundle::{Bundle, Program},
+    outcome::{
+        End, Exit, Identity, MAX_MESSAGE_BYTES, Outcome, Problem, Termination, outputs_sha256, truncate,
+    },
+    place,
+};
+
+use super::{
+    bundle,
+    children::Script,
+    claim::{self, Claim},
+    environment::Environment,
+    exit_code, folders, interpreter,
+    mask::Patterns,
+    outputs,
+    places::Places,
+    program::{self, Invocation, Started},
+    refusal::Refusal,
+    report::Report,
+    signals::Signals,
+    sink::Sink,
+    streams::Streams,
+    supervise::{self, Supervisor},
+};
+
+/// Runs the bundle's script, or says why not. Returns the container's exit code.
+pub(super) fn run(places: Places) -> u8 {
+    // Before anything that may take time: for a PID 1 an early SIGTERM would be lost.
+    let signals = Signals::install();
+    // A script of the same user could else write to our standard output through /proc/1/fd/1, past
+    // mask and numbers. The kernel gives it back at each exec, so the script is not affected.
+    let hidden = prctl::set_dumpable(false);
+    umask(Mode::from_bits_truncate(0o022));
+
+    // The bundle only names the run here; nothing of it is used before the claim.
+    let sha256 = env::var(place::ENV_BUNDLE_SHA256).ok();
+    let bundle = bundle::read(&places, sha256.as_deref());
+    let attempt = Attempt { of: identity(bundle.as_ref().ok()), places, report: Report::new(Sink::stdout()) };
+    match claim::take(&attempt.places, &attempt.of) {
+        Ok(Claim::First) => {}
+        Ok(Claim::Taken) => return attempt.again(),
+        Err(error) => {
+            let refusal = Refusal::internal("claim the run in", &attempt.places.state(), &error);
+            return attempt.refuse(refusal, &Patterns::default());
+        }
+    }
+    let system = |what: &str, errno: nix::Error| {
+        Refusal::new(Problem::Internal, format!("the runner cannot {what}: {errno}"))
+    };
+    let ready = bundle.and_then(|bundle| {
+        let signals = signals.map_err(|errno| system("wait for signals", errno))?;
+        hidden.map_err(|errno| system("hide itself from the script (PR_SET_DUMPABLE)", errno))?;
+        Ok((bundle, signals))
+    });
+    match ready {
+        Ok((bundle, signals)) => attempt.first(&bundle, &signals),
+        Err(refusal) => attempt.refuse(refusal, &Patterns::default()),
+    }
+}
+
+/// Whose records these are. The run's id is the bundle's; where that cannot be read, the pod's spec
+/// may say it as well.
+fn identity(bundle: Option<&Bundle>) -> Identity {
+    let of_environment = |name| env::var(name).unwrap_or_default();
+    Identity {
+        pod_uid: of_environment(place::ENV_POD_UID),
+        run_id: bundle.map_or_else(|| of_environment(place::ENV_RUN_ID), |bundle| bundle.run.id.clone()),
+    }
+}
+
+/// One start of the container.
+struct Attempt {
+    places: Places,
+    of: Identity,
+    report: Report,
+}
+
+impl Attempt {
+    /// The first start: the only one that runs something.
+    fn first(mut self, bundle: &Bundle, signals: &Signals) -> u8 {
+        let mut patterns = Patterns::default();
+        match self.start(bundle, signals, &mut patterns) {
+            Ok((script, streams, started)) => {
+                self.supervise(bundle, signals, &patterns, script, streams, started)
+            }
+            Err(refusal) => self.refuse(refusal, &patterns),
+        }
+    }
+
+    /// Prepares and starts the script. Sets `patterns` as soon as they are known.
+    fn start(
+        &mut self,
+        bundle: &Bundle,
+        signals: &Signals,
+        patterns: &mut Patterns,
+    ) -> Result<(Script, Streams, Instant), Refusal> {
+        if self.of.pod_uid.is_empty() {
+            return Err(Refusal::new(Problem::Internal, format!("{} is not set", place::ENV_POD_UID)));
+        }
+        folders::prepare(&self.places)?;
+        let environment = Environment::prepare(&self.places, bundle, env::vars_os())?;
+        *patterns = environment.secrets().patterns().map_err(|error| {
+            Refusal::new(Problem::Input, format!("the secret values are too long to be masked: {error}"))
+        })?;
+        // Before programs are looked for: a relative path is the script's.
+        let work = self.places.work();
+        env::set_current_dir(&work).map_err(|error| Refusal::internal("change to", &work, &error))?;
+        let invocation = self.invocation(bundle, &environment)?;
+        if signals.take().stop {
+            return Err(Refusal::new(
+                Problem::Stopped,
+                "the pod was stopped (deleted, evicted, or past its own deadline) before the script started",
+            ));
+        }
+        self.report.start(&self.of, environment.secrets().unmasked());
+        self.report.sink().pump();
+        let started = Instant::now();
+        let Started { pid, stdout, stderr } = program::spawn(&invocation, &environment)?;
+        self.report.script_starts(started);
+        Ok((Script::new(pid), Streams::new(stdout, stderr, patterns), started))
+    }
+
+    fn invocation(&self, bundle: &Bundle, environment: &Environment) -> Result<Invocation, Refusal> {
+        let path = self.places.script();
+        let invocation = interpreter::resolve(&bundle.program, &bundle.args, &path, environment.path())?;
+        if let Program::Script { text, .. } = &bundle.program {
+            folders::write(&path, text.as_bytes(), 0o500)?;
+        }
+        Ok(invocation)
+    }
+
+    fn supervise(
+        mut self,
+        bundle: &Bundle,
+        signals: &Signals,
+        patterns: &Patterns,
+        script: Script,
+        streams: Streams,
+        started: Instant,
+    ) -> u8 {
+        let mut supervisor = Supervisor {
+            places: &self.places,
+            limits: &bundle.limits,
+            signals,
+            report: &mut self.report,
+            script,
+            streams,
+        };
+        let ended = supervisor.run(started);
+        let outputs = outputs::read(&self.places.output(), &bundle.outputs, patterns);
+        let exit = Exit {
+            version: VERSION,
+            of: self.of.clone(),
+            outcome: ended.outcome,
+            stop: ended.stop,
+            millis: ended.millis,
+            outputs: outputs.values,
+            outputs_dropped: outputs.dropped,
+            replayed: false,
+        };
+        store(&self.places, &exit);
+        supervisor.report.exit(&exit);
+        supervisor.finish();
+        self.conclude(exit)
+    }
+
+    /// Nothing was started.
+    fn refuse(mut self, mut refusal: Refusal, patterns: &Patterns) -> u8 {
+        refusal.message = patterns.mask_str(&refusal.message);
+        let exit = self.exit_without_script(refusal.into_outcome());
+        store(&self.places, &exit);
+        self.report.exit(&exit);
+        self.conclude(exit)
+    }
+
+    /// A later start: runs nothing, and says again what the first one left.
+    ///
+    /// It has no end record. The log of the first start is not here, and nobody must take this one
+    /// for the whole.
+    fn again(mut self) -> u8 {
+        let exit = match claim::stored_exit(&self.places, &self.of) {
+            Ok(exit) => Exit { replayed: true, ..exit },
+            Err(why) => {
+                let mut message = format!(
+                    "an earlier start of this container claimed the run, and {why}: the script may have run \
+                     in part, and is not started again"
+                );
+                truncate(&mut message, MAX_MESSAGE_BYTES);
+                self.exit_without_script(Outcome::Unknown { message })
+            }
+        };
+        self.report.exit(&exit);
+        supervise::flush(&mut self.report);
+        self.terminate(exit, None)
+    }
+
+    fn exit_without_script(&self, outcome: Outcome) -> Exit {
+        Exit {
+            version: VERSION,
+            of: self.of.clone(),
+            outcome,
+            stop: None,
+            millis: 0,
+            outputs: BTreeMap::new(),
+            outputs_dropped: vec![],
+            replayed: false,
+        }
+    }
+
+    fn conclude(mut self, exit: Exit) -> u8 {
+        let end = self.report.end(&self.of);
+        let handed_on = supervise::flush(&mut self.report);
+        self.terminate(exit, handed_on.then_some(end))
+    }
+
+    /// Writes the termination message, last of all.
+    fn terminate(self, exit: Exit, end: Option<End>) -> u8 {
+        let code = exit_code::of(&exit.outcome);
+        let outputs_sha256 = (!exit.outputs.is_empty()).then(|| outputs_sha256(&exit.outputs));
+        if let Ok(text) = (Termination { exit, outputs_sha256, end }).to_json() {
+            // Where the file is not there nobody reads it, as outside Kubernetes.
+            let log = OpenOptions::new().write(true).truncate(true).open(self.places.termination_log());
+            let _ = log.and_then(|mut log| log.write_all(text.as_bytes()));
+        }
+        code
+    }
+}
+
+/// Keeps the exit record for a second start. Where it cannot be (the script filled the disk) the
+/// frame and the termination message still say it, and a second start knows less.
+fn store(places: &Places, exit: &Exit) {
+    let _ = claim::store_exit(places, exit);
+}

@@ -1,0 +1,103 @@
+//! A script's `#!` line, read as the kernel reads it.
+
+/// What a script's first line asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Shebang<'a> {
+    /// There is no `#!` line.
+    None,
+    /// An interpreter, and all that follows it as one argument.
+    Interpreter {
+        /// As written.
+        path: &'a str,
+        /// Without blanks around it.
+        argument: Option<&'a str>,
+    },
+    /// It ends in a carriage return, which the kernel would take for a part of the name.
+    CarriageReturn,
+    /// A byte order mark stands before the `#!`, so that the kernel would not see it.
+    ByteOrderMark,
+    /// Nothing follows the `#!`.
+    Empty,
+}
+
+impl<'a> Shebang<'a> {
+    pub(super) fn of(script: &'a str) -> Self {
+        if script.strip_prefix('\u{feff}').is_some_and(|text| text.starts_with("#!")) {
+            return Self::ByteOrderMark;
+        }
+        let Some(line) = script.strip_prefix("#!") else { return Self::None };
+        let line = line.split_once('\n').map_or(line, |(line, _)| line);
+        if line.ends_with('\r') {
+            return Self::CarriageReturn;
+        }
+        let line = line.trim_matches([' ', '\t']);
+        let (path, argument) = match line.split_once([' ', '\t']) {
+            Some((path, argument)) => (path, Some(argument.trim_start_matches([' ', '\t']))),
+            None => (line, None),
+        };
+        if path.is_empty() { Self::Empty } else { Self::Interpreter { path, argument } }
+    }
+}
+
+/// What `env` would run: the words behind it, where they are plain enough to say.
+///
+/// Looking the program up ourselves turns `env: 'pyhton3': No such file or directory` and exit code
+/// 127 into an end of its own, and images without `env` can run the script.
+pub(super) fn through_env<'a>(path: &str, argument: Option<&'a str>) -> Option<Vec<&'a str>> {
+    if !matches!(path, "/usr/bin/env" | "/bin/env") {
+        return None;
+    }
+    let argument = argument?;
+    let words: Vec<&str> =
+        match argument.strip_prefix("-S").or_else(|| argument.strip_prefix("--split-string=")) {
+            // Quotes, escapes and variables are for env itself.
+            Some(split) if split.contains(['"', '\'', '\\', '$', '#']) => return None,
+            Some(split) => split.split_ascii_whitespace().collect(),
+            // One argument, with its blanks: the kernel splits no further.
+            None => vec![argument],
+        };
+    let first = words.first()?;
+    // An option of env, or a variable for it.
+    if first.starts_with('-') || first.contains('=') { None } else { Some(words) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn interpreter<'a>(path: &'a str, argument: Option<&'a str>) -> Shebang<'a> {
+        Shebang::Interpreter { path, argument }
+    }
+
+    #[test]
+    fn a_shebang_is_a_path_and_at_most_one_argument() {
+        assert_eq!(Shebang::of("#!/bin/sh\necho"), interpreter("/bin/sh", None));
+        assert_eq!(Shebang::of("#!/bin/sh"), interpreter("/bin/sh", None));
+        assert_eq!(Shebang::of("#! \t/bin/bash  -e -u \nx"), interpreter("/bin/bash", Some("-e -u")));
+        assert_eq!(Shebang::of("echo\n#!/bin/sh"), Shebang::None);
+        assert_eq!(Shebang::of(""), Shebang::None);
+        assert_eq!(Shebang::of(" #!/bin/sh"), Shebang::None);
+        assert_eq!(Shebang::of("#! \nx"), Shebang::Empty);
+    }
+
+    #[test]
+    fn what_an_editor_put_there_is_seen() {
+        assert_eq!(Shebang::of("#!/bin/sh\r\necho\r\n"), Shebang::CarriageReturn);
+        assert_eq!(Shebang::of("#!/bin/sh -e\r\n"), Shebang::CarriageReturn);
+        assert_eq!(Shebang::of("\u{feff}#!/bin/sh\n"), Shebang::ByteOrderMark);
+    }
+
+    #[test]
+    fn what_env_would_run_is_known() {
+        let env = |argument| through_env("/usr/bin/env", Some(argument));
+        assert_eq!(env("python3"), Some(vec!["python3"]));
+        assert_eq!(env("python3 -u"), Some(vec!["python3 -u"]));
+        assert_eq!(env("-S python3 -u"), Some(vec!["python3", "-u"]));
+        assert_eq!(env("-Spython3"), Some(vec!["python3"]));
+        assert_eq!(env("-S A=1 python3"), None);
+        assert_eq!(env("-S python3 '-X a'"), None);
+        assert_eq!(env("-i"), None);
+        assert_eq!(through_env("/usr/bin/env", None), None);
+        assert_eq!(through_env("/bin/sh", Some("x")), None);
+    }
+}

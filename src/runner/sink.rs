@@ -1,0 +1,137 @@
+//! Where lines leave the process: standard output, which may be slow, stuck, or gone.
+//!
+//! Between frames and standard output this is the only place where lines wait, and so the place
+//! where the spool with its credit is to stand.
+
+use std::{
+    fs::File,
+    io::{self, Write},
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
+};
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+
+/// With so much waiting, the script's output is left in its pipes: the script waits.
+const HIGH_WATER: usize = 256 * 1024;
+/// A pipe that is ready takes so much without blocking: `PIPE_BUF`. Nonblocking mode would do as
+/// well, but it belongs to the open file, which others may share (a terminal).
+const PIECE: usize = 4096;
+
+/// Lines on their way out, in bounded memory.
+#[derive(Debug)]
+pub(super) struct Sink {
+    out: Option<File>,
+    /// A regular file never blocks, and has no need of small pieces.
+    piece: usize,
+    waiting: Vec<u8>,
+    /// How much at the beginning of `waiting` has left already.
+    sent: usize,
+}
+
+impl Sink {
+    /// A sink into `out`; without one, all is swallowed.
+    pub(super) fn new(out: Option<OwnedFd>) -> Self {
+        let out = out.map(File::from);
+        let is_file = out.as_ref().and_then(|out| out.metadata().ok()).is_some_and(|out| out.is_file());
+        Self { out, piece: if is_file { usize::MAX } else { PIECE }, waiting: vec![], sent: 0 }
+    }
+
+    /// A sink into the runner's standard output.
+    pub(super) fn stdout() -> Self {
+        Self::new(io::stdout().as_fd().try_clone_to_owned().ok())
+    }
+
+    /// The end of what waits, to be written to.
+    pub(super) const fn end(&mut self) -> &mut Vec<u8> {
+        &mut self.waiting
+    }
+
+    /// Whether the script's output should be read.
+    pub(super) const fn has_room(&self) -> bool {
+        self.waiting() < HIGH_WATER
+    }
+
+    /// What to wait for before [`Sink::pump`] can do something.
+    pub(super) fn blocked_on(&self) -> Option<BorrowedFd<'_>> {
+        if self.is_empty() { None } else { self.out.as_ref().map(AsFd::as_fd) }
+    }
+
+    /// How many bytes have not left yet.
+    pub(super) const fn waiting(&self) -> usize {
+        self.waiting.len() - self.sent
+    }
+
+    const fn is_empty(&self) -> bool {
+        self.waiting() == 0
+    }
+
+    /// Whether everything could be handed on so far.
+    pub(super) const fn is_open(&self) -> bool {
+        self.out.is_some()
+    }
+
+    /// Hands on as much as is taken without waiting.
+    pub(super) fn pump(&mut self) {
+        while !self.is_empty() {
+            let Some(out) = &mut self.out else { break };
+            if !ready(out.as_fd()) {
+                break;
+            }
+            let end = self.waiting.len().min(self.sent.saturating_add(self.piece));
+            match out.write(&self.waiting[self.sent..end]) {
+                Ok(written) => self.sent += written,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                // Nobody reads any more. The script is not to suffer from it, and exit record and
+                // termination message still count.
+                Err(_) => self.out = None,
+            }
+        }
+        if self.out.is_none() || self.is_empty() {
+            self.waiting.clear();
+            self.sent = 0;
+        } else if self.sent >= HIGH_WATER {
+            self.waiting.drain(..self.sent);
+            self.sent = 0;
+        }
+    }
+}
+
+fn ready(out: BorrowedFd<'_>) -> bool {
+    let mut fds = [PollFd::new(out, PollFlags::POLLOUT)];
+    poll(&mut fds, PollTimeout::ZERO).is_ok_and(|ready| ready > 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+
+    use super::*;
+
+    #[test]
+    fn a_reader_that_does_not_read_never_blocks_the_writer() {
+        let (mut reader, writer) = io::pipe().unwrap();
+        let mut sink = Sink::new(Some(writer.into()));
+        let text: Vec<u8> = (0..1_000_000u32).map(|n| (n % 251) as u8).collect();
+        sink.end().extend_from_slice(&text);
+        sink.pump();
+        assert!(!sink.is_empty() && !sink.has_room() && sink.is_open());
+        let mut read = vec![0; text.len()];
+        let mut at = 0;
+        while at < read.len() {
+            at += reader.read(&mut read[at..]).unwrap();
+            sink.pump();
+        }
+        assert!(sink.is_empty() && read == text);
+    }
+
+    #[test]
+    fn a_reader_that_is_gone_takes_everything() {
+        let (reader, writer) = io::pipe().unwrap();
+        drop(reader);
+        let mut sink = Sink::new(Some(writer.into()));
+        sink.end().extend_from_slice(b"lost");
+        sink.pump();
+        assert!(sink.is_empty() && sink.has_room() && !sink.is_open());
+    }
+}

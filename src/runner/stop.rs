@@ -1,0 +1,141 @@
+//! When a script is asked to stop, and when it is made to.
+
+use std::{
+    fs, io,
+    path::Path,
+    time::{Duration, Instant},
+};
+
+use crate::record::{
+    bundle::Limits,
+    outcome::{Stop, StopCause},
+};
+
+/// What is to be done now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Due {
+    /// Write the reason, then SIGTERM.
+    Ask(StopCause),
+    /// SIGKILL.
+    Kill,
+}
+
+/// The way of a script that is stopped: asked once, by whoever comes first, then killed.
+#[derive(Debug)]
+pub(super) struct Stopping {
+    grace: Duration,
+    /// `None` where it lies beyond the clock's end.
+    deadline: Option<Instant>,
+    asked: Option<StopCause>,
+    kill_at: Option<Instant>,
+    killed: bool,
+}
+
+impl Stopping {
+    pub(super) fn new(limits: &Limits, started: Instant) -> Self {
+        Self {
+            grace: Duration::from_secs(limits.grace_seconds),
+            deadline: started.checked_add(Duration::from_secs(limits.run_deadline_seconds)),
+            asked: None,
+            kill_at: None,
+            killed: false,
+        }
+    }
+
+    /// When to look again at the latest.
+    pub(super) fn next(&self) -> Option<Instant> {
+        match self.asked {
+            None => self.deadline,
+            Some(_) => self.kill_at,
+        }
+    }
+
+    /// What is due at `now`, given whether SIGTERM came. Each thing is due once.
+    pub(super) fn due(&mut self, now: Instant, terminated: bool) -> Option<Due> {
+        if self.asked.is_none() {
+            let cause = if terminated {
+                StopCause::Terminated
+            } else if self.deadline.is_some_and(|deadline| deadline <= now) {
+                StopCause::RunDeadline
+            } else {
+                return None;
+            };
+            self.asked = Some(cause);
+            self.kill_at = now.checked_add(self.grace);
+            return Some(Due::Ask(cause));
+        }
+        if self.kill_at.is_some_and(|kill_at| kill_at <= now) {
+            self.kill_at = None;
+            self.killed = true;
+            return Some(Due::Kill);
+        }
+        None
+    }
+
+    /// For the exit record.
+    pub(super) fn record(&self) -> Option<Stop> {
+        self.asked.map(|cause| Stop { cause, killed: self.killed })
+    }
+}
+
+/// Tells the script why. The file is whole as soon as it is there.
+pub(super) fn write_reason(path: &Path, cause: StopCause, limits: &Limits) -> io::Result<()> {
+    let reason = match cause {
+        StopCause::RunDeadline => format!(
+            "RunDeadline: the script ran for more than {} seconds (spec.runDeadlineSeconds)\n",
+            limits.run_deadline_seconds
+        ),
+        StopCause::Terminated => {
+            "Terminated: the pod is being stopped (deleted, evicted, or past its own deadline)\n".to_owned()
+        }
+    };
+    let next = path.with_extension("new");
+    fs::write(&next, reason)?;
+    fs::rename(next, path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMITS: Limits = Limits { run_deadline_seconds: 60, grace_seconds: 10 };
+
+    fn after(start: Instant, seconds: u64) -> Instant {
+        start + Duration::from_secs(seconds)
+    }
+
+    #[test]
+    fn past_the_deadline_it_is_asked_and_after_the_grace_killed() {
+        let start = Instant::now();
+        let mut stopping = Stopping::new(&LIMITS, start);
+        assert_eq!(stopping.next(), Some(after(start, 60)));
+        assert_eq!(stopping.due(after(start, 59), false), None);
+        assert_eq!(stopping.due(after(start, 60), false), Some(Due::Ask(StopCause::RunDeadline)));
+        assert_eq!(stopping.next(), Some(after(start, 70)));
+        assert_eq!(stopping.due(after(start, 69), false), None);
+        assert_eq!(stopping.record(), Some(Stop { cause: StopCause::RunDeadline, killed: false }));
+        assert_eq!(stopping.due(after(start, 70), false), Some(Due::Kill));
+        assert_eq!(stopping.due(after(start, 99), false), None);
+        assert_eq!(stopping.next(), None);
+        assert_eq!(stopping.record(), Some(Stop { cause: StopCause::RunDeadline, killed: true }));
+    }
+
+    #[test]
+    fn a_second_request_changes_nothing() {
+        let start = Instant::now();
+        let mut stopping = Stopping::new(&LIMITS, start);
+        assert_eq!(stopping.due(after(start, 5), true), Some(Due::Ask(StopCause::Terminated)));
+        assert_eq!(stopping.due(after(start, 6), true), None);
+        assert_eq!(stopping.next(), Some(after(start, 15)));
+        assert_eq!(stopping.due(after(start, 61), true), Some(Due::Kill));
+        assert_eq!(stopping.record(), Some(Stop { cause: StopCause::Terminated, killed: true }));
+    }
+
+    #[test]
+    fn a_deadline_beyond_all_time_is_none() {
+        let limits = Limits { run_deadline_seconds: u64::MAX, grace_seconds: u64::MAX };
+        let mut stopping = Stopping::new(&limits, Instant::now());
+        assert_eq!(stopping.due(Instant::now(), true), Some(Due::Ask(StopCause::Terminated)));
+        assert_eq!(stopping.next(), None);
+    }
+}

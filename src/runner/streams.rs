@@ -1,0 +1,111 @@
+//! The script's standard output and standard error: from pipes to the report.
+
+use std::{
+    io::{self, PipeReader, Read},
+    os::fd::{AsFd, BorrowedFd},
+};
+
+use nix::fcntl::{FcntlArg, fcntl};
+
+use crate::record::frame::Kind;
+
+use super::{
+    lines::Lines,
+    mask::{Masker, Patterns},
+    report::Report,
+};
+
+/// A larger pipe lets a script run on while the runner writes. What the kernel refuses stays small.
+const PIPE_BYTES: i32 = 1024 * 1024;
+/// How much is read at once. It bounds what one turn adds to the sink.
+const READ_BYTES: usize = 64 * 1024;
+
+#[derive(Debug)]
+struct Stream {
+    kind: Kind,
+    pipe: Option<PipeReader>,
+    bytes: u64,
+    masker: Masker,
+    lines: Lines,
+}
+
+impl Stream {
+    fn new(kind: Kind, pipe: PipeReader, patterns: &Patterns) -> Self {
+        let _ = fcntl(&pipe, FcntlArg::F_SETPIPE_SZ(PIPE_BYTES));
+        Self {
+            kind,
+            pipe: Some(pipe),
+            bytes: 0,
+            masker: Masker::new(patterns.clone()),
+            lines: Lines::default(),
+        }
+    }
+
+    /// Reads once; blocks unless there is something to read.
+    fn read(&mut self, buffer: &mut [u8], report: &mut Report) {
+        let Some(pipe) = &mut self.pipe else { return };
+        match pipe.read(buffer) {
+            Ok(len) if len > 0 => {
+                self.bytes += len as u64;
+                let masked = self.masker.push(&buffer[..len]);
+                self.lines.push(masked, |ending, text| report.log(self.kind, ending, text));
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Ok(_) | Err(_) => self.close(report),
+        }
+    }
+
+    fn close(&mut self, report: &mut Report) {
+        if self.pipe.take().is_some() {
+            self.lines.push(self.masker.finish(), |ending, text| report.log(self.kind, ending, text));
+            self.lines.finish(|ending, text| report.log(self.kind, ending, text));
+        }
+    }
+}
+
+/// Both streams, each with its own masker and its own unfinished line.
+#[derive(Debug)]
+pub(super) struct Streams {
+    streams: [Stream; 2],
+    buffer: Vec<u8>,
+}
+
+impl Streams {
+    pub(super) fn new(out: PipeReader, err: PipeReader, patterns: &Patterns) -> Self {
+        Self {
+            streams: [Stream::new(Kind::Stdout, out, patterns), Stream::new(Kind::Stderr, err, patterns)],
+            buffer: vec![0; READ_BYTES],
+        }
+    }
+
+    /// The pipes that are still open, by their number.
+    pub(super) fn open(&self) -> impl Iterator<Item = (usize, BorrowedFd<'_>)> {
+        self.streams
+            .iter()
+            .enumerate()
+            .filter_map(|(number, stream)| Some((number, stream.pipe.as_ref()?.as_fd())))
+    }
+
+    /// Reads once from the pipe with this number, which must be ready.
+    pub(super) fn read(&mut self, number: usize, report: &mut Report) {
+        if let Some(stream) = self.streams.get_mut(number) {
+            stream.read(&mut self.buffer, report);
+        }
+    }
+
+    /// How much was read so far.
+    pub(super) fn bytes(&self) -> u64 {
+        self.streams.iter().map(|stream| stream.bytes).sum()
+    }
+
+    pub(super) fn all_closed(&self) -> bool {
+        self.streams.iter().all(|stream| stream.pipe.is_none())
+    }
+
+    /// Ends the streams, whether or not somebody still holds the pipes.
+    pub(super) fn close(&mut self, report: &mut Report) {
+        for stream in &mut self.streams {
+            stream.close(report);
+        }
+    }
+}

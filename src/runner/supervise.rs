@@ -1,0 +1,171 @@
+//! The event loop: from the script's start to its end.
+
+use std::time::{Duration, Instant};
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+
+use crate::record::{
+    bundle::Limits,
+    outcome::{Outcome, Stop},
+};
+
+use super::{
+    children::Script,
+    places::Places,
+    report::Report,
+    signals::{Arrived, Signals},
+    stop::{self, Due, Stopping},
+    streams::Streams,
+};
+
+/// How long the verdict waits for what is still in the pipes. With the script's processes dead it
+/// takes as long as reading a mebibyte.
+const DRAIN_BEFORE_VERDICT: Duration = Duration::from_millis(200);
+/// How long a pipe may be silent, and how much may still come, where somebody outside the PID
+/// namespace holds it. What the script itself left is never more than two full pipes.
+const SILENCE: Duration = Duration::from_secs(2);
+const LEFT_BYTES: u64 = 4 * 1024 * 1024;
+/// How long a reader of standard output may take nothing before what waits is given up.
+const STUCK: Duration = Duration::from_secs(30);
+
+/// How the script ended.
+#[derive(Debug)]
+pub(super) struct Ended {
+    pub(super) outcome: Outcome,
+    pub(super) stop: Option<Stop>,
+    /// Milliseconds since the script's start.
+    pub(super) millis: u64,
+}
+
+/// The script, its pipes, and all that it is watched by.
+pub(super) struct Supervisor<'a> {
+    pub(super) places: &'a Places,
+    pub(super) limits: &'a Limits,
+    pub(super) signals: &'a Signals,
+    pub(super) report: &'a mut Report,
+    pub(super) script: Script,
+    pub(super) streams: Streams,
+}
+
+impl Supervisor<'_> {
+    /// Runs until the script has ended, all that it left is killed, and the pipes are empty or
+    /// [`DRAIN_BEFORE_VERDICT`] is over.
+    pub(super) fn run(&mut self, started: Instant) -> Ended {
+        let mut stopping = Stopping::new(self.limits, started);
+        loop {
+            let arrived = self.turn(stopping.next());
+            let now = Instant::now();
+            // First what has happened: a script that ended in time was not stopped.
+            if arrived.child
+                && let Some(outcome) = self.script.reap()
+            {
+                let ended = Ended { outcome, stop: stopping.record(), millis: self.report.millis_at(now) };
+                self.drain(Some(now + DRAIN_BEFORE_VERDICT));
+                return ended;
+            }
+            match stopping.due(now, arrived.stop) {
+                Some(Due::Ask(cause)) => {
+                    // Without the file the script is stopped all the same.
+                    let _ = stop::write_reason(&self.places.stop_reason(), cause, self.limits);
+                    self.script.terminate();
+                }
+                Some(Due::Kill) => self.script.kill(),
+                None => {}
+            }
+        }
+    }
+
+    /// Reads what is left and ends the streams.
+    pub(super) fn finish(&mut self) {
+        self.drain(None);
+        self.streams.close(self.report);
+    }
+
+    /// Reads until both pipes are closed, nothing comes any more, or `end`.
+    fn drain(&mut self, end: Option<Instant>) {
+        let last = self.streams.bytes() + LEFT_BYTES;
+        let mut before = (self.streams.bytes(), self.report.sink().waiting());
+        let mut moved = Instant::now();
+        while !self.streams.all_closed() && self.streams.bytes() < last {
+            // A reader of ours that is slow is not the pipe's silence.
+            let patience = if self.report.sink().has_room() { SILENCE } else { STUCK };
+            let until = end.map_or(moved + patience, |end| end.min(moved + patience));
+            if Instant::now() >= until {
+                return;
+            }
+            if self.turn(Some(until)).child {
+                Script::reap_rest();
+            }
+            let after = (self.streams.bytes(), self.report.sink().waiting());
+            if after != before {
+                before = after;
+                moved = Instant::now();
+            }
+        }
+    }
+
+    /// Waits for something to do, until `until` at the latest, and moves what can be moved.
+    fn turn(&mut self, until: Option<Instant>) -> Arrived {
+        let room = self.report.sink().has_room();
+        let mut ready = [false; 2];
+        {
+            let mut fds = vec![PollFd::new(self.signals.as_fd(), PollFlags::POLLIN)];
+            let numbers: Vec<usize> = if room {
+                self.streams
+                    .open()
+                    .map(|(number, pipe)| {
+                        fds.push(PollFd::new(pipe, PollFlags::POLLIN));
+                        number
+                    })
+                    .collect()
+            } else {
+                vec![]
+            };
+            if let Some(out) = self.report.sink().blocked_on() {
+                fds.push(PollFd::new(out, PollFlags::POLLOUT));
+            }
+            wait(&mut fds, until);
+            for (number, fd) in numbers.into_iter().zip(&fds[1..]) {
+                ready[number] = fd.any().unwrap_or(true);
+            }
+        }
+        self.report.set_time(Instant::now());
+        for (number, _) in ready.into_iter().enumerate().filter(|(_, ready)| *ready) {
+            self.streams.read(number, self.report);
+        }
+        self.report.sink().pump();
+        self.signals.take()
+    }
+}
+
+/// Hands on what waits in the report. Says whether all of it could be.
+pub(super) fn flush(report: &mut Report) -> bool {
+    let mut moved = Instant::now();
+    loop {
+        let before = report.sink().waiting();
+        report.sink().pump();
+        let waiting = report.sink().waiting();
+        if waiting == 0 {
+            return report.sink().is_open();
+        }
+        let now = Instant::now();
+        if waiting != before {
+            moved = now;
+        } else if now >= moved + STUCK {
+            return false;
+        }
+        if let Some(out) = report.sink().blocked_on() {
+            wait(&mut [PollFd::new(out, PollFlags::POLLOUT)], Some(moved + STUCK));
+        }
+    }
+}
+
+/// Polls. Errors are waits that were cut short: the loop looks again in any case.
+fn wait(fds: &mut [PollFd<'_>], until: Option<Instant>) {
+    let timeout = until.map_or(PollTimeout::NONE, |until| {
+        // A little late, not a little early, or the loop would spin for the last millisecond.
+        let left = until.saturating_duration_since(Instant::now()).saturating_add(Duration::from_micros(999));
+        PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX)
+    });
+    let _ = poll(fds, timeout);
+}
