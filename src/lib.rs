@@ -1,9 +1,20 @@
 //! Longshore runs deployment actions as pods on Kubernetes: each attempt at most once, with its
 //! image pinned.
+//!
+//! | module | what lives there | what it may use |
+//! |---|---|---|
+//! | [`api`] | the resources as users write them | nothing of ours |
+//! | [`record`] | what operator and runner tell each other | nothing of ours, no Kubernetes |
+//! | [`runner`] | what runs inside a user's container | `record` |
+//! | [`registry`] | tag to digest, the image's user | nothing of ours |
+//! | [`operator`] | one file a step, from a watched action to its stored verdict | all above but `runner` |
+//! | [`cli`] | the kubectl plugin | `api`, `record` |
 
 #![forbid(unsafe_code)]
 
 pub mod api;
+pub mod cli;
+pub mod operator;
 pub mod record;
 pub mod registry;
 pub mod runner;

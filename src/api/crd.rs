@@ -30,6 +30,30 @@ pub fn deployment_action() -> Result<CustomResourceDefinition, serde_json::Error
     serde_json::from_value(crd)
 }
 
+/// The definition as a document, with whole numbers written as such: the typed one has `3600.0`.
+///
+/// # Errors
+/// Never for the types of this crate; the signature is serde's.
+pub fn document() -> Result<Value, serde_json::Error> {
+    let mut document = serde_json::to_value(deployment_action()?)?;
+    whole_numbers(&mut document);
+    Ok(document)
+}
+
+fn whole_numbers(value: &mut Value) {
+    match value {
+        Value::Object(fields) => fields.values_mut().for_each(whole_numbers),
+        Value::Array(items) => items.iter_mut().for_each(whole_numbers),
+        Value::Number(number) => {
+            let text = number.to_string();
+            if let Some(Ok(whole)) = text.strip_suffix(".0").map(str::parse::<i64>) {
+                *number = whole.into();
+            }
+        }
+        _ => {}
+    }
+}
+
 /// Bounds what has no bound of its own, since every text and list comes from somebody.
 fn tidy(schema: &mut Value) {
     let Value::Object(object) = schema else { return };

@@ -47,7 +47,7 @@ pub enum Reason {
     ImagePullFailed,
     /// A Secret, or a key in it, that a variable names did not appear until the pending deadline.
     SecretMissing,
-    /// A ConfigMap, or a key in it, that a variable names did not appear until the pending deadline.
+    /// A `ConfigMap`, or a key in it, that a variable names did not appear until the pending deadline.
     ConfigMapMissing,
     /// The service account did not appear until the pending deadline.
     ServiceAccountMissing,
@@ -467,9 +467,9 @@ pub fn markdown() -> String {
             "`Ready` is False, `Stalled` is True, `Succeeded` is False: nothing more happens by itself.",
         ),
     ] {
-        page.push_str(&format!("\n## {title}\n\n{text}\n\n| reason | when | what to do |\n|---|---|---|\n"));
+        page += &format!("\n## {title}\n\n{text}\n\n| reason | when | what to do |\n|---|---|---|\n");
         for row in ROWS.iter().filter(|row| row.class == class) {
-            page.push_str(&format!("| `{}` | {} | {} |\n", row.name, row.when, row.advice));
+            page += &format!("| `{}` | {} | {} |\n", row.name, row.when, row.advice);
         }
     }
     page

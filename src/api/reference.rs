@@ -18,9 +18,9 @@ pub fn markdown() -> Result<String, serde_json::Error> {
          Fields of `affinity` and `tolerations` are those of a pod and are not listed.\n",
     );
     for part in ["spec", "status"] {
-        page.push_str(&format!(
+        page += &format!(
             "\n## {part}\n\n| field | type | default | minimum | maximum | what for |\n|---|---|---|---|---|---|\n"
-        ));
+        );
         rows(part, &schema[part], &mut page);
     }
     page.push_str("\n## What is refused at apply\n\n");
@@ -48,12 +48,12 @@ fn rows(path: &str, schema: &Value, page: &mut String) {
             value => format!("`{value}`"),
         };
         let text = field["description"].as_str().unwrap_or_default().replace('\n', " ").replace('|', "\\|");
-        page.push_str(&format!(
+        *page += &format!(
             "| `{path}` | {} | {default} | {} | {} | {text} |\n",
             kind(field),
             bound(field, ["minimum", "minLength", "minItems"]),
             bound(field, ["maximum", "maxLength", "maxItems"]),
-        ));
+        );
         below(&path, field, &mut |path, schema| rows(path, schema, page));
     }
 }
@@ -99,7 +99,7 @@ fn bound(schema: &Value, keys: [&str; 3]) -> String {
 
 fn refusals(path: &str, schema: &Value, page: &mut String) {
     for rule in schema["x-kubernetes-validations"].as_array().into_iter().flatten() {
-        page.push_str(&format!("- `{path}`: {}\n", rule["message"].as_str().unwrap_or_default()));
+        *page += &format!("- `{path}`: {}\n", rule["message"].as_str().unwrap_or_default());
     }
     if let Some(fields) = schema["properties"].as_object() {
         for (name, field) in fields {

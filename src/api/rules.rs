@@ -12,16 +12,22 @@ use serde_json::{Value, json};
 /// [`crate::record::bundle::MAX_BYTES`] with all else that travels in the bundle.
 pub const MAX_INLINE: usize = 131_072;
 
-/// A repository with its registry, as the OCI distribution specification and
-/// `distribution/reference` have it.
-const NAME: &str = "([a-zA-Z0-9]([a-zA-Z0-9-]*[a-zA-Z0-9])?([.][a-zA-Z0-9]([a-zA-Z0-9-]*[a-zA-Z0-9])?)*(:[0-9]+)?/)?[a-z0-9]+(([.]|_|__|-+)[a-z0-9]+)*(/[a-z0-9]+(([.]|_|__|-+)[a-z0-9]+)*)*";
-const TAG: &str = ":[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}";
-const DIGEST: &str = "@sha256:[a-f0-9]{64}";
+const LABEL: &str = "[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?";
+const COMPONENT: &str = "[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*";
+const TAG: &str = ":[a-zA-Z0-9_][a-zA-Z0-9_.-]{0,127}";
+const DIGEST: &str = "@(?:sha256:[a-f0-9]{64}|sha512:[a-f0-9]{128})";
+
+/// A repository with its registry, by the grammar of `distribution/reference`.
+fn name() -> String {
+    format!(
+        r"(?:(?:{LABEL}(?:[.]{LABEL})*|\[[a-fA-F0-9:]+\])(?::[0-9]{{1,5}})?(?:/{COMPONENT})+|{COMPONENT}|[a-z0-9]+(?:(?:__?|-+)[a-z0-9]+)*(?:/{COMPONENT})+)"
+    )
+}
 
 /// An image reference with a tag, a digest or both: what `spec.image` must match.
 #[must_use]
 pub fn image_pattern() -> String {
-    format!("^{NAME}({TAG}({DIGEST})?|{DIGEST})$")
+    format!("^{}(?:{TAG}(?:{DIGEST})?|{DIGEST})$", name())
 }
 
 fn rule(rule: &str, message: &str) -> Value {
@@ -44,17 +50,18 @@ pub(super) fn spec() -> Value {
 
 /// Rules of `image`.
 pub(super) fn image() -> Value {
+    let name = name();
     json!([
         {
-            "rule": format!("self.matches('^{NAME}({TAG})?(@.*)?$')"),
+            "rule": format!("self.matches(r'^{name}(?:{TAG})?(?:@.*)?$')"),
             "message": "image is no image reference: write REGISTRY/REPOSITORY:TAG or REGISTRY/REPOSITORY@sha256:DIGEST in lower case, for example registry.example.com/team/tools:2026.11",
         },
         {
-            "rule": format!("!self.matches('^{NAME}$')"),
+            "rule": format!("!self.matches(r'^{name}$')"),
             "message": "image has no tag and no digest: write the version that is meant, for example tools:2026.11 or tools@sha256:..., since an image without a tag would change under the action",
         },
         {
-            "rule": format!("!self.contains('@') || self.matches('{DIGEST}$')"),
+            "rule": format!("!self.contains('@') || self.matches(r'{DIGEST}$')"),
             "message": "image has a malformed digest: write @sha256: and 64 hexadecimal digits in lower case",
         },
     ])

@@ -1,0 +1,28 @@
+//! The kubectl plugin.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use longshore::cli;
+
+fn main() -> ExitCode {
+    let arguments = cli::Arguments::parse();
+    if rustls::crypto::ring::default_provider().install_default().is_err() {
+        eprintln!("kubectl longshore: a TLS provider was installed before ours");
+        return ExitCode::FAILURE;
+    }
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("kubectl longshore: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    match runtime.block_on(cli::run(arguments)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("kubectl longshore: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}

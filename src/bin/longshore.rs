@@ -1,0 +1,68 @@
+//! The operator, and what is generated from its types.
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use longshore::{
+    api,
+    operator::{
+        options::{LogFormat, Options},
+        run,
+    },
+};
+use tracing_subscriber::EnvFilter;
+
+/// Runs deployment actions as pods on Kubernetes.
+#[derive(Parser)]
+#[command(version, about)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run the operator.
+    Run(Box<Options>),
+    /// Print the definition of `DeploymentAction`, as YAML.
+    Crd,
+    /// Print the reference of all fields, as Markdown.
+    Reference,
+    /// Print the list of all reasons, as Markdown.
+    Reasons,
+}
+
+fn main() -> ExitCode {
+    match start(Arguments::parse().command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("longshore: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn start(command: Command) -> Result<(), Box<dyn std::error::Error>> {
+    match command {
+        Command::Crd => print!("{}", serde_saphyr::to_string(&api::crd::document()?)?),
+        Command::Reference => print!("{}", api::reference::markdown()?),
+        Command::Reasons => print!("{}", api::reason::markdown()),
+        Command::Run(options) => {
+            let filter = EnvFilter::try_new(&options.log)?;
+            let log = tracing_subscriber::fmt().with_env_filter(filter);
+            match options.log_format {
+                LogFormat::Text => log.with_ansi(false).init(),
+                LogFormat::Json => log.json().flatten_event(true).init(),
+            }
+            rustls::crypto::ring::default_provider()
+                .install_default()
+                .map_err(|_| "a TLS provider was installed before ours")?;
+            tokio::runtime::Builder::new_multi_thread()
+                .worker_threads(2)
+                .enable_all()
+                .build()?
+                .block_on(run::run(*options))?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,142 @@
+//! `kubectl longshore logs`: the log as the script wrote it, without the runner's frames.
+
+use std::io::Write;
+
+use clap::Args;
+use futures::{AsyncBufReadExt, StreamExt, io::Lines};
+use k8s_openapi::api::core::v1::Pod;
+use kube::{Api, Client, Config, api::LogParams, config::KubeConfigOptions};
+
+use super::CliError;
+use crate::{
+    api::{CONTAINER, DeploymentAction},
+    record::frame::{Ending, Frame, Kind},
+};
+
+/// Prints the log of an action's latest run.
+#[derive(Debug, Args)]
+pub struct Logs {
+    /// The action's name.
+    name: String,
+    /// The action's namespace; the context's where none is given.
+    #[arg(short, long)]
+    namespace: Option<String>,
+    /// The kubeconfig's context to use.
+    #[arg(long)]
+    context: Option<String>,
+    /// Go on until the script has ended.
+    #[arg(short, long)]
+    follow: bool,
+    /// Put in front of each line how many seconds after the script's start it was written, and
+    /// whether to standard output (o) or standard error (e).
+    #[arg(short, long)]
+    timestamps: bool,
+}
+
+impl Logs {
+    pub(super) async fn run(&self) -> Result<(), CliError> {
+        let config = match &self.context {
+            None => Config::infer().await?,
+            Some(context) => {
+                let options =
+                    KubeConfigOptions { context: Some(context.clone()), ..KubeConfigOptions::default() };
+                Config::from_kubeconfig(&options).await?
+            }
+        };
+        let namespace = self.namespace.clone().unwrap_or_else(|| config.default_namespace.clone());
+        let client = Client::try_from(config)?;
+        let actions: Api<DeploymentAction> = Api::namespaced(client.clone(), &namespace);
+        let action = actions.get(&self.name).await?;
+        let run = action.status.as_ref().and_then(|status| status.run.as_ref());
+        let Some(pod) = run.and_then(|run| run.pod_name.clone()) else {
+            return Err(CliError::Nothing(format!(
+                "{} has no pod: kubectl describe da {} says why",
+                self.name, self.name
+            )));
+        };
+        let pods: Api<Pod> = Api::namespaced(client, &namespace);
+        let parameters =
+            LogParams { container: Some(CONTAINER.to_owned()), follow: self.follow, ..LogParams::default() };
+        match pods.log_stream(&pod, &parameters).await {
+            Ok(stream) => self.print(stream.lines()).await,
+            Err(kube::Error::Api(status)) if status.code == 404 => self.tail(&action),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    async fn print<R>(&self, mut lines: Lines<R>) -> Result<(), CliError>
+    where
+        R: futures::AsyncBufRead + Unpin,
+    {
+        let mut out = std::io::stdout().lock();
+        let mut printer = Printer::new(self.timestamps);
+        while let Some(line) = lines.next().await.transpose()? {
+            printer.line(line.as_bytes(), &mut out)?;
+            out.flush()?;
+        }
+        Ok(())
+    }
+
+    /// The pod is gone: the status has the last lines.
+    fn tail(&self, action: &DeploymentAction) -> Result<(), CliError> {
+        let log = action.status.as_ref().and_then(|status| status.log.as_ref());
+        let Some(log) = log else {
+            return Err(CliError::Nothing(format!("the pod of {} is gone, and its log with it", self.name)));
+        };
+        eprintln!("the pod is gone; the last lines are those that the status keeps");
+        print!("{}", log.tail);
+        Ok(())
+    }
+}
+
+/// Turns frames into the lines that the script wrote.
+struct Printer {
+    timestamps: bool,
+    /// Whether the next text begins a line.
+    fresh: bool,
+}
+
+impl Printer {
+    const fn new(timestamps: bool) -> Self {
+        Self { timestamps, fresh: true }
+    }
+
+    fn line(&mut self, line: &[u8], out: &mut impl Write) -> std::io::Result<()> {
+        let Some(frame) = Frame::decode(line) else { return Ok(()) };
+        if !frame.kind.is_log() {
+            return Ok(());
+        }
+        if self.timestamps && self.fresh {
+            let stream = if frame.kind == Kind::Stdout { 'o' } else { 'e' };
+            write!(out, "{:>4}.{:03} {stream} ", frame.millis / 1000, frame.millis % 1000)?;
+        }
+        out.write_all(&frame.text)?;
+        self.fresh = frame.ending == Ending::Line;
+        if self.fresh {
+            out.write_all(b"\n")?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn printed(timestamps: bool, lines: &[&str]) -> String {
+        let mut printer = Printer::new(timestamps);
+        let mut out = Vec::new();
+        for line in lines {
+            printer.line(line.as_bytes(), &mut out).unwrap();
+        }
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn the_log_is_printed_as_the_script_wrote_it() {
+        let lines =
+            ["1 s 0 {}", "2 o 1 one", "3 o+ 2 two ", "4 o 2 parts", "no frame", "5 e- 1234 end", "6 z 9 {}"];
+        assert_eq!(printed(false, &lines), "one\ntwo parts\nend");
+        assert_eq!(printed(true, &lines), "   0.001 o one\n   0.002 o two parts\n   1.234 e end");
+    }
+}

@@ -1,0 +1,114 @@
+//! Why a pod does not start: from its status, and from its events for what no status shows.
+
+use k8s_openapi::api::core::v1::Event;
+
+use super::view::PodView;
+use crate::api::Reason;
+
+/// Why a pod does not start, as far as is known.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cause {
+    /// One of the closed list.
+    pub reason: Reason,
+    /// The node's or the scheduler's own words.
+    pub message: String,
+}
+
+impl Cause {
+    fn new(reason: Reason, message: impl Into<String>) -> Self {
+        Self { reason, message: message.into() }
+    }
+}
+
+/// The cause, where there is one. Events are the pod's, in any order.
+#[must_use]
+pub fn cause(pod: &PodView, events: &[Event]) -> Option<Cause> {
+    if let Some((reason, message)) = &pod.waiting {
+        let reason = match reason.as_str() {
+            // Kubernetes: pkg/kubelet/images/types.go
+            "ErrImagePull"
+            | "ImagePullBackOff"
+            | "InvalidImageName"
+            | "ErrImageNeverPull"
+            | "ImageInspectError"
+            | "RegistryUnavailable"
+            | "SignatureValidationFailed" => Reason::ImagePullFailed,
+            _ => Reason::ContainerConfigError,
+        };
+        return Some(Cause::new(reason, message));
+    }
+    if let Some(message) = &pod.unschedulable {
+        return Some(Cause::new(Reason::Unschedulable, message));
+    }
+    let mut newest: Vec<&Event> = events.iter().collect();
+    newest.sort_by_key(|event| std::cmp::Reverse(event.last_timestamp.as_ref().map(|time| time.0)));
+    newest.into_iter().find_map(|event| {
+        let message = event.message.as_deref()?;
+        match event.reason.as_deref()? {
+            "FailedMount" => mount_cause(message),
+            "FailedCreatePodSandBox" => Some(Cause::new(Reason::ContainerConfigError, message)),
+            _ => None,
+        }
+    })
+}
+
+/// The kubelet tells of missing Secrets and `ConfigMap`s in a projected volume by an event alone.
+fn mount_cause(message: &str) -> Option<Cause> {
+    // Kubernetes: pkg/volume/projected/projected.go and pkg/volume/secret/secret.go
+    const SECRET: [&str; 2] = ["secret \"", "non-existent secret key"];
+    const CONFIG_MAP: [&str; 2] = ["configmap \"", "non-existent config key"];
+    let has = |words: [&str; 2]| words.iter().any(|word| message.contains(word));
+    let reason = if has(SECRET) {
+        Reason::SecretMissing
+    } else if has(CONFIG_MAP) {
+        Reason::ConfigMapMissing
+    } else if message.contains("Unable to attach or mount volumes") || message.contains("object \"") {
+        // The kubelet's caches are not warm yet: it says so for every volume of a new pod.
+        return None;
+    } else {
+        Reason::ContainerConfigError
+    };
+    Some(Cause::new(reason, message))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::operator::tests::pod_view;
+
+    fn event(reason: &str, message: &str) -> Event {
+        Event { reason: Some(reason.into()), message: Some(message.into()), ..Default::default() }
+    }
+
+    #[test]
+    fn a_missing_secret_or_key_is_read_from_the_event() {
+        for (message, reason) in [
+            (
+                "MountVolume.SetUp failed for volume \"inputs\" : secret \"db\" not found",
+                Reason::SecretMissing,
+            ),
+            (
+                "MountVolume.SetUp failed for volume \"inputs\" : references non-existent secret key: pw",
+                Reason::SecretMissing,
+            ),
+            (
+                "MountVolume.SetUp failed for volume \"inputs\" : configmap \"c\" not found",
+                Reason::ConfigMapMissing,
+            ),
+            (
+                "MountVolume.SetUp failed for volume \"inputs\" : references non-existent config key: k",
+                Reason::ConfigMapMissing,
+            ),
+        ] {
+            assert_eq!(cause(&pod_view(), &[event("FailedMount", message)]).unwrap().reason, reason);
+        }
+    }
+
+    #[test]
+    fn a_node_s_own_words_come_before_events() {
+        let mut pod = pod_view();
+        pod.waiting = Some(("ImagePullBackOff".into(), "no such host".into()));
+        let found = cause(&pod, &[event("FailedMount", "secret \"db\" not found")]).unwrap();
+        assert_eq!(found, Cause::new(Reason::ImagePullFailed, "no such host"));
+    }
+}

@@ -1,0 +1,271 @@
+//! The collector: reads the logs of running pods and puts them together.
+//!
+//! End of stream is neither end of run nor end of log (the kubelet closes a stream after 4 h, the
+//! API server restarts, a file rotates): it reconnects until the end record is there, or the
+//! container has ended and one full read is done.
+
+use std::{
+    collections::{HashMap, HashSet},
+    pin::pin,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use futures::{AsyncBufRead, AsyncBufReadExt};
+use k8s_openapi::{api::core::v1::Pod, jiff::Timestamp};
+use kube::{
+    Api, Client,
+    api::LogParams,
+    runtime::reflector::{ObjectRef, Store},
+};
+use tokio::{sync::mpsc, task::JoinHandle, time::Instant};
+use tracing::{debug, warn};
+
+use super::{
+    assemble::{Accepted, Assembler},
+    facts::LogFact,
+    view::PodView,
+};
+use crate::{
+    api::{CONTAINER, DeploymentAction, status::LogState},
+    record::{frame::MAX_LINE_BYTES, outcome::Identity},
+};
+
+/// How often a log that only grows is shown to the lifecycle.
+const SHOW_EVERY: Duration = Duration::from_secs(5);
+/// After this long without a byte a stream is taken for dead and opened again.
+const SILENCE: Duration = Duration::from_mins(5);
+/// How often a silent stream looks whether its container has ended.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
+/// The first and the longest pause before a log is asked for again.
+const PAUSE: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(5));
+/// A line without end is cut here: our runner writes none so long.
+const LONGEST_LINE: usize = 4 * MAX_LINE_BYTES;
+
+/// Whose log it is.
+#[derive(Debug, Clone)]
+pub struct Source {
+    /// The action, to be looked at again when there is news.
+    pub action: ObjectRef<DeploymentAction>,
+    /// The pod's namespace.
+    pub namespace: String,
+    /// The pod's name.
+    pub pod: String,
+    /// The image that it should run.
+    pub image: String,
+    /// What its records say of themselves.
+    pub of: Identity,
+}
+
+struct Entry {
+    fact: Arc<Mutex<LogFact>>,
+    task: JoinHandle<()>,
+}
+
+/// All logs that are being read, by the pod's UID.
+pub struct Collector {
+    client: Client,
+    pods: Store<Pod>,
+    news: mpsc::UnboundedSender<ObjectRef<DeploymentAction>>,
+    entries: Mutex<HashMap<String, Entry>>,
+}
+
+impl Collector {
+    /// Reads with `client`, looks at `pods` for whether a container has ended, and tells `news`.
+    #[must_use]
+    pub fn new(
+        client: Client,
+        pods: Store<Pod>,
+        news: mpsc::UnboundedSender<ObjectRef<DeploymentAction>>,
+    ) -> Self {
+        Self { client, pods, news, entries: Mutex::default() }
+    }
+
+    /// Reads this log from now on; once is enough.
+    pub fn follow(&self, source: Source) {
+        let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        let uid = source.of.pod_uid.clone();
+        entries.entry(uid).or_insert_with(|| {
+            let fact =
+                Arc::new(Mutex::new(LogFact { pod_uid: source.of.pod_uid.clone(), ..LogFact::default() }));
+            let reader = Reader {
+                api: Api::namespaced(self.client.clone(), &source.namespace),
+                pods: self.pods.clone(),
+                news: self.news.clone(),
+                log: Assembler::new(source.of.clone()),
+                fact: Arc::clone(&fact),
+                shown: Instant::now(),
+                source,
+            };
+            Entry { fact, task: tokio::spawn(reader.run()) }
+        });
+    }
+
+    /// What was read of this pod's log; `None` where it is not followed.
+    #[must_use]
+    pub fn fact(&self, pod_uid: &str) -> Option<LogFact> {
+        let entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        let fact = entries.get(pod_uid)?.fact.lock().unwrap_or_else(PoisonError::into_inner);
+        Some(fact.clone())
+    }
+
+    /// Stops reading, and forgets what was read.
+    pub fn forget(&self, pod_uid: &str) {
+        let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(entry) = entries.remove(pod_uid) {
+            entry.task.abort();
+        }
+    }
+
+    /// Forgets all logs but those of pods with these UIDs, once their reading is over.
+    pub fn keep(&self, pod_uids: &HashSet<String>) {
+        let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        entries.retain(|uid, entry| pod_uids.contains(uid) || !entry.task.is_finished());
+    }
+
+    /// How many logs are being read or kept.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// How one reading of a stream ended.
+#[derive(Debug, PartialEq, Eq)]
+enum Reading {
+    /// With the end record.
+    End,
+    /// With the stream.
+    Stream,
+    /// The container has ended while the stream was silent.
+    ContainerEnded,
+}
+
+struct Reader {
+    source: Source,
+    api: Api<Pod>,
+    pods: Store<Pod>,
+    news: mpsc::UnboundedSender<ObjectRef<DeploymentAction>>,
+    log: Assembler,
+    fact: Arc<Mutex<LogFact>>,
+    shown: Instant,
+}
+
+impl Reader {
+    async fn run(mut self) {
+        let mut pause = PAUSE.0;
+        loop {
+            let ended = self.container_ended();
+            match self.read_once(!ended).await {
+                Ok(Reading::End) => break,
+                Ok(_) if ended => break,
+                // What is left is read without following, at once.
+                Ok(_) if self.container_ended() => continue,
+                Ok(Reading::Stream | Reading::ContainerEnded) => pause = PAUSE.0,
+                Err(error) => {
+                    debug!(pod = self.source.pod, %error, "log cannot be read yet");
+                    if ended && self.pod_is_gone() {
+                        break;
+                    }
+                    pause = (pause * 2).min(PAUSE.1);
+                }
+            }
+            tokio::time::sleep(pause).await;
+        }
+        let fact = self.log.settled();
+        if fact.state == LogState::Incomplete {
+            warn!(pod = self.source.pod, missing = ?fact.missing, "log is incomplete");
+        }
+        self.show(fact);
+    }
+
+    /// Reads the log once from where the API begins: the newest file.
+    async fn read_once(&mut self, follow: bool) -> Result<Reading, kube::Error> {
+        self.log.reconnected();
+        let params = LogParams { container: Some(CONTAINER.to_owned()), follow, ..LogParams::default() };
+        let opening = self.api.log_stream(&self.source.pod, &params);
+        let stream = match tokio::time::timeout(SILENCE, opening).await {
+            Ok(stream) => stream?,
+            Err(_) => return Ok(Reading::Stream),
+        };
+        let mut stream = pin!(stream);
+        let mut line = Vec::new();
+        let mut heard = Instant::now();
+        loop {
+            match tokio::time::timeout(LOOK_EVERY, read_some(&mut stream, &mut line)).await {
+                Ok(Ok(Some(whole))) => {
+                    heard = Instant::now();
+                    if whole {
+                        self.take(&line);
+                        line.clear();
+                        if self.log.has_end() {
+                            return Ok(Reading::End);
+                        }
+                    }
+                }
+                Ok(Ok(None)) => return Ok(Reading::Stream),
+                Ok(Err(error)) => {
+                    debug!(pod = self.source.pod, %error, "log stream broke");
+                    return Ok(Reading::Stream);
+                }
+                Err(_) if follow && self.container_ended() => return Ok(Reading::ContainerEnded),
+                Err(_) if heard.elapsed() > SILENCE => return Ok(Reading::Stream),
+                Err(_) => {}
+            }
+        }
+    }
+
+    fn take(&mut self, line: &[u8]) {
+        match self.log.accept(line, Timestamp::now()) {
+            Accepted::Record => self.show(self.log.fact()),
+            Accepted::Progress if self.shown.elapsed() >= SHOW_EVERY => self.show(self.log.fact()),
+            Accepted::Progress | Accepted::Nothing => {}
+        }
+    }
+
+    fn show(&mut self, fact: LogFact) {
+        // The end record alone settles nothing: `settled` does, in the same moment.
+        let fact = if fact.end.is_some() { self.log.settled() } else { fact };
+        self.shown = Instant::now();
+        *self.fact.lock().unwrap_or_else(PoisonError::into_inner) = fact;
+        // Nobody listens any more only while the process ends.
+        let _ = self.news.send(self.source.action.clone());
+    }
+
+    fn pod(&self) -> Option<Arc<Pod>> {
+        let name = ObjectRef::new(&self.source.pod).within(&self.source.namespace);
+        self.pods.get(&name).filter(|pod| pod.metadata.uid.as_deref() == Some(&self.source.of.pod_uid))
+    }
+
+    fn pod_is_gone(&self) -> bool {
+        self.pod().is_none_or(|pod| pod.metadata.deletion_timestamp.is_some())
+    }
+
+    fn container_ended(&self) -> bool {
+        self.pod().is_none_or(|pod| PodView::of(&pod, &self.source.image).terminated().is_some())
+    }
+}
+
+/// Reads on until a newline, or as much as there is: `Some(true)` where `line` is whole, `None` at
+/// the stream's end.
+async fn read_some(
+    stream: &mut (impl AsyncBufRead + Unpin),
+    line: &mut Vec<u8>,
+) -> std::io::Result<Option<bool>> {
+    let available = stream.fill_buf().await?;
+    if available.is_empty() {
+        return Ok(None);
+    }
+    let newline = available.iter().position(|&byte| byte == b'\n');
+    let (text, used) = newline.map_or((available, available.len()), |at| (&available[..at], at + 1));
+    let room = LONGEST_LINE.saturating_sub(line.len());
+    line.extend_from_slice(&text[..text.len().min(room)]);
+    stream.consume_unpin(used);
+    Ok(Some(newline.is_some()))
+}

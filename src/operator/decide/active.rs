@@ -1,0 +1,357 @@
+//! An action with a run under way.
+
+use k8s_openapi::jiff::{SignedDuration, Timestamp};
+
+use super::{Step, after, idle, write_or};
+use crate::{
+    api::{
+        DeploymentActionStatus, Reason,
+        reason::Class,
+        status::{ImageStatus, LogState, RunStatus},
+    },
+    operator::{
+        facts::{Facts, PodFact, Refusal},
+        pod::Attempt,
+        status::{progress, terminal},
+        verdict::{Finding, Verdict, weigh},
+        view::PodView,
+    },
+};
+
+/// How long a verdict waits for the end of the log, so that both are told in one write.
+const END_OF_LOG: SignedDuration = SignedDuration::from_millis(200);
+/// How long a node may take beyond all deadlines before it counts as lost, in seconds.
+const NODE_MARGIN_SECONDS: i64 = 60;
+/// How long a pod may take to go beyond its grace period before its node counts as lost, in seconds.
+const DELETION_MARGIN_SECONDS: i64 = 120;
+/// How often a pod that does not start is looked at for a cause that no event of ours tells.
+const LOOK_AGAIN: SignedDuration = SignedDuration::from_secs(5);
+
+/// One look at a run that is under way.
+pub(super) struct Active<'a> {
+    facts: &'a Facts<'a>,
+    now: Timestamp,
+    run: &'a RunStatus,
+    image: Option<&'a ImageStatus>,
+    status: &'a DeploymentActionStatus,
+    deadline: Timestamp,
+}
+
+impl<'a> Active<'a> {
+    pub(super) fn new(
+        facts: &'a Facts<'a>,
+        now: Timestamp,
+        status: &'a DeploymentActionStatus,
+        run: &'a RunStatus,
+    ) -> Self {
+        let deadline = idle::pending_deadline(facts, run, now);
+        Self { facts, now, run, image: status.image.as_ref(), status, deadline }
+    }
+
+    pub(super) fn step(&self) -> Step {
+        let (Some(frozen), Some(image)) = (&self.run.bundle_sha256, self.image) else {
+            return self.resolve();
+        };
+        match &self.facts.pod {
+            PodFact::Present(pod) => self.with_pod(pod, frozen),
+            // Where a pod was seen, a cache without it is a reason to look, not to create.
+            PodFact::NotSeen if self.run.pod_uid.is_some() => Step::Look,
+            PodFact::Absent if self.run.pod_uid.is_some() => self.vanished(),
+            PodFact::NotSeen | PodFact::Absent => self.launch(frozen, image),
+        }
+    }
+
+    /// Nothing has started: the run follows the spec as it is now.
+    fn resolve(&self) -> Step {
+        let action = self.facts.action;
+        let mut run = self.run.clone();
+        run.generation = action.metadata.generation.unwrap_or_default();
+        run.spec_hash = idle::executed(action);
+        run.run_token.clone_from(&action.spec.run_token);
+        idle::begin(self.facts, self.now, run)
+    }
+
+    fn launch(&self, frozen: &str, image: &ImageStatus) -> Step {
+        if let Some(verdict) = self.hopeless(frozen, image) {
+            return self.give_up(&verdict);
+        }
+        let creation = &self.facts.creation;
+        let Ok(checked) = self.facts.spec else { return Step::Wait(None) };
+        let Ok((bundle, bundle_sha256)) = idle::freeze(checked, self.run, &image.resolved) else {
+            return Step::Wait(None);
+        };
+        let launch = || {
+            Step::Launch(Box::new(Attempt {
+                run: self.run.number,
+                attempt: self.run.attempt,
+                bundle,
+                bundle_sha256,
+                image: image.resolved.clone(),
+                user: image.run_as_user.unwrap_or(crate::registry::DEFAULT_USER),
+            }))
+        };
+        let go = || match self.facts.not_before {
+            Some(time) if time > self.now => Step::until(time.min(self.deadline), self.now),
+            _ => launch(),
+        };
+        match &creation.refusal {
+            Some(Refusal { reason, message, .. }) => {
+                write_or(self.facts, self.progress(*reason, message, self.run.clone()), go)
+            }
+            None => go(),
+        }
+    }
+
+    /// Why this attempt can never get its pod, if so.
+    fn hopeless(&self, frozen: &str, image: &ImageStatus) -> Option<Verdict> {
+        let creation = &self.facts.creation;
+        let rebuilt = self
+            .facts
+            .spec
+            .as_ref()
+            .ok()
+            .and_then(|checked| idle::freeze(checked, self.run, &image.resolved).ok())
+            .map(|(_, sha256)| sha256);
+        if rebuilt.as_deref() != Some(frozen) {
+            return Some(Verdict::of(
+                Reason::FrozenInputsChanged,
+                "the spec changed after the run was recorded and before its pod was created",
+            ));
+        }
+        match &creation.refusal {
+            Some(refusal) if !refusal.may_pass || self.now >= self.deadline => {
+                Some(Verdict::of(refusal.reason, refusal.message.clone()))
+            }
+            _ if self.now >= self.deadline => {
+                let why = creation.error.clone().unwrap_or_else(|| "the pod was not created".into());
+                Some(Verdict::of(Reason::PendingDeadlineExceeded, why))
+            }
+            _ => None,
+        }
+    }
+
+    /// Ends an attempt that has no pod. Where a creation may still be on its way, only a tombstone
+    /// under its name makes that certain.
+    fn give_up(&self, verdict: &Verdict) -> Step {
+        let creation = &self.facts.creation;
+        if let Some(refused) = &creation.tombstone_refused {
+            let message = format!(
+                "{}; whether its pod was created is not known, since the pod that would hold its name was refused: {refused}",
+                verdict.message
+            );
+            return self.end(&Verdict::of(Reason::Unknown, message), None);
+        }
+        if creation.unanswered {
+            return Step::Entomb { run: self.run.number, attempt: self.run.attempt };
+        }
+        self.end(verdict, None)
+    }
+
+    /// The pod was seen, and is not there any more although our finalizer was on it.
+    fn vanished(&self) -> Step {
+        let log = self.facts.log.filter(|log| self.run.pod_uid.as_deref() == Some(&log.pod_uid));
+        if let Some(log) = log
+            && log.state == LogState::Collecting
+            && log.exit.is_none()
+        {
+            return Step::Wait(Some(SignedDuration::from_secs(1)));
+        }
+        let message =
+            "the pod was removed together with its finalizer, and nothing says how the script ended";
+        self.end(&Verdict::of(Reason::Unknown, message), None)
+    }
+
+    fn with_pod(&self, pod: &PodView, frozen: &str) -> Step {
+        let facts = self.facts;
+        if pod.owner_uid != facts.action.metadata.uid
+            || pod.attempt != Some((self.run.number, self.run.attempt))
+        {
+            let message = format!(
+                "pod {} (UID {}) has the name of this run's pod and is not of this action",
+                pod.name, pod.uid
+            );
+            return self.end(&Verdict::of(Reason::PodNameTaken, message), None);
+        }
+        if pod.tombstone {
+            let verdict = self
+                .image
+                .and_then(|image| self.hopeless(frozen, image))
+                .unwrap_or_else(|| Verdict::of(Reason::PendingDeadlineExceeded, "the attempt was given up"));
+            return self.end(&verdict, None);
+        }
+        if let Some(first) = self.run.pod_uid.as_ref().filter(|uid| **uid != pod.uid) {
+            return if pod.deleting {
+                let message = format!(
+                    "pod {first} was removed, and a creation that came late made another one, which was deleted"
+                );
+                self.end(&Verdict::of(Reason::Unknown, message), None)
+            } else {
+                Step::delete(pod)
+            };
+        }
+        if pod.bundle_sha256.as_deref() != Some(frozen) && pod.mutation.is_none() {
+            let message =
+                format!("pod {} (UID {}) was made for another bundle than this run's", pod.name, pod.uid);
+            return self.end(&Verdict::of(Reason::PodNameTaken, message), Some(pod));
+        }
+        if let Some(mutation) = &pod.mutation {
+            return self.mutated(pod, mutation);
+        }
+        if facts.log.is_none_or(|log| log.pod_uid != pod.uid) && (pod.started || pod.terminated().is_some()) {
+            return Step::follow(pod);
+        }
+        match weigh(facts, pod, &facts.action.spec.outputs, self.now) {
+            Finding::Ended(verdict) => self.conclude(pod, &verdict),
+            Finding::Later(time) => Step::until(time, self.now),
+            Finding::Open if pod.started => self.running(pod),
+            Finding::Open => self.pending(pod),
+        }
+    }
+
+    /// The end of the log mostly follows the verdict at once: both then take one write.
+    fn conclude(&self, pod: &PodView, verdict: &Verdict) -> Step {
+        if let Some(log) = self.facts.log
+            && let Some((_, seen)) = log.exit
+            && log.state == LogState::Collecting
+        {
+            let latest = seen.saturating_add(END_OF_LOG).unwrap_or(self.now);
+            if self.now < latest {
+                return Step::until(latest, self.now);
+            }
+        }
+        self.end(verdict, Some(pod))
+    }
+
+    fn mutated(&self, pod: &PodView, mutation: &str) -> Step {
+        if !pod.deleting {
+            return Step::delete(pod);
+        }
+        if !pod.gone && self.now < deletion_bound(pod) {
+            return Step::until(deletion_bound(pod), self.now);
+        }
+        let message = format!("pod {}: {mutation}", pod.name);
+        self.end(&Verdict::of(Reason::PodMutated, message), Some(pod))
+    }
+
+    fn running(&self, pod: &PodView) -> Step {
+        let spec = &self.facts.action.spec;
+        let started = pod.started_at().map_or(self.deadline, |time| time.0);
+        let bound = after(
+            started,
+            spec.run_deadline_seconds + spec.termination_grace_period_seconds + NODE_MARGIN_SECONDS,
+        );
+        let bound = if pod.deleting { bound.min(deletion_bound(pod)) } else { bound };
+        if self.now >= bound {
+            return self.lost(pod);
+        }
+        let wanted = self.progress(Reason::Running, "the script is running", self.seen(pod));
+        let news = |status: &DeploymentActionStatus| DeploymentActionStatus { log: None, ..status.clone() };
+        // Apart from the log, nothing of a running script's status changes.
+        if !self.facts.progress_due && news(&wanted) == news(self.status) {
+            return Step::until(bound, self.now);
+        }
+        write_or(self.facts, wanted, || Step::until(bound, self.now))
+    }
+
+    fn pending(&self, pod: &PodView) -> Step {
+        if pod.deleting {
+            if pod.gone {
+                return self.end(&self.never_started(), Some(pod));
+            }
+            let bound = deletion_bound(pod);
+            return if self.now >= bound { self.lost(pod) } else { Step::until(bound, self.now) };
+        }
+        let (reason, message) = self.facts.cause.as_ref().map_or_else(
+            || (Reason::PodPending, format!("pod {} has not started", pod.name)),
+            |cause| (cause.reason, cause.message.clone()),
+        );
+        let past = self.now >= self.deadline;
+        if reason == Reason::PodPending && self.status.run.as_ref() == Some(self.run) && !past {
+            // Nothing to tell yet that the launch has not told.
+            return Step::until(self.deadline.min(self.look_again()), self.now);
+        }
+        // Patching its deadline would let the script start: the pod is deleted, and until it is
+        // gone nothing is certain.
+        write_or(self.facts, self.progress(reason, &message, self.seen(pod)), || {
+            if past { Step::delete(pod) } else { Step::until(self.deadline.min(self.look_again()), self.now) }
+        })
+    }
+
+    fn look_again(&self) -> Timestamp {
+        self.now.saturating_add(LOOK_AGAIN).unwrap_or(self.deadline)
+    }
+
+    /// The verdict on a pod that is gone and of which nothing was ever started.
+    fn never_started(&self) -> Verdict {
+        if self.now < self.deadline {
+            return Verdict::of(Reason::PodDeleted, "the pod was deleted before the script started");
+        }
+        // What the status has told since before the pod was deleted: the node's words are gone.
+        let told = self.status.conditions().get(crate::api::ConditionType::Ready);
+        let cause = told.and_then(|ready| {
+            let reason = Reason::parse(&ready.reason)?;
+            (reason.class() == Class::Failure).then(|| Verdict::of(reason, ready.message.clone()))
+        });
+        cause.unwrap_or_else(|| {
+            Verdict::of(
+                Reason::PendingDeadlineExceeded,
+                format!(
+                    "the script had not started after {} s",
+                    self.facts.action.spec.pending_deadline_seconds
+                ),
+            )
+        })
+    }
+
+    fn lost(&self, pod: &PodView) -> Step {
+        let node = pod.node.as_deref().unwrap_or("none");
+        let (reason, what) = if self.facts.node_ready == Some(false) {
+            (Reason::NodeLost, format!("node {node} does not report"))
+        } else {
+            (Reason::Unknown, format!("node {node} reports no end of the pod"))
+        };
+        self.end(&Verdict::of(reason, format!("{what}, and every deadline has passed")), Some(pod))
+    }
+
+    /// The run with what the pod adds to it.
+    fn seen(&self, pod: &PodView) -> RunStatus {
+        RunStatus {
+            pod_uid: Some(pod.uid.clone()),
+            started_at: pod.started_at().filter(|_| pod.started).or_else(|| self.run.started_at.clone()),
+            ..self.run.clone()
+        }
+    }
+
+    fn image_seen(&self, pod: Option<&PodView>) -> Option<ImageStatus> {
+        let running = pod.and_then(|pod| pod.image_id.clone());
+        self.image
+            .map(|image| ImageStatus { running: running.or_else(|| image.running.clone()), ..image.clone() })
+    }
+
+    fn progress(&self, reason: Reason, message: &str, run: RunStatus) -> DeploymentActionStatus {
+        let image = self.image_seen(self.facts.pod.view());
+        let log = self.facts.log.filter(|log| run.pod_uid.as_deref() == Some(&log.pod_uid));
+        progress(self.facts.action, self.now, reason, message, run, image, log)
+    }
+
+    fn end(&self, verdict: &Verdict, pod: Option<&PodView>) -> Step {
+        let mut run = pod.map_or_else(|| self.run.clone(), |pod| self.seen(pod));
+        if run.started_at.is_none()
+            && let Some(millis) = verdict.millis
+        {
+            // The node has not told yet: the runner's own clock does.
+            let ran = SignedDuration::from_millis(i64::try_from(millis).unwrap_or_default());
+            let started = self.now.saturating_sub(ran).unwrap_or(self.now);
+            run.started_at = Some(crate::operator::status::seconds(started));
+        }
+        let log = self.facts.log.filter(|log| run.pod_uid.as_deref() == Some(&log.pod_uid));
+        let image = self.image_seen(pod);
+        Step::WriteStatus(Box::new(terminal(self.facts.action, self.now, verdict, run, image, log)))
+    }
+}
+
+/// By when a pod that is being deleted should be gone.
+fn deletion_bound(pod: &PodView) -> Timestamp {
+    // The API server adds the grace period to a deletion's timestamp.
+    pod.deleting_since.as_ref().map_or(Timestamp::MAX, |time| after(time.0, DELETION_MARGIN_SECONDS))
+}

@@ -1,0 +1,294 @@
+//! An action without a run under way: settle what the last run left, then see whether one starts.
+
+use k8s_openapi::jiff::Timestamp;
+
+use super::{Step, after, write_or};
+use crate::{
+    api::{
+        DeploymentAction, DeploymentActionStatus, Reason,
+        action::RunPolicy,
+        condition::ConditionType,
+        status::{ImageStatus, LogState, LogStatus, RunStatus, Trigger},
+    },
+    operator::{
+        facts::{Facts, PodFact, Resolution},
+        hash, pod,
+        status::{log_status, not_requested, progress, seconds, seen, terminal, with_condition},
+        validate::Checked,
+        verdict::Verdict,
+        view::PodView,
+    },
+    record::{outcome::Outcome, sha256_hex},
+};
+
+/// How long a log may take to be read once the verdict is known, in seconds.
+const LOG_DEADLINE_SECONDS: i64 = 60;
+/// A pod is kept at least this long after its run was taken up, in seconds: the API server answers
+/// a creation within 60 s or not at all, and while the pod stands no late one can succeed.
+const SHORTEST_RETENTION_SECONDS: i64 = 120;
+
+pub(super) fn step(facts: &Facts<'_>, now: Timestamp, status: &DeploymentActionStatus) -> Step {
+    if let Some(run) = &status.run
+        && let Some(step) = settle(facts, now, status, run)
+    {
+        return step;
+    }
+    match start(facts.action, status) {
+        Start::Run(trigger) => begin(facts, now, fresh_run(facts.action, now, status, trigger)),
+        Start::Rebase(hash) => {
+            let mut wanted = seen(status, generation(facts.action));
+            if let Some(run) = &mut wanted.run {
+                run.spec_hash = hash;
+            }
+            Step::WriteStatus(Box::new(wanted))
+        }
+        Start::Never => write_or(facts, not_requested(facts.action, now), || Step::Wait(None)),
+        Start::No => write_or(facts, seen(status, generation(facts.action)), || retire(facts, now, status)),
+    }
+}
+
+fn generation(action: &DeploymentAction) -> i64 {
+    action.metadata.generation.unwrap_or_default()
+}
+
+/// Brings log and pod of the last run to their end. `None` where nothing is left to do.
+fn settle(
+    facts: &Facts<'_>,
+    now: Timestamp,
+    status: &DeploymentActionStatus,
+    run: &RunStatus,
+) -> Option<Step> {
+    let own = facts
+        .pod
+        .view()
+        .filter(|pod| run.pod_uid.as_ref().is_none_or(|uid| *uid == pod.uid) && !pod.tombstone);
+    if let Some(stray) = facts.pod.view()
+        && own.is_none()
+        && !stray.tombstone
+        && !stray.deleting
+        && stray.owner_uid == facts.action.metadata.uid
+    {
+        // A second pod of an attempt that has ended: a creation that came late.
+        return Some(Step::delete(stray));
+    }
+    if let Some(log) = status.log.as_ref().filter(|log| log.state == LogState::Collecting) {
+        return Some(read_on(facts, now, status, run, log, own));
+    }
+    let pod = own?;
+    if let Some(dispute) = dispute(facts, run, pod)
+        && !status.conditions().is_true(ConditionType::VerdictDisputed)
+    {
+        return Some(Step::WriteStatus(Box::new(with_condition(
+            status,
+            now,
+            ConditionType::VerdictDisputed,
+            &dispute,
+        ))));
+    }
+    let over = pod.terminated().is_some() || pod.deleting || !pod.started;
+    (pod.finalizer && over).then(|| Step::release(pod))
+}
+
+/// The verdict is known and the log is still being read.
+fn read_on(
+    facts: &Facts<'_>,
+    now: Timestamp,
+    status: &DeploymentActionStatus,
+    run: &RunStatus,
+    log: &LogStatus,
+    pod: Option<&PodView>,
+) -> Step {
+    let settled = |state: LogStatus| {
+        Step::WriteStatus(Box::new(DeploymentActionStatus { log: Some(state), ..status.clone() }))
+    };
+    let lost = |why: &str| {
+        settled(LogStatus { state: LogState::Incomplete, missing: vec![why.to_owned()], ..log.clone() })
+    };
+    let ended = run.finished_at.as_ref().map_or(now, |time| time.0);
+    let latest = after(ended, LOG_DEADLINE_SECONDS);
+    match (facts.log.filter(|read| run.pod_uid.as_deref() == Some(&read.pod_uid)), pod) {
+        (Some(read), _) if read.state != LogState::Collecting => settled(log_status(read)),
+        (Some(read), _) if now >= latest => settled(LogStatus {
+            state: LogState::Incomplete,
+            missing: vec![format!(
+                "what came after line {}: the log could not be read to its end",
+                read.lines
+            )],
+            ..log_status(read)
+        }),
+        (Some(_), _) => Step::until(latest, now),
+        (None, Some(pod)) if now < latest => Step::follow(pod),
+        (None, Some(_)) => lost("the log could not be read to its end"),
+        (None, None) if facts.pod == PodFact::NotSeen => Step::Look,
+        (None, None) => lost("the pod was removed before its log was read to its end"),
+    }
+}
+
+/// What came later and contradicts the verdict, which stands.
+fn dispute(facts: &Facts<'_>, run: &RunStatus, pod: &PodView) -> Option<String> {
+    let from_log = facts.log.and_then(|log| log.exit.as_ref()).map(|(exit, _)| exit);
+    let from_pod = pod.terminated().and_then(|end| end.record.as_ref()).map(|record| &record.exit);
+    let code = match &from_log.or(from_pod)?.outcome {
+        Outcome::Exited { code } => Some(i32::from(*code)),
+        Outcome::Signaled { signal } => Some(128 + signal),
+        Outcome::NotStarted { .. } | Outcome::Unknown { .. } => None,
+    };
+    (code != run.exit_code).then(|| {
+        let words =
+            |code: Option<i32>| code.map_or("no exit code".to_owned(), |code| format!("exit code {code}"));
+        format!(
+            "the verdict was reached with {}, and a later record says {}",
+            words(run.exit_code),
+            words(code)
+        )
+    })
+}
+
+/// Nothing is to be done but to remove the pod in its time.
+fn retire(facts: &Facts<'_>, now: Timestamp, status: &DeploymentActionStatus) -> Step {
+    let Some(run) = &status.run else { return Step::Wait(None) };
+    let Some(pod) = facts.pod.view() else { return Step::Wait(None) };
+    let (Some(finished), Some(requested)) = (&run.finished_at, &run.requested_at) else {
+        return Step::Wait(None);
+    };
+    if pod.tombstone || pod.deleting || pod.owner_uid != facts.action.metadata.uid {
+        return Step::Wait(None);
+    }
+    if pod.finalizer {
+        // It has not ended although its run has: its end brings the next event.
+        return Step::Wait(None);
+    }
+    let due = after(finished.0, facts.action.spec.pod_retention_seconds)
+        .max(after(requested.0, SHORTEST_RETENTION_SECONDS));
+    if now >= due { Step::delete(pod) } else { Step::until(due, now) }
+}
+
+/// Whether a run starts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Start {
+    Run(Trigger),
+    /// The hash has another version: it is taken anew, and nothing runs.
+    Rebase(String),
+    /// Nobody has asked.
+    Never,
+    No,
+}
+
+fn start(action: &DeploymentAction, status: &DeploymentActionStatus) -> Start {
+    let spec = &action.spec;
+    let Some(last) = &status.run else {
+        return match (spec.run_policy, &spec.run_token) {
+            (RunPolicy::Manual, None) => Start::Never,
+            (RunPolicy::Manual, Some(_)) => Start::Run(Trigger::RunToken),
+            (RunPolicy::OnChange | RunPolicy::Once, _) => Start::Run(Trigger::Created),
+        };
+    };
+    if spec.run_policy == RunPolicy::Once {
+        return Start::No;
+    }
+    if spec.run_token.is_some() && spec.run_token != last.run_token {
+        return Start::Run(Trigger::RunToken);
+    }
+    let hash = executed(action);
+    if !last.spec_hash.starts_with(hash::VERSION) {
+        return Start::Rebase(hash);
+    }
+    if spec.run_policy == RunPolicy::OnChange
+        && last.generation != generation(action)
+        && last.spec_hash != hash
+    {
+        return Start::Run(Trigger::SpecChanged);
+    }
+    Start::No
+}
+
+/// The hash of what the action executes.
+pub(super) fn executed(action: &DeploymentAction) -> String {
+    hash::spec_hash(&action.spec).unwrap_or_default()
+}
+
+fn fresh_run(
+    action: &DeploymentAction,
+    now: Timestamp,
+    status: &DeploymentActionStatus,
+    trigger: Trigger,
+) -> RunStatus {
+    let number = status.run.as_ref().map_or(1, |run| run.number.saturating_add(1));
+    let uid = action.metadata.uid.as_deref().unwrap_or_default();
+    RunStatus {
+        number,
+        id: pod::run_id(uid, number),
+        generation: generation(action),
+        attempt: 1,
+        trigger,
+        run_token: action.spec.run_token.clone(),
+        spec_hash: executed(action),
+        requested_at: Some(seconds(now)),
+        ..Default::default()
+    }
+}
+
+/// Takes up a run that has no pod yet: freezes what it executes, or says why that cannot be.
+pub(super) fn begin(facts: &Facts<'_>, now: Timestamp, run: RunStatus) -> Step {
+    let end = |verdict: &Verdict, run| {
+        Step::WriteStatus(Box::new(terminal(facts.action, now, verdict, run, None, None)))
+    };
+    let checked = match facts.spec {
+        Ok(checked) => checked,
+        Err(invalid) => return end(&Verdict::of(Reason::InvalidSpec, invalid.to_string()), run),
+    };
+    match facts.resolution {
+        Some(Resolution::Resolved { pinned, user }) => {
+            let image = ImageStatus {
+                requested: checked.spec.image.clone(),
+                resolved: pinned.clone(),
+                running: None,
+                run_as_user: Some(*user),
+            };
+            match freeze(checked, &run, pinned) {
+                Ok((_, sha256)) => {
+                    let run = RunStatus {
+                        bundle_sha256: Some(sha256),
+                        pod_name: Some(pod::pod_name(&checked.name, &checked.uid, run.number, run.attempt)),
+                        ..run
+                    };
+                    let message = format!("creating pod {}", run.pod_name.as_deref().unwrap_or_default());
+                    let status =
+                        progress(facts.action, now, Reason::Launching, &message, run, Some(image), None);
+                    Step::WriteStatus(Box::new(status))
+                }
+                Err(error) => end(&Verdict::of(Reason::InvalidSpec, error), run),
+            }
+        }
+        Some(Resolution::Refused { reason, message }) => end(&Verdict::of(*reason, message.clone()), run),
+        Some(Resolution::Failed { message }) => {
+            let deadline = pending_deadline(facts, &run, now);
+            if now >= deadline {
+                return end(&Verdict::of(Reason::RegistryUnavailable, message.clone()), run);
+            }
+            let again = facts.not_before.map_or(deadline, |time| time.min(deadline));
+            let wanted = progress(facts.action, now, Reason::RegistryUnavailable, message, run, None, None);
+            write_or(facts, wanted, || Step::until(again, now))
+        }
+        None => match facts.not_before {
+            Some(time) if time > now => Step::until(time.min(pending_deadline(facts, &run, now)), now),
+            _ => Step::Resolve,
+        },
+    }
+}
+
+/// By when the script must have started.
+pub(super) fn pending_deadline(facts: &Facts<'_>, run: &RunStatus, now: Timestamp) -> Timestamp {
+    let since = run.requested_at.as_ref().map_or(now, |time| time.0);
+    after(since, facts.action.spec.pending_deadline_seconds)
+}
+
+/// The bundle of a run, and its hash.
+pub(super) fn freeze(checked: &Checked, run: &RunStatus, image: &str) -> Result<(String, String), String> {
+    let bundle = checked
+        .bundle(&run.id, run.number, run.attempt, image)
+        .to_json()
+        .map_err(|error| error.to_string())?;
+    let sha256 = sha256_hex(bundle.as_bytes());
+    Ok((bundle, sha256))
+}

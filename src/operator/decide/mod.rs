@@ -1,0 +1,115 @@
+//! What to do next: a pure function of facts and time, in which everything hard is decided.
+//!
+//! It answers with one [`Step`]. Whoever carries the step out learns new facts and asks again, until
+//! the answer is to wait. A status that should differ is a step of its own and comes before the step
+//! that it announces: a crash between the two leaves the announcement, never the deed alone.
+//!
+//! [`idle`] is an action without a run under way, [`active`] one with.
+
+mod active;
+mod idle;
+#[cfg(test)]
+mod tests;
+
+use k8s_openapi::jiff::{SignedDuration, Timestamp};
+
+use super::{facts::Facts, pod::Attempt, view::PodView};
+use crate::api::{DeploymentActionStatus, condition::ConditionType};
+
+/// One thing to do.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Step {
+    /// Resolve the image of the spec.
+    Resolve,
+    /// Replace the status, if nobody else has changed the action meanwhile.
+    WriteStatus(Box<DeploymentActionStatus>),
+    /// Ask the API server for the pod of the current attempt.
+    Look,
+    /// Create the pod of the current attempt, if a live read of the action allows it.
+    Launch(Box<Attempt>),
+    /// Create a tombstone under the name of the current attempt's pod.
+    Entomb {
+        /// The run.
+        run: u32,
+        /// The attempt.
+        attempt: u32,
+    },
+    /// Read the pod's log from now on.
+    Follow {
+        /// The pod's name.
+        name: String,
+        /// Its UID.
+        uid: String,
+    },
+    /// Delete this very pod.
+    Delete {
+        /// The pod's name.
+        name: String,
+        /// Its UID.
+        uid: String,
+    },
+    /// Take our finalizer off this very pod.
+    Release {
+        /// The pod's name.
+        name: String,
+        /// Its UID.
+        uid: String,
+    },
+    /// Nothing, until something changes or the time is over.
+    Wait(Option<SignedDuration>),
+}
+
+impl Step {
+    fn delete(pod: &PodView) -> Self {
+        Self::Delete { name: pod.name.clone(), uid: pod.uid.clone() }
+    }
+
+    fn release(pod: &PodView) -> Self {
+        Self::Release { name: pod.name.clone(), uid: pod.uid.clone() }
+    }
+
+    fn follow(pod: &PodView) -> Self {
+        Self::Follow { name: pod.name.clone(), uid: pod.uid.clone() }
+    }
+
+    /// Waits until `then`, a moment at least.
+    fn until(then: Timestamp, now: Timestamp) -> Self {
+        let shortest = SignedDuration::from_millis(20);
+        Self::Wait(Some(then.duration_since(now).max(shortest)))
+    }
+}
+
+/// What to do next about an action.
+#[must_use]
+pub fn decide(facts: &Facts<'_>, now: Timestamp) -> Step {
+    if facts.action.metadata.deletion_timestamp.is_some() {
+        return leave(facts);
+    }
+    let status = facts.action.status.clone().unwrap_or_default();
+    match &status.run {
+        Some(run) if !status.conditions().is_true(ConditionType::Finished) => {
+            active::Active::new(facts, now, &status, run).step()
+        }
+        _ => idle::step(facts, now, &status),
+    }
+}
+
+/// An action that is being deleted creates nothing; its pod goes with it.
+fn leave(facts: &Facts<'_>) -> Step {
+    let owner = facts.action.metadata.uid.as_deref();
+    match facts.pod.view() {
+        Some(pod) if pod.owner_uid.as_deref() != owner => Step::Wait(None),
+        Some(pod) if !pod.deleting => Step::delete(pod),
+        Some(pod) if pod.finalizer => Step::release(pod),
+        _ => Step::Wait(None),
+    }
+}
+
+/// Writes the status where it differs, else does `next`.
+fn write_or(facts: &Facts<'_>, wanted: DeploymentActionStatus, next: impl FnOnce() -> Step) -> Step {
+    if facts.action.status.as_ref() == Some(&wanted) { next() } else { Step::WriteStatus(Box::new(wanted)) }
+}
+
+fn after(time: Timestamp, seconds: i64) -> Timestamp {
+    time.saturating_add(SignedDuration::from_secs(seconds)).unwrap_or(Timestamp::MAX)
+}

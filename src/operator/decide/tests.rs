@@ -1,0 +1,679 @@
+//! The table of what is decided: state and fact to the next step.
+
+use k8s_openapi::{apimachinery::pkg::apis::meta::v1::Time, jiff::Timestamp};
+
+use super::*;
+use crate::{
+    api::{
+        DeploymentAction, Reason,
+        action::{Output, RunPolicy},
+        condition::ConditionType,
+        status::{LogState, Trigger},
+    },
+    operator::{
+        cause::Cause,
+        facts::{Creation, LogFact, PodFact, Refusal, Resolution},
+        tests::{UID, action, pod_view},
+        validate::{Checked, Invalid, validate},
+        view::{ContainerView, PodView, Terminated},
+    },
+    record::outcome::{Exit, Identity, Outcome, Problem, Stop, StopCause, Termination},
+};
+
+const T0: i64 = 1_000_000;
+
+fn at(seconds: i64) -> Timestamp {
+    Timestamp::from_second(T0 + seconds).unwrap()
+}
+
+/// An action, its spec, and what is known beside them.
+struct World {
+    action: DeploymentAction,
+    spec: Result<Checked, Invalid>,
+    resolution: Option<Resolution>,
+    pod: PodFact,
+    creation: Creation,
+    not_before: Option<Timestamp>,
+    log: Option<LogFact>,
+    cause: Option<Cause>,
+    progress_due: bool,
+}
+
+impl World {
+    fn new(action: DeploymentAction) -> Self {
+        let spec = validate(&action, "amd64");
+        Self {
+            action,
+            spec,
+            resolution: None,
+            pod: PodFact::NotSeen,
+            creation: Creation::default(),
+            not_before: None,
+            log: None,
+            cause: None,
+            progress_due: false,
+        }
+    }
+
+    /// One whose run was recorded at `T0` and has no pod yet.
+    fn launching() -> Self {
+        let mut world = Self::new(action());
+        world.resolution = Some(resolved());
+        world.write(0);
+        assert_eq!(world.phase(), "Launching");
+        world.resolution = None;
+        world
+    }
+
+    /// One whose pod is there.
+    fn with_pod(change: impl FnOnce(&mut PodView)) -> Self {
+        let mut world = Self::launching();
+        world.show_pod(change);
+        world
+    }
+
+    fn show_pod(&mut self, change: impl FnOnce(&mut PodView)) {
+        let run = self.action.status.as_ref().unwrap().run.as_ref().unwrap();
+        let mut pod = PodView { bundle_sha256: run.bundle_sha256.clone(), ..pod_view() };
+        change(&mut pod);
+        self.pod = PodFact::Present(Box::new(pod));
+    }
+
+    /// One whose script runs.
+    fn running() -> Self {
+        let mut world = Self::with_pod(|pod| {
+            pod.started = true;
+            pod.container = ContainerView::Running { since: Some(Time(at(2))) };
+        });
+        world.log = Some(LogFact { pod_uid: "pod-1".into(), ..LogFact::default() });
+        world.progress_due = true;
+        world.write(2);
+        assert_eq!(world.phase(), "Running");
+        world
+    }
+
+    fn facts(&self) -> Facts<'_> {
+        Facts {
+            action: &self.action,
+            spec: &self.spec,
+            resolution: self.resolution.as_ref(),
+            pod: self.pod.clone(),
+            creation: self.creation.clone(),
+            not_before: self.not_before,
+            log: self.log.as_ref(),
+            cause: self.cause.clone(),
+            node_ready: None,
+            progress_due: self.progress_due,
+        }
+    }
+
+    fn step(&self, seconds: i64) -> Step {
+        decide(&self.facts(), at(seconds))
+    }
+
+    /// Expects a write, and does it.
+    fn write(&mut self, seconds: i64) {
+        match self.step(seconds) {
+            Step::WriteStatus(status) => self.action.status = Some(*status),
+            other => panic!("expected a write, not {other:?}"),
+        }
+    }
+
+    fn change(&mut self, change: impl FnOnce(&mut crate::api::DeploymentActionSpec)) {
+        change(&mut self.action.spec);
+        self.action.metadata.generation = self.action.metadata.generation.map(|generation| generation + 1);
+        self.spec = validate(&self.action, "amd64");
+    }
+
+    fn phase(&self) -> String {
+        self.action.status.as_ref().unwrap().phase.clone().unwrap()
+    }
+
+    fn reason(&self) -> Reason {
+        let status = self.action.status.as_ref().unwrap();
+        Reason::parse(&status.conditions().get(ConditionType::Ready).unwrap().reason).unwrap()
+    }
+
+    fn finished(&self) -> bool {
+        self.action.status.as_ref().unwrap().conditions().is_true(ConditionType::Finished)
+    }
+
+    fn run_number(&self) -> u32 {
+        self.action.status.as_ref().unwrap().run.as_ref().unwrap().number
+    }
+
+    /// Expects the run to end so.
+    fn ends(&mut self, seconds: i64, reason: Reason) {
+        self.write(seconds);
+        assert!(self.finished(), "{:?}", self.action.status);
+        assert_eq!(self.reason(), reason);
+    }
+}
+
+fn resolved() -> Resolution {
+    Resolution::Resolved {
+        pinned: format!("registry.example.com/tools@sha256:{}", "1".repeat(64)),
+        user: 65_532,
+    }
+}
+
+fn exit(outcome: Outcome) -> Exit {
+    Exit {
+        version: 1,
+        of: Identity { pod_uid: "pod-1".into(), run_id: "5f3c9a1b-1".into() },
+        outcome,
+        stop: None,
+        millis: 1500,
+        outputs: std::collections::BTreeMap::new(),
+        outputs_dropped: vec![],
+        replayed: false,
+    }
+}
+
+fn log_with(exit: Exit, state: LogState, seconds: i64) -> Option<LogFact> {
+    Some(LogFact { pod_uid: "pod-1".into(), exit: Some((exit, at(seconds))), state, ..LogFact::default() })
+}
+
+fn terminated(reason: &str, record: Option<Exit>) -> ContainerView {
+    ContainerView::Terminated(Terminated {
+        started_at: Some(Time(at(2))),
+        finished_at: Some(Time(at(5))),
+        exit_code: 1,
+        reason: reason.into(),
+        record: record.map(|exit| Termination { exit, outputs_sha256: None, end: None }),
+        message: None,
+    })
+}
+
+// Beginning.
+
+#[test]
+fn a_new_action_is_resolved_then_recorded_then_launched() {
+    let mut world = World::new(action());
+    assert_eq!(world.step(0), Step::Resolve);
+    world.resolution = Some(resolved());
+    world.write(0);
+    let run = world.action.status.clone().unwrap().run.unwrap();
+    assert_eq!(
+        (run.number, run.attempt, run.id.as_str(), run.trigger),
+        (1, 1, "5f3c9a1b-1", Trigger::Created)
+    );
+    let Step::Launch(attempt) = world.step(0) else { panic!() };
+    assert_eq!(Some(attempt.bundle_sha256), run.bundle_sha256);
+}
+
+#[test]
+fn an_image_that_does_not_exist_ends_the_run_and_is_not_asked_for_again() {
+    let mut world = World::new(action());
+    world.resolution = Some(Resolution::Refused { reason: Reason::ImageNotFound, message: "no".into() });
+    world.ends(0, Reason::ImageNotFound);
+    world.resolution = None;
+    assert_eq!(world.step(1), Step::Wait(None));
+}
+
+#[test]
+fn a_registry_that_does_not_answer_is_asked_until_the_pending_deadline() {
+    let mut world = World::new(action());
+    world.resolution = Some(Resolution::Failed { message: "timeout".into() });
+    world.not_before = Some(at(5));
+    world.write(0);
+    assert_eq!((world.phase().as_str(), world.reason()), ("Pending", Reason::RegistryUnavailable));
+    assert_eq!(world.step(1), Step::Wait(Some(SignedDuration::from_secs(4))));
+    world.resolution = None;
+    assert_eq!(world.step(5), Step::Resolve);
+    world.resolution = Some(Resolution::Failed { message: "timeout".into() });
+    world.ends(600, Reason::RegistryUnavailable);
+}
+
+#[test]
+fn a_spec_that_cannot_be_executed_ends_the_run_until_it_changes() {
+    let mut world = World::new(action());
+    world.spec = Err(Invalid("spec: no".into()));
+    world.ends(0, Reason::InvalidSpec);
+    assert_eq!(world.step(1), Step::Wait(None));
+    world.change(|spec| spec.args = vec!["x".into()]);
+    assert_eq!(world.step(2), Step::Resolve);
+}
+
+// When a run starts.
+
+fn succeeded() -> World {
+    let mut world = World::running();
+    world.log = log_with(exit(Outcome::Exited { code: 0 }), LogState::Complete, 3);
+    world.ends(3, Reason::Succeeded);
+    world
+}
+
+#[test]
+fn a_change_of_what_is_executed_starts_a_run_once_the_pod_is_released() {
+    let mut world = succeeded();
+    world.change(|spec| spec.args = vec!["x".into()]);
+    world.show_pod(|pod| {
+        pod.started = true;
+        pod.container = terminated("Completed", None);
+    });
+    assert!(matches!(world.step(4), Step::Release { .. }));
+    world.show_pod(|pod| {
+        pod.finalizer = false;
+        pod.container = terminated("Completed", None);
+    });
+    assert_eq!(world.step(4), Step::Resolve);
+    world.resolution = Some(resolved());
+    world.write(4);
+    assert_eq!(world.run_number(), 2);
+    let run = world.action.status.unwrap().run.unwrap();
+    assert_eq!((run.trigger, run.generation), (Trigger::SpecChanged, 2));
+}
+
+fn done() -> World {
+    let mut world = succeeded();
+    world.pod = PodFact::NotSeen;
+    world.log = None;
+    world
+}
+
+#[test]
+fn a_change_of_anything_else_is_seen_and_starts_nothing() {
+    let mut world = done();
+    world.change(|spec| spec.run_deadline_seconds = 7);
+    world.write(4);
+    let status = world.action.status.clone().unwrap();
+    assert_eq!((status.observed_generation, world.run_number(), world.finished()), (Some(2), 1, true));
+    assert_eq!(world.step(5), Step::Wait(None));
+}
+
+#[test]
+fn applying_the_same_again_does_nothing() {
+    let world = done();
+    assert_eq!(world.step(100), Step::Wait(None));
+}
+
+#[test]
+fn a_new_run_token_starts_a_run_and_its_removal_none() {
+    let mut world = done();
+    world.change(|spec| spec.run_token = Some("a".into()));
+    assert_eq!(world.step(4), Step::Resolve);
+    world.resolution = Some(resolved());
+    world.write(4);
+    assert_eq!(world.action.status.as_ref().unwrap().run.as_ref().unwrap().trigger, Trigger::RunToken);
+
+    let mut world = done();
+    world.action.status.as_mut().unwrap().run.as_mut().unwrap().run_token = Some("a".into());
+    world.change(|spec| spec.run_token = None);
+    world.write(5);
+    assert_eq!(world.step(5), Step::Wait(None));
+}
+
+#[test]
+fn manual_waits_to_be_asked_and_once_runs_once() {
+    let mut manual = action();
+    manual.spec.run_policy = RunPolicy::Manual;
+    let mut world = World::new(manual);
+    world.write(0);
+    assert_eq!((world.phase().as_str(), world.reason()), ("Idle", Reason::NotRequested));
+    assert_eq!(world.step(1), Step::Wait(None));
+    world.change(|spec| spec.run_token = Some("now".into()));
+    assert_eq!(world.step(2), Step::Resolve);
+
+    let mut world = done();
+    world.change(|spec| {
+        spec.run_policy = RunPolicy::Once;
+        spec.args = vec!["x".into()];
+        spec.run_token = Some("y".into());
+    });
+    world.write(5);
+    assert_eq!((world.run_number(), world.step(5)), (1, Step::Wait(None)));
+}
+
+#[test]
+fn a_hash_of_another_version_is_taken_anew_without_a_run() {
+    let mut world = done();
+    world.action.status.as_mut().unwrap().run.as_mut().unwrap().spec_hash = "v0:abc".into();
+    world.change(|spec| spec.args = vec!["x".into()]);
+    world.write(5);
+    assert_eq!(world.run_number(), 1);
+    assert!(world.action.status.as_ref().unwrap().run.as_ref().unwrap().spec_hash.starts_with("v1:"));
+    assert_eq!(world.step(6), Step::Wait(None));
+}
+
+#[test]
+fn a_change_in_mid_run_waits_for_its_end() {
+    let mut world = World::running();
+    world.change(|spec| spec.args = vec!["x".into()]);
+    assert!(matches!(world.step(3), Step::Wait(Some(_))));
+    assert_eq!(world.action.status.as_ref().unwrap().observed_generation, Some(1));
+}
+
+// Launching: the name decides, and a 404 proves nothing.
+
+#[test]
+fn after_a_restart_the_same_attempt_is_created_under_the_same_name() {
+    let mut world = World::launching();
+    world.creation.unanswered = true;
+    let Step::Launch(attempt) = world.step(1) else { panic!() };
+    assert_eq!((attempt.run, attempt.attempt), (1, 1));
+}
+
+#[test]
+fn a_pod_that_was_seen_is_never_created_again() {
+    let mut world = World::running();
+    world.pod = PodFact::NotSeen;
+    assert_eq!(world.step(3), Step::Look);
+    world.pod = PodFact::Absent;
+    assert_eq!(world.step(3), Step::Wait(Some(SignedDuration::from_secs(1))));
+    world.log = Some(LogFact { pod_uid: "pod-1".into(), state: LogState::Incomplete, ..LogFact::default() });
+    world.ends(3, Reason::Unknown);
+}
+
+#[test]
+fn a_quota_is_waited_for_and_then_named() {
+    let mut world = World::launching();
+    let refusal = |may_pass, reason| Some(Refusal { reason, may_pass, message: "exceeded quota".into() });
+    world.creation.refusal = refusal(true, Reason::QuotaExceeded);
+    world.not_before = Some(at(3));
+    world.write(1);
+    assert_eq!((world.reason(), world.finished()), (Reason::QuotaExceeded, false));
+    assert_eq!(world.step(1), Step::Wait(Some(SignedDuration::from_secs(2))));
+    assert!(matches!(world.step(3), Step::Launch(_)));
+    world.ends(600, Reason::QuotaExceeded);
+
+    let mut world = World::launching();
+    world.creation.refusal = refusal(false, Reason::PodRefused);
+    world.ends(1, Reason::PodRefused);
+}
+
+#[test]
+fn an_attempt_whose_creation_went_unanswered_is_given_up_by_a_tombstone_only() {
+    let mut world = World::launching();
+    world.creation.unanswered = true;
+    assert_eq!(world.step(601), Step::Entomb { run: 1, attempt: 1 });
+    world.show_pod(|pod| pod.tombstone = true);
+    world.ends(601, Reason::PendingDeadlineExceeded);
+    assert_eq!(world.step(700_000), Step::Wait(None), "a tombstone lives as long as the action");
+}
+
+#[test]
+fn where_the_tombstone_is_refused_nothing_is_known() {
+    let mut world = World::launching();
+    world.creation =
+        Creation { unanswered: true, tombstone_refused: Some("quota".into()), ..Creation::default() };
+    world.ends(601, Reason::Unknown);
+}
+
+#[test]
+fn a_spec_that_changed_before_its_pod_was_created_is_not_executed_as_recorded() {
+    let mut world = World::launching();
+    world.creation.unanswered = true;
+    world.change(|spec| spec.args = vec!["x".into()]);
+    assert_eq!(world.step(1), Step::Entomb { run: 1, attempt: 1 });
+    world.show_pod(|pod| pod.tombstone = true);
+    world.ends(1, Reason::FrozenInputsChanged);
+    assert_eq!(world.step(2), Step::Resolve, "the changed spec starts a run of its own");
+}
+
+#[test]
+fn a_stranger_with_the_pod_s_name_is_named() {
+    let mut world = World::with_pod(|pod| pod.owner_uid = Some("another".into()));
+    world.ends(1, Reason::PodNameTaken);
+    let mut world = World::with_pod(|pod| pod.bundle_sha256 = Some("another".into()));
+    world.ends(1, Reason::PodNameTaken);
+}
+
+#[test]
+fn a_second_pod_of_an_attempt_is_deleted_and_the_outcome_unknown() {
+    let mut world = World::running();
+    world.show_pod(|pod| pod.uid = "pod-2".into());
+    assert_eq!(world.step(3), Step::Delete { name: pod_view().name, uid: "pod-2".into() });
+    world.show_pod(|pod| {
+        pod.uid = "pod-2".into();
+        pod.deleting = true;
+    });
+    world.ends(3, Reason::Unknown);
+}
+
+#[test]
+fn a_late_pod_of_a_run_that_has_ended_is_deleted() {
+    let mut world = done();
+    world.show_pod(|pod| pod.uid = "pod-2".into());
+    assert_eq!(world.step(10), Step::Delete { name: pod_view().name, uid: "pod-2".into() });
+}
+
+#[test]
+fn a_mutated_pod_is_deleted_before_it_counts() {
+    let mut world = World::with_pod(|pod| pod.mutation = Some("its image is evil".into()));
+    assert!(matches!(world.step(1), Step::Delete { .. }));
+    world.show_pod(|pod| {
+        pod.mutation = Some("its image is evil".into());
+        pod.deleting = true;
+        pod.gone = true;
+    });
+    world.ends(2, Reason::PodMutated);
+}
+
+// Pending.
+
+#[test]
+fn a_cause_is_told_and_kept_over_the_pod_s_deletion() {
+    let mut world = World::with_pod(|_| {});
+    assert!(matches!(world.step(1), Step::Wait(Some(_))), "nothing to tell yet");
+    world.cause = Some(Cause { reason: Reason::SecretMissing, message: "secret \"db\" not found".into() });
+    world.write(3);
+    assert_eq!((world.reason(), world.finished()), (Reason::SecretMissing, false));
+    assert!(matches!(world.step(3), Step::Wait(Some(_))));
+    assert!(matches!(world.step(600), Step::Delete { .. }), "a deadline patch would let the script start");
+    world.cause = None;
+    world.show_pod(|pod| pod.deleting = true);
+    assert!(matches!(world.step(601), Step::Wait(Some(_))), "until it is gone nothing is certain");
+    world.show_pod(|pod| {
+        pod.deleting = true;
+        pod.gone = true;
+    });
+    world.ends(602, Reason::SecretMissing);
+}
+
+#[test]
+fn a_pod_deleted_before_its_start_was_never_started() {
+    let mut world = World::with_pod(|pod| {
+        pod.deleting = true;
+        pod.gone = true;
+    });
+    world.ends(5, Reason::PodDeleted);
+}
+
+#[test]
+fn a_script_that_started_while_its_pod_was_deleted_has_its_own_end() {
+    let mut world = World::with_pod(|pod| {
+        pod.deleting = true;
+        pod.gone = true;
+        pod.started = true;
+        pod.container = terminated("Error", None);
+    });
+    assert!(matches!(world.step(700), Step::Follow { .. }));
+    let stopped = Exit {
+        stop: Some(Stop { cause: StopCause::Terminated, killed: false }),
+        ..exit(Outcome::Signaled { signal: 15 })
+    };
+    world.log = log_with(stopped, LogState::Complete, 700);
+    world.ends(700, Reason::PodDeleted);
+}
+
+// Running, and the verdict.
+
+#[test]
+fn progress_is_written_when_it_is_due() {
+    let mut world = World::running();
+    world.progress_due = false;
+    world.log = Some(LogFact { pod_uid: "pod-1".into(), lines: 7, ..LogFact::default() });
+    assert!(matches!(world.step(3), Step::Wait(_)));
+    world.progress_due = true;
+    world.write(8);
+    assert_eq!(world.action.status.as_ref().unwrap().log.as_ref().unwrap().lines, 7);
+    assert!(matches!(world.step(8), Step::Wait(_)));
+}
+
+#[test]
+fn the_exit_record_decides_before_the_pod_says_anything() {
+    let mut world = World::running();
+    world.log = log_with(exit(Outcome::Exited { code: 3 }), LogState::Collecting, 3);
+    assert_eq!(
+        world.step(3),
+        Step::Wait(Some(SignedDuration::from_millis(200))),
+        "the end record mostly follows"
+    );
+    world.log = log_with(exit(Outcome::Exited { code: 3 }), LogState::Collecting, 2);
+    world.ends(3, Reason::ScriptFailed);
+    let run = world.action.status.as_ref().unwrap().run.as_ref().unwrap();
+    assert_eq!((run.exit_code, run.duration_seconds), (Some(3), Some(2)));
+}
+
+#[test]
+fn a_terminal_state_is_final_and_a_contradiction_is_told() {
+    let mut world = World::running();
+    world.show_pod(|pod| {
+        pod.started = true;
+        pod.container = terminated("Completed", Some(exit(Outcome::Exited { code: 3 })));
+    });
+    world.log = log_with(exit(Outcome::Exited { code: 0 }), LogState::Complete, 3);
+    world.ends(3, Reason::Succeeded);
+    world.log = None;
+    world.write(4);
+    assert_eq!(world.reason(), Reason::Succeeded);
+    assert!(world.action.status.as_ref().unwrap().conditions().is_true(ConditionType::VerdictDisputed));
+    assert!(matches!(world.step(5), Step::Release { .. }));
+}
+
+#[test]
+fn without_the_log_the_termination_message_decides() {
+    let mut world = World::running();
+    world.show_pod(|pod| {
+        pod.started = true;
+        pod.container = terminated("Error", Some(exit(Outcome::Exited { code: 0 })));
+    });
+    world.ends(6, Reason::Succeeded);
+}
+
+#[test]
+fn outputs_that_were_lost_are_told_and_the_verdict_stands() {
+    let mut world = World::running();
+    let record =
+        Termination { exit: exit(Outcome::Exited { code: 0 }), outputs_sha256: Some("00".into()), end: None };
+    world.show_pod(|pod| {
+        pod.started = true;
+        let ContainerView::Terminated(end) = terminated("Completed", None) else { panic!() };
+        pod.container = ContainerView::Terminated(Terminated { record: Some(record), ..end });
+    });
+    assert!(matches!(world.step(6), Step::Wait(Some(_))), "the log may still bring them");
+    world.log = Some(LogFact { pod_uid: "pod-1".into(), state: LogState::Incomplete, ..LogFact::default() });
+    world.ends(7, Reason::Succeeded);
+    assert!(world.action.status.as_ref().unwrap().conditions().is_true(ConditionType::OutputsLost));
+}
+
+#[test]
+fn without_any_record_the_outcome_is_unknown_whatever_the_exit_code() {
+    for (reason, verdict) in [
+        ("Completed", Reason::Unknown),
+        ("ContainerStatusUnknown", Reason::Unknown),
+        ("OOMKilled", Reason::OutOfMemory),
+        ("StartError", Reason::StartFailed),
+    ] {
+        let mut world = World::running();
+        world.show_pod(|pod| {
+            pod.started = reason != "StartError";
+            pod.container = terminated(reason, None);
+        });
+        world.log =
+            Some(LogFact { pod_uid: "pod-1".into(), state: LogState::Incomplete, ..LogFact::default() });
+        world.ends(7, verdict);
+    }
+}
+
+#[test]
+fn a_required_output_that_is_missing_fails_the_run() {
+    let mut world = World::running();
+    world.action.spec.outputs = vec![Output { name: "url".into(), required: Some(true) }];
+    world.log = log_with(exit(Outcome::Exited { code: 0 }), LogState::Complete, 3);
+    world.ends(3, Reason::OutputMissing);
+}
+
+#[test]
+fn why_a_script_was_stopped_is_told() {
+    let stop = |cause| Some(Stop { cause, killed: false });
+    let case = |stop: Option<Stop>, outcome: Outcome, pod: &dyn Fn(&mut PodView)| {
+        let mut world = World::running();
+        world.show_pod(|view| {
+            view.started = true;
+            pod(view);
+        });
+        world.log = log_with(Exit { stop, ..exit(outcome) }, LogState::Complete, 3);
+        // Long enough for every explanation.
+        world.write(10);
+        world.reason()
+    };
+    let exited = Outcome::Exited { code: 0 };
+    let killed = Outcome::Signaled { signal: 9 };
+    let asked = stop(StopCause::Terminated);
+    assert_eq!(case(stop(StopCause::RunDeadline), exited.clone(), &|_| {}), Reason::DeadlineExceeded);
+    assert_eq!(case(asked, exited.clone(), &|pod| pod.deleting = true), Reason::PodDeleted);
+    assert_eq!(case(asked, exited.clone(), &|pod| pod.reason = Some("Evicted".into())), Reason::Evicted);
+    assert_eq!(
+        case(asked, exited, &|pod| pod.reason = Some("DeadlineExceeded".into())),
+        Reason::DeadlineExceeded
+    );
+    assert_eq!(case(None, killed.clone(), &|_| {}), Reason::ScriptKilled);
+    assert_eq!(case(None, killed, &|pod| pod.container = terminated("OOMKilled", None)), Reason::OutOfMemory);
+    let missing = Outcome::NotStarted { problem: Problem::InterpreterNotFound, message: "no bash".into() };
+    assert_eq!(case(None, missing, &|_| {}), Reason::InterpreterNotFound);
+}
+
+#[test]
+fn a_script_whose_node_is_silent_past_every_deadline_is_lost() {
+    let mut world = World::running();
+    assert!(matches!(world.step(3600), Step::Wait(Some(_))));
+    world.ends(3600 + 30 + 62, Reason::Unknown);
+}
+
+// After the end.
+
+#[test]
+fn a_pod_is_released_once_verdict_and_log_are_stored_and_deleted_in_its_time() {
+    let mut world = World::running();
+    world.log = log_with(exit(Outcome::Exited { code: 0 }), LogState::Collecting, 2);
+    world.ends(3, Reason::Succeeded);
+    world.show_pod(|pod| {
+        pod.started = true;
+        pod.container = terminated("Completed", None);
+    });
+    assert!(matches!(world.step(4), Step::Wait(Some(_))), "the log is still being read");
+    world.log = log_with(exit(Outcome::Exited { code: 0 }), LogState::Complete, 2);
+    world.write(4);
+    assert!(matches!(world.step(4), Step::Release { .. }));
+    world.show_pod(|pod| {
+        pod.finalizer = false;
+        pod.container = terminated("Completed", None);
+    });
+    assert!(matches!(world.step(5), Step::Wait(Some(_))));
+    assert!(matches!(world.step(86_404), Step::Delete { .. }));
+}
+
+#[test]
+fn a_log_that_cannot_be_read_to_its_end_is_incomplete_and_holds_nothing_up() {
+    let mut world = World::running();
+    world.log = log_with(exit(Outcome::Exited { code: 0 }), LogState::Collecting, 2);
+    world.ends(3, Reason::Succeeded);
+    world.write(64);
+    let log = world.action.status.as_ref().unwrap().log.clone().unwrap();
+    assert_eq!((log.state, log.missing.len(), world.reason()), (LogState::Incomplete, 1, Reason::Succeeded));
+}
+
+#[test]
+fn an_action_that_is_being_deleted_creates_nothing_and_lets_its_pod_go() {
+    let mut world = World::launching();
+    world.action.metadata.deletion_timestamp = Some(Time(at(1)));
+    assert_eq!(world.step(1), Step::Wait(None));
+    world.show_pod(|_| {});
+    assert!(matches!(world.step(1), Step::Delete { .. }));
+    world.show_pod(|pod| pod.deleting = true);
+    assert!(matches!(world.step(1), Step::Release { .. }));
+    world.show_pod(|pod| pod.owner_uid = Some(format!("{UID}-another")));
+    assert_eq!(world.step(1), Step::Wait(None));
+}

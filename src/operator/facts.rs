@@ -1,0 +1,136 @@
+//! What is known of one action at one moment: all that `decide` looks at.
+
+use k8s_openapi::jiff::Timestamp;
+
+use super::{
+    cause::Cause,
+    validate::{Checked, Invalid},
+    view::PodView,
+};
+use crate::{
+    api::{DeploymentAction, Reason, status::LogState},
+    record::outcome::{End, Exit, Start},
+};
+
+/// What is known of one action.
+#[derive(Debug, Clone)]
+pub struct Facts<'a> {
+    /// The action, with the latest status that is known.
+    pub action: &'a DeploymentAction,
+    /// Its spec, checked.
+    pub spec: &'a Result<Checked, Invalid>,
+    /// What resolving the image gave in this pass, where it was tried.
+    pub resolution: Option<&'a Resolution>,
+    /// The pod under the name of the current attempt.
+    pub pod: PodFact,
+    /// What is known of creations of the current attempt's pod.
+    pub creation: Creation,
+    /// Before this, nothing that failed is tried again.
+    pub not_before: Option<Timestamp>,
+    /// What the collector has read of the current pod's log; `None` where it does not follow it.
+    pub log: Option<&'a LogFact>,
+    /// Why the pod does not start.
+    pub cause: Option<Cause>,
+    /// Whether the pod's node reports. `None` where nobody asked.
+    pub node_ready: Option<bool>,
+    /// Whether enough time has passed since the last status that only told of progress.
+    pub progress_due: bool,
+}
+
+/// What resolving an image gave.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Resolution {
+    /// It is pinned.
+    Resolved {
+        /// `repository@digest`.
+        pinned: String,
+        /// The numeric user to run as.
+        user: i64,
+    },
+    /// It cannot be, and will not be by waiting.
+    Refused {
+        /// Why.
+        reason: Reason,
+        /// The registry's own words.
+        message: String,
+    },
+    /// It could not be this time.
+    Failed {
+        /// The registry's own words.
+        message: String,
+    },
+}
+
+/// The pod under the name of the current attempt.
+#[derive(Debug, Clone, PartialEq)]
+pub enum PodFact {
+    /// The cache has none. This proves nothing.
+    NotSeen,
+    /// The API server said just now that there is none.
+    Absent,
+    /// There is one.
+    Present(Box<PodView>),
+}
+
+impl PodFact {
+    /// The pod, where there is one.
+    #[must_use]
+    pub fn view(&self) -> Option<&PodView> {
+        match self {
+            Self::Present(view) => Some(view),
+            Self::NotSeen | Self::Absent => None,
+        }
+    }
+}
+
+/// What is known of creations of the current attempt's pod.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Creation {
+    /// Whether some creation may have been sent whose answer is not known: by this process, or by
+    /// one before it.
+    pub unanswered: bool,
+    /// The latest refusal.
+    pub refusal: Option<Refusal>,
+    /// The latest error of a creation that went unanswered.
+    pub error: Option<String>,
+    /// Why the tombstone was refused.
+    pub tombstone_refused: Option<String>,
+}
+
+/// Why the API server did not create the pod.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// Why.
+    pub reason: Reason,
+    /// Whether it may be accepted later, as once a quota has room.
+    pub may_pass: bool,
+    /// The server's own words.
+    pub message: String,
+}
+
+/// What the collector has read.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct LogFact {
+    /// The pod's UID.
+    pub pod_uid: String,
+    /// The start record.
+    pub start: Option<Start>,
+    /// The exit record, and when it was read.
+    pub exit: Option<(Exit, Timestamp)>,
+    /// The end record.
+    pub end: Option<End>,
+    /// Whether more is to come.
+    pub state: LogState,
+    /// Lines so far.
+    pub lines: u64,
+    /// Bytes so far.
+    pub bytes: u64,
+    /// SHA-256 of what was read.
+    pub sha256: String,
+    /// The last lines.
+    pub tail: String,
+    /// Lines that the runner did not write.
+    pub foreign: u64,
+    /// What is missing.
+    pub missing: Vec<String>,
+}

@@ -1,0 +1,142 @@
+//! The steps that create pods: an attempt's, and the tombstone of one that was given up.
+
+use k8s_openapi::api::core::v1::Pod;
+use kube::{Api, Client, api::PostParams};
+
+use super::{
+    CallError, FIELD_MANAGER, call,
+    facts::Refusal,
+    pod::{self, Attempt, PodDefaults},
+    validate::Checked,
+};
+use crate::api::{DeploymentAction, Reason, condition::ConditionType};
+
+/// What a creation came to.
+#[derive(Debug)]
+pub enum Launched {
+    /// The pod as the API server returned it.
+    Created(Box<Pod>),
+    /// Something has that name already.
+    NameTaken,
+    /// The live action no longer asks for this attempt; the cache will say why.
+    NotWanted,
+    /// The API server certainly did not create it.
+    Refused(Refusal),
+    /// Whether it did is not known.
+    Unanswered(String),
+}
+
+/// Creates the pod of `attempt`, if the action, read just now, still wants it.
+pub async fn launch(
+    client: &Client,
+    action: &Checked,
+    attempt: &Attempt,
+    defaults: &PodDefaults,
+) -> Launched {
+    let actions: Api<DeploymentAction> = Api::namespaced(client.clone(), &action.namespace);
+    match call(actions.get(&action.name)).await {
+        Ok(live) if wants(&live, action, attempt) => {}
+        Ok(_) => return Launched::NotWanted,
+        Err(error) if error.code() == Some(404) => return Launched::NotWanted,
+        // Nothing was sent.
+        Err(error) => {
+            return Launched::Refused(Refusal {
+                reason: Reason::Launching,
+                may_pass: true,
+                message: format!("the action could not be read before its pod was created: {error}"),
+            });
+        }
+    }
+    create(client, &pod::action_pod(action, attempt, defaults)).await
+}
+
+/// Creates a tombstone.
+pub async fn entomb(client: &Client, action: &Checked, run: u32, attempt: u32) -> Launched {
+    create(client, &pod::tombstone(action, run, attempt)).await
+}
+
+/// Whether the action as it is now asks for this very attempt.
+fn wants(live: &DeploymentAction, action: &Checked, attempt: &Attempt) -> bool {
+    let status = live.status.as_ref();
+    live.metadata.uid.as_deref() == Some(&action.uid)
+        && live.metadata.deletion_timestamp.is_none()
+        && status.is_some_and(|status| !status.conditions().is_true(ConditionType::Finished))
+        && status.and_then(|status| status.run.as_ref()).is_some_and(|run| {
+            (run.number, run.attempt) == (attempt.run, attempt.attempt)
+                && run.bundle_sha256.as_deref() == Some(&attempt.bundle_sha256)
+        })
+}
+
+async fn create(client: &Client, pod: &Pod) -> Launched {
+    let namespace = pod.metadata.namespace.as_deref().unwrap_or_default();
+    let pods: Api<Pod> = Api::namespaced(client.clone(), namespace);
+    let parameters = PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() };
+    match call(pods.create(&parameters, pod)).await {
+        Ok(pod) => Launched::Created(Box::new(pod)),
+        Err(error) => refusal(&error).map_or_else(
+            || {
+                if is_name_taken(&error) {
+                    Launched::NameTaken
+                } else {
+                    Launched::Unanswered(error.to_string())
+                }
+            },
+            Launched::Refused,
+        ),
+    }
+}
+
+fn is_name_taken(error: &CallError) -> bool {
+    matches!(error, CallError::Kube(kube::Error::Api(status)) if status.reason == "AlreadyExists")
+}
+
+/// A definite no. Anything that the server said while failing itself (5xx, 429) may have been said
+/// after the write.
+fn refusal(error: &CallError) -> Option<Refusal> {
+    let CallError::Kube(kube::Error::Api(status)) = error else { return None };
+    let message = status.message.clone();
+    match status.code {
+        429 | 500.. => None,
+        409 if status.reason == "AlreadyExists" => None,
+        // Quota: plugin/pkg/admission/resourcequota/controller.go; service accounts:
+        // plugin/pkg/admission/serviceaccount/admission.go
+        403 if message.contains("exceeded quota") || message.contains("status unknown for quota") => {
+            Some(Refusal { reason: Reason::QuotaExceeded, may_pass: true, message })
+        }
+        403 if message.contains("error looking up service account")
+            || message.contains("no API token found") =>
+        {
+            Some(Refusal { reason: Reason::ServiceAccountMissing, may_pass: true, message })
+        }
+        // Of quota: somebody else's change came between.
+        409 => Some(Refusal { reason: Reason::Launching, may_pass: true, message }),
+        _ => Some(Refusal { reason: Reason::PodRefused, may_pass: false, message }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use kube::core::Status;
+
+    use super::*;
+
+    fn error(code: u16, reason: &str, message: &str) -> CallError {
+        CallError::Kube(kube::Error::Api(Box::new(Status::failure(message, reason).with_code(code))))
+    }
+
+    #[test]
+    fn a_refusal_is_what_certainly_created_nothing() {
+        let quota = refusal(&error(403, "Forbidden", "pods \"a\" is forbidden: exceeded quota: q")).unwrap();
+        assert_eq!((quota.reason, quota.may_pass), (Reason::QuotaExceeded, true));
+        let account = refusal(&error(403, "Forbidden", "error looking up service account shop/x")).unwrap();
+        assert_eq!((account.reason, account.may_pass), (Reason::ServiceAccountMissing, true));
+        let policy = refusal(&error(403, "Forbidden", "violates PodSecurity")).unwrap();
+        assert_eq!((policy.reason, policy.may_pass), (Reason::PodRefused, false));
+        for (code, reason) in
+            [(500, "InternalError"), (504, "Timeout"), (429, "TooManyRequests"), (409, "AlreadyExists")]
+        {
+            assert!(refusal(&error(code, reason, "")).is_none(), "{code}");
+        }
+        assert!(refusal(&CallError::TimedOut).is_none());
+    }
+}

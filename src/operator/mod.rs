@@ -1,0 +1,89 @@
+//! The operator: from a watched action to its stored verdict, one file a step.
+//!
+//! [`observe`] gathers [`facts`]; [`validate`] checks the spec once; [`decide`] names the next step;
+//! [`reconcile`] carries it out by the one of [`resolve`], [`launch`], [`stop`], [`finish`] and
+//! [`write_status`] that does only that, and asks again. [`collect`] reads logs beside it.
+
+pub mod assemble;
+pub mod cause;
+pub mod collect;
+pub mod decide;
+pub mod facts;
+pub mod finish;
+pub mod hash;
+pub mod launch;
+pub mod lease;
+pub mod memory;
+pub mod metrics;
+pub mod nodes;
+pub mod observe;
+pub mod options;
+pub mod pod;
+pub mod reconcile;
+pub mod resolve;
+pub mod run;
+pub mod serve;
+pub mod status;
+pub mod stop;
+pub mod strays;
+pub mod tail;
+pub mod validate;
+pub mod verdict;
+pub mod view;
+pub mod write_status;
+
+#[cfg(test)]
+pub(crate) mod tests;
+
+use std::time::Duration;
+
+/// The field manager of everything that the operator writes.
+pub const FIELD_MANAGER: &str = "longshore";
+
+/// No call to the API server may take longer: the client has no limit of its own.
+pub const CALL_LIMIT: Duration = Duration::from_secs(30);
+
+/// An error of a call to the API server.
+#[derive(Debug, thiserror::Error)]
+pub enum CallError {
+    /// The server, or the way to it, said no.
+    #[error(transparent)]
+    Kube(#[from] kube::Error),
+    /// No answer came in time.
+    #[error("the API server did not answer within {} s", CALL_LIMIT.as_secs())]
+    TimedOut,
+}
+
+impl CallError {
+    /// The HTTP status of the server's answer, where there was one.
+    #[must_use]
+    pub const fn code(&self) -> Option<u16> {
+        match self {
+            Self::Kube(kube::Error::Api(status)) => Some(status.code),
+            _ => None,
+        }
+    }
+
+    /// A static word for metrics.
+    #[must_use]
+    pub const fn category(&self) -> &'static str {
+        match self.code() {
+            Some(409) => "conflict",
+            Some(404) => "not_found",
+            Some(400..=499) => "refused",
+            Some(_) => "server",
+            None => "unanswered",
+        }
+    }
+}
+
+/// Waits for an answer of the API server, for a bounded time.
+///
+/// # Errors
+/// The server's, or that it did not answer.
+pub async fn call<T>(answer: impl Future<Output = kube::Result<T>>) -> Result<T, CallError> {
+    match tokio::time::timeout(CALL_LIMIT, answer).await {
+        Ok(answer) => Ok(answer?),
+        Err(_) => Err(CallError::TimedOut),
+    }
+}

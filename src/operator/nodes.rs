@@ -1,0 +1,159 @@
+//! What the nodes can do and whether they report: read every minute, never watched, since a node's
+//! heartbeat is none of our business.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, PoisonError, RwLock},
+    time::Duration,
+};
+
+use k8s_openapi::api::core::v1::Node;
+use kube::{
+    Api, Client, ResourceExt,
+    api::{ListParams, VersionMatch},
+};
+use tracing::{info, warn};
+
+use super::{call, options::DeliveryOption, pod::Delivery};
+
+const EVERY: Duration = Duration::from_mins(1);
+/// So many nodes in one answer.
+const PAGE: u32 = 500;
+
+/// What is known of the nodes.
+#[derive(Debug, Clone)]
+pub struct Nodes(Arc<RwLock<Known>>);
+
+#[derive(Debug)]
+struct Known {
+    delivery: Delivery,
+    ready: HashMap<String, bool>,
+}
+
+impl Nodes {
+    /// Before the nodes were read: by init container, which works everywhere, or what a flag says.
+    #[must_use]
+    pub fn new(option: DeliveryOption) -> Self {
+        let delivery = option.fixed().unwrap_or(Delivery::InitContainer);
+        Self(Arc::new(RwLock::new(Known { delivery, ready: HashMap::new() })))
+    }
+
+    /// How the runner gets into pods.
+    #[must_use]
+    pub fn delivery(&self) -> Delivery {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).delivery
+    }
+
+    /// Whether this node reports; `None` where it is not known.
+    #[must_use]
+    pub fn is_ready(&self, name: &str) -> Option<bool> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).ready.get(name).copied()
+    }
+
+    /// Reads the nodes once.
+    ///
+    /// # Errors
+    /// The API server's.
+    pub async fn refresh(&self, client: &Client, option: DeliveryOption) -> Result<(), super::CallError> {
+        let api: Api<Node> = Api::all(client.clone());
+        // From the API server's cache: a minute more or less does not matter.
+        let mut page = ListParams::default().limit(PAGE).matching(VersionMatch::NotOlderThan).at("0");
+        let mut nodes = Vec::new();
+        loop {
+            let list = call(api.list(&page)).await?;
+            nodes.extend(list.items);
+            match list.metadata.continue_.filter(|token| !token.is_empty()) {
+                Some(token) => page = ListParams::default().limit(PAGE).continue_token(&token),
+                None => break,
+            }
+        }
+        let delivery = option.fixed().unwrap_or_else(|| choose(&nodes));
+        let ready = nodes.iter().map(|node| (node.name_any(), is_ready(node))).collect();
+        let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        if known.delivery != delivery {
+            info!(?delivery, "the runner gets into pods another way");
+        }
+        *known = Known { delivery, ready };
+        Ok(())
+    }
+
+    /// Reads the nodes every minute, forever.
+    pub async fn keep_fresh(self, client: Client, option: DeliveryOption) {
+        loop {
+            tokio::time::sleep(EVERY).await;
+            if let Err(error) = self.refresh(&client, option).await {
+                warn!(%error, "nodes cannot be read");
+            }
+        }
+    }
+}
+
+fn is_ready(node: &Node) -> bool {
+    let conditions = node.status.as_ref().and_then(|status| status.conditions.as_ref());
+    conditions.is_some_and(|all| all.iter().any(|one| one.type_ == "Ready" && one.status == "True"))
+}
+
+/// Image volumes where every Linux node has them: on by default in Kubernetes 1.35 (KEP-4639), and
+/// in containerd since 2.1.
+fn choose(nodes: &[Node]) -> Delivery {
+    let mut linux = nodes
+        .iter()
+        .filter_map(|node| node.status.as_ref()?.node_info.as_ref())
+        .filter(|info| info.operating_system == "linux")
+        .peekable();
+    let able = linux.peek().is_some()
+        && linux.all(|info| {
+            let kubelet = version(info.kubelet_version.trim_start_matches('v'));
+            let containerd = info.container_runtime_version.strip_prefix("containerd://").and_then(version);
+            kubelet >= Some((1, 35)) && containerd >= Some((2, 1))
+        });
+    if able { Delivery::ImageVolume } else { Delivery::InitContainer }
+}
+
+/// Major and minor of a version such as `1.37.2` or `2.1.0-rc.1`.
+fn version(text: &str) -> Option<(u32, u32)> {
+    let mut parts = text.split(['.', '-', '+']);
+    Some((parts.next()?.parse().ok()?, parts.next()?.parse().ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use k8s_openapi::api::core::v1::{NodeStatus, NodeSystemInfo};
+
+    use super::*;
+
+    fn node(os: &str, kubelet: &str, runtime: &str) -> Node {
+        Node {
+            status: Some(NodeStatus {
+                node_info: Some(NodeSystemInfo {
+                    operating_system: os.into(),
+                    kubelet_version: kubelet.into(),
+                    container_runtime_version: runtime.into(),
+                    ..Default::default()
+                }),
+                ..Default::default()
+            }),
+            ..Default::default()
+        }
+    }
+
+    #[test]
+    fn the_oldest_linux_node_decides() {
+        let new = || node("linux", "v1.37.2", "containerd://2.2.9");
+        assert_eq!(choose(&[new(), new()]), Delivery::ImageVolume);
+        assert_eq!(choose(&[new(), node("windows", "v1.30.0", "containerd://1.7.0")]), Delivery::ImageVolume);
+        for old in [
+            node("linux", "v1.34.9", "containerd://2.2.9"),
+            node("linux", "v1.37.2", "containerd://2.0.5"),
+            node("linux", "v1.37.2", "cri-o://1.34.0"),
+            node("linux", "v1.35.0-eks-1", "containerd://v2"),
+        ] {
+            assert_eq!(choose(&[new(), old]), Delivery::InitContainer);
+        }
+        assert_eq!(
+            choose(&[node("linux", "v1.35.0-eks-113cf36", "containerd://2.1.4")]),
+            Delivery::ImageVolume
+        );
+        assert_eq!(choose(&[]), Delivery::InitContainer);
+    }
+}

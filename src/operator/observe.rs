@@ -1,0 +1,83 @@
+//! The step that gathers what is known: from the caches, and from the API server where a cache does
+//! not do.
+
+use k8s_openapi::{
+    api::core::v1::{Event, Pod},
+    jiff::{SignedDuration, Timestamp},
+};
+use kube::{
+    Api, Client,
+    api::ListParams,
+    runtime::reflector::{ObjectRef, Store},
+};
+
+use super::{CallError, call, facts::PodFact, memory::Memory, view::PodView};
+use crate::api::{DeploymentAction, condition::ConditionType};
+
+/// A pod that does not start tells why in its events, after a moment and not at every look.
+const EVENTS_AFTER: SignedDuration = SignedDuration::from_secs(2);
+/// So many events of a pod are read at most.
+const EVENTS: u32 = 50;
+
+/// The pod of the latest run: from the cache, or from our own creation where that is newer.
+#[must_use]
+pub fn pod(pods: &Store<Pod>, action: &DeploymentAction, memory: &Memory) -> PodFact {
+    let status = action.status.as_ref();
+    let Some(name) = status.and_then(|status| status.run.as_ref()?.pod_name.as_deref()) else {
+        return PodFact::NotSeen;
+    };
+    let namespace = action.metadata.namespace.as_deref().unwrap_or_default();
+    let cached = pods.get(&ObjectRef::new(name).within(namespace));
+    let created = memory.created.as_ref().filter(|pod| pod.metadata.name.as_deref() == Some(name));
+    match (cached, created) {
+        (Some(pod), _) => present(&pod, action),
+        (None, Some(pod)) => present(pod, action),
+        (None, None) => PodFact::NotSeen,
+    }
+}
+
+/// The pod of the latest run, from the API server.
+///
+/// # Errors
+/// The API server's.
+pub async fn look(client: &Client, action: &DeploymentAction) -> Result<(PodFact, Option<Pod>), CallError> {
+    let status = action.status.as_ref();
+    let Some(name) = status.and_then(|status| status.run.as_ref()?.pod_name.as_deref()) else {
+        return Ok((PodFact::Absent, None));
+    };
+    let namespace = action.metadata.namespace.as_deref().unwrap_or_default();
+    let pods: Api<Pod> = Api::namespaced(client.clone(), namespace);
+    Ok(match call(pods.get_opt(name)).await? {
+        Some(pod) => (present(&pod, action), Some(pod)),
+        None => (PodFact::Absent, None),
+    })
+}
+
+/// The pod as the lifecycle sees it.
+#[must_use]
+pub fn present(pod: &Pod, action: &DeploymentAction) -> PodFact {
+    let image = action.status.as_ref().and_then(|status| status.image.as_ref());
+    PodFact::Present(Box::new(PodView::of(pod, image.map_or("", |image| image.resolved.as_str()))))
+}
+
+/// Whether the events of this pod are to be read now.
+#[must_use]
+pub fn needs_events(action: &DeploymentAction, pod: &PodFact, memory: &Memory, now: Timestamp) -> bool {
+    let Some(view) = pod.view() else { return false };
+    let Some(status) = &action.status else { return false };
+    let since = status.run.as_ref().and_then(|run| run.requested_at.as_ref());
+    let waits = !view.started && !view.deleting && !view.tombstone && view.waiting.is_none();
+    let old = since.is_some_and(|since| now.duration_since(since.0) >= EVENTS_AFTER);
+    let read = memory.events.as_ref().is_some_and(|(at, _)| now.duration_since(*at) < EVENTS_AFTER);
+    waits && old && !read && !status.conditions().is_true(ConditionType::Finished)
+}
+
+/// The pod's events.
+///
+/// # Errors
+/// The API server's.
+pub async fn events(client: &Client, namespace: &str, pod_uid: &str) -> Result<Vec<Event>, CallError> {
+    let events: Api<Event> = Api::namespaced(client.clone(), namespace);
+    let of = ListParams::default().fields(&format!("involvedObject.uid={pod_uid}")).limit(EVENTS);
+    Ok(call(events.list(&of)).await?.items)
+}

@@ -1,0 +1,109 @@
+//! The operator's flags; each can be given as an environment variable as well.
+
+use std::net::SocketAddr;
+
+use clap::{Parser, ValueEnum};
+
+use super::pod::{Delivery, PodDefaults};
+
+/// How the runner gets into pods.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum DeliveryOption {
+    /// By image volume where every Linux node has it, else by init container.
+    Auto,
+    /// By image volume.
+    ImageVolume,
+    /// By init container.
+    InitContainer,
+}
+
+impl DeliveryOption {
+    /// What the flag says, where it says it.
+    #[must_use]
+    pub const fn fixed(self) -> Option<Delivery> {
+        match self {
+            Self::Auto => None,
+            Self::ImageVolume => Some(Delivery::ImageVolume),
+            Self::InitContainer => Some(Delivery::InitContainer),
+        }
+    }
+}
+
+/// How the operator writes its own log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// For machines: one JSON object a line.
+    Json,
+}
+
+/// Flags of `longshore run`.
+#[derive(Debug, Clone, Parser)]
+pub struct Options {
+    /// Image of the runner, which is mounted into or copied to every action's pod.
+    #[arg(long, env = "LONGSHORE_RUNNER_IMAGE")]
+    pub runner_image: String,
+
+    /// When nodes pull the runner's image.
+    #[arg(long, env = "LONGSHORE_RUNNER_PULL_POLICY", default_value = "IfNotPresent", value_parser = ["Always", "IfNotPresent", "Never"])]
+    pub runner_pull_policy: String,
+
+    /// How the runner gets into pods.
+    #[arg(long, env = "LONGSHORE_RUNNER_DELIVERY", value_enum, default_value = "auto")]
+    pub runner_delivery: DeliveryOption,
+
+    /// Architecture that the runner's image is built for; actions run on nodes of it.
+    #[arg(long, env = "LONGSHORE_ARCHITECTURE", default_value = "amd64")]
+    pub architecture: String,
+
+    /// Size limit of each of a script's folders (work, home, temporary).
+    #[arg(long, env = "LONGSHORE_SCRATCH_LIMIT", default_value = "2Gi")]
+    pub scratch_limit: String,
+
+    /// Registry (host or host:port) to speak plain HTTP with; may be given several times.
+    #[arg(long = "plain-http-registry", env = "LONGSHORE_PLAIN_HTTP_REGISTRIES", value_delimiter = ',')]
+    pub plain_http_registries: Vec<String>,
+
+    /// File with certificates (PEM) of authorities that registries may have, beside Mozilla's.
+    #[arg(long, env = "LONGSHORE_REGISTRY_CA_FILE")]
+    pub registry_ca_file: Option<std::path::PathBuf>,
+
+    /// Where /livez, /readyz and /metrics are served.
+    #[arg(long, env = "LONGSHORE_LISTEN", default_value = "0.0.0.0:8080")]
+    pub listen: SocketAddr,
+
+    /// Namespace of the Lease that says who leads.
+    #[arg(long, env = "LONGSHORE_NAMESPACE", default_value = "longshore-system")]
+    pub namespace: String,
+
+    /// Name of this instance, such as its pod's name.
+    #[arg(long, env = "LONGSHORE_IDENTITY", default_value = "longshore")]
+    pub identity: String,
+
+    /// How many actions are looked at at the same time.
+    #[arg(long, env = "LONGSHORE_CONCURRENCY", default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub concurrency: u16,
+
+    /// Format of the operator's own log.
+    #[arg(long, env = "LONGSHORE_LOG_FORMAT", value_enum, default_value = "text")]
+    pub log_format: LogFormat,
+
+    /// What is logged, as tracing-subscriber's `EnvFilter` reads it.
+    #[arg(long, env = "LONGSHORE_LOG", default_value = "info,kube_runtime=warn")]
+    pub log: String,
+}
+
+impl Options {
+    /// What is the same for all pods, with the way that the runner takes now.
+    #[must_use]
+    pub fn pod_defaults(&self, delivery: Delivery) -> PodDefaults {
+        PodDefaults {
+            runner_image: self.runner_image.clone(),
+            runner_pull_policy: self.runner_pull_policy.clone(),
+            delivery,
+            architecture: self.architecture.clone(),
+            scratch_limit: self.scratch_limit.clone(),
+        }
+    }
+}

@@ -1,0 +1,540 @@
+//! The pod of an attempt, and the tombstone of one that was given up: both are pure.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::{
+    api::core::v1::{
+        Capabilities, ConfigMapProjection, Container, DownwardAPIVolumeFile, DownwardAPIVolumeSource,
+        EmptyDirVolumeSource, EnvVar, EnvVarSource, ImageVolumeSource, KeyToPath, ObjectFieldSelector, Pod,
+        PodSchedulingGate, PodSecurityContext, PodSpec, ProjectedVolumeSource, ResourceRequirements,
+        SeccompProfile, SecretProjection, SecurityContext, Volume, VolumeMount, VolumeProjection,
+    },
+    apimachinery::pkg::{api::resource::Quantity, apis::meta::v1::ObjectMeta},
+};
+
+use super::validate::{Checked, input_path};
+use crate::{
+    api::{
+        ANNOTATION_BUNDLE, CONTAINER, FINALIZER_COLLECT, LABEL_ACTION, LABEL_ACTION_UID, LABEL_ATTEMPT,
+        LABEL_MANAGED_BY, LABEL_RUN, LABEL_TOMBSTONE, MANAGED_BY, action::to_quantities,
+    },
+    record::place,
+};
+
+/// Group of every file that the pod's volumes hold. Not root's, and not an image's own.
+const FS_GROUP: i64 = 65_532;
+/// For the runner to drain and report after the script's grace period, in seconds.
+const RUNNER_GRACE_SECONDS: i64 = 15;
+/// The longest part of a pod's name that is the action's name: the whole is a host name, which has
+/// at most 63 characters.
+const NAME_CHARACTERS: usize = 30;
+
+/// How the runner gets into the pod.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Delivery {
+    /// Its image is mounted: Kubernetes 1.35 and containerd 2.1.
+    ImageVolume,
+    /// A container that runs first copies it.
+    InitContainer,
+}
+
+/// What is the same for all pods.
+#[derive(Debug, Clone)]
+pub struct PodDefaults {
+    /// The runner's image.
+    pub runner_image: String,
+    /// `IfNotPresent`, or what a flag says.
+    pub runner_pull_policy: String,
+    /// How the runner gets into the pod.
+    pub delivery: Delivery,
+    /// The architecture that the runner's image is built for, as `kubernetes.io/arch` names it.
+    pub architecture: String,
+    /// Size limit of each of the script's folders.
+    pub scratch_limit: String,
+}
+
+/// All that is frozen of an attempt.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Attempt {
+    /// The run's number.
+    pub run: u32,
+    /// The attempt's number.
+    pub attempt: u32,
+    /// The bundle, serialized.
+    pub bundle: String,
+    /// Its SHA-256.
+    pub bundle_sha256: String,
+    /// The image, pinned.
+    pub image: String,
+    /// The numeric user to run as.
+    pub user: i64,
+}
+
+/// The pod's name: a function of UID, run and attempt, so that no two creations of one attempt can
+/// both succeed.
+#[must_use]
+pub fn pod_name(action: &str, uid: &str, run: u32, attempt: u32) -> String {
+    let short: String = action.chars().take(NAME_CHARACTERS).collect();
+    format!("{}-{}-{run}-{attempt}", short.trim_end_matches(['-', '.']), uid_part(uid))
+}
+
+/// The run's id: it holds a part of the UID, so that it names no run of an earlier action with the
+/// same name.
+#[must_use]
+pub fn run_id(uid: &str, run: u32) -> String {
+    format!("{}-{run}", uid_part(uid))
+}
+
+fn uid_part(uid: &str) -> String {
+    uid.chars().filter(char::is_ascii_alphanumeric).take(8).collect()
+}
+
+fn labels(action: &Checked, run: u32, attempt: u32) -> BTreeMap<String, String> {
+    BTreeMap::from([
+        (LABEL_MANAGED_BY.to_owned(), MANAGED_BY.to_owned()),
+        (LABEL_ACTION.to_owned(), action.name.clone()),
+        (LABEL_ACTION_UID.to_owned(), action.uid.clone()),
+        (LABEL_RUN.to_owned(), run.to_string()),
+        (LABEL_ATTEMPT.to_owned(), attempt.to_string()),
+    ])
+}
+
+/// The pod that executes `attempt`, under Pod Security "restricted".
+#[must_use]
+pub fn action_pod(action: &Checked, attempt: &Attempt, defaults: &PodDefaults) -> Pod {
+    let spec = &action.spec;
+    let template = spec.pod_template.clone().unwrap_or_default();
+    let metadata = template.metadata.unwrap_or_default();
+    let mut pod_labels = metadata.labels;
+    pod_labels.extend(labels(action, attempt.run, attempt.attempt));
+    let mut annotations = metadata.annotations;
+    annotations.insert(ANNOTATION_BUNDLE.to_owned(), attempt.bundle.clone());
+
+    let mut node_selector = template.node_selector;
+    node_selector.insert("kubernetes.io/os".into(), "linux".into());
+    node_selector.insert("kubernetes.io/arch".into(), defaults.architecture.clone());
+
+    let grace = spec.termination_grace_period_seconds + RUNNER_GRACE_SECONDS;
+    Pod {
+        metadata: ObjectMeta {
+            name: Some(pod_name(&action.name, &action.uid, attempt.run, attempt.attempt)),
+            namespace: Some(action.namespace.clone()),
+            labels: Some(pod_labels),
+            annotations: Some(annotations),
+            owner_references: Some(vec![action.owner.clone()]),
+            finalizers: Some(vec![FINALIZER_COLLECT.to_owned()]),
+            ..Default::default()
+        },
+        spec: Some(PodSpec {
+            restart_policy: Some("Never".into()),
+            service_account_name: spec.service_account_name.clone(),
+            automount_service_account_token: Some(spec.service_account_name.is_some()),
+            enable_service_links: Some(false),
+            termination_grace_period_seconds: Some(grace),
+            // A backstop for a node that is cut off; the runner keeps the run's deadline itself.
+            active_deadline_seconds: Some(spec.pending_deadline_seconds + spec.run_deadline_seconds + grace),
+            node_selector: Some(node_selector),
+            tolerations: (!template.tolerations.is_empty()).then_some(template.tolerations),
+            affinity: template.affinity,
+            priority_class_name: template.priority_class_name,
+            security_context: Some(PodSecurityContext {
+                run_as_non_root: Some(true),
+                run_as_user: Some(attempt.user),
+                run_as_group: Some(0),
+                fs_group: Some(FS_GROUP),
+                fs_group_change_policy: Some("OnRootMismatch".into()),
+                seccomp_profile: Some(SeccompProfile {
+                    type_: "RuntimeDefault".into(),
+                    localhost_profile: None,
+                }),
+                ..Default::default()
+            }),
+            init_containers: (defaults.delivery == Delivery::InitContainer)
+                .then(|| vec![install_container(action, defaults)]),
+            containers: vec![action_container(action, attempt, defaults)],
+            volumes: Some(volumes(action, defaults)),
+            ..Default::default()
+        }),
+        status: None,
+    }
+}
+
+fn action_container(action: &Checked, attempt: &Attempt, defaults: &PodDefaults) -> Container {
+    let mount = |name: &str, path: &str, read_only: bool| VolumeMount {
+        name: name.into(),
+        mount_path: path.into(),
+        read_only: read_only.then_some(true),
+        ..Default::default()
+    };
+    Container {
+        name: CONTAINER.into(),
+        image: Some(attempt.image.clone()),
+        // The image is named by its digest: what is there under that name is that image.
+        image_pull_policy: Some("IfNotPresent".into()),
+        command: Some(vec![format!("{}/{}", place::RUNNER_DIR, place::RUNNER_FILE)]),
+        args: Some(vec!["run".into()]),
+        working_dir: Some(place::WORK_DIR.into()),
+        env: Some(vec![
+            EnvVar {
+                name: place::ENV_BUNDLE_SHA256.into(),
+                value: Some(attempt.bundle_sha256.clone()),
+                ..Default::default()
+            },
+            // Where the bundle cannot be read, the runner still says whose record it writes.
+            EnvVar {
+                name: place::ENV_RUN_ID.into(),
+                value: Some(run_id(&action.uid, attempt.run)),
+                ..Default::default()
+            },
+            EnvVar {
+                name: place::ENV_POD_UID.into(),
+                value_from: Some(EnvVarSource {
+                    field_ref: Some(ObjectFieldSelector {
+                        api_version: None,
+                        field_path: "metadata.uid".into(),
+                    }),
+                    ..Default::default()
+                }),
+                ..Default::default()
+            },
+        ]),
+        resources: resources(action),
+        security_context: Some(restricted()),
+        termination_message_path: Some(place::TERMINATION_LOG.into()),
+        termination_message_policy: Some("File".into()),
+        volume_mounts: Some(
+            [
+                Some(mount("runner", place::RUNNER_DIR, defaults.delivery == Delivery::ImageVolume)),
+                Some(mount("bundle", place::BUNDLE_DIR, true)),
+                inputs(action).map(|_| mount("inputs", place::INPUTS_DIR, true)),
+                Some(mount("state", place::STATE_DIR, false)),
+                Some(mount("work", place::WORK_DIR, false)),
+                Some(mount("home", place::HOME_DIR, false)),
+                Some(mount("tmp", place::TMP_DIR, false)),
+            ]
+            .into_iter()
+            .flatten()
+            .collect(),
+        ),
+        ..Default::default()
+    }
+}
+
+fn install_container(action: &Checked, defaults: &PodDefaults) -> Container {
+    Container {
+        name: "install-runner".into(),
+        image: Some(defaults.runner_image.clone()),
+        image_pull_policy: Some(defaults.runner_pull_policy.clone()),
+        command: Some(vec![format!("/{}", place::RUNNER_FILE)]),
+        args: Some(vec!["install".into(), place::RUNNER_DIR.into()]),
+        // The same as the script's: a pod counts the larger of the two, and a quota asks for both.
+        resources: resources(action),
+        security_context: Some(restricted()),
+        volume_mounts: Some(vec![VolumeMount {
+            name: "runner".into(),
+            mount_path: place::RUNNER_DIR.into(),
+            ..Default::default()
+        }]),
+        ..Default::default()
+    }
+}
+
+fn resources(action: &Checked) -> Option<ResourceRequirements> {
+    action.spec.resources.as_ref().map(|resources| ResourceRequirements {
+        limits: to_quantities(&resources.limits),
+        requests: to_quantities(&resources.requests),
+        claims: None,
+    })
+}
+
+fn restricted() -> SecurityContext {
+    SecurityContext {
+        allow_privilege_escalation: Some(false),
+        read_only_root_filesystem: Some(true),
+        capabilities: Some(Capabilities { add: None, drop: Some(vec!["ALL".into()]) }),
+        ..Default::default()
+    }
+}
+
+fn volumes(action: &Checked, defaults: &PodDefaults) -> Vec<Volume> {
+    let folder = |name: &str, limit: &str| Volume {
+        name: name.into(),
+        empty_dir: Some(EmptyDirVolumeSource {
+            size_limit: Some(Quantity(limit.into())),
+            ..Default::default()
+        }),
+        ..Default::default()
+    };
+    let runner = match defaults.delivery {
+        Delivery::ImageVolume => Volume {
+            name: "runner".into(),
+            image: Some(ImageVolumeSource {
+                reference: Some(defaults.runner_image.clone()),
+                pull_policy: Some(defaults.runner_pull_policy.clone()),
+            }),
+            ..Default::default()
+        },
+        Delivery::InitContainer => folder("runner", "64Mi"),
+    };
+    let bundle = Volume {
+        name: "bundle".into(),
+        downward_api: Some(DownwardAPIVolumeSource {
+            default_mode: Some(0o440),
+            default_user: None,
+            items: Some(vec![DownwardAPIVolumeFile {
+                path: place::BUNDLE_FILE.into(),
+                field_ref: Some(ObjectFieldSelector {
+                    api_version: None,
+                    field_path: format!("metadata.annotations['{ANNOTATION_BUNDLE}']"),
+                }),
+                ..Default::default()
+            }]),
+        }),
+        ..Default::default()
+    };
+    let mut volumes = vec![runner, bundle];
+    volumes.extend(inputs(action));
+    // On disk, since the claim must outlive the container.
+    volumes.push(folder("state", "256Mi"));
+    volumes.extend(["work", "home", "tmp"].map(|name| folder(name, &defaults.scratch_limit)));
+    volumes
+}
+
+/// The values of Secrets and `ConfigMap`s, one file a variable: the kubelet mounts them, and
+/// neither the operator nor the pod's spec sees them.
+fn inputs(action: &Checked) -> Option<Volume> {
+    let sources: Vec<VolumeProjection> = action
+        .spec
+        .variables
+        .iter()
+        .enumerate()
+        .filter_map(|(index, variable)| {
+            let from = variable.value_from.as_ref()?;
+            let item = |key: &str| {
+                Some(vec![KeyToPath {
+                    key: key.into(),
+                    path: input_path(index, &variable.name),
+                    ..Default::default()
+                }])
+            };
+            Some(VolumeProjection {
+                secret: from.secret_key_ref.as_ref().map(|key| SecretProjection {
+                    name: key.name.clone(),
+                    items: item(&key.key),
+                    optional: key.optional,
+                }),
+                config_map: from.config_map_key_ref.as_ref().map(|key| ConfigMapProjection {
+                    name: key.name.clone(),
+                    items: item(&key.key),
+                    optional: key.optional,
+                }),
+                ..Default::default()
+            })
+        })
+        .collect();
+    (!sources.is_empty()).then(|| Volume {
+        name: "inputs".into(),
+        projected: Some(ProjectedVolumeSource {
+            default_mode: Some(0o440),
+            sources: Some(sources),
+            ..Default::default()
+        }),
+        ..Default::default()
+    })
+}
+
+/// A pod under the attempt's name in which nothing can run: while it stands, no late creation of
+/// the attempt can succeed. It lives as long as the action.
+#[must_use]
+pub fn tombstone(action: &Checked, run: u32, attempt: u32) -> Pod {
+    let mut labels = labels(action, run, attempt);
+    labels.insert(LABEL_TOMBSTONE.to_owned(), "true".to_owned());
+    Pod {
+        metadata: ObjectMeta {
+            name: Some(pod_name(&action.name, &action.uid, run, attempt)),
+            namespace: Some(action.namespace.clone()),
+            labels: Some(labels),
+            owner_references: Some(vec![action.owner.clone()]),
+            ..Default::default()
+        },
+        spec: Some(PodSpec {
+            restart_policy: Some("Never".into()),
+            automount_service_account_token: Some(false),
+            // Never removed: the scheduler passes the pod over.
+            scheduling_gates: Some(vec![PodSchedulingGate { name: "longshore.dev/tombstone".into() }]),
+            security_context: Some(PodSecurityContext {
+                run_as_non_root: Some(true),
+                run_as_user: Some(FS_GROUP),
+                seccomp_profile: Some(SeccompProfile {
+                    type_: "RuntimeDefault".into(),
+                    localhost_profile: None,
+                }),
+                ..Default::default()
+            }),
+            containers: vec![Container {
+                name: "nothing".into(),
+                image: Some("longshore.invalid/nothing:0".into()),
+                resources: resources(action),
+                security_context: Some(restricted()),
+                ..Default::default()
+            }],
+            ..Default::default()
+        }),
+        status: None,
+    }
+}
+
+/// What something in the cluster changed between our creation and the pod that the API server
+/// returned, where it matters for what runs. Containers that others add do not.
+#[must_use]
+pub fn mutation(pod: &Pod, image: &str) -> Option<String> {
+    let spec = pod.spec.as_ref()?;
+    let wanted = vec![format!("{}/{}", place::RUNNER_DIR, place::RUNNER_FILE)];
+    let Some(container) = spec.containers.iter().find(|container| container.name == CONTAINER) else {
+        return Some(format!("the container {CONTAINER:?} is missing"));
+    };
+    if container.image.as_deref() != Some(image) {
+        return Some(format!(
+            "its image is {} and not {image}",
+            container.image.as_deref().unwrap_or("none")
+        ));
+    }
+    if container.command.as_ref() != Some(&wanted) {
+        return Some(format!(
+            "its command is {:?} and not {wanted:?}",
+            container.command.clone().unwrap_or_default()
+        ));
+    }
+    if container.args.as_deref() != Some(&["run".to_owned()]) {
+        return Some(format!(
+            "its arguments are {:?} and not [\"run\"]",
+            container.args.clone().unwrap_or_default()
+        ));
+    }
+    if spec.restart_policy.as_deref() != Some("Never") {
+        return Some(format!(
+            "its restart policy is {} and not Never",
+            spec.restart_policy.as_deref().unwrap_or("none")
+        ));
+    }
+    if container.restart_policy.as_deref().is_some_and(|policy| policy != "Never")
+        || container.restart_policy_rules.as_ref().is_some_and(|rules| !rules.is_empty())
+    {
+        return Some("its container has restart rules".to_owned());
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        api::action::{KeyRef, ValueFrom, Variable},
+        operator::{tests::action, validate::validate},
+    };
+
+    fn defaults(delivery: Delivery) -> PodDefaults {
+        PodDefaults {
+            runner_image: "r/runner:1".into(),
+            runner_pull_policy: "IfNotPresent".into(),
+            delivery,
+            architecture: "amd64".into(),
+            scratch_limit: "2Gi".into(),
+        }
+    }
+
+    fn attempt() -> Attempt {
+        Attempt {
+            run: 3,
+            attempt: 1,
+            bundle: "{}".into(),
+            bundle_sha256: "00".into(),
+            image: "r/tools@sha256:11".into(),
+            user: 65_532,
+        }
+    }
+
+    fn pod(delivery: Delivery) -> Pod {
+        action_pod(&validate(&action(), "amd64").unwrap(), &attempt(), &defaults(delivery))
+    }
+
+    #[test]
+    fn a_name_is_a_host_name_and_tells_the_attempt() {
+        let uid = "5f3c9a1b-1234-4321-8765-123456789abc";
+        assert_eq!(pod_name("deploy-orders", uid, 3, 1), "deploy-orders-5f3c9a1b-3-1");
+        let long = pod_name(&"a".repeat(63), uid, u32::MAX, u32::MAX);
+        assert!(long.len() <= 63, "{long}");
+        assert_eq!(
+            pod_name(&format!("{}-b", "a".repeat(29)), uid, 1, 1),
+            format!("{}-5f3c9a1b-1-1", "a".repeat(29))
+        );
+    }
+
+    #[test]
+    fn the_runner_comes_by_image_volume_or_init_container() {
+        let by_volume = pod(Delivery::ImageVolume).spec.unwrap();
+        assert!(by_volume.init_containers.is_none());
+        assert!(by_volume.volumes.unwrap().iter().any(|volume| volume.image.is_some()));
+        let by_init = pod(Delivery::InitContainer).spec.unwrap();
+        assert_eq!(by_init.init_containers.unwrap().len(), 1);
+        assert!(by_init.volumes.unwrap().iter().all(|volume| volume.image.is_none()));
+    }
+
+    #[test]
+    fn a_token_is_mounted_only_for_a_named_service_account() {
+        assert_eq!(pod(Delivery::ImageVolume).spec.unwrap().automount_service_account_token, Some(false));
+        let mut action = action();
+        action.spec.service_account_name = Some("deployer".into());
+        let pod =
+            action_pod(&validate(&action, "amd64").unwrap(), &attempt(), &defaults(Delivery::ImageVolume));
+        assert_eq!(pod.spec.unwrap().automount_service_account_token, Some(true));
+    }
+
+    #[test]
+    fn a_secret_is_mounted_and_never_copied() {
+        let mut action = action();
+        action.spec.variables = vec![Variable {
+            name: "PASSWORD".into(),
+            value_from: Some(ValueFrom {
+                secret_key_ref: Some(KeyRef { name: "db".into(), key: "password".into(), optional: None }),
+                config_map_key_ref: None,
+            }),
+            ..Default::default()
+        }];
+        let pod =
+            action_pod(&validate(&action, "amd64").unwrap(), &attempt(), &defaults(Delivery::ImageVolume));
+        let volumes = pod.spec.unwrap().volumes.unwrap();
+        let inputs = volumes.iter().find(|volume| volume.name == "inputs").unwrap();
+        let secret = inputs.projected.as_ref().unwrap().sources.as_ref().unwrap()[0].secret.clone().unwrap();
+        assert_eq!((secret.name.as_str(), secret.items.unwrap()[0].path.as_str()), ("db", "0-PASSWORD"));
+    }
+
+    #[test]
+    fn a_change_that_matters_is_told() {
+        let image = attempt().image;
+        let fine = pod(Delivery::ImageVolume);
+        assert_eq!(mutation(&fine, &image), None);
+        let change = |change: &dyn Fn(&mut PodSpec)| {
+            let mut pod = fine.clone();
+            change(pod.spec.as_mut().unwrap());
+            mutation(&pod, &image)
+        };
+        assert!(change(&|spec| spec.containers[0].image = Some("evil".into())).is_some());
+        assert!(change(&|spec| spec.containers[0].command = None).is_some());
+        assert!(change(&|spec| spec.containers[0].args = Some(vec!["install".into()])).is_some());
+        assert!(change(&|spec| spec.restart_policy = Some("OnFailure".into())).is_some());
+        assert!(change(&|spec| spec.containers[0].restart_policy = Some("Always".into())).is_some());
+        assert!(
+            change(&|spec| spec.containers.push(Container { name: "sidecar".into(), ..Default::default() }))
+                .is_none()
+        );
+    }
+
+    #[test]
+    fn a_tombstone_has_the_attempt_s_name_and_can_run_nothing() {
+        let checked = validate(&action(), "amd64").unwrap();
+        let tombstone = tombstone(&checked, 3, 1);
+        assert_eq!(tombstone.metadata.name, pod(Delivery::ImageVolume).metadata.name);
+        assert!(!tombstone.spec.unwrap().scheduling_gates.unwrap().is_empty());
+    }
+}

@@ -1,0 +1,411 @@
+//! Asks [`decide`] for the next step, carries it out, and asks again until the answer is to wait.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use k8s_openapi::{
+    api::core::v1::Pod,
+    jiff::{SignedDuration, Timestamp},
+};
+use kube::{
+    Client, ResourceExt,
+    runtime::{
+        controller::Action,
+        reflector::{ObjectRef, Store},
+    },
+};
+use tracing::{Span, debug, info, instrument};
+
+use super::{
+    CallError,
+    cause::cause,
+    collect::{Collector, Source},
+    decide::{Step, decide},
+    facts::{Facts, LogFact, PodFact, Resolution},
+    finish,
+    launch::{self, Launched},
+    memory::{Memories, Memory, backoff},
+    metrics::Metrics,
+    nodes::Nodes,
+    observe,
+    options::Options,
+    resolve, stop,
+    validate::{Checked, Invalid, validate},
+    write_status,
+};
+use crate::{
+    api::{DeploymentAction, Reason, condition::ConditionType},
+    record::outcome::Identity,
+    registry::{Platform, Registry},
+};
+
+/// A status that only tells of progress is written so often at most.
+const PROGRESS_EVERY: SignedDuration = SignedDuration::from_secs(5);
+/// So many steps in one pass: more would be a circle.
+const MOST_STEPS: usize = 16;
+/// An action that waits for nothing in particular is looked at again after this long.
+const LONGEST_WAIT: SignedDuration = SignedDuration::from_secs(300);
+
+/// What all passes share.
+pub struct Context {
+    /// Speaks to the API server.
+    pub client: Client,
+    /// Speaks to registries.
+    pub registry: Registry,
+    /// All pods of ours.
+    pub pods: Store<Pod>,
+    /// Reads their logs.
+    pub collector: Collector,
+    /// What is known of the nodes.
+    pub nodes: Nodes,
+    /// What is remembered of each action.
+    pub memories: Memories,
+    /// Counts.
+    pub metrics: Metrics,
+    /// The flags.
+    pub options: Options,
+}
+
+/// Why a pass broke off.
+#[derive(Debug, thiserror::Error)]
+pub enum ReconcileError {
+    /// A call to the API server failed.
+    #[error("{step}: {source}")]
+    Call {
+        /// The step.
+        step: &'static str,
+        /// What the server said.
+        #[source]
+        source: CallError,
+    },
+    /// Steps followed each other without end: a defect.
+    #[error("more than {MOST_STEPS} steps in one pass, the last one {0}")]
+    Circle(String),
+}
+
+impl ReconcileError {
+    /// A static word for metrics.
+    #[must_use]
+    pub const fn category(&self) -> &'static str {
+        match self {
+            Self::Call { source, .. } => source.category(),
+            Self::Circle(_) => "circle",
+        }
+    }
+}
+
+/// Looks at an action, and does what is to be done.
+///
+/// # Errors
+/// Where a call failed; the action is looked at again after a pause.
+#[instrument(skip_all, fields(action = %action.name_any(), namespace = action.namespace(), run))]
+pub async fn reconcile(
+    action: Arc<DeploymentAction>,
+    context: Arc<Context>,
+) -> Result<Action, ReconcileError> {
+    let started = tokio::time::Instant::now();
+    let memory = context.memories.of(action.metadata.uid.as_deref().unwrap_or_default());
+    let result = Pass::new(&context, &action, &memory).run().await;
+    context.metrics.reconciled(started.elapsed(), result.as_ref().err().map(ReconcileError::category));
+    if result.is_ok() {
+        lock(&memory).errors = 0;
+    }
+    result
+}
+
+/// How long to wait after a pass that broke off: longer each time.
+#[allow(clippy::needless_pass_by_value, reason = "the controller hands both over by value")]
+pub fn after_error(action: Arc<DeploymentAction>, error: &ReconcileError, context: Arc<Context>) -> Action {
+    let memory = context.memories.of(action.metadata.uid.as_deref().unwrap_or_default());
+    let mut memory = lock(&memory);
+    let pause = backoff(memory.errors);
+    memory.errors = memory.errors.saturating_add(1);
+    debug!(action = action.name_any(), %error, ?pause, "looked at again after a pause");
+    Action::requeue(pause.unsigned_abs())
+}
+
+fn lock(memory: &Mutex<Memory>) -> std::sync::MutexGuard<'_, Memory> {
+    memory.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// One look at one action.
+struct Pass<'a> {
+    context: &'a Context,
+    memory: &'a Mutex<Memory>,
+    action: DeploymentAction,
+    spec: Result<Checked, Invalid>,
+    /// What this pass has seen of the pod itself, where the cache did not do.
+    looked: Option<PodFact>,
+    /// What resolving gave in this pass.
+    resolution: Option<Resolution>,
+}
+
+impl<'a> Pass<'a> {
+    fn new(context: &'a Context, cached: &DeploymentAction, memory: &'a Mutex<Memory>) -> Self {
+        let action = lock(memory).newest(cached);
+        let spec = validate(&action, &context.options.architecture);
+        Self { context, memory, action, spec, looked: None, resolution: None }
+    }
+
+    async fn run(mut self) -> Result<Action, ReconcileError> {
+        let mut last = String::new();
+        for _ in 0..MOST_STEPS {
+            self.read_events().await;
+            let step = self.decide();
+            debug!(?step, "next");
+            last = format!("{step:?}").chars().take(40).collect();
+            if let Some(wait) = self.carry_out(step).await? {
+                return Ok(wait);
+            }
+        }
+        Err(ReconcileError::Circle(last))
+    }
+
+    fn decide(&self) -> Step {
+        let now = Timestamp::now();
+        let mut memory = lock(self.memory);
+        if let Some(run) = self.action.status.as_ref().and_then(|status| status.run.as_ref())
+            && run.bundle_sha256.is_some()
+        {
+            memory.turn_to((run.number, run.attempt), false);
+        }
+        let pod =
+            self.looked.clone().unwrap_or_else(|| observe::pod(&self.context.pods, &self.action, &memory));
+        let log: Option<LogFact> = pod
+            .view()
+            .map(|view| view.uid.clone())
+            .or_else(|| self.action.status.as_ref()?.run.as_ref()?.pod_uid.clone())
+            .and_then(|uid| self.context.collector.fact(&uid));
+        let events = memory.events.as_ref().map_or(&[][..], |(_, events)| events);
+        let facts = Facts {
+            action: &self.action,
+            spec: &self.spec,
+            resolution: self.resolution.as_ref().or(memory.resolution.as_ref()),
+            cause: pod.view().and_then(|view| cause(view, events)),
+            node_ready: pod.view().and_then(|view| self.context.nodes.is_ready(view.node.as_deref()?)),
+            pod,
+            creation: memory.creation.clone(),
+            not_before: memory.not_before,
+            log: log.as_ref(),
+            progress_due: memory.written_at.is_none_or(|at| now.duration_since(at) >= PROGRESS_EVERY),
+        };
+        // What failed before is tried again once its pause is over.
+        let again = memory.not_before.is_none_or(|time| time <= now) && self.resolution.is_none();
+        decide(&Facts { resolution: facts.resolution.filter(|_| !again), ..facts }, now)
+    }
+
+    /// Carries a step out. `Some` where there is nothing more to do now.
+    async fn carry_out(&mut self, step: Step) -> Result<Option<Action>, ReconcileError> {
+        let client = &self.context.client;
+        let namespace = self.action.namespace().unwrap_or_default();
+        let failed = |step: &'static str| move |source: CallError| ReconcileError::Call { step, source };
+        match step {
+            Step::Wait(wait) => {
+                let wait = wait.unwrap_or(LONGEST_WAIT).min(LONGEST_WAIT);
+                return Ok(Some(Action::requeue(wait.unsigned_abs())));
+            }
+            Step::Resolve => self.resolve().await,
+            Step::WriteStatus(status) => return self.write(*status).await,
+            Step::Look => {
+                let (fact, pod) =
+                    observe::look(client, &self.action).await.map_err(failed("looking at the pod"))?;
+                lock(self.memory).created = pod;
+                self.looked = Some(fact);
+            }
+            Step::Launch(attempt) => {
+                let Ok(checked) = &self.spec else { return Ok(Some(Action::await_change())) };
+                let defaults = self.context.options.pod_defaults(self.context.nodes.delivery());
+                let launched = launch::launch(client, checked, &attempt, &defaults).await;
+                return self.launched(launched).await;
+            }
+            Step::Entomb { run, attempt } => {
+                let Ok(checked) = &self.spec else { return Ok(Some(Action::await_change())) };
+                let launched = launch::entomb(client, checked, run, attempt).await;
+                return self.entombed(launched).await;
+            }
+            Step::Follow { name, uid } => self.follow(&namespace, name, uid),
+            Step::Delete { name, uid } => {
+                info!(pod = name, "deleting the pod");
+                stop::delete(client, &namespace, &name, &uid).await.map_err(failed("deleting the pod"))?;
+                // The cache tells of it.
+                return Ok(Some(Action::requeue(std::time::Duration::from_secs(1))));
+            }
+            Step::Release { name, uid } => {
+                finish::release(client, &namespace, &name, &uid)
+                    .await
+                    .map_err(failed("releasing the pod"))?;
+                self.context.collector.forget(&uid);
+                lock(self.memory).created = None;
+                return Ok(Some(Action::requeue(std::time::Duration::from_secs(1))));
+            }
+        }
+        Ok(None)
+    }
+
+    async fn resolve(&mut self) {
+        let Ok(checked) = &self.spec else { return };
+        let platform = Platform::linux(&self.context.options.architecture);
+        let failures = lock(self.memory).failures;
+        let (resolution, pause) =
+            resolve::resolve(&self.context.registry, checked, &platform, failures).await;
+        let mut memory = lock(self.memory);
+        if let Resolution::Failed { message } = &resolution {
+            info!(message, "the image cannot be resolved yet");
+            memory.failed(Timestamp::now(), pause);
+            memory.resolution = Some(resolution.clone());
+        } else {
+            memory.succeeded();
+        }
+        self.resolution = Some(resolution);
+    }
+
+    async fn write(
+        &mut self,
+        status: crate::api::DeploymentActionStatus,
+    ) -> Result<Option<Action>, ReconcileError> {
+        let launching = status
+            .run
+            .as_ref()
+            .filter(|run| run.bundle_sha256.is_some() && run.pod_uid.is_none())
+            .map(|run| (run.number, run.attempt));
+        let was_finished = self.finished();
+        match write_status::write_status(&self.context.client, &self.action, status).await {
+            Ok(written) => {
+                let mut memory = lock(self.memory);
+                if let Some(attempt) = launching {
+                    memory.turn_to(attempt, true);
+                }
+                memory.written = Some(written.clone());
+                memory.written_at = Some(Timestamp::now());
+                drop(memory);
+                self.action = written;
+                if !was_finished && self.finished() {
+                    self.tell_end();
+                }
+                Ok(None)
+            }
+            // Somebody changed the action: the cache will have it in a moment.
+            Err(error) if error.code() == Some(409) => {
+                lock(self.memory).written = None;
+                Ok(Some(Action::requeue(std::time::Duration::from_millis(200))))
+            }
+            Err(error) if error.code() == Some(404) => Ok(Some(Action::await_change())),
+            Err(source) => Err(ReconcileError::Call { step: "writing the status", source }),
+        }
+    }
+
+    fn finished(&self) -> bool {
+        let status = self.action.status.as_ref();
+        status.is_some_and(|status| status.conditions().is_true(ConditionType::Finished))
+    }
+
+    fn tell_end(&self) {
+        let Some(status) = &self.action.status else { return };
+        let reason = status.conditions().get(ConditionType::Ready).map(|ready| ready.reason.as_str());
+        let reason = reason.and_then(Reason::parse).unwrap_or(Reason::Unknown);
+        let run = status.run.as_ref();
+        Span::current().record("run", run.map(|run| run.id.as_str()));
+        info!(%reason, exit_code = run.and_then(|run| run.exit_code), "run finished");
+        self.context.metrics.finished(reason, run.and_then(|run| run.duration_seconds));
+    }
+
+    async fn launched(&mut self, launched: Launched) -> Result<Option<Action>, ReconcileError> {
+        let now = Timestamp::now();
+        match launched {
+            Launched::Created(pod) => {
+                info!(pod = pod.name_any(), "pod created");
+                self.looked = Some(observe::present(&pod, &self.action));
+                let mut memory = lock(self.memory);
+                memory.succeeded();
+                memory.creation.refusal = None;
+                memory.created = Some(*pod);
+            }
+            Launched::NameTaken => return self.look_again().await,
+            Launched::NotWanted => return Ok(Some(Action::requeue(std::time::Duration::from_secs(1)))),
+            Launched::Refused(refusal) => {
+                info!(message = refusal.message, "the pod was refused");
+                let mut memory = lock(self.memory);
+                memory.creation.refusal = Some(refusal);
+                memory.failed(now, None);
+            }
+            Launched::Unanswered(error) => {
+                info!(error, "whether the pod was created is not known");
+                let mut memory = lock(self.memory);
+                memory.creation.unanswered = true;
+                memory.creation.error = Some(error);
+                memory.failed(now, None);
+            }
+        }
+        Ok(None)
+    }
+
+    async fn entombed(&mut self, launched: Launched) -> Result<Option<Action>, ReconcileError> {
+        match launched {
+            Launched::Created(pod) => {
+                self.looked = Some(observe::present(&pod, &self.action));
+                lock(self.memory).created = Some(*pod);
+                Ok(None)
+            }
+            Launched::NameTaken => self.look_again().await,
+            Launched::Refused(refusal) => {
+                lock(self.memory).creation.tombstone_refused = Some(refusal.message);
+                Ok(None)
+            }
+            Launched::NotWanted | Launched::Unanswered(_) => {
+                let pause = backoff(lock(self.memory).failures);
+                Ok(Some(Action::requeue(pause.unsigned_abs())))
+            }
+        }
+    }
+
+    /// Something has the name: the live pod says whether it is ours.
+    async fn look_again(&mut self) -> Result<Option<Action>, ReconcileError> {
+        let (fact, pod) = observe::look(&self.context.client, &self.action)
+            .await
+            .map_err(|source| ReconcileError::Call { step: "looking at the pod", source })?;
+        if pod.is_none() {
+            // It was there a moment ago: the next pass begins with that.
+            return Ok(Some(Action::requeue(std::time::Duration::from_secs(1))));
+        }
+        let mut memory = lock(self.memory);
+        memory.succeeded();
+        memory.created = pod;
+        drop(memory);
+        self.looked = Some(fact);
+        Ok(None)
+    }
+
+    fn follow(&self, namespace: &str, pod: String, uid: String) {
+        let Some(status) = &self.action.status else { return };
+        let Some(run) = &status.run else { return };
+        self.context.collector.follow(Source {
+            action: ObjectRef::from_obj(&self.action),
+            namespace: namespace.to_owned(),
+            pod,
+            image: status.image.as_ref().map(|image| image.resolved.clone()).unwrap_or_default(),
+            of: Identity { pod_uid: uid, run_id: run.id.clone() },
+        });
+    }
+
+    /// Events are read for a pod that does not start; where they cannot be, nothing is lost but the
+    /// cause.
+    async fn read_events(&mut self) {
+        let now = Timestamp::now();
+        let uid = {
+            let memory = lock(self.memory);
+            let pod = self
+                .looked
+                .clone()
+                .unwrap_or_else(|| observe::pod(&self.context.pods, &self.action, &memory));
+            if !observe::needs_events(&self.action, &pod, &memory, now) {
+                return;
+            }
+            pod.view().map(|view| view.uid.clone()).unwrap_or_default()
+        };
+        let namespace = self.action.namespace().unwrap_or_default();
+        let events = observe::events(&self.context.client, &namespace, &uid).await.unwrap_or_else(|error| {
+            debug!(%error, "the pod's events cannot be read");
+            Vec::new()
+        });
+        lock(self.memory).events = Some((now, events));
+    }
+}

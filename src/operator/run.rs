@@ -1,0 +1,324 @@
+//! The process: watches, the controller, the lease, and how it all ends.
+
+use std::{sync::Arc, time::Duration};
+
+use futures::{Stream, StreamExt, TryStreamExt, future};
+use k8s_openapi::api::core::v1::Pod;
+use kube::{
+    Api, Client, Config, ResourceExt,
+    core::DeserializeGuard,
+    runtime::{
+        Controller, WatchStreamExt, controller,
+        reflector::{self, ObjectRef, Store},
+        watcher,
+    },
+};
+use tokio::{net::TcpListener, sync::mpsc};
+use tracing::{debug, error, info, warn};
+
+use super::{
+    collect::Collector,
+    lease::Leadership,
+    memory::Memories,
+    metrics::Metrics,
+    nodes::Nodes,
+    options::Options,
+    reconcile::{Context, after_error, reconcile},
+    serve::{self, Health},
+    strays,
+};
+use crate::{
+    api::{DeploymentAction, LABEL_ACTION, LABEL_MANAGED_BY, MANAGED_BY},
+    registry::{Registry, RegistryConfig},
+};
+
+/// How long looks that have begun may take once the process is to end.
+const SHUTDOWN: Duration = Duration::from_secs(20);
+/// How often the caches are searched for what has gone.
+const SWEEP: Duration = Duration::from_mins(2);
+/// For all that one image needs of its registry.
+const REGISTRY_LIMIT: Duration = Duration::from_secs(20);
+
+/// Why the operator cannot run.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// There is no way to the API server.
+    #[error("no configuration for the API server: {0}")]
+    Config(#[from] kube::config::InferConfigError),
+    /// The client cannot be made.
+    #[error("no client for the API server: {0}")]
+    Client(#[from] kube::Error),
+    /// The registry client cannot be made.
+    #[error("no client for registries: {0}")]
+    Registry(#[from] crate::registry::SetupError),
+    /// A file cannot be read.
+    #[error("--registry-ca-file {path}: {source}")]
+    CaFile {
+        /// Its path.
+        path: String,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The address cannot be listened on.
+    #[error("--listen {address}: {source}")]
+    Listen {
+        /// The address.
+        address: std::net::SocketAddr,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// Another instance leads now: this one starts anew.
+    #[error("this instance leads no more")]
+    NotLeading,
+}
+
+/// Runs until SIGTERM or SIGINT.
+///
+/// # Errors
+/// Where it cannot start, or must start anew.
+pub async fn run(options: Options) -> Result<(), RunError> {
+    let mut config = Config::infer().await?;
+    // Every call is retried by who made it, with a pause of its own.
+    config.default_retry = false;
+    let client = Client::try_from(config)?;
+    let ca_bundle_pem = match &options.registry_ca_file {
+        Some(path) => Some(
+            std::fs::read(path)
+                .map_err(|source| RunError::CaFile { path: path.display().to_string(), source })?,
+        ),
+        None => None,
+    };
+    let registry = Registry::new(RegistryConfig {
+        plain_http: options.plain_http_registries.clone(),
+        timeout: REGISTRY_LIMIT,
+        ca_bundle_pem,
+    })?;
+    let metrics = Metrics::default();
+    let health = Health::default();
+    let listener = TcpListener::bind(options.listen)
+        .await
+        .map_err(|source| RunError::Listen { address: options.listen, source })?;
+    tokio::spawn({
+        let (health, metrics) = (health.clone(), metrics.clone());
+        async move {
+            if let Err(error) = serve::serve(listener, health, metrics).await {
+                error!(%error, "the endpoints are no longer served");
+            }
+        }
+    });
+
+    // An instance that waits for the lease is as ready as can be.
+    health.set_ready(true);
+    let mut leadership = Leadership::new(client.clone(), &options.namespace, &options.identity);
+    let mut stop = std::pin::pin!(stopped());
+    tokio::select! {
+        () = leadership.acquire() => {}
+        () = &mut stop => return Ok(()),
+    }
+    metrics.leader.set(1);
+    health.set_ready(false);
+    let (shutdown, end) = tokio::sync::oneshot::channel();
+    let work = lead(client, registry, options, metrics.clone(), health, end);
+    let mut work = std::pin::pin!(work);
+    let result = tokio::select! {
+        () = &mut work => Ok(()),
+        () = leadership.keep() => Err(RunError::NotLeading),
+        () = &mut stop => {
+            info!("stopping: what has begun is brought to its end");
+            let _ = shutdown.send(());
+            if tokio::time::timeout(SHUTDOWN, &mut work).await.is_err() {
+                warn!("not all looks came to their end in {} s", SHUTDOWN.as_secs());
+            }
+            Ok(())
+        }
+    };
+    metrics.leader.set(0);
+    leadership.release().await;
+    result
+}
+
+async fn stopped() {
+    let interrupt = tokio::signal::ctrl_c();
+    match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
+        Ok(mut terminate) => {
+            tokio::select! {
+                _ = interrupt => {}
+                _ = terminate.recv() => {}
+            }
+        }
+        Err(error) => {
+            warn!(%error, "SIGTERM is not handled");
+            let _ = interrupt.await;
+        }
+    }
+}
+
+/// What only the leader does.
+async fn lead(
+    client: Client,
+    registry: Registry,
+    options: Options,
+    metrics: Metrics,
+    health: Health,
+    end: tokio::sync::oneshot::Receiver<()>,
+) {
+    let nodes = Nodes::new(options.runner_delivery);
+    if let Err(error) = nodes.refresh(&client, options.runner_delivery).await {
+        warn!(%error, "nodes cannot be read; the runner gets into pods by init container until they can");
+    }
+    info!(delivery = ?nodes.delivery(), "the runner gets into pods");
+    tokio::spawn(nodes.clone().keep_fresh(client.clone(), options.runner_delivery));
+
+    let (news, looks) = mpsc::unbounded_channel();
+    let pods = watch_pods(&client, news.clone());
+    let (action_store, writer) = reflector::store();
+    let actions = watch_actions(&client, writer);
+    let context = Arc::new(Context {
+        collector: Collector::new(client.clone(), pods.clone(), news.clone()),
+        client,
+        registry,
+        pods,
+        nodes,
+        memories: Memories::default(),
+        metrics,
+        options,
+    });
+    tokio::spawn(tell_ready(action_store.clone(), context.pods.clone(), health));
+    tokio::spawn(sweep(action_store.clone(), Arc::clone(&context)));
+
+    Controller::for_stream(actions, action_store)
+        .with_config(controller::Config::default().concurrency(context.options.concurrency))
+        .reconcile_on(tokio_stream(looks))
+        .graceful_shutdown_on(async {
+            let _ = end.await;
+        })
+        .run(reconcile, after_error, context)
+        .for_each(|result| {
+            match result {
+                Ok((action, _)) => debug!(%action, "looked at"),
+                // A pod's event can come before its action's, and after its action's end.
+                Err(controller::Error::ObjectNotFound(action)) => debug!(%action, "not in the cache"),
+                Err(controller::Error::ReconcilerFailed(error, action)) => {
+                    warn!(%action, error = %chain(&error), "look broke off");
+                }
+                Err(error) => warn!(error = %chain(&error), "watch"),
+            }
+            future::ready(())
+        })
+        .await;
+}
+
+/// An error with what it stands on.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        let words = error.to_string();
+        if !text.contains(&words) {
+            text.push_str(": ");
+            text.push_str(&words);
+        }
+        source = error.source();
+    }
+    text
+}
+
+fn tokio_stream<T>(mut receiver: mpsc::UnboundedReceiver<T>) -> impl Stream<Item = T> {
+    futures::stream::poll_fn(move |context| receiver.poll_recv(context))
+}
+
+/// All actions. One that cannot be read is passed over and told of: it must not end the watch.
+fn watch_actions(
+    client: &Client,
+    writer: reflector::store::Writer<DeploymentAction>,
+) -> impl Stream<Item = Result<DeploymentAction, watcher::Error>> + use<> {
+    let api: Api<DeserializeGuard<DeploymentAction>> = Api::all(client.clone());
+    watcher(api, watcher::Config::default())
+        .default_backoff()
+        .try_filter_map(|event| future::ready(Ok(readable(event))))
+        .modify(|action| action.managed_fields_mut().clear())
+        .reflect(writer)
+        .applied_objects()
+}
+
+fn readable(
+    event: watcher::Event<DeserializeGuard<DeploymentAction>>,
+) -> Option<watcher::Event<DeploymentAction>> {
+    let read = |guard: DeserializeGuard<DeploymentAction>| match guard.0 {
+        Ok(action) => Some(action),
+        Err(invalid) => {
+            warn!(
+                action = invalid.metadata.name,
+                namespace = invalid.metadata.namespace,
+                error = %invalid.error,
+                "this action cannot be read and is passed over"
+            );
+            None
+        }
+    };
+    Some(match event {
+        watcher::Event::Init => watcher::Event::Init,
+        watcher::Event::InitDone => watcher::Event::InitDone,
+        watcher::Event::InitApply(guard) => watcher::Event::InitApply(read(guard)?),
+        watcher::Event::Apply(guard) => watcher::Event::Apply(read(guard)?),
+        watcher::Event::Delete(guard) => watcher::Event::Delete(read(guard)?),
+    })
+}
+
+/// All pods of ours: each event is a reason to look at its action.
+fn watch_pods(client: &Client, news: mpsc::UnboundedSender<ObjectRef<DeploymentAction>>) -> Store<Pod> {
+    let (store, writer) = reflector::store();
+    let ours = watcher::Config::default().labels(&format!("{LABEL_MANAGED_BY}={MANAGED_BY},{LABEL_ACTION}"));
+    let client = client.clone();
+    let pods = watcher(Api::<Pod>::all(client.clone()), ours)
+        .default_backoff()
+        .modify(|pod| pod.managed_fields_mut().clear())
+        .reflect(writer);
+    tokio::spawn(async move {
+        let mut pods = std::pin::pin!(pods);
+        while let Some(event) = pods.next().await {
+            match event {
+                Ok(
+                    watcher::Event::Apply(pod) | watcher::Event::InitApply(pod) | watcher::Event::Delete(pod),
+                ) => {
+                    if let (Some(action), Some(namespace)) = (pod.labels().get(LABEL_ACTION), pod.namespace())
+                    {
+                        let _ = news.send(ObjectRef::new(action).within(&namespace));
+                    }
+                    if strays::may_be_stray(&pod) {
+                        let client = client.clone();
+                        tokio::spawn(async move { strays::let_go(&client, &pod).await });
+                    }
+                }
+                Ok(watcher::Event::Init | watcher::Event::InitDone) => {}
+                Err(error) => warn!(error = %chain(&error), "watch of pods"),
+            }
+        }
+    });
+    store
+}
+
+async fn tell_ready(actions: Store<DeploymentAction>, pods: Store<Pod>, health: Health) {
+    let filled = future::try_join(actions.wait_until_ready(), pods.wait_until_ready()).await;
+    health.set_ready(filled.is_ok());
+}
+
+/// Forgets actions that are gone, and looks again for pods whose action is.
+async fn sweep(actions: Store<DeploymentAction>, context: Arc<Context>) {
+    loop {
+        tokio::time::sleep(SWEEP).await;
+        let known: std::collections::HashSet<_> =
+            actions.state().iter().filter_map(|action| action.metadata.uid.clone()).collect();
+        context.memories.keep(&known);
+        let pods = context.pods.state();
+        let held: std::collections::HashSet<_> =
+            pods.iter().filter_map(|pod| pod.metadata.uid.clone()).collect();
+        context.collector.keep(&held);
+        context.metrics.logs.set(i64::try_from(context.collector.len()).unwrap_or(i64::MAX));
+        for pod in pods.iter().filter(|pod| strays::may_be_stray(pod)) {
+            if strays::owner(pod).is_none_or(|(_, uid)| !known.contains(&uid)) {
+                strays::let_go(&context.client, pod).await;
+            }
+        }
+    }
+}

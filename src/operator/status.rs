@@ -1,0 +1,245 @@
+//! The status as it should be: a pure function of facts and an injected time.
+
+use k8s_openapi::{apimachinery::pkg::apis::meta::v1::Time, jiff::Timestamp};
+
+use super::{facts::LogFact, verdict::Verdict};
+use crate::{
+    api::{
+        DeploymentAction, DeploymentActionStatus, Reason,
+        condition::{Builder, ConditionType},
+        status::{ImageStatus, LogState, LogStatus, MAX_MISSING, RunStatus},
+    },
+    record::outcome::truncate,
+};
+
+/// The longest message of `Stalled`, in bytes: Helm prints it in one line.
+const MAX_STALLED_BYTES: usize = 512;
+/// How many lines of the log a failure's message ends with.
+const STALLED_LINES: usize = 3;
+
+/// `now`, as the API server stores it.
+#[must_use]
+pub fn seconds(now: Timestamp) -> Time {
+    Time(Timestamp::from_second(now.as_second()).unwrap_or(now))
+}
+
+/// The status of a run that is under way.
+#[must_use]
+pub fn progress(
+    action: &DeploymentAction,
+    now: Timestamp,
+    reason: Reason,
+    message: &str,
+    run: RunStatus,
+    image: Option<ImageStatus>,
+    log: Option<&LogFact>,
+) -> DeploymentActionStatus {
+    let before = action.status.clone().unwrap_or_default();
+    let generation = run.generation;
+    let phase = match reason {
+        _ if run.bundle_sha256.is_none() => "Pending",
+        _ if run.started_at.is_some() => "Running",
+        _ => "Launching",
+    };
+    let conditions = Builder::default()
+        .with(ConditionType::Ready, Some(false), reason.as_str(), message)
+        .with(ConditionType::Succeeded, None, reason.as_str(), message)
+        .with(ConditionType::Reconciling, Some(true), reason.as_str(), message)
+        .build(&before.conditions, generation, &seconds(now));
+    DeploymentActionStatus {
+        observed_generation: Some(generation),
+        phase: Some(phase.to_owned()),
+        image,
+        run: Some(run),
+        outputs: std::collections::BTreeMap::new(),
+        log: log.map(log_status),
+        conditions,
+    }
+}
+
+/// The status of a run that has ended.
+#[must_use]
+pub fn terminal(
+    action: &DeploymentAction,
+    now: Timestamp,
+    verdict: &Verdict,
+    mut run: RunStatus,
+    image: Option<ImageStatus>,
+    log: Option<&LogFact>,
+) -> DeploymentActionStatus {
+    let before = action.status.clone().unwrap_or_default();
+    let generation = run.generation;
+    run.finished_at = Some(seconds(now));
+    run.exit_code = verdict.exit_code;
+    run.duration_seconds = verdict.millis.and_then(|millis| i64::try_from(millis.div_ceil(1000)).ok());
+    let reason = verdict.reason.as_str();
+    let message = sentence(&verdict.message, verdict.reason.advice());
+    let well = verdict.succeeded();
+    let stalled = stalled_message(verdict, log);
+    let dropped = (!verdict.dropped.is_empty()).then(|| verdict.dropped.join("; "));
+    let unmasked =
+        log.and_then(|log| log.start.as_ref()).filter(|start| !start.unmasked.is_empty()).map(|start| {
+            format!("too short to be masked in the log, fewer than 6 bytes: {}", start.unmasked.join(", "))
+        });
+    let conditions = Builder::default()
+        .with(ConditionType::Ready, Some(well), reason, &message)
+        .with(ConditionType::Succeeded, Some(well), reason, &message)
+        .with(ConditionType::Finished, Some(true), reason, "")
+        .when(ConditionType::Stalled, reason, (!well).then_some(stalled.as_str()))
+        .when(ConditionType::OutputsDropped, "OutputsDropped", dropped.as_deref())
+        .when(ConditionType::OutputsLost, "OutputsLost", verdict.lost.as_deref())
+        .when(ConditionType::ValuesUnmasked, "ValueTooShort", unmasked.as_deref())
+        .build(&before.conditions, generation, &seconds(now));
+    DeploymentActionStatus {
+        observed_generation: Some(generation),
+        phase: Some(if well { "Succeeded" } else { "Failed" }.to_owned()),
+        image,
+        run: Some(run),
+        outputs: verdict.outputs.clone(),
+        log: log.map(log_status),
+        conditions,
+    }
+}
+
+/// The status of an action that nobody has asked to run.
+#[must_use]
+pub fn not_requested(action: &DeploymentAction, now: Timestamp) -> DeploymentActionStatus {
+    let before = action.status.clone().unwrap_or_default();
+    let generation = action.metadata.generation.unwrap_or_default();
+    let reason = Reason::NotRequested;
+    DeploymentActionStatus {
+        observed_generation: Some(generation),
+        phase: Some("Idle".into()),
+        conditions: Builder::default()
+            .with(
+                ConditionType::Ready,
+                Some(true),
+                reason.as_str(),
+                &sentence(reason.when(), reason.advice()),
+            )
+            .build(&before.conditions, generation, &seconds(now)),
+        ..before
+    }
+}
+
+/// The same status, for a generation that starts no run.
+#[must_use]
+pub fn seen(status: &DeploymentActionStatus, generation: i64) -> DeploymentActionStatus {
+    let mut status = status.clone();
+    status.observed_generation = Some(generation);
+    for condition in &mut status.conditions {
+        condition.observed_generation = Some(generation);
+    }
+    status
+}
+
+/// The same status, with one more condition that is True.
+#[must_use]
+pub fn with_condition(
+    status: &DeploymentActionStatus,
+    now: Timestamp,
+    kind: ConditionType,
+    message: &str,
+) -> DeploymentActionStatus {
+    let mut status = status.clone();
+    let generation = status.observed_generation.unwrap_or_default();
+    let added = Builder::default().with(kind, Some(true), kind.as_str(), message).build(
+        &status.conditions,
+        generation,
+        &seconds(now),
+    );
+    status.conditions.extend(added);
+    status
+}
+
+/// What a log's reading has come to.
+#[must_use]
+pub fn log_status(log: &LogFact) -> LogStatus {
+    let mut missing = log.missing.clone();
+    if missing.len() > MAX_MISSING {
+        let more = missing.len() - MAX_MISSING;
+        missing.truncate(MAX_MISSING);
+        missing.push(format!("and {more} more"));
+    }
+    LogStatus {
+        state: log.state,
+        lines: log.lines,
+        bytes: log.bytes,
+        sha256: (log.state == LogState::Complete).then(|| log.sha256.clone()),
+        missing,
+        foreign_lines: log.foreign,
+        tail: log.tail.clone(),
+    }
+}
+
+/// What happened, and what to do, as sentences.
+fn sentence(what: &str, advice: &str) -> String {
+    let stop = if what.is_empty() || what.ends_with(['.', '!', '?']) { "" } else { "." };
+    let gap = if what.is_empty() || advice.is_empty() { "" } else { " " };
+    format!("{what}{stop}{gap}{advice}")
+}
+
+/// The failure class, what happened, and the last lines of the log: what Helm prints.
+fn stalled_message(verdict: &Verdict, log: Option<&LogFact>) -> String {
+    let mut text = format!("{}: {}", verdict.reason, verdict.message);
+    truncate(&mut text, MAX_STALLED_BYTES / 2);
+    let tail = log.map(|log| log.tail.as_str()).unwrap_or_default();
+    let mut last: Vec<&str> =
+        tail.lines().rev().filter(|line| !line.trim().is_empty()).take(STALLED_LINES).collect();
+    last.reverse();
+    if !last.is_empty() {
+        text.push_str("; log: ");
+        text.push_str(&last.join(" | "));
+    }
+    truncate(&mut text, MAX_STALLED_BYTES);
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::operator::tests::action;
+
+    #[test]
+    fn what_helm_prints_has_class_code_and_the_last_lines() {
+        let mut verdict = Verdict::of(Reason::ScriptFailed, "the script ended with exit code 3 after 1 s");
+        verdict.exit_code = Some(3);
+        let log = LogFact { tail: "one\ntwo\nthree\n\nfour\n".into(), ..Default::default() };
+        let status =
+            terminal(&action(), Timestamp::UNIX_EPOCH, &verdict, RunStatus::default(), None, Some(&log));
+        let stalled = status.conditions().get(ConditionType::Stalled).unwrap();
+        assert_eq!(
+            stalled.message,
+            "ScriptFailed: the script ended with exit code 3 after 1 s; log: two | three | four"
+        );
+        let wide = LogFact { tail: "x".repeat(9000), ..Default::default() };
+        assert!(stalled_message(&verdict, Some(&wide)).len() <= MAX_STALLED_BYTES);
+    }
+
+    #[test]
+    fn conditions_are_those_of_the_truth_table() {
+        let of = |status: &DeploymentActionStatus| {
+            status
+                .conditions
+                .iter()
+                .map(|condition| format!("{}={}", condition.type_, condition.status))
+                .collect::<Vec<_>>()
+                .join(" ")
+        };
+        let now = Timestamp::UNIX_EPOCH;
+        let run = RunStatus::default();
+        assert_eq!(
+            of(&progress(&action(), now, Reason::Running, "", run.clone(), None, None)),
+            "Ready=False Succeeded=Unknown Reconciling=True"
+        );
+        assert_eq!(
+            of(&terminal(&action(), now, &Verdict::of(Reason::Succeeded, ""), run.clone(), None, None)),
+            "Ready=True Succeeded=True Finished=True"
+        );
+        assert_eq!(
+            of(&terminal(&action(), now, &Verdict::of(Reason::Unknown, ""), run, None, None)),
+            "Ready=False Succeeded=False Finished=True Stalled=True"
+        );
+        assert_eq!(of(&not_requested(&action(), now)), "Ready=True");
+    }
+}

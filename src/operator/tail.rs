@@ -1,0 +1,139 @@
+//! The last lines of a log, cleaned so that YAML shows them as a block of text.
+
+use crate::api::status::MAX_TAIL_BYTES;
+
+/// How much more than the tail is kept before what is too old is thrown away.
+const SLACK: usize = 4 * MAX_TAIL_BYTES;
+
+/// The last bytes of a log, as they came.
+#[derive(Debug, Default)]
+pub struct Tail {
+    bytes: Vec<u8>,
+    cut: bool,
+}
+
+impl Tail {
+    /// Adds text, and a newline where `line` says that the line ends here.
+    pub fn push(&mut self, text: &[u8], line: bool) {
+        self.bytes.extend_from_slice(text);
+        if line {
+            self.bytes.push(b'\n');
+        }
+        if self.bytes.len() > 2 * SLACK {
+            let old = self.bytes.len() - SLACK;
+            self.bytes.drain(..old);
+            self.cut = true;
+        }
+    }
+
+    /// The last lines, at most [`MAX_TAIL_BYTES`]: valid text without escape sequences, control
+    /// characters, tabs and blanks at the ends of lines.
+    #[must_use]
+    pub fn text(&self) -> String {
+        let text = String::from_utf8_lossy(&self.bytes);
+        let mut lines = text.split('\n');
+        if self.cut {
+            // The first line lacks its beginning.
+            lines.next();
+        }
+        let mut clean: String = lines.map(clean_line).collect::<Vec<_>>().join("\n");
+        if clean.len() > MAX_TAIL_BYTES {
+            let mut from = clean.len() - MAX_TAIL_BYTES;
+            while !clean.is_char_boundary(from) {
+                from += 1;
+            }
+            // From a line's beginning, unless that would leave nothing.
+            let next = clean[from..].find('\n').map(|newline| from + newline + 1);
+            let from = next.filter(|&next| next < clean.len()).unwrap_or(from);
+            clean.drain(..from);
+        }
+        clean
+    }
+}
+
+fn clean_line(line: &str) -> String {
+    // A progress bar overwrites its line; people saw what came last.
+    let line = line.trim_end_matches('\r');
+    let line = line.rsplit('\r').next().unwrap_or(line);
+    let mut clean = String::with_capacity(line.len());
+    let mut characters = line.chars().peekable();
+    while let Some(character) = characters.next() {
+        match character {
+            '\u{1b}' => skip_escape(&mut characters),
+            '\t' => clean.push_str("    "),
+            // What YAML cannot write in a block: control characters, the byte order mark, and line
+            // separators of other systems.
+            '\u{feff}' | '\u{2028}' | '\u{2029}' => {}
+            other if other.is_control() => {}
+            other => clean.push(other),
+        }
+    }
+    clean.truncate(clean.trim_end().len());
+    clean
+}
+
+/// ECMA-48: control sequences end with a letter or one of `@[\]^_{|}~` and the backquote; operating
+/// system commands with BEL or `ESC \`.
+fn skip_escape(characters: &mut std::iter::Peekable<std::str::Chars<'_>>) {
+    match characters.next() {
+        Some('[') => {
+            for character in characters.by_ref() {
+                if ('\u{40}'..='\u{7e}').contains(&character) {
+                    break;
+                }
+            }
+        }
+        Some(']') => {
+            while let Some(character) = characters.next() {
+                if character == '\u{7}' || (character == '\u{1b}' && characters.next_if_eq(&'\\').is_some()) {
+                    break;
+                }
+            }
+        }
+        _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tail(text: &str) -> String {
+        let mut tail = Tail::default();
+        for line in text.split_inclusive('\n') {
+            tail.push(line.trim_end_matches('\n').as_bytes(), line.ends_with('\n'));
+        }
+        tail.text()
+    }
+
+    #[test]
+    fn colours_tabs_and_trailing_blanks_are_cleaned() {
+        assert_eq!(tail("\u{1b}[1;32mok\u{1b}[0m\tdone  \n\u{1b}]0;title\u{7}x\u{0}\n"), "ok    done\nx\n");
+    }
+
+    #[test]
+    fn of_a_progress_bar_the_last_state_is_kept() {
+        assert_eq!(tail("10%\r50%\r100%\r\nend"), "100%\nend");
+    }
+
+    #[test]
+    fn the_tail_is_bounded_and_begins_with_a_line() {
+        let text: String = (0..100_000).map(|line| format!("line {line}\n")).collect();
+        let tail = tail(&text);
+        assert!(tail.len() <= MAX_TAIL_BYTES && tail.len() > MAX_TAIL_BYTES / 2);
+        assert!(tail.starts_with("line ") && tail.ends_with("line 99999\n"));
+    }
+
+    #[test]
+    fn a_line_longer_than_the_tail_is_cut_at_a_character() {
+        let tail = tail(&"ä".repeat(100_000));
+        assert!(!tail.is_empty() && tail.len() <= MAX_TAIL_BYTES);
+    }
+
+    #[test]
+    fn bytes_that_are_no_text_become_replacement_characters() {
+        let mut tail = Tail::default();
+        tail.push(&[b'a', 0xff, 0x00, b'b'], true);
+        assert_eq!(tail.text(), "a\u{fffd}b\n");
+    }
+}

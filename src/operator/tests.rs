@@ -1,0 +1,55 @@
+//! Objects that tests begin with.
+
+use kube::api::ObjectMeta;
+
+use super::view::{ContainerView, PodView};
+use crate::api::{DeploymentAction, DeploymentActionSpec, action::Script};
+
+pub(crate) const UID: &str = "5f3c9a1b-1234-4321-8765-123456789abc";
+
+pub(crate) fn action() -> DeploymentAction {
+    DeploymentAction {
+        metadata: ObjectMeta {
+            name: Some("deploy".into()),
+            namespace: Some("shop".into()),
+            uid: Some(UID.into()),
+            generation: Some(1),
+            resource_version: Some("10".into()),
+            ..Default::default()
+        },
+        spec: DeploymentActionSpec {
+            image: "registry.example.com/tools:1".into(),
+            script: Some(Script { inline: "echo hi".into(), interpreter: vec![] }),
+            run_deadline_seconds: 3600,
+            pending_deadline_seconds: 600,
+            termination_grace_period_seconds: 30,
+            pod_retention_seconds: 86_400,
+            ..Default::default()
+        },
+        status: None,
+    }
+}
+
+pub(crate) fn pod_view() -> PodView {
+    PodView {
+        name: "deploy-5f3c9a1b-1-1".into(),
+        uid: "pod-1".into(),
+        owner_uid: Some(UID.into()),
+        attempt: Some((1, 1)),
+        bundle_sha256: None,
+        tombstone: false,
+        finalizer: true,
+        deleting: false,
+        deleting_since: None,
+        gone: false,
+        container: ContainerView::Waiting,
+        started: false,
+        image_id: None,
+        reason: None,
+        message: None,
+        unschedulable: None,
+        waiting: None,
+        node: Some("node-1".into()),
+        mutation: None,
+    }
+}

@@ -1,0 +1,277 @@
+//! How an attempt ended, from what is known of it: the order in which evidence counts.
+//!
+//! First the exit record in the log; then the same, short, in the termination message; then that the
+//! runtime could not start the container; then that the kernel ended PID 1 for its memory. Anything
+//! else without a record is `Unknown`, whatever its exit code. The pod's phase and reason do not
+//! decide: they explain.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::jiff::{SignedDuration, Timestamp};
+
+use super::{
+    facts::{Facts, LogFact},
+    view::{PodView, Terminated},
+};
+use crate::{
+    api::{Reason, action::Output, status::LogState},
+    record::outcome::{Exit, Outcome, Problem, StopCause, outputs_sha256},
+};
+
+/// How long a verdict waits for the node's explanation, such as that the pod is being evicted.
+const EXPLANATION: SignedDuration = SignedDuration::from_secs(3);
+/// How long a verdict waits for the log of a container that has ended.
+const LOG_AFTER_END: SignedDuration = SignedDuration::from_secs(20);
+
+/// How an attempt ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Verdict {
+    /// Why.
+    pub reason: Reason,
+    /// What happened, for people.
+    pub message: String,
+    /// The script's exit code, or 128 and the signal's number.
+    pub exit_code: Option<i32>,
+    /// How long the script ran, in milliseconds.
+    pub millis: Option<u64>,
+    /// What the script reported.
+    pub outputs: BTreeMap<String, String>,
+    /// Which outputs were dropped, and why.
+    pub dropped: Vec<String>,
+    /// That outputs were lost.
+    pub lost: Option<String>,
+}
+
+impl Verdict {
+    /// One without a record of the script.
+    #[must_use]
+    pub fn of(reason: Reason, message: impl Into<String>) -> Self {
+        Self {
+            reason,
+            message: message.into(),
+            exit_code: None,
+            millis: None,
+            outputs: BTreeMap::new(),
+            dropped: Vec::new(),
+            lost: None,
+        }
+    }
+
+    /// Whether the run succeeded.
+    #[must_use]
+    pub fn succeeded(&self) -> bool {
+        self.reason == Reason::Succeeded
+    }
+}
+
+/// What the evidence gives.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Finding {
+    /// The attempt has ended.
+    Ended(Verdict),
+    /// It may have ended; more will be known by then.
+    Later(Timestamp),
+    /// Nothing says that it has ended.
+    Open,
+}
+
+/// Weighs what is known of the attempt whose pod is `pod`.
+#[must_use]
+pub fn weigh(facts: &Facts<'_>, pod: &PodView, outputs: &[Output], now: Timestamp) -> Finding {
+    let log = facts.log.filter(|log| log.pod_uid == pod.uid);
+    if let Some((exit, seen)) = log.and_then(|log| log.exit.as_ref()) {
+        return match explained(exit, pod, *seen, now) {
+            Some(later) => Finding::Later(later),
+            None => Finding::Ended(from_record(exit, pod, outputs)),
+        };
+    }
+    let Some(end) = pod.terminated() else { return Finding::Open };
+    // The log may still bring the record itself, with its outputs.
+    let ended = end.finished_at.as_ref().map_or(now, |time| time.0);
+    let latest = ended.saturating_add(LOG_AFTER_END).unwrap_or(now);
+    let log_is_read = log.is_some_and(|log| log.state != LogState::Collecting);
+    if let Some(record) = &end.record {
+        if record.outputs_sha256.is_some() && !log_is_read && now < latest {
+            return Finding::Later(latest);
+        }
+        let mut verdict = from_record(&record.exit, pod, &[]);
+        if record.outputs_sha256.as_deref().is_some_and(|hash| hash != outputs_sha256(&verdict.outputs)) {
+            verdict.lost = Some(
+                "the log that held the outputs could not be read; the verdict is the termination message's"
+                    .into(),
+            );
+        } else if verdict.succeeded() {
+            // Without outputs in the record, none was written.
+            require(&mut verdict, outputs);
+        }
+        return Finding::Ended(verdict);
+    }
+    if end.is_start_error() {
+        let words = end.message.clone().unwrap_or_default();
+        return Finding::Ended(Verdict::of(Reason::StartFailed, words));
+    }
+    if !log_is_read && now < latest {
+        return Finding::Later(latest);
+    }
+    Finding::Ended(without_record(end, pod, log))
+}
+
+/// Until when to wait for the node to say why the script was stopped or killed, if at all.
+fn explained(exit: &Exit, pod: &PodView, seen: Timestamp, now: Timestamp) -> Option<Timestamp> {
+    let asked = exit.stop.is_some_and(|stop| stop.cause == StopCause::Terminated);
+    let killed = exit.stop.is_none() && exit.outcome == Outcome::Signaled { signal: 9 };
+    let stopped = asked && !pod.deleting && pod.reason.is_none();
+    let unexplained = stopped || (killed && pod.terminated().is_none());
+    let latest = seen.saturating_add(EXPLANATION).unwrap_or(now);
+    (unexplained && now < latest).then_some(latest)
+}
+
+fn from_record(exit: &Exit, pod: &PodView, outputs: &[Output]) -> Verdict {
+    let seconds = exit.millis / 1000;
+    let (reason, message, exit_code) = match &exit.outcome {
+        Outcome::NotStarted { problem, message } => (not_started(*problem, pod), message.clone(), None),
+        Outcome::Unknown { message } => (Reason::Unknown, message.clone(), None),
+        Outcome::Exited { code } => {
+            let code = i32::from(*code);
+            let (reason, message) = ended(exit, pod, &format!("with exit code {code}"), code == 0);
+            (reason, message, Some(code))
+        }
+        Outcome::Signaled { signal } => {
+            let how = format!("by signal {signal}{}", signal_name(*signal));
+            let (reason, message) = ended(exit, pod, &how, false);
+            (reason, message, Some(128 + signal))
+        }
+    };
+    let mut verdict = Verdict {
+        reason,
+        message: if exit_code.is_some() { format!("{message} after {seconds} s") } else { message },
+        exit_code,
+        millis: exit_code.map(|_| exit.millis),
+        outputs: exit.outputs.clone(),
+        dropped: exit.outputs_dropped.clone(),
+        lost: None,
+    };
+    if verdict.succeeded() {
+        require(&mut verdict, outputs);
+    }
+    verdict
+}
+
+/// A run without a required output has failed.
+fn require(verdict: &mut Verdict, outputs: &[Output]) {
+    let missing: Vec<&str> = outputs
+        .iter()
+        .filter(|output| output.required == Some(true) && !verdict.outputs.contains_key(&output.name))
+        .map(|output| output.name.as_str())
+        .collect();
+    if !missing.is_empty() {
+        verdict.reason = Reason::OutputMissing;
+        verdict.message = format!("{}, without the required output {}", verdict.message, missing.join(", "));
+    }
+}
+
+fn ended(exit: &Exit, pod: &PodView, how: &str, well: bool) -> (Reason, String) {
+    let Some(stop) = exit.stop else {
+        let out_of_memory = pod.terminated().is_some_and(|end| end.reason == "OOMKilled");
+        return match exit.outcome {
+            _ if well => (Reason::Succeeded, "the script ended with exit code 0".into()),
+            Outcome::Signaled { signal: 9 } if out_of_memory => (
+                Reason::OutOfMemory,
+                "the kernel killed the script because the container was out of memory".into(),
+            ),
+            Outcome::Signaled { .. } => (Reason::ScriptKilled, format!("the script was ended {how}")),
+            _ => (Reason::ScriptFailed, format!("the script ended {how}")),
+        };
+    };
+    let how = if stop.killed { "by SIGKILL once its grace period was over" } else { how };
+    match stop.cause {
+        StopCause::RunDeadline => (
+            Reason::DeadlineExceeded,
+            format!("the script was stopped at spec.runDeadlineSeconds and ended {how}"),
+        ),
+        StopCause::Terminated => {
+            let (reason, why) = interruption(pod);
+            (reason, format!("the script was asked to stop, {why}, and ended {how}"))
+        }
+    }
+}
+
+/// Why a pod was stopped from outside.
+fn interruption(pod: &PodView) -> (Reason, String) {
+    let words = pod.message.as_deref().map(|message| format!(": {message}")).unwrap_or_default();
+    match pod.reason.as_deref() {
+        Some("Evicted") => (Reason::Evicted, format!("since the node evicted the pod{words}")),
+        Some("DeadlineExceeded") => {
+            (Reason::DeadlineExceeded, "since the pod passed its activeDeadlineSeconds".into())
+        }
+        Some("NodeLost") => (Reason::NodeLost, format!("since the node was lost{words}")),
+        Some(other) if !pod.deleting => {
+            (Reason::Evicted, format!("since the node ended the pod ({other}{words})"))
+        }
+        _ if pod.deleting => (Reason::PodDeleted, "since the pod was deleted".into()),
+        _ => (Reason::ScriptKilled, "by a SIGTERM that nothing explains".into()),
+    }
+}
+
+fn not_started(problem: Problem, pod: &PodView) -> Reason {
+    match problem {
+        Problem::Bundle => Reason::BundleRejected,
+        Problem::Input => Reason::InputInvalid,
+        Problem::InterpreterNotFound => Reason::InterpreterNotFound,
+        Problem::CommandNotFound => Reason::CommandNotFound,
+        Problem::NotExecutable => Reason::NotExecutable,
+        Problem::TooLong => Reason::InputInvalid,
+        Problem::Stopped => interruption(pod).0,
+        Problem::Internal => Reason::RunnerFailed,
+    }
+}
+
+fn without_record(end: &Terminated, pod: &PodView, log: Option<&LogFact>) -> Verdict {
+    let message = |what: &str| {
+        format!(
+            "{what} (container: {}, exit code {}{}{})",
+            if end.reason.is_empty() { "no reason given" } else { &end.reason },
+            end.exit_code,
+            pod.reason.as_deref().map(|reason| format!("; pod: {reason}")).unwrap_or_default(),
+            pod.message.as_deref().map(|message| format!(", {message}")).unwrap_or_default(),
+        )
+    };
+    let mut verdict = if end.reason == "OOMKilled" {
+        Verdict::of(
+            Reason::OutOfMemory,
+            message("the kernel ended the container because it was out of memory"),
+        )
+    } else {
+        let began = log.is_some_and(|log| log.start.is_some() || log.lines > 0);
+        let what = if began {
+            "the script was started, and nothing says how it ended"
+        } else {
+            "nothing says whether the script ran"
+        };
+        match pod.reason.as_deref() {
+            Some("NodeLost") => Verdict::of(Reason::NodeLost, message(what)),
+            _ => Verdict::of(Reason::Unknown, message(what)),
+        }
+    };
+    verdict.exit_code = None;
+    verdict
+}
+
+fn signal_name(signal: i32) -> String {
+    let name = match signal {
+        1 => "SIGHUP",
+        2 => "SIGINT",
+        3 => "SIGQUIT",
+        4 => "SIGILL",
+        6 => "SIGABRT",
+        7 => "SIGBUS",
+        8 => "SIGFPE",
+        9 => "SIGKILL",
+        11 => "SIGSEGV",
+        13 => "SIGPIPE",
+        14 => "SIGALRM",
+        15 => "SIGTERM",
+        _ => return String::new(),
+    };
+    format!(" ({name})")
+}

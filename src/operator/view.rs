@@ -1,0 +1,226 @@
+//! A pod as the lifecycle sees it: what matters of it, parsed once.
+
+use k8s_openapi::{
+    api::core::v1::{ContainerStateTerminated, ContainerStatus, Pod},
+    apimachinery::pkg::apis::meta::v1::Time,
+};
+use kube::ResourceExt;
+
+use super::pod;
+use crate::{
+    api::{CONTAINER, FINALIZER_COLLECT, LABEL_ATTEMPT, LABEL_RUN, LABEL_TOMBSTONE},
+    record::{outcome::Termination, place},
+};
+
+/// What matters of a pod.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PodView {
+    /// Its name.
+    pub name: String,
+    /// Its UID.
+    pub uid: String,
+    /// The UID of the object that controls it.
+    pub owner_uid: Option<String>,
+    /// The run and attempt that its labels name.
+    pub attempt: Option<(u32, u32)>,
+    /// SHA-256 of the bundle, from its spec.
+    pub bundle_sha256: Option<String>,
+    /// Whether it stands for an attempt that was given up.
+    pub tombstone: bool,
+    /// Whether our finalizer is on it.
+    pub finalizer: bool,
+    /// Whether it is being deleted.
+    pub deleting: bool,
+    /// By when it should be deleted, as the API server has it.
+    pub deleting_since: Option<Time>,
+    /// Whether it is being deleted and no node runs anything of it any more.
+    pub gone: bool,
+    /// Where its container is.
+    pub container: ContainerView,
+    /// Whether anything shows that the container was started.
+    pub started: bool,
+    /// What the node says it runs.
+    pub image_id: Option<String>,
+    /// The pod's own reason, such as Evicted.
+    pub reason: Option<String>,
+    /// The pod's own message.
+    pub message: Option<String>,
+    /// Why the scheduler does not place it.
+    pub unschedulable: Option<String>,
+    /// Why something in it waits: the node's reason and message.
+    pub waiting: Option<(String, String)>,
+    /// The node that it is on.
+    pub node: Option<String>,
+    /// What was changed of it on its way, where that matters for what runs.
+    pub mutation: Option<String>,
+}
+
+/// Where a container is.
+#[derive(Debug, Clone, PartialEq)]
+pub enum ContainerView {
+    /// Not started.
+    Waiting,
+    /// Started.
+    Running {
+        /// When.
+        since: Option<Time>,
+    },
+    /// Ended.
+    Terminated(Terminated),
+}
+
+/// How a container ended.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Terminated {
+    /// When it was started, where it was.
+    pub started_at: Option<Time>,
+    /// When it ended.
+    pub finished_at: Option<Time>,
+    /// The container's exit code.
+    pub exit_code: i32,
+    /// The runtime's reason: Completed, Error, OOMKilled, StartError, `ContainerStatusUnknown`.
+    pub reason: String,
+    /// The runner's termination message.
+    pub record: Option<Termination>,
+    /// The message, where it is not the runner's.
+    pub message: Option<String>,
+}
+
+impl Terminated {
+    /// Whether the runtime says that the container's process was never started.
+    #[must_use]
+    pub fn is_start_error(&self) -> bool {
+        // Kubernetes: pkg/kubelet/kuberuntime, containerd: internal/cri/server/container_start.go
+        matches!(self.reason.as_str(), "StartError" | "ContainerCannotRun")
+    }
+}
+
+impl PodView {
+    /// Reads a pod that should run `image`.
+    #[must_use]
+    pub fn of(pod: &Pod, image: &str) -> Self {
+        let label = |name: &str| pod.labels().get(name).and_then(|value| value.parse().ok());
+        let spec = pod.spec.as_ref();
+        let status = pod.status.as_ref();
+        let container = status
+            .and_then(|status| status.container_statuses.as_ref())
+            .and_then(|all| all.iter().find(|container| container.name == CONTAINER));
+        let deleting = pod.metadata.deletion_timestamp.is_some();
+        let phase = status.and_then(|status| status.phase.as_deref()).unwrap_or_default();
+        let ended = matches!(phase, "Succeeded" | "Failed");
+        let view = container.map_or(ContainerView::Waiting, container_view);
+        let terminated = matches!(view, ContainerView::Terminated(_));
+        Self {
+            name: pod.name_any(),
+            uid: pod.uid().unwrap_or_default(),
+            owner_uid: pod
+                .owner_references()
+                .iter()
+                .find(|owner| owner.controller == Some(true))
+                .map(|owner| owner.uid.clone()),
+            attempt: label(LABEL_RUN).zip(label(LABEL_ATTEMPT)),
+            bundle_sha256: spec.and_then(|spec| {
+                spec.containers
+                    .iter()
+                    .find(|container| container.name == CONTAINER)?
+                    .env
+                    .as_ref()?
+                    .iter()
+                    .find(|variable| variable.name == place::ENV_BUNDLE_SHA256)?
+                    .value
+                    .clone()
+            }),
+            tombstone: pod.labels().contains_key(LABEL_TOMBSTONE),
+            finalizer: pod.finalizers().iter().any(|finalizer| finalizer == FINALIZER_COLLECT),
+            deleting,
+            // A grace period of 0 proves nothing: `kubectl delete --force` sets it while the node goes on.
+            gone: deleting && (ended || terminated || node_of(pod).is_none()),
+            deleting_since: pod.metadata.deletion_timestamp.clone(),
+            started: container.is_some_and(was_started),
+            container: view,
+            image_id: container.map(|container| container.image_id.clone()).filter(|id| !id.is_empty()),
+            reason: status.and_then(|status| status.reason.clone()),
+            message: status.and_then(|status| status.message.clone()),
+            unschedulable: status.and_then(|status| {
+                status
+                    .conditions
+                    .as_ref()?
+                    .iter()
+                    .find(|condition| condition.type_ == "PodScheduled" && condition.status == "False")
+                    .map(|condition| condition.message.clone().unwrap_or_default())
+            }),
+            waiting: status.and_then(|status| {
+                let all = status.init_container_statuses.iter().chain(&status.container_statuses).flatten();
+                all.filter_map(|container| container.state.as_ref()?.waiting.as_ref())
+                    .find(|waiting| waiting.message.is_some())
+                    .map(|waiting| {
+                        (
+                            waiting.reason.clone().unwrap_or_default(),
+                            waiting.message.clone().unwrap_or_default(),
+                        )
+                    })
+            }),
+            node: node_of(pod),
+            mutation: pod::mutation(pod, image),
+        }
+    }
+
+    /// When its container was started, where the node says so.
+    #[must_use]
+    pub fn started_at(&self) -> Option<Time> {
+        match &self.container {
+            ContainerView::Waiting => None,
+            ContainerView::Running { since } => since.clone(),
+            ContainerView::Terminated(end) => end.started_at.clone(),
+        }
+    }
+
+    /// How its container ended, where it has.
+    #[must_use]
+    pub const fn terminated(&self) -> Option<&Terminated> {
+        match &self.container {
+            ContainerView::Terminated(end) => Some(end),
+            _ => None,
+        }
+    }
+}
+
+fn node_of(pod: &Pod) -> Option<String> {
+    pod.spec.as_ref().and_then(|spec| spec.node_name.clone()).filter(|name| !name.is_empty())
+}
+
+/// A container id is given by the runtime alone, to a container that it made.
+fn was_started(container: &ContainerStatus) -> bool {
+    let terminated = container.state.as_ref().and_then(|state| state.terminated.as_ref());
+    let failed_to_start = terminated
+        .is_some_and(|end| matches!(end.reason.as_deref(), Some("StartError" | "ContainerCannotRun")));
+    let has_id = |id: &Option<String>| id.as_ref().is_some_and(|id| !id.is_empty());
+    let running = container.state.as_ref().is_some_and(|state| state.running.is_some());
+    !failed_to_start
+        && (running
+            || has_id(&container.container_id)
+            || terminated.is_some_and(|end| has_id(&end.container_id)))
+}
+
+fn container_view(container: &ContainerStatus) -> ContainerView {
+    let Some(state) = &container.state else { return ContainerView::Waiting };
+    if let Some(end) = &state.terminated {
+        return ContainerView::Terminated(terminated(end));
+    }
+    match &state.running {
+        Some(running) => ContainerView::Running { since: running.started_at.clone() },
+        None => ContainerView::Waiting,
+    }
+}
+
+fn terminated(end: &ContainerStateTerminated) -> Terminated {
+    let record = end.message.as_deref().and_then(|message| serde_json::from_str(message).ok());
+    Terminated {
+        started_at: end.started_at.clone(),
+        finished_at: end.finished_at.clone(),
+        exit_code: end.exit_code,
+        reason: end.reason.clone().unwrap_or_default(),
+        message: if record.is_some() { None } else { end.message.clone() },
+        record,
+    }
+}
