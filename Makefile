@@ -6,6 +6,10 @@ SHELL := /bin/bash
 help: ## What there is to make
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r name text; do printf '  %-14s %s\n' $$name "$$text"; done
 
+.PHONY: demo
+demo: ## From a fresh machine to the first finished actions
+	@tests/cluster/demo.sh
+
 .PHONY: cluster-up
 cluster-up: ## Start a Kubernetes built from packages (needs root), or say that it is up
 	@tests/cluster/up.sh
@@ -25,3 +29,19 @@ images: ## Build the images and push them to the cluster's registry
 .PHONY: deploy
 deploy: images ## Install or upgrade Longshore in the cluster by helm
 	@tests/cluster/deploy.sh
+
+.PHONY: test
+test: ## All tests, on a real cluster; ends with one line of counts
+	@tests/suite.sh
+
+.PHONY: lint
+lint: ## Format, lints, licences, generated files, chart
+	@tests/lint.sh
+
+.PHONY: generate
+generate: ## Write the CRD, the reference and the list of reasons from the code
+	@tests/generate.sh
+
+.PHONY: bench
+bench: ## Measure an echo action against a bare pod on the running cluster
+	@tests/bench.sh

@@ -33,6 +33,8 @@ pub mod view;
 pub mod write_status;
 
 #[cfg(test)]
+mod mocked;
+#[cfg(test)]
 pub(crate) mod tests;
 
 use std::time::Duration;

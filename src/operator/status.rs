@@ -71,7 +71,7 @@ pub fn terminal(
     let generation = run.generation;
     run.finished_at = Some(seconds(now));
     run.exit_code = verdict.exit_code;
-    run.duration_seconds = verdict.millis.and_then(|millis| i64::try_from(millis.div_ceil(1000)).ok());
+    run.duration_seconds = verdict.millis.and_then(|millis| i64::try_from((millis + 500) / 1000).ok());
     let reason = verdict.reason.as_str();
     let message = sentence(&verdict.message, verdict.reason.advice());
     let well = verdict.succeeded();

@@ -31,12 +31,11 @@ impl Tail {
     #[must_use]
     pub fn text(&self) -> String {
         let text = String::from_utf8_lossy(&self.bytes);
-        let mut lines = text.split('\n');
-        if self.cut {
-            // The first line lacks its beginning.
-            lines.next();
-        }
-        let mut clean: String = lines.map(clean_line).collect::<Vec<_>>().join("\n");
+        // Once something was thrown away the first line lacks its beginning; where it is the only
+        // one, its end is better than nothing.
+        let whole = text.find('\n').map(|newline| newline + 1).filter(|&next| self.cut && next < text.len());
+        let mut clean: String =
+            text[whole.unwrap_or(0)..].split('\n').map(clean_line).collect::<Vec<_>>().join("\n");
         if clean.len() > MAX_TAIL_BYTES {
             let mut from = clean.len() - MAX_TAIL_BYTES;
             while !clean.is_char_boundary(from) {

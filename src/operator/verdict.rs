@@ -127,7 +127,6 @@ fn explained(exit: &Exit, pod: &PodView, seen: Timestamp, now: Timestamp) -> Opt
 }
 
 fn from_record(exit: &Exit, pod: &PodView, outputs: &[Output]) -> Verdict {
-    let seconds = exit.millis / 1000;
     let (reason, message, exit_code) = match &exit.outcome {
         Outcome::NotStarted { problem, message } => (not_started(*problem, pod), message.clone(), None),
         Outcome::Unknown { message } => (Reason::Unknown, message.clone(), None),
@@ -144,7 +143,11 @@ fn from_record(exit: &Exit, pod: &PodView, outputs: &[Output]) -> Verdict {
     };
     let mut verdict = Verdict {
         reason,
-        message: if exit_code.is_some() { format!("{message} after {seconds} s") } else { message },
+        message: if exit_code.is_some() {
+            format!("{message} after {}", duration(exit.millis))
+        } else {
+            message
+        },
         exit_code,
         millis: exit_code.map(|_| exit.millis),
         outputs: exit.outputs.clone(),
@@ -257,6 +260,16 @@ fn without_record(end: &Terminated, pod: &PodView, log: Option<&LogFact>) -> Ver
     verdict
 }
 
+/// A duration as people say it.
+fn duration(millis: u64) -> String {
+    match millis {
+        0..1_000 => format!("{millis} ms"),
+        1_000..60_000 => format!("{}.{} s", millis / 1000, millis % 1000 / 100),
+        60_000..3_600_000 => format!("{} min {} s", millis / 60_000, millis % 60_000 / 1000),
+        _ => format!("{} h {} min", millis / 3_600_000, millis % 3_600_000 / 60_000),
+    }
+}
+
 fn signal_name(signal: i32) -> String {
     let name = match signal {
         1 => "SIGHUP",
@@ -274,4 +287,17 @@ fn signal_name(signal: i32) -> String {
         _ => return String::new(),
     };
     format!(" ({name})")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::duration;
+
+    #[test]
+    fn a_duration_reads_well() {
+        assert_eq!(duration(26), "26 ms");
+        assert_eq!(duration(1_550), "1.5 s");
+        assert_eq!(duration(61_000), "1 min 1 s");
+        assert_eq!(duration(3_660_000), "1 h 1 min");
+    }
 }

@@ -9,6 +9,7 @@ set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/../settings.sh"
 build_dir=$cluster_dir/build
 
+# Without a name: what a cluster needs. cargo-deny is built for `make lint` alone.
 # In the order in which they are worth waiting for: what fails soon comes first.
 parts=(clients pause etcd coredns containerd kubernetes debian)
 
@@ -19,6 +20,7 @@ declare -A about=(
 	[coredns]="CoreDNS 1.15.0 (about 2 minutes the first time)"
 	[containerd]="containerd 2.2.9 (about 2 minutes the first time)"
 	[kubernetes]="Kubernetes 1.37.2 (about 9 minutes the first time)"
+	[cargo-deny]="cargo-deny 0.20.2 (seconds)"
 	[debian]="a Debian base image (half a minute)"
 )
 

@@ -1,0 +1,12 @@
+#!/usr/bin/env bash
+# Writes what is generated from the code below DIR (the repository unless named).
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+out=${1:-.}
+cargo build --quiet --locked --bin longshore
+longshore=${CARGO_TARGET_DIR:-target}/debug/longshore
+mkdir -p "$out/crds" "$out/docs" "$out/charts/longshore/files"
+"$longshore" crd >"$out/crds/deploymentactions.yaml"
+cp "$out/crds/deploymentactions.yaml" "$out/charts/longshore/files/deploymentactions.yaml"
+"$longshore" reference >"$out/docs/reference.md"
+"$longshore" reasons >"$out/docs/reasons.md"

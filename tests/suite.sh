@@ -1,0 +1,55 @@
+#!/usr/bin/env bash
+# All tests, the least powerful first: lints, pure tests, the runner as a process, then the API
+# server and the whole on a real cluster. Goes on after a failure, and counts.
+set -uo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+. tests/cluster/settings.sh
+
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+failed=()
+started=$SECONDS
+
+step() {
+	local name=$1 begun=$SECONDS
+	shift
+	say ""
+	say "== $name"
+	if "$@" 2>&1 | tee -a "$log"; then
+		say "== $name: passed in $((SECONDS - begun)) s"
+	else
+		say "== $name: FAILED after $((SECONDS - begun)) s"
+		failed+=("$name")
+		return 1
+	fi
+}
+
+on_cluster() {
+	eval "$(tests/cluster/env.sh)"
+	# Most of a test's time is waiting: more of them at once than there are cores.
+	cargo test --locked --no-fail-fast "$@" -- --test-threads 8
+}
+
+step "lint" tests/lint.sh
+step "pure tests and mocked services" cargo test --locked --no-fail-fast --lib --bins
+step "the runner as a process" cargo test --locked --test runner
+if step "cluster" tests/cluster/up.sh && step "install" make --no-print-directory deploy; then
+	step "API server" on_cluster --test api_server
+	step "end to end" on_cluster --test end_to_end
+	step "examples" on_cluster --test examples
+	step "the operator restarts" on_cluster --test operator_restart
+	step "by init container" on_cluster --test init_container
+fi
+
+# cargo's own closing lines, added up.
+read -r passed broken ignored < <(
+	awk '/^test result:/ { for (i = 1; i < NF; i++) { if ($(i+1) ~ /^passed/) p += $i; if ($(i+1) ~ /^failed/) f += $i; if ($(i+1) ~ /^ignored/) g += $i } }
+		END { print p + 0, f + 0, g + 0 }' "$log"
+)
+# A step that failed without a failing test, such as a lint, counts as one.
+if [ ${#failed[@]} -gt 0 ] && [ "$broken" -eq 0 ]; then broken=${#failed[@]}; fi
+say ""
+if [ ${#failed[@]} -gt 0 ]; then say "failed: $(printf '%s; ' "${failed[@]}")"; fi
+say "all of it took $((SECONDS - started)) s"
+say "$passed passed, $broken failed, $ignored skipped"
+[ ${#failed[@]} -eq 0 ] && [ "$passed" -gt 0 ]
