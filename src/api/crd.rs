@@ -24,6 +24,10 @@ pub fn deployment_action() -> Result<CustomResourceDefinition, serde_json::Error
     // within the status would not be applied: it is set on the whole.
     schema["properties"]["status"]["default"] = json!({"observedGeneration": -1, "phase": "Pending"});
 
+    // As `meta/v1` has it, and not what is put below where nothing is said.
+    let conditions = &mut schema["properties"]["status"]["properties"]["conditions"];
+    conditions["items"]["properties"]["message"]["maxLength"] = json!(32_768);
+
     for part in ["spec", "status"] {
         tidy(&mut schema["properties"][part]);
     }
@@ -163,6 +167,22 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn the_status_takes_what_the_operator_and_the_runner_may_write() {
+        use crate::{api::condition::MAX_MESSAGE_BYTES, record::outcome};
+        let schemas = schemas();
+        let most = |path: &str| {
+            let (_, schema) = schemas.iter().find(|(seen, _)| seen == path).unwrap();
+            usize::try_from(schema["maxLength"].as_u64().unwrap()).unwrap()
+        };
+        assert!(most("status.outputs[]") >= outcome::MAX_OUTPUT_BYTES);
+        assert!(most("status.conditions[].message") >= MAX_MESSAGE_BYTES);
+        assert!(most("status.log.tail") >= crate::api::status::MAX_TAIL_BYTES);
+        assert!(most("status.run.runToken") >= most("spec.runToken"));
+        assert!(most("status.image.requested") >= most("spec.image"));
+        assert!(most("status.image.resolved") >= crate::registry::reference::MAX_LENGTH);
     }
 
     #[test]

@@ -8,6 +8,8 @@ use std::collections::BTreeMap;
 use schemars::{Schema, SchemaGenerator, json_schema};
 use serde_json::{Value, json};
 
+use super::status::MAX_OUTPUT_BYTES;
+
 /// The longest inline script, in characters. Serialized it must fit
 /// [`crate::record::bundle::MAX_BYTES`] with all else that travels in the bundle.
 pub const MAX_INLINE: usize = 131_072;
@@ -166,6 +168,15 @@ pub(super) fn quantities(_: &mut SchemaGenerator) -> Schema {
             "maxLength": 64,
             "pattern": r"^[+]?(([0-9]+(\.[0-9]*)?)|(\.[0-9]+))(([KMGTPE]i)|[numkMGTPE]|([eE][+-]?[0-9]+))?$",
         },
+    })
+}
+
+/// The schema of outputs: as long as the runner lets them be.
+pub(super) fn outputs(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "object",
+        "maxProperties": 64,
+        "additionalProperties": {"type": "string", "maxLength": MAX_OUTPUT_BYTES},
     })
 }
 

@@ -6,10 +6,12 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::condition::Conditions;
+use super::{condition::Conditions, rules};
 
 /// The longest tail of a log that the status holds, in bytes.
 pub const MAX_TAIL_BYTES: usize = 16 * 1024;
+/// The longest value of an output, in bytes: what the runner allows.
+pub const MAX_OUTPUT_BYTES: usize = 32 * 1024;
 /// How many ranges of missing frames the status names at most.
 pub const MAX_MISSING: usize = 20;
 
@@ -34,7 +36,7 @@ pub struct DeploymentActionStatus {
     pub run: Option<RunStatus>,
     /// What the script of the latest run reported.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    #[schemars(extend("maxProperties" = 64))]
+    #[schemars(schema_with = "rules::outputs")]
     pub outputs: BTreeMap<String, String>,
     /// The log of the latest run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -64,11 +66,11 @@ pub struct ImageStatus {
     #[schemars(length(max = 512))]
     pub requested: String,
     /// Pinned, `repository@digest`: what the pod's spec says.
-    #[schemars(length(max = 512))]
+    #[schemars(length(max = 1024))]
     pub resolved: String,
     /// What the node reports that it ran.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 512))]
+    #[schemars(length(max = 1024))]
     pub running: Option<String>,
     /// The numeric user that the script runs as: the image's own where that is a number and not
     /// root, else 65532.

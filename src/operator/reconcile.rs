@@ -13,7 +13,7 @@ use kube::{
         reflector::{ObjectRef, Store},
     },
 };
-use tracing::{Span, debug, info, instrument};
+use tracing::{Span, debug, info, instrument, warn};
 
 use super::{
     CallError,
@@ -28,12 +28,14 @@ use super::{
     nodes::Nodes,
     observe,
     options::Options,
-    resolve, stop,
+    resolve,
+    status::with_condition,
+    stop,
     validate::{Checked, Invalid, validate},
     write_status,
 };
 use crate::{
-    api::{DeploymentAction, Reason, condition::ConditionType},
+    api::{DeploymentAction, DeploymentActionStatus, Reason, condition::ConditionType},
     record::outcome::Identity,
     registry::{Platform, Registry},
 };
@@ -125,6 +127,17 @@ pub fn after_error(action: Arc<DeploymentAction>, error: &ReconcileError, contex
 
 fn lock(memory: &Mutex<Memory>) -> std::sync::MutexGuard<'_, Memory> {
     memory.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The status without what comes from the script.
+fn without_content(mut status: DeploymentActionStatus, why: &str) -> DeploymentActionStatus {
+    status.outputs.clear();
+    if let Some(log) = &mut status.log {
+        log.tail.clear();
+        log.missing.clear();
+    }
+    let message = format!("the API server refused the status with outputs and log: {why}");
+    with_condition(&status, Timestamp::now(), ConditionType::OutputsLost, &message)
 }
 
 /// One look at one action.
@@ -258,17 +271,23 @@ impl<'a> Pass<'a> {
         self.resolution = Some(resolution);
     }
 
-    async fn write(
-        &mut self,
-        status: crate::api::DeploymentActionStatus,
-    ) -> Result<Option<Action>, ReconcileError> {
+    async fn write(&mut self, status: DeploymentActionStatus) -> Result<Option<Action>, ReconcileError> {
         let launching = status
             .run
             .as_ref()
             .filter(|run| run.bundle_sha256.is_some() && run.pod_uid.is_none())
             .map(|run| (run.number, run.attempt));
         let was_finished = self.finished();
-        match write_status::write_status(&self.context.client, &self.action, status).await {
+        let mut result = write_status::write_status(&self.context.client, &self.action, status.clone()).await;
+        if let Err(error) = &result
+            && error.code() == Some(422)
+        {
+            // A verdict must not be lost over what came with it.
+            warn!(%error, "the status was refused: written without outputs and log");
+            let bare = without_content(status, &error.to_string());
+            result = write_status::write_status(&self.context.client, &self.action, bare).await;
+        }
+        match result {
             Ok(written) => {
                 let mut memory = lock(self.memory);
                 if let Some(attempt) = launching {

@@ -219,11 +219,10 @@ fn interruption(pod: &PodView) -> (Reason, String) {
 fn not_started(problem: Problem, pod: &PodView) -> Reason {
     match problem {
         Problem::Bundle => Reason::BundleRejected,
-        Problem::Input => Reason::InputInvalid,
+        Problem::Input | Problem::TooLong => Reason::InputInvalid,
         Problem::InterpreterNotFound => Reason::InterpreterNotFound,
         Problem::CommandNotFound => Reason::CommandNotFound,
         Problem::NotExecutable => Reason::NotExecutable,
-        Problem::TooLong => Reason::InputInvalid,
         Problem::Stopped => interruption(pod).0,
         Problem::Internal => Reason::RunnerFailed,
     }

@@ -12,8 +12,12 @@ use crate::{
     record::{outcome::Termination, place},
 };
 
+/// The longest image id that is believed, in bytes.
+const MAX_IMAGE_ID: usize = 1024;
+
 /// What matters of a pod.
 #[derive(Debug, Clone, PartialEq)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct PodView {
     /// Its name.
     pub name: String,
@@ -66,7 +70,7 @@ pub enum ContainerView {
         since: Option<Time>,
     },
     /// Ended.
-    Terminated(Terminated),
+    Terminated(Box<Terminated>),
 }
 
 /// How a container ended.
@@ -78,7 +82,7 @@ pub struct Terminated {
     pub finished_at: Option<Time>,
     /// The container's exit code.
     pub exit_code: i32,
-    /// The runtime's reason: Completed, Error, OOMKilled, StartError, `ContainerStatusUnknown`.
+    /// The runtime's reason: `Completed`, `Error`, `OOMKilled`, `StartError`, `ContainerStatusUnknown`.
     pub reason: String,
     /// The runner's termination message.
     pub record: Option<Termination>,
@@ -138,7 +142,9 @@ impl PodView {
             deleting_since: pod.metadata.deletion_timestamp.clone(),
             started: container.is_some_and(was_started),
             container: view,
-            image_id: container.map(|container| container.image_id.clone()).filter(|id| !id.is_empty()),
+            image_id: container
+                .map(|container| container.image_id.clone())
+                .filter(|id| !id.is_empty() && id.len() <= MAX_IMAGE_ID),
             reason: status.and_then(|status| status.reason.clone()),
             message: status.and_then(|status| status.message.clone()),
             unschedulable: status.and_then(|status| {
@@ -205,7 +211,7 @@ fn was_started(container: &ContainerStatus) -> bool {
 fn container_view(container: &ContainerStatus) -> ContainerView {
     let Some(state) = &container.state else { return ContainerView::Waiting };
     if let Some(end) = &state.terminated {
-        return ContainerView::Terminated(terminated(end));
+        return ContainerView::Terminated(Box::new(terminated(end)));
     }
     match &state.running {
         Some(running) => ContainerView::Running { since: running.started_at.clone() },

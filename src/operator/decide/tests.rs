@@ -170,19 +170,19 @@ fn exit(outcome: Outcome) -> Exit {
     }
 }
 
-fn log_with(exit: Exit, state: LogState, seconds: i64) -> Option<LogFact> {
-    Some(LogFact { pod_uid: "pod-1".into(), exit: Some((exit, at(seconds))), state, ..LogFact::default() })
+fn log_with(exit: Exit, state: LogState, seconds: i64) -> LogFact {
+    LogFact { pod_uid: "pod-1".into(), exit: Some((exit, at(seconds))), state, ..LogFact::default() }
 }
 
 fn terminated(reason: &str, record: Option<Exit>) -> ContainerView {
-    ContainerView::Terminated(Terminated {
+    ContainerView::Terminated(Box::new(Terminated {
         started_at: Some(Time(at(2))),
         finished_at: Some(Time(at(5))),
         exit_code: 1,
         reason: reason.into(),
         record: record.map(|exit| Termination { exit, outputs_sha256: None, end: None }),
         message: None,
-    })
+    }))
 }
 
 // Beginning.
@@ -239,7 +239,7 @@ fn a_spec_that_cannot_be_executed_ends_the_run_until_it_changes() {
 
 fn succeeded() -> World {
     let mut world = World::running();
-    world.log = log_with(exit(Outcome::Exited { code: 0 }), LogState::Complete, 3);
+    world.log = Some(log_with(exit(Outcome::Exited { code: 0 }), LogState::Complete, 3));
     world.ends(3, Reason::Succeeded);
     world
 }
@@ -493,7 +493,7 @@ fn a_script_that_started_while_its_pod_was_deleted_has_its_own_end() {
         stop: Some(Stop { cause: StopCause::Terminated, killed: false }),
         ..exit(Outcome::Signaled { signal: 15 })
     };
-    world.log = log_with(stopped, LogState::Complete, 700);
+    world.log = Some(log_with(stopped, LogState::Complete, 700));
     world.ends(700, Reason::PodDeleted);
 }
 
@@ -514,13 +514,13 @@ fn progress_is_written_when_it_is_due() {
 #[test]
 fn the_exit_record_decides_before_the_pod_says_anything() {
     let mut world = World::running();
-    world.log = log_with(exit(Outcome::Exited { code: 3 }), LogState::Collecting, 3);
+    world.log = Some(log_with(exit(Outcome::Exited { code: 3 }), LogState::Collecting, 3));
     assert_eq!(
         world.step(3),
         Step::Wait(Some(SignedDuration::from_millis(200))),
         "the end record mostly follows"
     );
-    world.log = log_with(exit(Outcome::Exited { code: 3 }), LogState::Collecting, 2);
+    world.log = Some(log_with(exit(Outcome::Exited { code: 3 }), LogState::Collecting, 2));
     world.ends(3, Reason::ScriptFailed);
     let run = world.action.status.as_ref().unwrap().run.as_ref().unwrap();
     assert_eq!((run.exit_code, run.duration_seconds), (Some(3), Some(2)));
@@ -533,7 +533,7 @@ fn a_terminal_state_is_final_and_a_contradiction_is_told() {
         pod.started = true;
         pod.container = terminated("Completed", Some(exit(Outcome::Exited { code: 3 })));
     });
-    world.log = log_with(exit(Outcome::Exited { code: 0 }), LogState::Complete, 3);
+    world.log = Some(log_with(exit(Outcome::Exited { code: 0 }), LogState::Complete, 3));
     world.ends(3, Reason::Succeeded);
     world.log = None;
     world.write(4);
@@ -560,7 +560,7 @@ fn outputs_that_were_lost_are_told_and_the_verdict_stands() {
     world.show_pod(|pod| {
         pod.started = true;
         let ContainerView::Terminated(end) = terminated("Completed", None) else { panic!() };
-        pod.container = ContainerView::Terminated(Terminated { record: Some(record), ..end });
+        pod.container = ContainerView::Terminated(Box::new(Terminated { record: Some(record), ..*end }));
     });
     assert!(matches!(world.step(6), Step::Wait(Some(_))), "the log may still bring them");
     world.log = Some(LogFact { pod_uid: "pod-1".into(), state: LogState::Incomplete, ..LogFact::default() });
@@ -591,7 +591,7 @@ fn without_any_record_the_outcome_is_unknown_whatever_the_exit_code() {
 fn a_required_output_that_is_missing_fails_the_run() {
     let mut world = World::running();
     world.action.spec.outputs = vec![Output { name: "url".into(), required: Some(true) }];
-    world.log = log_with(exit(Outcome::Exited { code: 0 }), LogState::Complete, 3);
+    world.log = Some(log_with(exit(Outcome::Exited { code: 0 }), LogState::Complete, 3));
     world.ends(3, Reason::OutputMissing);
 }
 
@@ -604,7 +604,7 @@ fn why_a_script_was_stopped_is_told() {
             view.started = true;
             pod(view);
         });
-        world.log = log_with(Exit { stop, ..exit(outcome) }, LogState::Complete, 3);
+        world.log = Some(log_with(Exit { stop, ..exit(outcome) }, LogState::Complete, 3));
         // Long enough for every explanation.
         world.write(10);
         world.reason()
@@ -637,14 +637,14 @@ fn a_script_whose_node_is_silent_past_every_deadline_is_lost() {
 #[test]
 fn a_pod_is_released_once_verdict_and_log_are_stored_and_deleted_in_its_time() {
     let mut world = World::running();
-    world.log = log_with(exit(Outcome::Exited { code: 0 }), LogState::Collecting, 2);
+    world.log = Some(log_with(exit(Outcome::Exited { code: 0 }), LogState::Collecting, 2));
     world.ends(3, Reason::Succeeded);
     world.show_pod(|pod| {
         pod.started = true;
         pod.container = terminated("Completed", None);
     });
     assert!(matches!(world.step(4), Step::Wait(Some(_))), "the log is still being read");
-    world.log = log_with(exit(Outcome::Exited { code: 0 }), LogState::Complete, 2);
+    world.log = Some(log_with(exit(Outcome::Exited { code: 0 }), LogState::Complete, 2));
     world.write(4);
     assert!(matches!(world.step(4), Step::Release { .. }));
     world.show_pod(|pod| {
@@ -658,7 +658,7 @@ fn a_pod_is_released_once_verdict_and_log_are_stored_and_deleted_in_its_time() {
 #[test]
 fn a_log_that_cannot_be_read_to_its_end_is_incomplete_and_holds_nothing_up() {
     let mut world = World::running();
-    world.log = log_with(exit(Outcome::Exited { code: 0 }), LogState::Collecting, 2);
+    world.log = Some(log_with(exit(Outcome::Exited { code: 0 }), LogState::Collecting, 2));
     world.ends(3, Reason::Succeeded);
     world.write(64);
     let log = world.action.status.as_ref().unwrap().log.clone().unwrap();
