@@ -23,6 +23,8 @@ pub struct Facts<'a> {
     pub resolution: Option<&'a Resolution>,
     /// The pod under the name of the current attempt.
     pub pod: PodFact,
+    /// Pods of earlier runs; looked for only where no run is under way.
+    pub older: &'a [PodView],
     /// What is known of creations of the current attempt's pod.
     pub creation: Creation,
     /// Before this, nothing that failed is tried again.

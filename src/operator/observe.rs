@@ -6,13 +6,13 @@ use k8s_openapi::{
     jiff::{SignedDuration, Timestamp},
 };
 use kube::{
-    Api, Client,
+    Api, Client, ResourceExt,
     api::ListParams,
     runtime::reflector::{ObjectRef, Store},
 };
 
 use super::{CallError, call, facts::PodFact, memory::Memory, view::PodView};
-use crate::api::{DeploymentAction, condition::ConditionType};
+use crate::api::{DeploymentAction, LABEL_ACTION_UID, condition::ConditionType};
 
 /// A pod that does not start tells why in its events, after a moment and not at every look.
 const EVENTS_AFTER: SignedDuration = SignedDuration::from_secs(2);
@@ -34,6 +34,25 @@ pub fn pod(pods: &Store<Pod>, action: &DeploymentAction, memory: &Memory) -> Pod
         (None, Some(pod)) => present(pod, action),
         (None, None) => PodFact::NotSeen,
     }
+}
+
+/// Pods of earlier runs of a finished action.
+#[must_use]
+pub fn older(pods: &Store<Pod>, action: &DeploymentAction) -> Vec<PodView> {
+    let Some(run) = action.status.as_ref().and_then(|status| status.run.as_ref()) else { return Vec::new() };
+    let finished = run.finished_at.is_some();
+    if !finished || run.number == 1 {
+        return Vec::new();
+    }
+    let uid = action.metadata.uid.as_ref();
+    pods.state()
+        .iter()
+        .filter(|pod| {
+            pod.labels().get(LABEL_ACTION_UID) == uid && pod.metadata.namespace == action.metadata.namespace
+        })
+        .map(|pod| PodView::of(pod, ""))
+        .filter(|pod| pod.attempt.is_some_and(|(number, _)| number < run.number))
+        .collect()
 }
 
 /// The pod of the latest run, from the API server.

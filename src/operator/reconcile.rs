@@ -188,6 +188,7 @@ impl<'a> Pass<'a> {
             .map(|view| view.uid.clone())
             .or_else(|| self.action.status.as_ref()?.run.as_ref()?.pod_uid.clone())
             .and_then(|uid| self.context.collector.fact(&uid));
+        let older = observe::older(&self.context.pods, &self.action);
         let events = memory.events.as_ref().map_or(&[][..], |(_, events)| events);
         let facts = Facts {
             action: &self.action,
@@ -196,6 +197,7 @@ impl<'a> Pass<'a> {
             cause: pod.view().and_then(|view| cause(view, events)),
             node_ready: pod.view().and_then(|view| self.context.nodes.is_ready(view.node.as_deref()?)),
             pod,
+            older: &older,
             creation: memory.creation.clone(),
             not_before: memory.not_before,
             log: log.as_ref(),

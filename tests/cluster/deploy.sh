@@ -18,6 +18,8 @@ values=(
 if [ "${LONGSHORE_CLUSTER:-}" != current ] || [ -n "${LONGSHORE_REGISTRY_PLAIN_HTTP:-}" ]; then
 	values+=(--set "registries.plainHttp={$LONGSHORE_REGISTRY}")
 fi
+# The registry with TLS has a certificate of a private authority.
+if [ -n "${LONGSHORE_TLS_CA:-}" ]; then values+=(--set-file "registries.caBundle=$LONGSHORE_TLS_CA"); fi
 
 say "installing longshore $LONGSHORE_TAG by helm ..."
 if ! helm upgrade --install longshore "$repository_dir/charts/longshore" \

@@ -144,23 +144,30 @@ fn dispute(facts: &Facts<'_>, run: &RunStatus, pod: &PodView) -> Option<String> 
     })
 }
 
-/// Nothing is to be done but to remove the pod in its time.
+/// Nothing is to be done but to remove pods in their time.
 fn retire(facts: &Facts<'_>, now: Timestamp, status: &DeploymentActionStatus) -> Step {
-    let Some(run) = &status.run else { return Step::Wait(None) };
-    let Some(pod) = facts.pod.view() else { return Step::Wait(None) };
-    let (Some(finished), Some(requested)) = (&run.finished_at, &run.requested_at) else {
-        return Step::Wait(None);
-    };
-    if pod.tombstone || pod.deleting || pod.owner_uid != facts.action.metadata.uid {
-        return Step::Wait(None);
+    let latest = facts.pod.view().zip(status.run.as_ref()).and_then(|(pod, run)| {
+        let (finished, requested) = (run.finished_at.as_ref()?, run.requested_at.as_ref()?);
+        let held = after(requested.0, SHORTEST_RETENTION_SECONDS);
+        // With our finalizer on it, it has not ended although its run has: its end brings an event.
+        (!pod.finalizer).then(|| (pod, after(finished.0, facts.action.spec.pod_retention_seconds).max(held)))
+    });
+    let older = facts.older.iter().filter_map(|pod| {
+        let ended = pod.terminated()?.finished_at.as_ref().map_or(now, |time| time.0);
+        Some((pod, after(ended, facts.action.spec.pod_retention_seconds.max(SHORTEST_RETENTION_SECONDS))))
+    });
+    let ours = |pod: &PodView| !pod.tombstone && !pod.deleting && pod.owner_uid == facts.action.metadata.uid;
+    if let Some(held) =
+        facts.older.iter().find(|pod| pod.finalizer && (pod.deleting || pod.terminated().is_some()))
+    {
+        return Step::release(held);
     }
-    if pod.finalizer {
-        // It has not ended although its run has: its end brings the next event.
-        return Step::Wait(None);
+    let next = older.chain(latest).filter(|(pod, _)| ours(pod)).min_by_key(|(_, due)| *due);
+    match next {
+        Some((pod, due)) if now >= due => Step::delete(pod),
+        Some((_, due)) => Step::until(due, now),
+        None => Step::Wait(None),
     }
-    let due = after(finished.0, facts.action.spec.pod_retention_seconds)
-        .max(after(requested.0, SHORTEST_RETENTION_SECONDS));
-    if now >= due { Step::delete(pod) } else { Step::until(due, now) }
 }
 
 /// Whether a run starts.

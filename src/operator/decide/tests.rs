@@ -32,6 +32,7 @@ struct World {
     spec: Result<Checked, Invalid>,
     resolution: Option<Resolution>,
     pod: PodFact,
+    older: Vec<PodView>,
     creation: Creation,
     not_before: Option<Timestamp>,
     log: Option<LogFact>,
@@ -47,6 +48,7 @@ impl World {
             spec,
             resolution: None,
             pod: PodFact::NotSeen,
+            older: vec![],
             creation: Creation::default(),
             not_before: None,
             log: None,
@@ -98,6 +100,7 @@ impl World {
             spec: &self.spec,
             resolution: self.resolution.as_ref(),
             pod: self.pod.clone(),
+            older: &self.older,
             creation: self.creation.clone(),
             not_before: self.not_before,
             log: self.log.as_ref(),
@@ -653,6 +656,20 @@ fn a_pod_is_released_once_verdict_and_log_are_stored_and_deleted_in_its_time() {
     });
     assert!(matches!(world.step(5), Step::Wait(Some(_))));
     assert!(matches!(world.step(86_404), Step::Delete { .. }));
+}
+
+#[test]
+fn pods_of_earlier_runs_are_released_and_deleted_in_their_time_too() {
+    let mut world = done();
+    let mut old = pod_view();
+    old.name = "older".into();
+    old.container = terminated("Completed", None);
+    world.older = vec![old.clone()];
+    assert!(matches!(world.step(10), Step::Release { .. }));
+    old.finalizer = false;
+    world.older = vec![old];
+    assert!(matches!(world.step(10), Step::Wait(Some(_))));
+    assert_eq!(world.step(86_405), Step::Delete { name: "older".into(), uid: "pod-1".into() });
 }
 
 #[test]
