@@ -7,12 +7,12 @@ use std::collections::BTreeMap;
 
 use schemars::{Schema, SchemaGenerator, json_schema};
 use serde_json::{Value, json};
-
-use super::status::MAX_OUTPUT_BYTES;
-
 /// The longest inline script, in characters. Serialized it must fit
 /// [`crate::record::bundle::MAX_BYTES`] with all else that travels in the bundle.
 pub const MAX_INLINE: usize = 131_072;
+
+/// The longest value of an output, in bytes: what the runner allows.
+const MAX_OUTPUT_BYTES: usize = 32 * 1024;
 
 const LABEL: &str = "[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?";
 const COMPONENT: &str = "[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*";

@@ -10,8 +10,6 @@ use super::{condition::Conditions, rules};
 
 /// The longest tail of a log that the status holds, in bytes.
 pub const MAX_TAIL_BYTES: usize = 16 * 1024;
-/// The longest value of an output, in bytes: what the runner allows.
-pub const MAX_OUTPUT_BYTES: usize = 32 * 1024;
 /// How many ranges of missing frames the status names at most.
 pub const MAX_MISSING: usize = 20;
 

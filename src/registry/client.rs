@@ -8,9 +8,9 @@ use jiff::Timestamp;
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
 use reqwest::{RequestBuilder, Response, StatusCode, Url};
 
+use super::credentials::Credentials;
 use super::error::{Advice, ResolveError};
 use super::reference::ImageReference;
-use super::resolve::Credentials;
 use super::token::{Challenge, Grant, Tokens};
 use super::transport::{PlainHttp, advice, authority, chain, clean};
 use super::{digest, manifest};

@@ -8,7 +8,7 @@ use oci_client::manifest::{
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
-use super::resolve::Platform;
+use super::platform::Platform;
 use super::transport::clean;
 use super::user::ImageUser;
 

@@ -8,16 +8,20 @@
 //! the reqwest that oci-client itself uses.
 
 mod client;
+mod credentials;
 mod digest;
 mod error;
 mod manifest;
+mod platform;
 pub mod reference;
 mod resolve;
 mod token;
 mod transport;
 mod user;
 
+pub use credentials::Credentials;
 pub use error::{Advice, ResolveError};
+pub use platform::Platform;
 pub use reference::{ImageReference, ReferenceError};
-pub use resolve::{Credentials, Platform, Registry, RegistryConfig, ResolvedImage, SetupError};
+pub use resolve::{Registry, RegistryConfig, ResolvedImage, SetupError};
 pub use user::{DEFAULT_USER, ImageUser, pod_user};

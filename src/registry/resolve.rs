@@ -1,14 +1,15 @@
 //! From a reference to digests and user: tag, index, the platform's manifest, its config.
 
 use std::collections::HashMap;
-use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use super::client::{Answer, Asked, Client, Content};
+use super::credentials::Credentials;
 use super::digest;
 use super::error::{Advice, ResolveError};
 use super::manifest::{Config, Fault, Manifest, config_of, entry};
+use super::platform::Platform;
 use super::reference::ImageReference;
 use super::token::Tokens;
 use super::transport::{self, PlainHttp};
@@ -44,48 +45,6 @@ pub struct RegistryConfig {
 impl Default for RegistryConfig {
     fn default() -> Self {
         Self { plain_http: Vec::new(), timeout: Duration::from_secs(20), ca_bundle_pem: None }
-    }
-}
-
-/// Who asks. Caches are shared by all who ask as the same.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-#[non_exhaustive]
-pub enum Credentials {
-    /// Nobody in particular; a token server is asked for a token without a name.
-    #[default]
-    Anonymous,
-}
-
-/// What the nodes run, in Go's words: `linux`, `amd64`.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Platform {
-    /// `GOOS`, as in the node label `kubernetes.io/os`.
-    pub os: String,
-    /// `GOARCH`, as in the node label `kubernetes.io/arch`.
-    pub architecture: String,
-}
-
-impl Platform {
-    /// Linux on the architecture.
-    #[must_use]
-    pub fn linux(architecture: &str) -> Self {
-        Self { os: "linux".to_owned(), architecture: architecture.to_owned() }
-    }
-
-    /// Whether the two words mean this platform; containerd reads `uname`'s names too.
-    pub(super) fn is(&self, os: &str, architecture: &str) -> bool {
-        let architecture = match architecture {
-            "x86_64" | "x86-64" => "amd64",
-            "aarch64" => "arm64",
-            other => other,
-        };
-        self.os == os && self.architecture == architecture
-    }
-}
-
-impl fmt::Display for Platform {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.os, self.architecture)
     }
 }
 
