@@ -7,6 +7,7 @@ use super::{
     CallError, FIELD_MANAGER, call,
     facts::Refusal,
     pod::{self, Attempt, PodDefaults},
+    tombstone::tombstone,
     validate::Checked,
 };
 use crate::api::{DeploymentAction, Reason, condition::ConditionType};
@@ -52,7 +53,7 @@ pub async fn launch(
 
 /// Creates a tombstone.
 pub async fn entomb(client: &Client, action: &Checked, run: u32, attempt: u32) -> Launched {
-    create(client, &pod::tombstone(action, run, attempt)).await
+    create(client, &tombstone(action, run, attempt)).await
 }
 
 /// Whether the action as it is now asks for this very attempt.

@@ -65,36 +65,15 @@ mod tests {
         operator::{
             finish,
             launch::{Launched, launch},
-            pod::{Attempt, Delivery, PodDefaults},
+            pod::Delivery,
             status::{progress, terminal},
             stop,
-            tests::action,
+            tests::{action, attempt, pod_defaults},
             validate::validate,
             verdict::Verdict,
             write_status::write_status,
         },
     };
-
-    fn attempt() -> Attempt {
-        Attempt {
-            run: 1,
-            attempt: 1,
-            bundle: "{}".into(),
-            bundle_sha256: "00".into(),
-            image: "r/tools@sha256:11".into(),
-            user: 65_532,
-        }
-    }
-
-    fn defaults() -> PodDefaults {
-        PodDefaults {
-            runner_image: "r/runner:1".into(),
-            runner_pull_policy: "IfNotPresent".into(),
-            delivery: Delivery::ImageVolume,
-            architecture: "amd64".into(),
-            scratch_limit: "2Gi".into(),
-        }
-    }
 
     fn recorded() -> RunStatus {
         RunStatus { number: 1, attempt: 1, bundle_sha256: Some("00".into()), ..RunStatus::default() }
@@ -107,7 +86,7 @@ mod tests {
             _ => created.clone(),
         });
         let checked = validate(&action(), "amd64").unwrap();
-        let launched = launch(&client, &checked, &attempt(), &defaults()).await;
+        let launched = launch(&client, &checked, &attempt(), &pod_defaults(Delivery::ImageVolume)).await;
         let calls =
             seen.lock().unwrap().iter().map(|seen| format!("{} {}", seen.method, seen.path)).collect();
         (launched, calls)

@@ -1,4 +1,4 @@
-//! The pod of an attempt, and the tombstone of one that was given up: both are pure.
+//! The pod of an attempt: pure.
 
 use std::collections::BTreeMap;
 
@@ -6,8 +6,8 @@ use k8s_openapi::{
     api::core::v1::{
         Capabilities, ConfigMapProjection, Container, DownwardAPIVolumeFile, DownwardAPIVolumeSource,
         EmptyDirVolumeSource, EnvVar, EnvVarSource, ImageVolumeSource, KeyToPath, ObjectFieldSelector, Pod,
-        PodSchedulingGate, PodSecurityContext, PodSpec, ProjectedVolumeSource, ResourceRequirements,
-        SeccompProfile, SecretProjection, SecurityContext, Volume, VolumeMount, VolumeProjection,
+        PodSecurityContext, PodSpec, ProjectedVolumeSource, ResourceRequirements, SeccompProfile,
+        SecretProjection, SecurityContext, Volume, VolumeMount, VolumeProjection,
     },
     apimachinery::pkg::{api::resource::Quantity, apis::meta::v1::ObjectMeta},
 };
@@ -16,13 +16,13 @@ use super::validate::{Checked, input_path};
 use crate::{
     api::{
         ANNOTATION_BUNDLE, CONTAINER, FINALIZER_COLLECT, LABEL_ACTION, LABEL_ACTION_UID, LABEL_ATTEMPT,
-        LABEL_MANAGED_BY, LABEL_RUN, LABEL_TOMBSTONE, MANAGED_BY, action::to_quantities,
+        LABEL_MANAGED_BY, LABEL_RUN, MANAGED_BY, action::to_quantities,
     },
     record::place,
 };
 
 /// Group of every file that the pod's volumes hold. Not root's, and not an image's own.
-const FS_GROUP: i64 = 65_532;
+pub(super) const FS_GROUP: i64 = 65_532;
 /// For the runner to drain and report after the script's grace period, in seconds.
 const RUNNER_GRACE_SECONDS: i64 = 15;
 /// The longest part of a pod's name that is the action's name: the whole is a host name, which has
@@ -89,7 +89,7 @@ fn uid_part(uid: &str) -> String {
     uid.chars().filter(char::is_ascii_alphanumeric).take(8).collect()
 }
 
-fn labels(action: &Checked, run: u32, attempt: u32) -> BTreeMap<String, String> {
+pub(super) fn labels(action: &Checked, run: u32, attempt: u32) -> BTreeMap<String, String> {
     BTreeMap::from([
         (LABEL_MANAGED_BY.to_owned(), MANAGED_BY.to_owned()),
         (LABEL_ACTION.to_owned(), action.name.clone()),
@@ -239,7 +239,7 @@ fn install_container(action: &Checked, defaults: &PodDefaults) -> Container {
     }
 }
 
-fn resources(action: &Checked) -> Option<ResourceRequirements> {
+pub(super) fn resources(action: &Checked) -> Option<ResourceRequirements> {
     action.spec.resources.as_ref().map(|resources| ResourceRequirements {
         limits: to_quantities(&resources.limits),
         requests: to_quantities(&resources.requests),
@@ -247,7 +247,7 @@ fn resources(action: &Checked) -> Option<ResourceRequirements> {
     })
 }
 
-fn restricted() -> SecurityContext {
+pub(super) fn restricted() -> SecurityContext {
     SecurityContext {
         allow_privilege_escalation: Some(false),
         read_only_root_filesystem: Some(true),
@@ -343,120 +343,16 @@ fn inputs(action: &Checked) -> Option<Volume> {
     })
 }
 
-/// A pod under the attempt's name in which nothing can run: while it stands, no late creation of
-/// the attempt can succeed. It lives as long as the action.
-#[must_use]
-pub fn tombstone(action: &Checked, run: u32, attempt: u32) -> Pod {
-    let mut labels = labels(action, run, attempt);
-    labels.insert(LABEL_TOMBSTONE.to_owned(), "true".to_owned());
-    Pod {
-        metadata: ObjectMeta {
-            name: Some(pod_name(&action.name, &action.uid, run, attempt)),
-            namespace: Some(action.namespace.clone()),
-            labels: Some(labels),
-            owner_references: Some(vec![action.owner.clone()]),
-            ..Default::default()
-        },
-        spec: Some(PodSpec {
-            restart_policy: Some("Never".into()),
-            automount_service_account_token: Some(false),
-            // Never removed: the scheduler passes the pod over.
-            scheduling_gates: Some(vec![PodSchedulingGate { name: "longshore.dev/tombstone".into() }]),
-            security_context: Some(PodSecurityContext {
-                run_as_non_root: Some(true),
-                run_as_user: Some(FS_GROUP),
-                seccomp_profile: Some(SeccompProfile {
-                    type_: "RuntimeDefault".into(),
-                    localhost_profile: None,
-                }),
-                ..Default::default()
-            }),
-            containers: vec![Container {
-                name: "nothing".into(),
-                image: Some("longshore.invalid/nothing:0".into()),
-                resources: resources(action),
-                security_context: Some(restricted()),
-                ..Default::default()
-            }],
-            ..Default::default()
-        }),
-        status: None,
-    }
-}
-
-/// What something in the cluster changed between our creation and the pod that the API server
-/// returned, where it matters for what runs. Containers that others add do not.
-#[must_use]
-pub fn mutation(pod: &Pod, image: &str) -> Option<String> {
-    let spec = pod.spec.as_ref()?;
-    let wanted = vec![format!("{}/{}", place::RUNNER_DIR, place::RUNNER_FILE)];
-    let Some(container) = spec.containers.iter().find(|container| container.name == CONTAINER) else {
-        return Some(format!("the container {CONTAINER:?} is missing"));
-    };
-    if container.image.as_deref() != Some(image) {
-        return Some(format!(
-            "its image is {} and not {image}",
-            container.image.as_deref().unwrap_or("none")
-        ));
-    }
-    if container.command.as_ref() != Some(&wanted) {
-        return Some(format!(
-            "its command is {:?} and not {wanted:?}",
-            container.command.clone().unwrap_or_default()
-        ));
-    }
-    if container.args.as_deref() != Some(&["run".to_owned()]) {
-        return Some(format!(
-            "its arguments are {:?} and not [\"run\"]",
-            container.args.clone().unwrap_or_default()
-        ));
-    }
-    if spec.restart_policy.as_deref() != Some("Never") {
-        return Some(format!(
-            "its restart policy is {} and not Never",
-            spec.restart_policy.as_deref().unwrap_or("none")
-        ));
-    }
-    if container.restart_policy.as_deref().is_some_and(|policy| policy != "Never")
-        || container.restart_policy_rules.as_ref().is_some_and(|rules| !rules.is_empty())
-    {
-        return Some("its container has restart rules".to_owned());
-    }
-    None
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::{
         api::action::{KeyRef, ValueFrom, Variable},
-        operator::{tests::action, validate::validate},
+        operator::{
+            tests::{action, attempt, pod, pod_defaults},
+            validate::validate,
+        },
     };
-
-    fn defaults(delivery: Delivery) -> PodDefaults {
-        PodDefaults {
-            runner_image: "r/runner:1".into(),
-            runner_pull_policy: "IfNotPresent".into(),
-            delivery,
-            architecture: "amd64".into(),
-            scratch_limit: "2Gi".into(),
-        }
-    }
-
-    fn attempt() -> Attempt {
-        Attempt {
-            run: 3,
-            attempt: 1,
-            bundle: "{}".into(),
-            bundle_sha256: "00".into(),
-            image: "r/tools@sha256:11".into(),
-            user: 65_532,
-        }
-    }
-
-    fn pod(delivery: Delivery) -> Pod {
-        action_pod(&validate(&action(), "amd64").unwrap(), &attempt(), &defaults(delivery))
-    }
 
     #[test]
     fn a_name_is_a_host_name_and_tells_the_attempt() {
@@ -485,8 +381,11 @@ mod tests {
         assert_eq!(pod(Delivery::ImageVolume).spec.unwrap().automount_service_account_token, Some(false));
         let mut action = action();
         action.spec.service_account_name = Some("deployer".into());
-        let pod =
-            action_pod(&validate(&action, "amd64").unwrap(), &attempt(), &defaults(Delivery::ImageVolume));
+        let pod = action_pod(
+            &validate(&action, "amd64").unwrap(),
+            &attempt(),
+            &pod_defaults(Delivery::ImageVolume),
+        );
         assert_eq!(pod.spec.unwrap().automount_service_account_token, Some(true));
     }
 
@@ -501,40 +400,14 @@ mod tests {
             }),
             ..Default::default()
         }];
-        let pod =
-            action_pod(&validate(&action, "amd64").unwrap(), &attempt(), &defaults(Delivery::ImageVolume));
+        let pod = action_pod(
+            &validate(&action, "amd64").unwrap(),
+            &attempt(),
+            &pod_defaults(Delivery::ImageVolume),
+        );
         let volumes = pod.spec.unwrap().volumes.unwrap();
         let inputs = volumes.iter().find(|volume| volume.name == "inputs").unwrap();
         let secret = inputs.projected.as_ref().unwrap().sources.as_ref().unwrap()[0].secret.clone().unwrap();
         assert_eq!((secret.name.as_str(), secret.items.unwrap()[0].path.as_str()), ("db", "0-PASSWORD"));
-    }
-
-    #[test]
-    fn a_change_that_matters_is_told() {
-        let image = attempt().image;
-        let fine = pod(Delivery::ImageVolume);
-        assert_eq!(mutation(&fine, &image), None);
-        let change = |change: &dyn Fn(&mut PodSpec)| {
-            let mut pod = fine.clone();
-            change(pod.spec.as_mut().unwrap());
-            mutation(&pod, &image)
-        };
-        assert!(change(&|spec| spec.containers[0].image = Some("evil".into())).is_some());
-        assert!(change(&|spec| spec.containers[0].command = None).is_some());
-        assert!(change(&|spec| spec.containers[0].args = Some(vec!["install".into()])).is_some());
-        assert!(change(&|spec| spec.restart_policy = Some("OnFailure".into())).is_some());
-        assert!(change(&|spec| spec.containers[0].restart_policy = Some("Always".into())).is_some());
-        assert!(
-            change(&|spec| spec.containers.push(Container { name: "sidecar".into(), ..Default::default() }))
-                .is_none()
-        );
-    }
-
-    #[test]
-    fn a_tombstone_has_the_attempt_s_name_and_can_run_nothing() {
-        let checked = validate(&action(), "amd64").unwrap();
-        let tombstone = tombstone(&checked, 3, 1);
-        assert_eq!(tombstone.metadata.name, pod(Delivery::ImageVolume).metadata.name);
-        assert!(!tombstone.spec.unwrap().scheduling_gates.unwrap().is_empty());
     }
 }

@@ -1,8 +1,13 @@
 //! Objects that tests begin with.
 
+use k8s_openapi::api::core::v1::Pod;
 use kube::api::ObjectMeta;
 
-use super::view::{ContainerView, PodView};
+use super::{
+    pod::{Attempt, Delivery, PodDefaults, action_pod},
+    validate::validate,
+    view::{ContainerView, PodView},
+};
 use crate::api::{DeploymentAction, DeploymentActionSpec, action::Script};
 
 pub(crate) const UID: &str = "5f3c9a1b-1234-4321-8765-123456789abc";
@@ -52,4 +57,30 @@ pub(crate) fn pod_view() -> PodView {
         node: Some("node-1".into()),
         mutation: None,
     }
+}
+
+pub(crate) fn pod_defaults(delivery: Delivery) -> PodDefaults {
+    PodDefaults {
+        runner_image: "r/runner:1".into(),
+        runner_pull_policy: "IfNotPresent".into(),
+        delivery,
+        architecture: "amd64".into(),
+        scratch_limit: "2Gi".into(),
+    }
+}
+
+pub(crate) fn attempt() -> Attempt {
+    Attempt {
+        run: 1,
+        attempt: 1,
+        bundle: "{}".into(),
+        bundle_sha256: "00".into(),
+        image: "r/tools@sha256:11".into(),
+        user: 65_532,
+    }
+}
+
+/// The pod of [`attempt`].
+pub(crate) fn pod(delivery: Delivery) -> Pod {
+    action_pod(&validate(&action(), "amd64").unwrap(), &attempt(), &pod_defaults(delivery))
 }

@@ -6,7 +6,7 @@ use k8s_openapi::{
 };
 use kube::ResourceExt;
 
-use super::pod;
+use super::mutation::mutation;
 use crate::{
     api::{CONTAINER, FINALIZER_COLLECT, LABEL_ATTEMPT, LABEL_RUN, LABEL_TOMBSTONE},
     record::{outcome::Termination, place},
@@ -167,7 +167,7 @@ impl PodView {
                     })
             }),
             node: node_of(pod),
-            mutation: pod::mutation(pod, image),
+            mutation: mutation(pod, image),
         }
     }
 
