@@ -94,12 +94,16 @@ pub fn decide(facts: &Facts<'_>, now: Timestamp) -> Step {
     }
 }
 
-/// An action that is being deleted creates nothing; its pod goes with it.
+/// `metav1.FinalizerOrphanDependents`: whoever deletes the action wants its pod to stay.
+const ORPHAN: &str = "orphan";
+
+/// An action that is being deleted creates nothing; its pod goes with it, unless it is orphaned.
 fn leave(facts: &Facts<'_>) -> Step {
     let owner = facts.action.metadata.uid.as_deref();
+    let orphaned = facts.action.metadata.finalizers.iter().flatten().any(|finalizer| finalizer == ORPHAN);
     match facts.pod.view() {
         Some(pod) if pod.owner_uid.as_deref() != owner => Step::Wait(None),
-        Some(pod) if !pod.deleting => Step::delete(pod),
+        Some(pod) if !pod.deleting && !orphaned => Step::delete(pod),
         Some(pod) if pod.finalizer => Step::release(pod),
         _ => Step::Wait(None),
     }

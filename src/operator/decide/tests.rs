@@ -694,3 +694,13 @@ fn an_action_that_is_being_deleted_creates_nothing_and_lets_its_pod_go() {
     world.show_pod(|pod| pod.owner_uid = Some(format!("{UID}-another")));
     assert_eq!(world.step(1), Step::Wait(None));
 }
+
+#[test]
+fn the_pod_of_an_orphaning_deletion_stays_and_is_let_go() {
+    let mut world = World::running();
+    world.action.metadata.deletion_timestamp = Some(Time(at(1)));
+    world.action.metadata.finalizers = Some(vec!["orphan".into()]);
+    assert!(matches!(world.step(1), Step::Release { .. }));
+    world.show_pod(|pod| pod.finalizer = false);
+    assert_eq!(world.step(1), Step::Wait(None));
+}
