@@ -6,7 +6,7 @@ use super::{facts::LogFact, verdict::Verdict};
 use crate::{
     api::{
         DeploymentAction, DeploymentActionStatus, Reason,
-        condition::{Builder, ConditionType},
+        condition::{Builder, ConditionType, MAX_MESSAGE_BYTES},
         status::{ImageStatus, LogState, LogStatus, MAX_MISSING, RunStatus},
     },
     record::outcome::truncate,
@@ -172,8 +172,10 @@ pub fn log_status(log: &LogFact) -> LogStatus {
     }
 }
 
-/// What happened, and what to do, as sentences.
+/// What happened, and what to do, as sentences. The advice is kept whole.
 fn sentence(what: &str, advice: &str) -> String {
+    let mut what = what.to_owned();
+    truncate(&mut what, MAX_MESSAGE_BYTES - advice.len() - 2);
     let stop = if what.is_empty() || what.ends_with(['.', '!', '?']) { "" } else { "." };
     let gap = if what.is_empty() || advice.is_empty() { "" } else { " " };
     format!("{what}{stop}{gap}{advice}")

@@ -65,8 +65,11 @@ pub fn validate(action: &DeploymentAction, architecture: &str) -> Result<Checked
         )));
     }
     let hash = hash::spec_hash(&spec).map_err(|error| Invalid(error.to_string()))?;
-    let owner =
-        action.controller_owner_ref(&()).ok_or_else(|| Invalid("the action has no name or UID".into()))?;
+    let owner = action
+        .controller_owner_ref(&())
+        // Who deletes the action in the foreground waits for its pod.
+        .map(|owner| OwnerReference { block_owner_deletion: Some(true), ..owner })
+        .ok_or_else(|| Invalid("the action has no name or UID".into()))?;
     let checked = Checked {
         namespace: action.namespace().unwrap_or_default(),
         name: action.name_any(),

@@ -85,6 +85,9 @@ pub fn weigh(facts: &Facts<'_>, pod: &PodView, outputs: &[Output], now: Timestam
             None => Finding::Ended(from_record(exit, pod, outputs)),
         };
     }
+    if pod.is_unseen() {
+        return Finding::Open;
+    }
     let Some(end) = pod.terminated() else { return Finding::Open };
     // The log may still bring the record itself, with its outputs.
     let ended = end.finished_at.as_ref().map_or(now, |time| time.0);

@@ -91,6 +91,13 @@ pub struct Terminated {
 }
 
 impl Terminated {
+    /// Whether the kubelet has lost sight of the container. It says so, with exit code 137, of
+    /// containers that ran and of containers that never did.
+    #[must_use]
+    pub fn is_unknown(&self) -> bool {
+        self.reason == "ContainerStatusUnknown"
+    }
+
     /// Whether the runtime says that the container's process was never started.
     #[must_use]
     pub fn is_start_error(&self) -> bool {
@@ -179,6 +186,13 @@ impl PodView {
             ContainerView::Running { since } => since.clone(),
             ContainerView::Terminated(end) => end.started_at.clone(),
         }
+    }
+
+    /// Whether it was deleted before anything of its container was seen: what the kubelet then says
+    /// of the container's end tells nothing.
+    #[must_use]
+    pub fn is_unseen(&self) -> bool {
+        self.deleting && !self.started && self.terminated().is_none_or(Terminated::is_unknown)
     }
 
     /// How its container ended, where it has.

@@ -256,7 +256,7 @@ impl<'a> Active<'a> {
     fn pending(&self, pod: &PodView) -> Step {
         if pod.deleting {
             if pod.gone {
-                return self.end(&self.never_started(), Some(pod));
+                return self.unseen(pod);
             }
             let bound = deletion_bound(pod);
             return if self.now >= bound { self.lost(pod) } else { Step::until(bound, self.now) };
@@ -279,6 +279,24 @@ impl<'a> Active<'a> {
 
     fn look_again(&self) -> Timestamp {
         self.now.saturating_add(LOOK_AGAIN).unwrap_or(self.deadline)
+    }
+
+    /// The pod was deleted while it waited, and is gone. It was never started if nothing of its
+    /// container was ever seen, its log included, which would begin with the claim.
+    fn unseen(&self, pod: &PodView) -> Step {
+        let log = self.facts.log.filter(|log| log.pod_uid == pod.uid);
+        match log {
+            Some(log) if log.start.is_some() || self.run.started_at.is_some() => self.lost(pod),
+            Some(log) if log.state == LogState::Collecting && self.now < deletion_bound(pod) => {
+                Step::until(deletion_bound(pod), self.now)
+            }
+            // There is no log to tell of.
+            _ => {
+                let verdict = self.never_started();
+                let (run, image) = (self.seen(pod), self.image_seen(Some(pod)));
+                Step::WriteStatus(Box::new(terminal(self.facts.action, self.now, &verdict, run, image, None)))
+            }
+        }
     }
 
     /// The verdict on a pod that is gone and of which nothing was ever started.

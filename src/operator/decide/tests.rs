@@ -484,6 +484,27 @@ fn a_pod_deleted_before_its_start_was_never_started() {
 }
 
 #[test]
+fn what_the_kubelet_says_of_a_container_that_nobody_saw_tells_nothing() {
+    let lost = |pod: &mut PodView| {
+        pod.deleting = true;
+        pod.gone = true;
+        pod.container = terminated("ContainerStatusUnknown", None);
+    };
+    let mut world = World::with_pod(lost);
+    assert!(matches!(world.step(5), Step::Follow { .. }), "its log would begin with the claim");
+    world.log = Some(LogFact { pod_uid: "pod-1".into(), state: LogState::Incomplete, ..LogFact::default() });
+    world.ends(5, Reason::PodDeleted);
+    assert!(world.action.status.as_ref().unwrap().log.is_none());
+
+    let mut seen = World::with_pod(|pod| {
+        lost(pod);
+        pod.started = true;
+    });
+    seen.log = Some(LogFact { pod_uid: "pod-1".into(), state: LogState::Incomplete, ..LogFact::default() });
+    seen.ends(50, Reason::Unknown);
+}
+
+#[test]
 fn a_script_that_started_while_its_pod_was_deleted_has_its_own_end() {
     let mut world = World::with_pod(|pod| {
         pod.deleting = true;
