@@ -1,0 +1,155 @@
+#!/usr/bin/env bash
+# From a fresh machine to the first finished actions. Running it again is quick and ends the same.
+set -euo pipefail
+
+. "$(dirname "${BASH_SOURCE[0]}")/settings.sh"
+. "$cluster_dir/packages.sh"
+. "$cluster_dir/prerequisites.sh"
+repository_dir=$(cd "$cluster_dir/../.." && pwd)
+cd "$repository_dir"
+
+# Namespace, name and the phase that is expected of each: a failure is a part of the show.
+examples=(
+	"default hello Succeeded"
+	"default python Succeeded"
+	"shop deploy-workload Succeeded"
+	"default failing Failed"
+)
+finish_timeout=180 # seconds; what they need is a few
+# As the examples name the registry of tests/cluster; another cluster has another one.
+examples_registry=10.77.0.2:5000
+
+steps=6 step=0
+elapsed() { printf '%d:%02d' $((SECONDS / 60)) $((SECONDS % 60)); }
+begin_step() {
+	step=$((step + 1))
+	printf '\n[%s] %d/%d %s\n' "$(elapsed)" "$step" "$steps" "$1"
+}
+
+# show COMMAND...: what a person would type, and what comes.
+show() {
+	local word line=
+	for word in "$@"; do
+		case $word in *[!A-Za-z0-9_./:=@,-]*) word="'$word'" ;; esac
+		line+=" $word"
+	done
+	printf '\n$%s\n' "$line"
+	"$@"
+}
+
+field() { kubectl --namespace "$1" get deploymentaction "$2" --output "jsonpath={$3}"; }
+
+# explain NAMESPACE NAME MESSAGE: all that helps to see why, then ends.
+explain() {
+	local namespace=$1 name=$2
+	{
+		kubectl --namespace "$namespace" describe deploymentaction "$name" || true
+		kubectl --namespace "$namespace" get pods --selector "longshore.dev/action=$name" --output wide || true
+		kubectl --namespace "$namespace" get events --sort-by=.lastTimestamp | tail -n 15 || true
+		kubectl --namespace longshore-system logs --selector app.kubernetes.io/name=longshore --tail 30 --prefix || true
+	} >&2
+	fail "$3; above are the action, its pods, the namespace's events and the operator's log"
+}
+
+# wait_for NAMESPACE NAME PHASE
+wait_for() {
+	local namespace=$1 name=$2 expected=$3 generation phase
+	generation=$(field "$namespace" "$name" .metadata.generation)
+	# Finished may be of the spec before this one: first the operator must have seen this one.
+	kubectl --namespace "$namespace" wait deploymentaction "$name" --timeout "${finish_timeout}s" \
+		--for "jsonpath={.status.observedGeneration}=$generation" >/dev/null ||
+		explain "$namespace" "$name" "the operator did not look at the action $namespace/$name within $finish_timeout s"
+	kubectl --namespace "$namespace" wait deploymentaction "$name" --timeout "${finish_timeout}s" \
+		--for condition=Finished >/dev/null ||
+		explain "$namespace" "$name" "the action $namespace/$name did not finish within $finish_timeout s"
+	phase=$(field "$namespace" "$name" .status.phase)
+	[ "$phase" = "$expected" ] ||
+		explain "$namespace" "$name" "the action $namespace/$name ended as $phase and not as $expected"
+	if [ "$expected" = Failed ]; then phase+=", as it should"; fi
+	printf '%-24s %s\n' "$namespace/$name" "$phase"
+}
+
+apply_example() {
+	local namespace=$1 name=$2 in_namespace=()
+	# A file that brings its own namespace names it in each object.
+	[ "$namespace" = shop ] || in_namespace=(--namespace "$namespace")
+	sed "s|$examples_registry/|$LONGSHORE_REGISTRY/|g" "examples/$name.yaml" | kubectl apply "${in_namespace[@]}" --filename -
+}
+
+# The kubectl plugin, if somebody has built it.
+plugin_directory() {
+	local directory
+	for directory in "${CARGO_TARGET_DIR:-target}"/{x86_64-unknown-linux-gnu/release,release,debug}; do
+		if [ -x "$directory/kubectl-longshore" ]; then
+			(cd "$directory" && pwd)
+			return
+		fi
+	done
+	return 1
+}
+
+show_log() {
+	local namespace=$1 name=$2 directory
+	if directory=$(plugin_directory); then
+		PATH=$directory:$PATH show kubectl longshore logs "$name" --namespace "$namespace"
+	else
+		show kubectl logs "$(field "$namespace" "$name" .status.run.podName)" --namespace "$namespace" --container action
+		say "(number, kind (o: stdout, e: stderr), milliseconds, text; status.log.tail has the text alone)"
+	fi
+}
+
+begin_step "Looking at what this machine has"
+check_prerequisites
+say "Rust $(rust_version), Go $(go_toolchain_version) and the packages are there"
+
+begin_step "Starting the cluster (the first time about 15 minutes on two cores, then seconds)"
+"$cluster_dir/up.sh"
+environment=$("$cluster_dir/env.sh")
+eval "$environment"
+
+begin_step "Building Longshore and installing it by helm (the first time about 5 minutes, then seconds)"
+images/build.sh
+"$cluster_dir/deploy.sh" --hide-notes # ours are at the end
+
+begin_step "Applying the examples"
+for example in "${examples[@]}"; do
+	read -r namespace name _ <<<"$example"
+	apply_example "$namespace" "$name"
+done
+
+begin_step "Waiting until each has finished"
+for example in "${examples[@]}"; do
+	read -r namespace name phase <<<"$example"
+	wait_for "$namespace" "$name" "$phase"
+done
+
+begin_step "What came out"
+show kubectl get deploymentactions --all-namespaces
+
+printf '\n$ kubectl get deploymentaction deploy-workload --namespace shop --output yaml   # from "status:" on\n'
+kubectl get deploymentaction deploy-workload --namespace shop --output yaml | sed -n '/^status:/,$p'
+
+show_log default python
+
+printf '\nAnd what an action that failed says of itself:\n'
+show kubectl get deploymentaction failing --namespace default \
+	--output 'jsonpath={.status.conditions[?(@.type=="Stalled")].message}{"\n"}'
+
+printf '\n[%s] Done. How to go on:\n' "$(elapsed)"
+# shellcheck disable=SC2016  # for the person who reads it
+[ "${LONGSHORE_CLUSTER:-}" = current ] || printf '  %-68s %s\n' 'eval "$(make -s cluster-env)"' "# kubectl and helm for this shell"
+while IFS='|' read -r command comment; do
+	printf '  %-68s %s\n' "$command" "$comment"
+done <<'GO_ON'
+kubectl get da -A -o wide|# with exit codes, pinned images, messages
+kubectl describe da failing|# why it failed, and the end of its log
+kubectl patch da hello --type=merge -p '{"spec":{"runToken":"2"}}'|# a new text in runToken: it runs again
+kubectl get da -A --watch|# see it happen
+kubectl explain deploymentaction.spec|# what can be written; also docs/reference.md
+GO_ON
+if [ "${LONGSHORE_CLUSTER:-}" = current ]; then
+	say "  Remove it: kubectl delete -f examples, helm uninstall longshore -n longshore-system (see charts/longshore/README.md)"
+else
+	printf '  %-68s %s\n' 'make cluster-down' "# the cluster, and all it left, is gone"
+fi
+say "  A first action written by hand: README.md"
