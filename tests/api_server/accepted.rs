@@ -1,0 +1,127 @@
+//! What is accepted, and what the API server adds to it.
+
+use serde_json::{Value, json};
+
+use crate::request::{Unknown, object, spec, with, would_create};
+
+async fn accepted(changes: Value) -> Value {
+    let object = object("accepted", &with(&changes));
+    match would_create(&object, Unknown::Refused).await {
+        Ok(created) => created,
+        Err(message) => panic!("refused: {object}\n{message}"),
+    }
+}
+
+#[tokio::test]
+async fn images_by_the_grammar() {
+    let digest = format!("sha256:{}", "a1".repeat(32));
+    for image in [
+        "tools:1",
+        "team/tools:2026.11",
+        "localhost:5000/tools:latest",
+        "registry.example.com/a/b/c/d__e-f.g:V1_2.3-4",
+        "10.77.0.2:5000/examples:0.1.0",
+        "[fd00::1]:5000/tools:1",
+        &format!("tools@{digest}"),
+        &format!("registry.example.com/tools:1@{digest}"),
+        &format!("tools@sha512:{}", "0".repeat(128)),
+    ] {
+        accepted(json!({"image": image})).await;
+    }
+}
+
+#[tokio::test]
+async fn all_that_is_offered() {
+    accepted(json!({
+        "script": {"inline": "print(1)", "interpreter": ["python3", "-u"]},
+        "args": ["--a", ""],
+        "variables": [
+            {"name": "A"},
+            {"name": "B", "value": ""},
+            {"name": "a-b.c_D", "value": "$(A)", "as": "Env"},
+            {"name": "F", "as": "File", "valueFrom": {"secretKeyRef": {"name": "a.b-c", "key": ".dockerconfigjson"}}},
+            {"name": "C", "valueFrom": {"configMapKeyRef": {"name": "a", "key": "b", "optional": true}}},
+        ],
+        "outputs": [{"name": "url", "required": true}, {"name": "_a.b-c"}],
+        "serviceAccountName": "deployer",
+        "runDeadlineSeconds": 604_800,
+        "pendingDeadlineSeconds": 1,
+        "terminationGracePeriodSeconds": 0,
+        "podRetentionSeconds": 0,
+        "runPolicy": "Manual",
+        "runToken": "release 57 / ü",
+        "podTemplate": {
+            "metadata": {"labels": {"team": "a", "example.com/b": ""}, "annotations": {"c": "any text"}},
+            "nodeSelector": {"kubernetes.io/os": "linux", "disk": "fast"},
+            "tolerations": [{"key": "a", "operator": "Exists", "effect": "NoSchedule"}],
+            "affinity": {"podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [
+                {"topologyKey": "kubernetes.io/hostname", "labelSelector": {"matchLabels": {"a": "b"}}},
+            ]}},
+            "priorityClassName": "low",
+        },
+    }))
+    .await;
+    accepted(json!({"script": null, "command": ["/migrate", "up"]})).await;
+    accepted(json!({"script": {"inline": "x".repeat(131_072)}})).await;
+}
+
+#[tokio::test]
+async fn quantities_as_people_write_them() {
+    for (resource, quantity) in [
+        ("cpu", json!(1)),
+        ("cpu", json!("100m")),
+        ("cpu", json!("0.5")),
+        ("memory", json!("256Mi")),
+        ("memory", json!("1e9")),
+        ("memory", json!(134_217_728)),
+        ("example.com/gpu", json!("2")),
+    ] {
+        accepted(json!({"resources": {"requests": {resource: quantity}, "limits": {resource: quantity}}}))
+            .await;
+    }
+}
+
+#[tokio::test]
+async fn defaults_are_as_the_reference_says() {
+    let created = accepted(json!({})).await;
+    let mut expected = spec();
+    expected["runDeadlineSeconds"] = 3600.into();
+    expected["pendingDeadlineSeconds"] = 600.into();
+    expected["terminationGracePeriodSeconds"] = 30.into();
+    expected["podRetentionSeconds"] = 86_400.into();
+    expected["runPolicy"] = "OnChange".into();
+    assert_eq!(created["spec"], expected);
+    let reference = include_str!("../../docs/reference.md");
+    for (field, value) in expected.as_object().unwrap() {
+        if field != "image" && field != "script" {
+            let row = reference.lines().find(|line| line.starts_with(&format!("| `spec.{field}`"))).unwrap();
+            assert!(row.contains(&format!("| `{value}` |")), "{row}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_action_that_no_operator_has_seen_says_so() {
+    let created = accepted(json!({})).await;
+    assert_eq!(created["status"], json!({"observedGeneration": -1, "phase": "Pending"}));
+    let mut with_status = object("accepted", &spec());
+    with_status["status"] = json!({"phase": "Succeeded", "observedGeneration": 1});
+    let created = would_create(&with_status, Unknown::Refused).await.unwrap();
+    assert_eq!(
+        created["status"],
+        json!({"observedGeneration": -1, "phase": "Pending"}),
+        "forged at creation"
+    );
+}
+
+#[tokio::test]
+async fn a_name_of_63_characters() {
+    would_create(&object(&"a".repeat(63), &spec()), Unknown::Refused).await.unwrap();
+}
+
+#[tokio::test]
+async fn fields_that_nobody_knows_are_dropped_where_that_is_asked_for() {
+    let object = object("accepted", &with(&json!({"hostNetwork": true})));
+    let created = would_create(&object, Unknown::Dropped).await.unwrap();
+    assert_eq!(created["spec"]["hostNetwork"], Value::Null);
+}

@@ -1,0 +1,89 @@
+//! What `kubectl get` shows.
+
+use std::process::Command;
+
+use longshore::api::Reason;
+use serde_json::Value;
+
+use crate::{action::Action, namespace::in_namespace, request::table};
+
+fn kubectl(arguments: &[&str]) -> String {
+    let output =
+        Command::new("kubectl").args(arguments).output().expect("kubectl is in PATH: make -s cluster-env");
+    assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+fn columns(line: &str) -> Vec<&str> {
+    line.split_whitespace().collect()
+}
+
+#[tokio::test]
+async fn the_columns_are_those_promised() {
+    in_namespace(async |namespace| {
+        let action = namespace.apply("shown", Action::script("echo hello; exit 3")).await;
+        let done = action.finished().await;
+        let get =
+            |more: &[&str]| kubectl(&[&["get", "da", "--namespace", &namespace.name][..], more].concat());
+        let plain = get(&[]);
+        let lines: Vec<&str> = plain.lines().collect();
+        assert_eq!(columns(lines[0]), ["NAME", "PHASE", "REASON", "RUN", "STARTED", "AGE"]);
+        assert_eq!(columns(lines[1])[..4], ["shown", "Failed", "ScriptFailed", "1"]);
+        let wide = get(&["--output", "wide"]);
+        let lines: Vec<&str> = wide.lines().collect();
+        assert_eq!(
+            columns(lines[0]),
+            [
+                "NAME", "PHASE", "REASON", "RUN", "STARTED", "AGE", "EXIT", "SECONDS", "IMAGE", "POD",
+                "MESSAGE"
+            ]
+        );
+        let row = columns(lines[1]);
+        assert_eq!(row[6], "3");
+        assert_eq!(row[8], done.image().resolved);
+        assert_eq!(Some(row[9]), done.run().pod_name.as_deref());
+        assert!(lines[1].ends_with(done.message()), "{}", lines[1]);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_action_without_a_run_has_no_empty_words_in_its_row() {
+    in_namespace(async |namespace| {
+        let action = namespace.apply("idle", Action::script("echo hello").with("runPolicy", "Manual")).await;
+        action.reason(Reason::NotRequested).await;
+        let table = table(&namespace.client, &namespace.name).await;
+        let name = |column: &Value| column["name"].as_str().unwrap().to_owned();
+        let names: Vec<String> = table["columnDefinitions"].as_array().unwrap().iter().map(name).collect();
+        assert_eq!(
+            names,
+            [
+                "Name", "Phase", "Reason", "Run", "Started", "Age", "Exit", "Seconds", "Image", "Pod",
+                "Message"
+            ]
+        );
+        let cells = table["rows"][0]["cells"].as_array().unwrap();
+        assert_eq!(
+            cells[..5],
+            [Value::from("idle"), "Idle".into(), "NotRequested".into(), Value::Null, Value::Null]
+        );
+    })
+    .await;
+}
+
+#[test]
+fn it_has_a_short_name_and_a_category() {
+    let resources = kubectl(&["api-resources", "--api-group", "longshore.dev", "--no-headers"]);
+    let row = columns(resources.trim()).join(" ");
+    assert!(row.starts_with("deploymentactions da longshore.dev/v1alpha1 true DeploymentAction"), "{row}");
+    let category = kubectl(&["api-resources", "--categories", "longshore", "--output", "name"]);
+    assert_eq!(category.trim(), "deploymentactions.longshore.dev");
+}
+
+#[test]
+fn each_field_is_explained() {
+    let explained = kubectl(&["explain", "deploymentaction.spec", "--api-version", "longshore.dev/v1alpha1"]);
+    for field in ["image", "script", "runToken", "podTemplate"] {
+        assert!(explained.contains(&format!("  {field}\t")), "{explained}");
+    }
+}

@@ -1,0 +1,269 @@
+//! What is refused at apply: each with the field's name and what to write instead.
+
+use serde_json::{Value, json};
+
+use crate::request::{Unknown, object, spec, with, would_create};
+
+async fn refused_with(changes: Value, words: &[&str]) {
+    says(&object("refused", &with(&changes)), words).await;
+}
+
+async fn says(object: &Value, words: &[&str]) {
+    let shown = object.to_string().chars().take(400).collect::<String>();
+    let Err(message) = would_create(object, Unknown::Refused).await else { panic!("accepted: {shown}") };
+    for word in words {
+        assert!(message.contains(word), "{word:?} is not in the answer to {shown}:\n{message}");
+    }
+}
+
+#[tokio::test]
+async fn an_image_that_is_missing_or_no_image() {
+    refused_with(json!({"image": null}), &["spec.image", "Required value"]).await;
+    refused_with(json!({"image": ""}), &["spec.image"]).await;
+    for image in [
+        "Tools:1",
+        "registry.example.com/Team/tools:1",
+        "../evil:1",
+        "registry.example.com/../evil:1",
+        "registry.example.com/a//b:1",
+        "https://registry.example.com/tools:1",
+        "registry.example.com/tools:1 ",
+        " tools:1",
+        "tools:",
+        "tools:-1",
+        "tools:a b",
+        "registry.example.com:port/tools:1",
+        "tools:1\nother:1",
+        "$(IMAGE):1",
+    ] {
+        refused_with(json!({"image": image}), &["spec.image", "REGISTRY/REPOSITORY:TAG", "for example"])
+            .await;
+    }
+}
+
+#[tokio::test]
+async fn an_image_without_a_version() {
+    for image in ["tools", "registry.example.com/team/tools", "localhost:5000/tools"] {
+        refused_with(json!({"image": image}), &["spec.image", "no tag and no digest", "tools:2026.11"]).await;
+    }
+}
+
+#[tokio::test]
+async fn a_digest_that_is_none() {
+    for digest in ["sha256:abc", "sha256:XYZ", "md5:0123", ""] {
+        refused_with(json!({"image": format!("tools:1@{digest}")}), &["spec.image", "@sha256:", "64"]).await;
+    }
+    let upper = "A".repeat(64);
+    refused_with(json!({"image": format!("tools@sha256:{upper}")}), &["spec.image", "lower case"]).await;
+}
+
+#[tokio::test]
+async fn an_image_s_name_that_is_too_long() {
+    refused_with(json!({"image": format!("{}:1", "a".repeat(511))}), &["spec.image", "512"]).await;
+}
+
+#[tokio::test]
+async fn a_script_that_is_too_long() {
+    let words = ["spec.script.inline", "131072", "put it into the image"];
+    refused_with(json!({"script": {"inline": "x".repeat(131_073)}}), &words).await;
+    refused_with(json!({"script": {"inline": "x".repeat(1_048_576)}}), &words).await;
+    refused_with(json!({"script": {"inline": "x".repeat(1_100_000)}}), &["spec.script.inline", "Too long"])
+        .await;
+    refused_with(json!({"script": {"inline": ""}}), &["spec.script.inline"]).await;
+    refused_with(json!({"script": {}}), &["spec.script.inline", "Required value"]).await;
+}
+
+#[tokio::test]
+async fn both_script_and_command_or_neither() {
+    let words = ["spec", "exactly one of script", "command"];
+    refused_with(json!({"command": ["true"]}), &words).await;
+    refused_with(json!({"script": null}), &words).await;
+    refused_with(json!({"script": null, "command": []}), &["spec.command"]).await;
+}
+
+async fn variable_refused(variable: Value, words: &[&str]) {
+    refused_with(json!({"variables": [variable]}), words).await;
+}
+
+#[tokio::test]
+async fn variables_that_contradict_themselves() {
+    let secret = json!({"secretKeyRef": {"name": "a", "key": "b"}});
+    variable_refused(
+        json!({"name": "A", "value": "x", "valueFrom": secret}),
+        &["spec.variables[0]", "either value or valueFrom, not both"],
+    )
+    .await;
+    let one = ["spec.variables[0].valueFrom", "exactly one of secretKeyRef and configMapKeyRef"];
+    variable_refused(json!({"name": "A", "valueFrom": {}}), &one).await;
+    let both =
+        json!({"secretKeyRef": {"name": "a", "key": "b"}, "configMapKeyRef": {"name": "a", "key": "b"}});
+    variable_refused(json!({"name": "A", "valueFrom": both}), &one).await;
+    variable_refused(json!({"value": "x"}), &["spec.variables[0].name", "Required value"]).await;
+    variable_refused(json!({"name": "A", "as": "Path"}), &["spec.variables[0].as", "\"Env\", \"File\""])
+        .await;
+    variable_refused(
+        json!({"name": "A", "valueFrom": {"secretKeyRef": {"name": "a"}}}),
+        &["spec.variables[0].valueFrom.secretKeyRef.key", "Required value"],
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn a_field_reference() {
+    let variable = json!({"name": "A", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}});
+    variable_refused(variable.clone(), &["fieldRef"]).await;
+    // Where unknown fields are dropped, nothing is left in valueFrom, and the words are ours.
+    let object = object("refused", &with(&json!({"variables": [variable]})));
+    let message = would_create(&object, Unknown::Dropped).await.unwrap_err();
+    assert!(message.contains("fieldRef") && message.contains("LONGSHORE_NAMESPACE"), "{message}");
+}
+
+#[tokio::test]
+async fn names_of_variables_outputs_keys_and_objects() {
+    variable_refused(json!({"name": "LONGSHORE_RUN"}), &["spec.variables[0]", "choose another name"]).await;
+    for name in ["1A", "A B", "A=B", "ä", "$A"] {
+        variable_refused(json!({"name": name}), &["spec.variables[0]", "a variable's name consists of"])
+            .await;
+    }
+    variable_refused(json!({"name": ""}), &["spec.variables[0].name"]).await;
+    for name in ["1a", "a b", "-a", "ä"] {
+        refused_with(
+            json!({"outputs": [{"name": name}]}),
+            &["spec.outputs[0].name", "an output's name consists of"],
+        )
+        .await;
+    }
+    for (kind, name, key, field, words) in [
+        ("secretKeyRef", "a", "a/b", "key", "a key of a Secret or ConfigMap consists of"),
+        ("configMapKeyRef", "a", "../b", "key", "a key of a Secret or ConfigMap consists of"),
+        ("configMapKeyRef", "a", "..", "key", "a key of a Secret or ConfigMap consists of"),
+        ("secretKeyRef", "A_b", "key", "name", "an object's name consists of"),
+        ("configMapKeyRef", "a/b", "key", "name", "an object's name consists of"),
+    ] {
+        let field = format!("spec.variables[0].valueFrom.{kind}.{field}");
+        variable_refused(
+            json!({"name": "A", "valueFrom": {kind: {"name": name, "key": key}}}),
+            &[&field, words],
+        )
+        .await;
+    }
+    refused_with(json!({"serviceAccountName": "Deployer"}), &["spec.serviceAccountName", "lower-case"]).await;
+}
+
+#[tokio::test]
+async fn what_is_given_twice() {
+    refused_with(
+        json!({"variables": [{"name": "A", "value": "1"}, {"name": "A", "value": "2"}]}),
+        &["spec.variables[1]", "Duplicate value", "\"A\""],
+    )
+    .await;
+    refused_with(
+        json!({"outputs": [{"name": "a"}, {"name": "a"}]}),
+        &["spec.outputs[1]", "Duplicate value", "\"a\""],
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn a_token_that_would_have_no_effect() {
+    refused_with(
+        json!({"runPolicy": "Once", "runToken": "1"}),
+        &["spec", "runToken has no effect under runPolicy Once", "OnChange or Manual"],
+    )
+    .await;
+    refused_with(json!({"runToken": ""}), &["spec.runToken"]).await;
+    refused_with(
+        json!({"runPolicy": "Sometimes"}),
+        &["spec.runPolicy", "\"OnChange\", \"Once\", \"Manual\""],
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn numbers_out_of_their_range() {
+    for (field, low, high, least, most) in [
+        ("runDeadlineSeconds", 0, 604_801, "1", "604800"),
+        ("pendingDeadlineSeconds", 0, 86_401, "1", "86400"),
+        ("terminationGracePeriodSeconds", -1, 3_601, "0", "3600"),
+        ("podRetentionSeconds", -1, 31_536_001, "0", "31536000"),
+    ] {
+        let name = format!("spec.{field}");
+        refused_with(json!({field: low}), &[&name, "greater than or equal to", least]).await;
+        refused_with(json!({field: high}), &[&name, "less than or equal to", most]).await;
+        refused_with(json!({field: "10m"}), &[&name, "integer"]).await;
+    }
+}
+
+#[tokio::test]
+async fn more_items_than_fit() {
+    let many =
+        |count: usize| (0..count).map(|number| json!({"name": format!("A{number}")})).collect::<Vec<_>>();
+    let texts = |count: usize| vec!["a"; count];
+    refused_with(json!({"variables": many(129)}), &["spec.variables", "128"]).await;
+    refused_with(json!({"outputs": many(65)}), &["spec.outputs", "64"]).await;
+    refused_with(json!({"args": texts(257)}), &["spec.args", "256"]).await;
+    refused_with(json!({"script": null, "command": texts(257)}), &["spec.command", "256"]).await;
+    refused_with(
+        json!({"script": {"inline": "a", "interpreter": texts(17)}}),
+        &["spec.script.interpreter", "16"],
+    )
+    .await;
+    refused_with(json!({"args": ["a".repeat(8193)]}), &["spec.args[0]", "8192"]).await;
+    variable_refused(
+        json!({"name": "A", "value": "a".repeat(32_769)}),
+        &["spec.variables[0].value", "32768"],
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn labels_and_annotations_of_longshore_s_own() {
+    for kind in ["labels", "annotations"] {
+        for key in ["longshore.dev/run", "app.kubernetes.io/managed-by"] {
+            refused_with(
+                json!({"podTemplate": {"metadata": {kind: {key: "x"}}}}),
+                &[&format!("spec.podTemplate.metadata.{kind}"), "choose another prefix"],
+            )
+            .await;
+        }
+    }
+    refused_with(
+        json!({"podTemplate": {"metadata": {"labels": {"a": "not a label's value"}}}}),
+        &["spec.podTemplate.metadata.labels", "a label's value has"],
+    )
+    .await;
+    refused_with(
+        json!({"podTemplate": {"nodeSelector": {"kubernetes.io/os": "windows"}}}),
+        &["spec.podTemplate.nodeSelector", "Linux"],
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn quantities_that_are_none() {
+    for quantity in [json!("lots"), json!("1 Gi"), json!("-1"), json!(""), json!("1.5.5"), json!("64MB")] {
+        refused_with(
+            json!({"resources": {"limits": {"memory": quantity}}}),
+            &["spec.resources.limits.memory"],
+        )
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn a_name_that_does_not_fit_a_label() {
+    says(&object(&"a".repeat(64), &spec()), &["metadata.name", "63"]).await;
+}
+
+#[tokio::test]
+async fn fields_that_nobody_knows() {
+    for (changes, field) in [
+        (json!({"imagePullSecrets": [{"name": "a"}]}), "spec.imagePullSecrets"),
+        (json!({"podTemplate": {"hostNetwork": true}}), "spec.podTemplate.hostNetwork"),
+        (json!({"script": {"inline": "a", "configMapKeyRef": {}}}), "spec.script.configMapKeyRef"),
+        (json!({"outputs": [{"name": "a", "sensitive": true}]}), "spec.outputs[0].sensitive"),
+        (json!({"rundeadlineSeconds": 5}), "spec.rundeadlineSeconds"),
+    ] {
+        refused_with(changes, &["unknown field", field]).await;
+    }
+}

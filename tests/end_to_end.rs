@@ -1,0 +1,31 @@
+//! Whole runs on a real cluster: from `kubectl apply` to what the status says.
+//!
+//! Each test has a namespace of its own. They wait more than they work: run many at a time
+//! (`RUST_TEST_THREADS=8`).
+
+// clippy knows `#[test]` functions, and not what they share.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+#[path = "end_to_end/action.rs"]
+mod action;
+#[path = "end_to_end/namespace.rs"]
+mod namespace;
+#[path = "end_to_end/registry.rs"]
+mod registry;
+
+#[path = "end_to_end/afterwards.rs"]
+mod afterwards;
+#[path = "end_to_end/images.rs"]
+mod images;
+#[path = "end_to_end/inputs.rs"]
+mod inputs;
+#[path = "end_to_end/pending.rs"]
+mod pending;
+#[path = "end_to_end/runs.rs"]
+mod runs;
+#[path = "end_to_end/scripts.rs"]
+mod scripts;
+#[path = "end_to_end/stops.rs"]
+mod stops;
+#[path = "end_to_end/success.rs"]
+mod success;

@@ -1,0 +1,258 @@
+//! When a run starts, and when none does.
+
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::Pod;
+use kube::api::{Patch, PatchParams};
+use longshore::api::{
+    DeploymentAction, Reason,
+    status::{LogState, Trigger},
+};
+use serde_json::json;
+
+use crate::{
+    action::{Action, Done, Handle},
+    namespace::{in_namespace, within},
+};
+
+/// Long enough for a run that should not start to be seen.
+const QUIET: Duration = Duration::from_secs(3);
+
+/// Sees that the latest spec starts no run: `number` stays the latest one.
+async fn stays(action: &Handle<'_>, number: u32) -> Done {
+    let seen = action.until("the spec is seen", Done::is_seen).await;
+    assert_eq!(seen.run().number, number);
+    tokio::time::sleep(QUIET).await;
+    let after = action.finished().await;
+    assert_eq!(after.run().number, number);
+    after
+}
+
+#[tokio::test]
+async fn applying_the_same_again_runs_nothing() {
+    in_namespace(async |namespace| {
+        let wanted = Action::script("echo hello");
+        let action = namespace.apply("same", wanted.clone()).await;
+        let first = action.finished().await;
+        let actions = namespace.api::<DeploymentAction>();
+        let apply = PatchParams::apply("tests").force();
+        for _ in 0..3 {
+            actions.patch("same", &apply, &Patch::Apply(wanted.clone().object("same"))).await.unwrap();
+        }
+        action.patch(json!({"metadata": {"annotations": {"example.com/note": "touched"}}})).await;
+        let after = stays(&action, 1).await;
+        assert_eq!(after.run(), first.run());
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_changed_script_runs_again() {
+    in_namespace(async |namespace| {
+        let action = namespace.apply("changed", Action::script("echo one")).await;
+        let first = action.finished().await;
+        first.assert_succeeded().assert_tail_has(&["one\n"]);
+        action.patch_spec(json!({"script": {"inline": "echo two; exit 1"}})).await;
+        let second = action.finished().await;
+        second.assert_failed(Reason::ScriptFailed, Some(1)).assert_tail_has(&["two\n"]);
+        assert_eq!(
+            (second.run().number, second.run().generation, second.run().trigger),
+            (2, 2, Trigger::SpecChanged)
+        );
+        assert_ne!(second.run().spec_hash, first.run().spec_hash);
+        // After a failure as after a success.
+        action.patch_spec(json!({"script": {"inline": "echo three"}})).await;
+        let third = action.finished().await;
+        third.assert_succeeded().assert_tail_has(&["three\n"]);
+        assert_eq!(third.run().number, 3);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_changed_variable_runs_again() {
+    in_namespace(async |namespace| {
+        let variables = |value: &str| json!([{"name": "A", "value": value}]);
+        let action =
+            namespace.apply("changed", Action::script("echo \"$A\"").with("variables", variables("1"))).await;
+        action.finished().await.assert_succeeded().assert_tail_has(&["1\n"]);
+        action.patch_spec(json!({"variables": variables("2")})).await;
+        let done = action.finished().await;
+        done.assert_succeeded().assert_tail_has(&["2\n"]);
+        assert_eq!(done.run().number, 2);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_changed_deadline_runs_nothing_and_is_seen() {
+    in_namespace(async |namespace| {
+        let action = namespace.apply("calm", Action::script("echo hello")).await;
+        action.finished().await.assert_succeeded();
+        action.patch_spec(json!({"runDeadlineSeconds": 60, "podRetentionSeconds": 7200})).await;
+        let done = stays(&action, 1).await;
+        done.assert_succeeded();
+        assert_eq!(done.status().observed_generation, Some(2));
+        assert!(done.status().conditions.iter().all(|condition| condition.observed_generation == Some(2)));
+        assert_eq!(done.run().generation, 1);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_new_token_runs_again_and_its_removal_does_not() {
+    in_namespace(async |namespace| {
+        let action =
+            namespace.apply("token", Action::script("echo hello").with("runToken", "release-1")).await;
+        action.finished().await.assert_succeeded();
+        action.patch_spec(json!({"runToken": "release-2"})).await;
+        let done = action.finished().await;
+        done.assert_succeeded();
+        assert_eq!((done.run().number, done.run().trigger), (2, Trigger::RunToken));
+        assert_eq!(done.run().run_token.as_deref(), Some("release-2"));
+        action.patch_spec(json!({"runToken": null})).await;
+        stays(&action, 2).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_manual_action_is_idle_until_it_is_asked() {
+    in_namespace(async |namespace| {
+        let action = namespace.apply("manual", Action::script("echo one").with("runPolicy", "Manual")).await;
+        let idle = action.reason(Reason::NotRequested).await;
+        assert_eq!(
+            (idle.status().phase.as_deref(), idle.conditions().as_str()),
+            (Some("Idle"), "Ready=True")
+        );
+        assert!(idle.message().contains("spec.runToken"), "{}", idle.message());
+        assert!(namespace.pods().await.is_empty());
+        action.patch_spec(json!({"runToken": "now"})).await;
+        action.finished().await.assert_succeeded().assert_tail_has(&["one\n"]);
+        action.patch_spec(json!({"script": {"inline": "echo two"}})).await;
+        stays(&action, 1).await;
+        action.patch_spec(json!({"runToken": "again"})).await;
+        let done = action.finished().await;
+        done.assert_succeeded().assert_tail_has(&["two\n"]);
+        assert_eq!(done.run().number, 2);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn once_is_once() {
+    in_namespace(async |namespace| {
+        let action = namespace.apply("once", Action::script("echo one").with("runPolicy", "Once")).await;
+        action.finished().await.assert_succeeded();
+        action.patch_spec(json!({"script": {"inline": "echo two"}})).await;
+        stays(&action, 1).await.assert_tail_has(&["one\n"]);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_change_in_mid_run_queues_one_run() {
+    in_namespace(async |namespace| {
+        let action = namespace.apply("busy", Action::script("echo one; sleep 4; echo one has ended")).await;
+        let pod = action.under_way().await;
+        for text in ["two", "three", "four"] {
+            action.patch_spec(json!({"script": {"inline": format!("echo {text}")}})).await;
+        }
+        // The run under way is not disturbed, and the status speaks of it.
+        let busy = Done(action.get().await);
+        assert_eq!((busy.run().number, busy.status().observed_generation), (1, Some(1)));
+        let done = action.finished().await;
+        done.assert_succeeded();
+        assert_eq!(done.tail(), "four\n");
+        assert_eq!((done.run().number, done.run().generation), (2, 4));
+        let first: Pod = namespace.api().get(pod.metadata.name.as_deref().unwrap()).await.unwrap();
+        assert_eq!(first.metadata.uid, pod.metadata.uid);
+        let code = first.status.unwrap().container_statuses.unwrap()[0]
+            .state
+            .clone()
+            .unwrap()
+            .terminated
+            .map(|end| end.exit_code);
+        assert_eq!(code, Some(0), "the first run was disturbed");
+        stays(&action, 2).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_change_back_in_mid_run_queues_none() {
+    in_namespace(async |namespace| {
+        let script = "echo one; sleep 4";
+        let action = namespace.apply("busy", Action::script(script)).await;
+        action.under_way().await;
+        action.patch_spec(json!({"script": {"inline": "echo two"}})).await;
+        action.patch_spec(json!({"script": {"inline": script}})).await;
+        action.finished().await.assert_succeeded();
+        stays(&action, 1).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_run_s_status_holds_nothing_of_the_run_before() {
+    in_namespace(async |namespace| {
+        let action = namespace
+            .apply("fresh", Action::script("echo out=1 >> \"$LONGSHORE_OUTPUT\"; exit 3").outputs(&["out"]))
+            .await;
+        action.finished().await.assert_failed(Reason::ScriptFailed, Some(3));
+        action.patch_spec(json!({"script": {"inline": "sleep 3"}})).await;
+        let running = action
+            .until("run 2 is under way", |seen| {
+                seen.run().number == 2 && seen.status().phase.as_deref() == Some("Running")
+            })
+            .await;
+        assert_eq!(running.conditions(), "Ready=False Succeeded=Unknown Reconciling=True");
+        assert!(running.status().outputs.is_empty());
+        assert_eq!((running.run().exit_code, &running.run().finished_at), (None, &None));
+        assert!(
+            running
+                .status()
+                .log
+                .as_ref()
+                .is_none_or(|log| log.tail.is_empty() && log.state == LogState::Collecting)
+        );
+        action.finished().await.assert_succeeded();
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_action_created_again_under_its_name_is_another_action() {
+    in_namespace(async |namespace| {
+        let first = namespace.apply("again", Action::script("echo one")).await;
+        first.finished().await.assert_succeeded();
+        let pod = first.pod().await;
+        first.delete(&kube::api::DeleteParams::background()).await;
+        let actions = namespace.api::<DeploymentAction>();
+        within(Duration::from_secs(20), "it is gone", async || {
+            actions.get_opt("again").await.unwrap().is_none().then_some(())
+        })
+        .await;
+        let second = namespace.apply("again", Action::script("echo two")).await;
+        let done = second.finished().await;
+        done.assert_succeeded().assert_tail_has(&["two\n"]);
+        assert_eq!(done.run().number, 1);
+        assert_ne!(done.run().pod_name, pod.metadata.name);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_long_name_s_pod_has_a_host_name_that_fits() {
+    in_namespace(async |namespace| {
+        let name = "a-name-that-is-as-long-as-it-may-be-with-sixty-three-characters";
+        assert_eq!(name.len(), 63);
+        let action = namespace.apply(name, Action::script("uname -n")).await;
+        let done = action.finished().await;
+        done.assert_succeeded();
+        let pod = done.run().pod_name.clone().unwrap();
+        assert!(pod.len() <= 63, "{pod}");
+        assert_eq!(done.tail().trim(), pod);
+    })
+    .await;
+}

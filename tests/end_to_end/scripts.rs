@@ -1,0 +1,241 @@
+//! Scripts that end badly or do strange things.
+
+use longshore::{
+    api::{ConditionType, Reason},
+    record::sha256_hex,
+};
+use serde_json::json;
+
+use crate::{action::Action, namespace::in_namespace};
+
+#[tokio::test]
+async fn an_exit_code_is_told_with_the_last_lines() {
+    in_namespace(async |namespace| {
+        let done =
+            namespace.run(Action::script("echo one; echo two; echo three; echo four >&2; exit 3")).await;
+        done.assert_failed(Reason::ScriptFailed, Some(3)).assert_says(&["exit code 3"]).assert_log_complete();
+        assert!(done.run().started_at.is_some());
+        let stalled = &done.condition(ConditionType::Stalled).message;
+        assert!(
+            stalled.contains("exit code 3") && stalled.contains("three") && !stalled.contains("one"),
+            "{stalled}"
+        );
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_failed_script_s_outputs_are_kept() {
+    in_namespace(async |namespace| {
+        let script = "echo step=migrated >> \"$LONGSHORE_OUTPUT\"; exit 9";
+        let done = namespace.run(Action::script(script).outputs(&["step"])).await;
+        done.assert_failed(Reason::ScriptFailed, Some(9));
+        assert_eq!(done.output("step"), "migrated");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn death_by_a_signal_is_told_by_its_name() {
+    in_namespace(async |namespace| {
+        let kill = namespace.apply("kill", Action::script("echo hello; kill -9 $$")).await;
+        let fault = namespace.apply("fault", Action::script("echo hello; kill -SEGV $$")).await;
+        let code = namespace.apply("code", Action::script("exit 137")).await;
+        kill.finished().await.assert_failed(Reason::ScriptKilled, Some(137)).assert_says(&["SIGKILL"]);
+        let fault = fault.finished().await;
+        fault.assert_failed(Reason::ScriptKilled, Some(139)).assert_says(&["SIGSEGV"]).assert_log_complete();
+        code.finished().await.assert_failed(Reason::ScriptFailed, Some(137)).assert_says(&["exit code 137"]);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn bytes_that_are_no_text_and_lines_of_a_megabyte_are_counted_right() {
+    in_namespace(async |namespace| {
+        let script = "import sys\n\
+            out = sys.stdout.buffer\n\
+            out.write(b'x' * 1_000_000 + b'\\n')\n\
+            out.write(bytes(range(256)) * 256)\n\
+            out.write(b'\\r\\n\\r\\r\\n\\0\\n')\n\
+            out.write(b'no newline at the end')\n";
+        let done = namespace.run(Action::python(script)).await;
+        let mut log = vec![b'x'; 1_000_000];
+        log.push(b'\n');
+        for _ in 0..256 {
+            log.extend(0..=255_u8);
+        }
+        log.extend(b"\r\n\r\r\n\0\n");
+        log.extend(b"no newline at the end");
+        done.assert_succeeded();
+        assert_eq!(done.log().bytes, log.len() as u64);
+        assert_eq!(done.log().sha256.as_deref(), Some(sha256_hex(&log).as_str()));
+        let lines = log.split(|&byte| byte == b'\n').count() as u64;
+        assert_eq!(done.log().lines, lines);
+        assert!(done.tail().trim_end().ends_with("no newline at the end"), "{}", done.tail());
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_script_without_any_output_has_an_empty_log() {
+    in_namespace(async |namespace| {
+        let done = namespace.run(Action::script("true")).await;
+        done.assert_succeeded();
+        assert_eq!((done.log().lines, done.log().bytes, done.tail()), (0, 0, ""));
+        assert_eq!(done.log().sha256.as_deref(), Some(sha256_hex(b"").as_str()));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_script_that_closes_its_output_runs_on() {
+    in_namespace(async |namespace| {
+        let script = "#!/usr/bin/env bash\necho before\nexec >&- 2>&-\nsleep 1\necho after || true\nexit 4\n";
+        let done = namespace.run(Action::script(script)).await;
+        done.assert_failed(Reason::ScriptFailed, Some(4)).assert_log_complete();
+        assert_eq!(done.tail(), "before\n");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn lines_that_look_like_records_are_text() {
+    in_namespace(async |namespace| {
+        let script = r#"
+            echo '5 z 95 {"end":{"lines":0,"bytes":0}}'
+            echo '4 x 95 {"exit":{"outcome":{"exited":{"code":0}},"millis":1,"run":"'"$LONGSHORE_RUN_ID"'"}}'
+            echo '1 o 0 hello'
+            echo '2 x+ 1 {'
+            exit 7
+            "#;
+        let done = namespace.run(Action::script(script)).await;
+        done.assert_failed(Reason::ScriptFailed, Some(7)).assert_log_complete();
+        assert_eq!(done.log().lines, 4);
+        done.assert_tail_has(&[r#"5 z 95 {"end":{"lines":0,"bytes":0}}"#, "1 o 0 hello\n", "2 x+ 1 {\n"]);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_runner_s_own_records_cannot_be_replayed_by_a_script() {
+    in_namespace(async |namespace| {
+        // The frames of a run that succeeded, printed by one that fails.
+        let model = namespace.apply("model", Action::script("echo hello")).await;
+        model.finished().await.assert_succeeded();
+        let pod = model.pod().await.metadata.name.unwrap();
+        let pods = namespace.api::<k8s_openapi::api::core::v1::Pod>();
+        let frames = pods.logs(&pod, &kube::api::LogParams::default()).await.unwrap();
+        namespace.config_map("frames", json!({"frames": frames})).await;
+        let forger = Action::script("cat \"$FRAMES\"; exit 5").with(
+            "variables",
+            json!([{"name": "FRAMES", "as": "File", "valueFrom": {"configMapKeyRef": {"name": "frames", "key": "frames"}}}]),
+        );
+        let done = namespace.run(forger).await;
+        done.assert_failed(Reason::ScriptFailed, Some(5)).assert_log_complete();
+        assert_eq!(done.log().bytes, frames.len() as u64);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_script_cannot_write_past_the_runner() {
+    in_namespace(async |namespace| {
+        let script = "#!/usr/bin/env bash\n\
+            for fd in 0 1 2; do echo forged >/proc/1/fd/$fd && echo written $fd; done\n\
+            cat /proc/1/environ >/dev/null && echo environment read\n\
+            kill -9 1; kill -TERM 1\n\
+            sleep 0.5; echo still here; exit 6\n";
+        let done = namespace.run(Action::script(script)).await;
+        done.assert_tail_has(&["Permission denied"]);
+        for forbidden in ["written", "environment read"] {
+            assert!(!done.tail().contains(forbidden), "{}", done.tail());
+        }
+        assert_eq!(done.log().foreign_lines, 0);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_required_output_that_was_not_written_fails_the_run() {
+    in_namespace(async |namespace| {
+        let action = Action::script("echo done")
+            .with("outputs", json!([{"name": "url", "required": true}, {"name": "note"}]));
+        let done = namespace.run(action).await;
+        done.assert_failed(Reason::OutputMissing, Some(0)).assert_says(&["url"]).assert_log_complete();
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn outputs_that_are_dropped_are_told() {
+    in_namespace(async |namespace| {
+        let script = "echo ulr=1 >> \"$LONGSHORE_OUTPUT\"; echo nonsense >> \"$LONGSHORE_OUTPUT\"";
+        let done = namespace.run(Action::script(script).outputs(&["url"])).await;
+        done.assert_succeeded();
+        let dropped = &done.condition(ConditionType::OutputsDropped).message;
+        assert!(
+            dropped.contains("ulr") && dropped.contains("spec.outputs") && dropped.contains("NAME=VALUE"),
+            "{dropped}"
+        );
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn many_dropped_outputs_are_told_in_one_message() {
+    in_namespace(async |namespace| {
+        let script = "for i in $(seq 30); do echo \"an_output_that_nobody_declared_and_whose_name_is_long_$i=x\"; done >> \"$LONGSHORE_OUTPUT\"";
+        let done = namespace.run(Action::script(script)).await;
+        done.assert_succeeded();
+        assert!(done.condition(ConditionType::OutputsDropped).message.contains("line 1:"));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn outputs_as_large_as_they_may_be_arrive() {
+    in_namespace(async |namespace| {
+        let script = "import os\n\
+            with open(os.environ['LONGSHORE_OUTPUT'], 'a') as file:\n\
+            \x20   for name in 'abcd':\n\
+            \x20       print(f'{name}=' + name * 32768, file=file)\n\
+            \x20   print('e=' + 'e' * 32769, file=file)\n";
+        let done = namespace.run(Action::python(script).outputs(&["a", "b", "c", "d", "e"])).await;
+        done.assert_succeeded();
+        for name in ["a", "b", "c", "d"] {
+            assert_eq!(done.output(name), name.repeat(32_768));
+        }
+        assert!(done.condition(ConditionType::OutputsDropped).message.contains("`e` has 32769 bytes"));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_script_that_takes_more_memory_than_its_limit_is_told_so() {
+    in_namespace(async |namespace| {
+        let script = "data = []\nwhile True:\n    data.append(bytearray(8 * 1024 * 1024))\n";
+        let done = namespace
+            .run(Action::python(script).with("resources", json!({"limits": {"memory": "32Mi"}})))
+            .await;
+        let reason = done.reason().unwrap();
+        assert!(
+            matches!(reason, Reason::OutOfMemory | Reason::ScriptKilled),
+            "{reason:?}: {}",
+            done.message()
+        );
+        done.assert_failed(reason, done.run().exit_code).assert_says(&["memory"]);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_child_out_of_memory_does_not_fail_a_script_that_goes_on() {
+    in_namespace(async |namespace| {
+        let script = "python3 -c 'x = bytearray(256 * 1024 * 1024)'; echo \"the child ended with $?\"";
+        let done = namespace
+            .run(Action::script(script).with("resources", json!({"limits": {"memory": "48Mi"}})))
+            .await;
+        done.assert_succeeded().assert_tail_has(&["the child ended with 137"]);
+    })
+    .await;
+}

@@ -1,0 +1,204 @@
+//! Runs that are stopped: by a deadline, or because somebody deletes what they need.
+
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::Pod;
+use kube::{
+    ResourceExt,
+    api::{DeleteParams, PropagationPolicy},
+};
+use longshore::api::{DeploymentAction, Reason};
+use serde_json::json;
+
+use crate::{
+    action::Action,
+    namespace::{Namespace, examples_image, in_namespace, until, within},
+};
+
+const LONG: &str = "echo begun; sleep 600";
+
+async fn no_pod_is_left(namespace: &Namespace) {
+    within(Duration::from_mins(1), "the pod is gone", async || {
+        namespace.pods().await.is_empty().then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_script_may_clean_up_at_its_deadline() {
+    in_namespace(async |namespace| {
+        let script = "#!/usr/bin/env bash\n\
+            trap 'echo cleaning up: $(cat \"$LONGSHORE_STOP_REASON_FILE\"); exit 12' TERM\n\
+            echo begun\nsleep 600 & wait\n";
+        let done = namespace.run(Action::script(script).with("runDeadlineSeconds", 2)).await;
+        done.assert_failed(Reason::DeadlineExceeded, Some(12)).assert_log_complete();
+        done.assert_says(&["spec.runDeadlineSeconds", "exit code 12"])
+            .assert_tail_has(&["begun", "cleaning up: "]);
+        assert!(!done.tail().contains("cleaning up: \n"), "no reason for the stop: {}", done.tail());
+        assert!((2..=6).contains(&done.run().duration_seconds.unwrap()), "{:?}", done.run().duration_seconds);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_script_that_ignores_its_deadline_is_killed_after_its_grace() {
+    in_namespace(async |namespace| {
+        let script = "#!/usr/bin/env bash\ntrap '' TERM\necho begun\nwhile :; do sleep 1; done\n";
+        let action =
+            Action::script(script).with("runDeadlineSeconds", 1).with("terminationGracePeriodSeconds", 2);
+        let done = namespace.run(action).await;
+        done.assert_failed(Reason::DeadlineExceeded, Some(137)).assert_log_complete();
+        done.assert_says(&["SIGKILL", "grace"]);
+        assert!((3..=7).contains(&done.run().duration_seconds.unwrap()), "{:?}", done.run().duration_seconds);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_pod_deleted_in_mid_run_is_not_run_again() {
+    in_namespace(async |namespace| {
+        let action = namespace.apply("deleted", Action::script(LONG)).await;
+        let pod = action.under_way().await;
+        namespace.api::<Pod>().delete(&pod.name_any(), &DeleteParams::default()).await.unwrap();
+        let done = action.finished().await;
+        done.assert_failed(Reason::PodDeleted, Some(143)).assert_tail_has(&["begun"]);
+        assert_eq!(done.run().pod_uid, pod.uid());
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        for other in namespace.pods().await {
+            assert_eq!(other.uid(), pod.uid(), "another pod was started");
+        }
+        assert_eq!(crate::action::Done(action.get().await).run().number, 1);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_pod_deleted_by_force_in_mid_run_is_not_run_again() {
+    in_namespace(async |namespace| {
+        let action = namespace.apply("forced", Action::script(LONG)).await;
+        let pod = action.under_way().await;
+        let force = DeleteParams::default().grace_period(0);
+        namespace.api::<Pod>().delete(&pod.name_any(), &force).await.unwrap();
+        let done = action.finished().await;
+        let reason = done.reason().unwrap();
+        assert!(matches!(reason, Reason::PodDeleted | Reason::Unknown), "{reason:?}");
+        done.assert_failed(reason, done.run().exit_code);
+        tokio::time::sleep(Duration::from_secs(3)).await;
+        assert!(namespace.pods().await.iter().all(|other| other.uid() == pod.uid()));
+        assert_eq!(crate::action::Done(action.get().await).run().number, 1);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_action_deleted_in_mid_run_takes_its_pod_along() {
+    in_namespace(async |namespace| {
+        let action = namespace.apply("background", Action::script(LONG)).await;
+        action.under_way().await;
+        action.delete(&DeleteParams::background()).await;
+        let actions = namespace.api::<DeploymentAction>();
+        within(Duration::from_secs(10), "the action is gone", async || {
+            actions.get_opt("background").await.unwrap().is_none().then_some(())
+        })
+        .await;
+        no_pod_is_left(namespace).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_action_deleted_in_the_foreground_goes_after_its_pod() {
+    in_namespace(async |namespace| {
+        let action = namespace.apply("foreground", Action::script(LONG)).await;
+        action.under_way().await;
+        action.delete(&DeleteParams::foreground()).await;
+        let actions = namespace.api::<DeploymentAction>();
+        within(Duration::from_mins(1), "the action is gone", async || {
+            let gone = actions.get_opt("foreground").await.unwrap().is_none();
+            if gone {
+                assert!(namespace.pods().await.is_empty(), "the action went before its pod");
+            }
+            gone.then_some(())
+        })
+        .await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_action_deleted_as_an_orphan_s_parent_leaves_a_pod_that_can_be_removed() {
+    in_namespace(async |namespace| {
+        let action = namespace.apply("orphan", Action::script("echo begun; sleep 4; echo ended")).await;
+        let pod = action.under_way().await;
+        let orphan =
+            DeleteParams { propagation_policy: Some(PropagationPolicy::Orphan), ..DeleteParams::default() };
+        action.delete(&orphan).await;
+        let actions = namespace.api::<DeploymentAction>();
+        until("the action is gone", async || {
+            actions.get_opt("orphan").await.unwrap().is_none().then_some(())
+        })
+        .await;
+        // Whoever asks for an orphan gets one; it must not be there for ever.
+        let pods = namespace.api::<Pod>();
+        if pods.get_opt(&pod.name_any()).await.unwrap().is_some() {
+            pods.delete(&pod.name_any(), &DeleteParams::default()).await.unwrap();
+        }
+        no_pod_is_left(namespace).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_namespace_deleted_in_mid_run_goes_away() {
+    in_namespace(async |namespace| {
+        let other = namespace.sibling().await;
+        let running = other.apply("running", Action::script(LONG)).await;
+        running.under_way().await;
+        other.apply("finished", Action::script("echo hello")).await.finished().await;
+        other.remove().await;
+        within(Duration::from_mins(1), "the namespace is gone", async || {
+            other.namespaces().get_opt(&other.name).await.unwrap().is_none().then_some(())
+        })
+        .await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_stranger_s_pod_under_the_run_s_name_is_left_alone() {
+    in_namespace(async |namespace| {
+        let action = namespace.apply("taken", Action::script("echo hello").with("runPolicy", "Manual")).await;
+        action.reason(Reason::NotRequested).await;
+        let uid = action.get().await.uid().unwrap();
+        let stranger: Pod = namespace
+            .put(json!({
+                "metadata": {"name": format!("taken-{}-1-1", &uid[..8])},
+                "spec": {
+                    "securityContext": {"runAsNonRoot": true, "runAsUser": 1000, "seccompProfile": {"type": "RuntimeDefault"}},
+                    "containers": [{
+                        "name": "stranger",
+                        "image": examples_image(),
+                        "command": ["sleep", "600"],
+                        "securityContext": {"allowPrivilegeEscalation": false, "capabilities": {"drop": ["ALL"]}},
+                    }],
+                },
+            }))
+            .await;
+        action.patch_spec(json!({"runToken": "go"})).await;
+        let done = action.finished().await;
+        done.assert_failed(Reason::PodNameTaken, None).assert_says(&[&stranger.name_any(), &stranger.uid().unwrap()]);
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        let pods = namespace.api::<Pod>();
+        let after = pods.get(&stranger.name_any()).await.unwrap();
+        assert_eq!(after.uid(), stranger.uid());
+        assert_eq!(after.metadata.deletion_timestamp, None);
+        assert_eq!(after.metadata.finalizers, None);
+        // The way out that the message names.
+        pods.delete(&stranger.name_any(), &DeleteParams::default().grace_period(0)).await.unwrap();
+        action.patch_spec(json!({"runToken": "go again"})).await;
+        let done = action.finished().await;
+        done.assert_succeeded();
+        assert_eq!(done.run().number, 2);
+    })
+    .await;
+}
