@@ -55,7 +55,7 @@ build_binaries() {
 	say "building the binaries (static) ..."
 	# --target, even for the machine's own: without it the flags would reach procedural macros, which cannot be static.
 	(cd "$repository_dir" && CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUSTFLAGS="-C target-feature=+crt-static" \
-		cargo build --release --locked --target "$target" --bin longshore --bin longshore-runner)
+		cargo build --release --locked --target "$target" --bins)
 	binaries=$target_dir/$target/release
 }
 

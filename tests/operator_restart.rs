@@ -26,6 +26,9 @@ const TEN_SECONDS: &str = "#!/usr/bin/env bash\n\
     for i in $(seq 20); do echo line $i; sleep 0.5; done\n\
     echo lines=20 >> \"$LONGSHORE_OUTPUT\"\n";
 
+/// Who kills the operator must not find it killed by another test.
+static ONE_AT_A_TIME: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+
 fn operators(namespace: &Namespace) -> Api<Pod> {
     Api::namespaced(namespace.client.clone(), "longshore-system")
 }
@@ -35,7 +38,7 @@ async fn kill_operator(namespace: &Namespace, grace_seconds: u32) {
     let labels = ListParams::default().labels("app.kubernetes.io/name=longshore");
     for operator in pods.list(&labels).await.unwrap() {
         let parameters = DeleteParams::default().grace_period(grace_seconds);
-        // Two tests may kill the same one.
+        // It may be on its way out already.
         let _ = pods.delete(&operator.name_any(), &parameters).await;
     }
 }
@@ -53,10 +56,11 @@ async fn assert_ran_once(action: &Handle<'_>, done: &action::Done) {
 }
 
 async fn survives(grace_seconds: u32) {
+    let _alone = ONE_AT_A_TIME.lock().await;
     in_namespace(async |namespace| {
         let good = namespace.apply("good", Action::script(TEN_SECONDS).outputs(&["lines"])).await;
         let bad = namespace.apply("bad", Action::script("echo begun; sleep 8; echo failing; exit 3")).await;
-        let quick = namespace.apply("quick", Action::script("echo begun; sleep 1; echo ended")).await;
+        let quick = namespace.apply("quick", Action::script("echo begun; sleep 3; echo ended")).await;
         for action in [&good, &bad, &quick] {
             action.under_way().await;
         }
@@ -92,6 +96,7 @@ async fn runs_survive_an_operator_that_is_killed() {
 
 #[tokio::test]
 async fn an_operator_that_dies_at_any_moment_of_a_launch_starts_nothing_twice() {
+    let _alone = ONE_AT_A_TIME.lock().await;
     in_namespace(async |namespace| {
         let mut actions = Vec::new();
         for number in 0..12 {

@@ -179,7 +179,7 @@ impl Reader {
             tokio::time::sleep(pause).await;
         }
         let fact = self.log.settled();
-        if fact.state == LogState::Incomplete {
+        if fact.state == LogState::Incomplete && (fact.start.is_some() || fact.lines > 0) {
             warn!(pod = self.source.pod, missing = ?fact.missing, "log is incomplete");
         }
         self.show(fact);

@@ -13,7 +13,10 @@ use kube::{
         watcher,
     },
 };
-use tokio::{net::TcpListener, sync::mpsc};
+use tokio::{
+    net::TcpListener,
+    sync::{Notify, mpsc},
+};
 use tracing::{debug, error, info, warn};
 
 use super::{
@@ -172,7 +175,8 @@ async fn lead(
     let (news, looks) = mpsc::unbounded_channel();
     let pods = watch_pods(&client, news.clone());
     let (action_store, writer) = reflector::store();
-    let actions = watch_actions(&client, writer);
+    let filled = Arc::new(Notify::new());
+    let actions = watch_actions(&client, writer, Arc::clone(&filled));
     let context = Arc::new(Context {
         collector: Collector::new(client.clone(), pods.clone(), news.clone()),
         client,
@@ -183,7 +187,7 @@ async fn lead(
         metrics,
         options,
     });
-    tokio::spawn(tell_ready(action_store.clone(), context.pods.clone(), health));
+    tokio::spawn(tell_ready(filled, context.pods.clone(), health));
     tokio::spawn(sweep(action_store.clone(), Arc::clone(&context)));
 
     Controller::for_stream(actions, action_store)
@@ -231,6 +235,7 @@ fn tokio_stream<T>(mut receiver: mpsc::UnboundedReceiver<T>) -> impl Stream<Item
 fn watch_actions(
     client: &Client,
     writer: reflector::store::Writer<DeploymentAction>,
+    filled: Arc<Notify>,
 ) -> impl Stream<Item = Result<DeploymentAction, watcher::Error>> + use<> {
     let api: Api<DeserializeGuard<DeploymentAction>> = Api::all(client.clone());
     watcher(api, watcher::Config::default())
@@ -238,6 +243,11 @@ fn watch_actions(
         .try_filter_map(|event| future::ready(Ok(readable(event))))
         .modify(|action| action.managed_fields_mut().clear())
         .reflect(writer)
+        .inspect_ok(move |event| {
+            if matches!(event, watcher::Event::InitDone) {
+                filled.notify_one();
+            }
+        })
         .applied_objects()
 }
 
@@ -298,9 +308,11 @@ fn watch_pods(client: &Client, news: mpsc::UnboundedSender<ObjectRef<DeploymentA
     store
 }
 
-async fn tell_ready(actions: Store<DeploymentAction>, pods: Store<Pod>, health: Health) {
-    let filled = future::try_join(actions.wait_until_ready(), pods.wait_until_ready()).await;
-    health.set_ready(filled.is_ok());
+/// Ready once both caches are filled. A store wakes only one of those that wait for it, and for the
+/// actions' store that is the controller, so the stream itself tells.
+async fn tell_ready(actions: Arc<Notify>, pods: Store<Pod>, health: Health) {
+    actions.notified().await;
+    health.set_ready(pods.wait_until_ready().await.is_ok());
 }
 
 /// Forgets actions that are gone, and looks again for pods whose action is.

@@ -77,10 +77,7 @@ pub fn terminal(
     let well = verdict.succeeded();
     let stalled = stalled_message(verdict, log);
     let dropped = (!verdict.dropped.is_empty()).then(|| verdict.dropped.join("; "));
-    let unmasked =
-        log.and_then(|log| log.start.as_ref()).filter(|start| !start.unmasked.is_empty()).map(|start| {
-            format!("too short to be masked in the log, fewer than 6 bytes: {}", start.unmasked.join(", "))
-        });
+    let unmasked = unmasked(log);
     let conditions = Builder::default()
         .with(ConditionType::Ready, Some(well), reason, &message)
         .with(ConditionType::Succeeded, Some(well), reason, &message)
@@ -88,7 +85,7 @@ pub fn terminal(
         .when(ConditionType::Stalled, reason, (!well).then_some(stalled.as_str()))
         .when(ConditionType::OutputsDropped, "OutputsDropped", dropped.as_deref())
         .when(ConditionType::OutputsLost, "OutputsLost", verdict.lost.as_deref())
-        .when(ConditionType::ValuesUnmasked, "ValueTooShort", unmasked.as_deref())
+        .when(ConditionType::ValuesUnmasked, "ValuesUnmasked", unmasked.as_deref())
         .build(&before.conditions, generation, &seconds(now));
     DeploymentActionStatus {
         observed_generation: Some(generation),
@@ -152,6 +149,30 @@ pub fn with_condition(
     status
 }
 
+/// The status of a run that has ended, with what its log has come to since the verdict.
+#[must_use]
+pub fn with_log(status: &DeploymentActionStatus, now: Timestamp, log: &LogFact) -> DeploymentActionStatus {
+    let mut status = status.clone();
+    status.log = Some(log_status(log));
+    let stalled = ConditionType::Stalled.as_str();
+    if let Some(stalled) = status.conditions.iter_mut().find(|condition| condition.type_ == stalled) {
+        let what = stalled.message.split(LOG).next().unwrap_or_default();
+        stalled.message = with_last_lines(what.to_owned(), Some(log));
+    }
+    match unmasked(Some(log)) {
+        Some(message) if !status.conditions().is_true(ConditionType::ValuesUnmasked) => {
+            with_condition(&status, now, ConditionType::ValuesUnmasked, &message)
+        }
+        _ => status,
+    }
+}
+
+/// Which secret values are too short to be masked.
+fn unmasked(log: Option<&LogFact>) -> Option<String> {
+    let start = log?.start.as_ref().filter(|start| !start.unmasked.is_empty())?;
+    Some(format!("too short to be masked in the log, fewer than 6 bytes: {}", start.unmasked.join(", ")))
+}
+
 /// What a log's reading has come to.
 #[must_use]
 pub fn log_status(log: &LogFact) -> LogStatus {
@@ -185,12 +206,19 @@ fn sentence(what: &str, advice: &str) -> String {
 fn stalled_message(verdict: &Verdict, log: Option<&LogFact>) -> String {
     let mut text = format!("{}: {}", verdict.reason, verdict.message);
     truncate(&mut text, MAX_STALLED_BYTES / 2);
+    with_last_lines(text, log)
+}
+
+/// Between what happened and the last lines of the log.
+const LOG: &str = "; log: ";
+
+fn with_last_lines(mut text: String, log: Option<&LogFact>) -> String {
     let tail = log.map(|log| log.tail.as_str()).unwrap_or_default();
     let mut last: Vec<&str> =
         tail.lines().rev().filter(|line| !line.trim().is_empty()).take(STALLED_LINES).collect();
     last.reverse();
     if !last.is_empty() {
-        text.push_str("; log: ");
+        text.push_str(LOG);
         text.push_str(&last.join(" | "));
     }
     truncate(&mut text, MAX_STALLED_BYTES);

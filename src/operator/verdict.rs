@@ -22,6 +22,8 @@ use crate::{
 const EXPLANATION: SignedDuration = SignedDuration::from_secs(3);
 /// How long a verdict waits for the log of a container that has ended.
 const LOG_AFTER_END: SignedDuration = SignedDuration::from_secs(20);
+/// The same where the termination message has the whole verdict; its times are in whole seconds.
+const LOG_WITH_END: SignedDuration = SignedDuration::from_secs(2);
 
 /// How an attempt ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -94,7 +96,10 @@ pub fn weigh(facts: &Facts<'_>, pod: &PodView, outputs: &[Output], now: Timestam
     let latest = ended.saturating_add(LOG_AFTER_END).unwrap_or(now);
     let log_is_read = log.is_some_and(|log| log.state != LogState::Collecting);
     if let Some(record) = &end.record {
-        if record.outputs_sha256.is_some() && !log_is_read && now < latest {
+        // Without outputs the verdict is whole, and a moment is given to the log's last lines.
+        let wait = if record.outputs_sha256.is_some() { LOG_AFTER_END } else { LOG_WITH_END };
+        let latest = ended.saturating_add(wait).unwrap_or(now);
+        if !log_is_read && now < latest {
             return Finding::Later(latest);
         }
         let mut verdict = from_record(&record.exit, pod, &[]);

@@ -13,7 +13,7 @@ use crate::{
     operator::{
         facts::{Facts, PodFact, Resolution},
         hash, pod,
-        status::{log_status, not_requested, progress, seconds, seen, terminal, with_condition},
+        status::{log_status, not_requested, progress, seconds, seen, terminal, with_condition, with_log},
         validate::Checked,
         verdict::Verdict,
         view::PodView,
@@ -107,7 +107,9 @@ fn read_on(
     let ended = run.finished_at.as_ref().map_or(now, |time| time.0);
     let latest = after(ended, LOG_DEADLINE_SECONDS);
     match (facts.log.filter(|read| run.pod_uid.as_deref() == Some(&read.pod_uid)), pod) {
-        (Some(read), _) if read.state != LogState::Collecting => settled(log_status(read)),
+        (Some(read), _) if read.state != LogState::Collecting => {
+            Step::WriteStatus(Box::new(with_log(status, now, read)))
+        }
         (Some(read), _) if now >= latest => settled(LogStatus {
             state: LogState::Incomplete,
             missing: vec![format!(

@@ -17,7 +17,7 @@ use crate::{
         validate::{Checked, Invalid, validate},
         view::{ContainerView, PodView, Terminated},
     },
-    record::outcome::{Exit, Identity, Outcome, Problem, Stop, StopCause, Termination},
+    record::outcome::{Exit, Identity, Outcome, Problem, Start, Stop, StopCause, Termination},
 };
 
 const T0: i64 = 1_000_000;
@@ -573,7 +573,8 @@ fn without_the_log_the_termination_message_decides() {
         pod.started = true;
         pod.container = terminated("Error", Some(exit(Outcome::Exited { code: 0 })));
     });
-    world.ends(6, Reason::Succeeded);
+    assert!(matches!(world.step(6), Step::Wait(Some(_))), "a moment is given to the log");
+    world.ends(8, Reason::Succeeded);
 }
 
 #[test]
@@ -691,6 +692,23 @@ fn pods_of_earlier_runs_are_released_and_deleted_in_their_time_too() {
     world.older = vec![old];
     assert!(matches!(world.step(10), Step::Wait(Some(_))));
     assert_eq!(world.step(86_405), Step::Delete { name: "older".into(), uid: "pod-1".into() });
+}
+
+#[test]
+fn what_the_log_brings_after_the_verdict_reaches_the_conditions() {
+    let mut world = World::running();
+    world.log = Some(log_with(exit(Outcome::Exited { code: 3 }), LogState::Collecting, 2));
+    world.ends(3, Reason::ScriptFailed);
+    let mut log = log_with(exit(Outcome::Exited { code: 3 }), LogState::Complete, 2);
+    log.tail = "the last line\n".into();
+    log.start =
+        Some(Start { version: 1, of: exit(Outcome::Exited { code: 3 }).of, unmasked: vec!["PIN".into()] });
+    world.log = Some(log);
+    world.write(4);
+    let status = world.action.status.clone().unwrap();
+    let stalled = status.conditions().get(ConditionType::Stalled).unwrap();
+    assert!(stalled.message.ends_with("; log: the last line"), "{}", stalled.message);
+    assert!(status.conditions().is_true(ConditionType::ValuesUnmasked));
 }
 
 #[test]
