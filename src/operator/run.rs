@@ -114,6 +114,7 @@ pub async fn run(options: Options) -> Result<(), RunError> {
     health.set_ready(true);
     let mut leadership = Leadership::new(client.clone(), &options.namespace, &options.identity);
     let mut stop = std::pin::pin!(stopped());
+    info!(identity = options.identity, "started, waiting for the lease");
     tokio::select! {
         () = leadership.acquire() => {}
         () = &mut stop => return Ok(()),

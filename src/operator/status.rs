@@ -215,7 +215,7 @@ const LOG: &str = "; log: ";
 fn with_last_lines(mut text: String, log: Option<&LogFact>) -> String {
     let tail = log.map(|log| log.tail.as_str()).unwrap_or_default();
     let mut last: Vec<&str> =
-        tail.lines().rev().filter(|line| !line.trim().is_empty()).take(STALLED_LINES).collect();
+        tail.lines().rev().map(str::trim).filter(|line| !line.is_empty()).take(STALLED_LINES).collect();
     last.reverse();
     if !last.is_empty() {
         text.push_str(LOG);

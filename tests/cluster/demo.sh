@@ -102,7 +102,11 @@ begin_step "Looking at what this machine has"
 check_prerequisites
 say "Rust $(rust_version), Go $(go_toolchain_version) and the packages are there"
 
-begin_step "Starting the cluster (the first time about 15 minutes on two cores, then seconds)"
+if [ "${LONGSHORE_CLUSTER:-}" = current ]; then
+	begin_step "Using your cluster"
+else
+	begin_step "Starting the cluster (the first time about 15 minutes on two cores, then seconds)"
+fi
 "$cluster_dir/up.sh"
 environment=$("$cluster_dir/env.sh")
 eval "$environment"
