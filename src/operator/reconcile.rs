@@ -81,7 +81,7 @@ pub enum ReconcileError {
     },
     /// Steps followed each other without end: a defect.
     #[error("more than {MOST_STEPS} steps in one pass, the last one {0}")]
-    Circle(String),
+    Circle(&'static str),
 }
 
 impl ReconcileError {
@@ -160,12 +160,12 @@ impl<'a> Pass<'a> {
     }
 
     async fn run(mut self) -> Result<Action, ReconcileError> {
-        let mut last = String::new();
+        let mut last = "none";
         for _ in 0..MOST_STEPS {
             self.read_events().await;
             let step = self.decide();
             debug!(?step, "next");
-            last = format!("{step:?}").chars().take(40).collect();
+            last = step.name();
             if let Some(wait) = self.carry_out(step).await? {
                 return Ok(wait);
             }

@@ -36,10 +36,12 @@ pub fn progress(
 ) -> DeploymentActionStatus {
     let before = action.status.clone().unwrap_or_default();
     let generation = run.generation;
-    let phase = match reason {
-        _ if run.bundle_sha256.is_none() => "Pending",
-        _ if run.started_at.is_some() => "Running",
-        _ => "Launching",
+    let phase = if run.bundle_sha256.is_none() {
+        "Pending"
+    } else if run.started_at.is_some() {
+        "Running"
+    } else {
+        "Launching"
     };
     let conditions = Builder::default()
         .with(ConditionType::Ready, Some(false), reason.as_str(), message)

@@ -10,7 +10,7 @@ use crate::{
         status::{ImageStatus, LogState, RunStatus},
     },
     operator::{
-        facts::{Facts, PodFact, Refusal},
+        facts::{Facts, LogFact, PodFact, Refusal},
         pod::Attempt,
         status::{progress, terminal},
         verdict::{Finding, Verdict, weigh},
@@ -149,8 +149,7 @@ impl<'a> Active<'a> {
 
     /// The pod was seen, and is not there any more although our finalizer was on it.
     fn vanished(&self) -> Step {
-        let log = self.facts.log.filter(|log| self.run.pod_uid.as_deref() == Some(&log.pod_uid));
-        if let Some(log) = log
+        if let Some(log) = self.log_of(self.run)
             && log.state == LogState::Collecting
             && log.exit.is_none()
         {
@@ -266,7 +265,7 @@ impl<'a> Active<'a> {
             |cause| (cause.reason, cause.message.clone()),
         );
         let past = self.now >= self.deadline;
-        if reason == Reason::PodPending && self.status.run.as_ref() == Some(self.run) && !past {
+        if reason == Reason::PodPending && !past {
             // Nothing to tell yet that the launch has not told.
             return Step::until(self.deadline.min(self.look_again()), self.now);
         }
@@ -340,6 +339,11 @@ impl<'a> Active<'a> {
         }
     }
 
+    /// What was read of the log of this run's pod.
+    fn log_of(&self, run: &RunStatus) -> Option<&'a LogFact> {
+        self.facts.log.filter(|log| run.pod_uid.as_deref() == Some(&log.pod_uid))
+    }
+
     fn image_seen(&self, pod: Option<&PodView>) -> Option<ImageStatus> {
         let running = pod.and_then(|pod| pod.image_id.clone());
         self.image
@@ -348,7 +352,7 @@ impl<'a> Active<'a> {
 
     fn progress(&self, reason: Reason, message: &str, run: RunStatus) -> DeploymentActionStatus {
         let image = self.image_seen(self.facts.pod.view());
-        let log = self.facts.log.filter(|log| run.pod_uid.as_deref() == Some(&log.pod_uid));
+        let log = self.log_of(&run);
         progress(self.facts.action, self.now, reason, message, run, image, log)
     }
 
@@ -362,7 +366,7 @@ impl<'a> Active<'a> {
             let started = self.now.saturating_sub(ran).unwrap_or(self.now);
             run.started_at = Some(crate::operator::status::seconds(started));
         }
-        let log = self.facts.log.filter(|log| run.pod_uid.as_deref() == Some(&log.pod_uid));
+        let log = self.log_of(&run);
         let image = self.image_seen(pod);
         Step::WriteStatus(Box::new(terminal(self.facts.action, self.now, verdict, run, image, log)))
     }

@@ -60,6 +60,22 @@ pub enum Step {
 }
 
 impl Step {
+    /// Its name alone, without what it carries.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Resolve => "Resolve",
+            Self::WriteStatus(_) => "WriteStatus",
+            Self::Look => "Look",
+            Self::Launch(_) => "Launch",
+            Self::Entomb { .. } => "Entomb",
+            Self::Follow { .. } => "Follow",
+            Self::Delete { .. } => "Delete",
+            Self::Release { .. } => "Release",
+            Self::Wait(_) => "Wait",
+        }
+    }
+
     fn delete(pod: &PodView) -> Self {
         Self::Delete { name: pod.name.clone(), uid: pod.uid.clone() }
     }
