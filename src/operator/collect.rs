@@ -23,6 +23,7 @@ use tracing::{debug, warn};
 
 use super::{
     assemble::{Accepted, Assembler},
+    call,
     facts::LogFact,
     view::PodView,
 };
@@ -141,10 +142,21 @@ impl Collector {
 enum Reading {
     /// With the end record.
     End,
-    /// With the stream.
+    /// With the stream, as the server ends it.
     Stream,
-    /// The container has ended while the stream was silent.
-    ContainerEnded,
+    /// Before the stream's end: what came of it may not be all there is.
+    Broken,
+}
+
+/// What became of the pod.
+#[derive(Debug, PartialEq, Eq)]
+enum Found {
+    /// It is there, and its container has not ended, or nobody could tell.
+    Running,
+    /// It is there, and its container has ended.
+    Ended,
+    /// It is not there any more.
+    Gone,
 }
 
 struct Reader {
@@ -160,20 +172,30 @@ struct Reader {
 impl Reader {
     async fn run(mut self) {
         let mut pause = PAUSE.0;
+        let mut ended = false;
         loop {
-            let ended = self.container_ended();
-            match self.read_once(!ended).await {
+            ended = ended || self.cached().is_some_and(|pod| self.has_ended(&pod));
+            let reading = self.read_once(!ended).await;
+            let whole = matches!(reading, Ok(Reading::Stream));
+            match reading {
                 Ok(Reading::End) => break,
-                Ok(_) if ended => break,
-                // What is left is read without following, at once.
-                Ok(_) if self.container_ended() => continue,
-                Ok(Reading::Stream | Reading::ContainerEnded) => pause = PAUSE.0,
+                // One full reading of a container that had ended before it.
+                Ok(Reading::Stream) if ended => break,
+                Ok(Reading::Stream) => pause = PAUSE.0,
+                Ok(Reading::Broken) => pause = (pause * 2).min(PAUSE.1),
                 Err(error) => {
                     debug!(pod = self.source.pod, %error, "log cannot be read yet");
-                    if ended && self.pod_is_gone() {
+                    if ended && self.found().await == Found::Gone {
                         break;
                     }
                     pause = (pause * 2).min(PAUSE.1);
+                }
+            }
+            if !ended {
+                ended = self.found().await != Found::Running;
+                if ended && whole {
+                    // What is left is read without following, at once.
+                    continue;
                 }
             }
             tokio::time::sleep(pause).await;
@@ -192,7 +214,7 @@ impl Reader {
         let opening = self.api.log_stream(&self.source.pod, &params);
         let stream = match tokio::time::timeout(SILENCE, opening).await {
             Ok(stream) => stream?,
-            Err(_) => return Ok(Reading::Stream),
+            Err(_) => return Ok(Reading::Broken),
         };
         let mut stream = pin!(stream);
         let mut line = Vec::new();
@@ -212,10 +234,12 @@ impl Reader {
                 Ok(Ok(None)) => return Ok(Reading::Stream),
                 Ok(Err(error)) => {
                     debug!(pod = self.source.pod, %error, "log stream broke");
-                    return Ok(Reading::Stream);
+                    return Ok(Reading::Broken);
                 }
-                Err(_) if follow && self.container_ended() => return Ok(Reading::ContainerEnded),
-                Err(_) if heard.elapsed() > SILENCE => return Ok(Reading::Stream),
+                Err(_) if follow && self.cached().is_some_and(|pod| self.has_ended(&pod)) => {
+                    return Ok(Reading::Broken);
+                }
+                Err(_) if heard.elapsed() > SILENCE => return Ok(Reading::Broken),
                 Err(_) => {}
             }
         }
@@ -238,17 +262,34 @@ impl Reader {
         let _ = self.news.send(self.source.action.clone());
     }
 
-    fn pod(&self) -> Option<Arc<Pod>> {
+    fn cached(&self) -> Option<Arc<Pod>> {
         let name = ObjectRef::new(&self.source.pod).within(&self.source.namespace);
-        self.pods.get(&name).filter(|pod| pod.metadata.uid.as_deref() == Some(&self.source.of.pod_uid))
+        self.pods.get(&name).filter(|pod| self.is_ours(pod))
     }
 
-    fn pod_is_gone(&self) -> bool {
-        self.pod().is_none_or(|pod| pod.metadata.deletion_timestamp.is_some())
+    /// A cache that does not know the pod says nothing: it may not be filled yet (an operator that
+    /// has just begun), or be behind. The API server is asked then.
+    async fn found(&self) -> Found {
+        if let Some(pod) = self.cached() {
+            return if self.has_ended(&pod) { Found::Ended } else { Found::Running };
+        }
+        match call(self.api.get_opt(&self.source.pod)).await {
+            Ok(Some(pod)) if self.is_ours(&pod) && self.has_ended(&pod) => Found::Ended,
+            Ok(Some(pod)) if self.is_ours(&pod) => Found::Running,
+            Ok(_) => Found::Gone,
+            Err(error) => {
+                debug!(pod = self.source.pod, %error, "whether it is there cannot be told");
+                Found::Running
+            }
+        }
     }
 
-    fn container_ended(&self) -> bool {
-        self.pod().is_none_or(|pod| PodView::of(&pod, &self.source.image).terminated().is_some())
+    fn is_ours(&self, pod: &Pod) -> bool {
+        pod.metadata.uid.as_deref() == Some(&self.source.of.pod_uid)
+    }
+
+    fn has_ended(&self, pod: &Pod) -> bool {
+        PodView::of(pod, &self.source.image).terminated().is_some()
     }
 }
 
@@ -268,4 +309,70 @@ async fn read_some(
     line.extend_from_slice(&text[..text.len().min(room)]);
     stream.consume_unpin(used);
     Ok(Some(newline.is_some()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use kube::runtime::reflector;
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::{operator::mocked, record};
+
+    const START: &str = "1 o 0 a\n2 o 1 b\n";
+
+    fn whole() -> String {
+        let of = json!({"podUid": "p", "runId": "r-1"});
+        let end = json!({"end": {
+            "version": 1, "of": of, "lines": 3, "bytes": 6,
+            "sha256": record::sha256_hex(b"a\nb\nc\n"), "dropped": [],
+        }});
+        format!("{START}3 o 2 c\n4 z 3 {end}\n")
+    }
+
+    /// What is read of a log whose first reading breaks off early, from a server that says of the
+    /// pod what `pod` says, by an operator whose cache is empty.
+    async fn collected(pod: (u16, Value)) -> LogFact {
+        let readings = Arc::new(AtomicUsize::new(0));
+        let (client, _) = mocked::server(move |request| {
+            if !request.path.ends_with("/log") {
+                return pod.clone();
+            }
+            let first = readings.fetch_add(1, Ordering::SeqCst) == 0;
+            (200, Value::String(if first { START.to_owned() } else { whole() }))
+        });
+        let (news, mut looks) = mpsc::unbounded_channel();
+        let (pods, _writer) = reflector::store();
+        let collector = Collector::new(client, pods, news);
+        collector.follow(Source {
+            action: ObjectRef::new("deploy").within("shop"),
+            namespace: "shop".into(),
+            pod: "deploy-1".into(),
+            image: "image".into(),
+            of: Identity { pod_uid: "p".into(), run_id: "r-1".into() },
+        });
+        while looks.recv().await.is_some() {
+            let fact = collector.fact("p").unwrap();
+            if fact.state != LogState::Collecting {
+                return fact;
+            }
+        }
+        panic!("nothing was settled");
+    }
+
+    #[tokio::test]
+    async fn a_cache_that_does_not_know_the_pod_ends_no_log() {
+        let running = json!({"metadata": {"name": "deploy-1", "uid": "p"}});
+        let fact = collected((200, running)).await;
+        assert_eq!((fact.state, fact.lines), (LogState::Complete, 3), "{:?}", fact.missing);
+    }
+
+    #[tokio::test]
+    async fn a_pod_that_is_another_one_now_is_read_once_more_and_no_longer() {
+        let other = json!({"metadata": {"name": "deploy-1", "uid": "other"}});
+        let fact = collected((200, other)).await;
+        assert_eq!((fact.state, fact.lines), (LogState::Complete, 3), "{:?}", fact.missing);
+    }
 }
