@@ -1,6 +1,7 @@
 # shellcheck shell=bash  # sourced
-# The cluster's certificates: one authority for Kubernetes, one for aggregated API servers, and one
-# of its own for the TLS registry, because "a private CA that nobody knows" is what that one is for.
+# The cluster's certificates: one authority for Kubernetes, one for aggregated API servers, one
+# of its own for the registries with TLS, because "a private CA that nobody knows" is what they are
+# for, and one by which a registry knows the tokens of its token server.
 
 new_key() { openssl ecparam -name prime256v1 -genkey -noout -out "$1"; }
 
@@ -46,7 +47,11 @@ issue_certificates() (
 	issue front-proxy-ca front-proxy-client /CN=front-proxy-client
 
 	authority registry-ca
-	issue registry-ca registry "/CN=$tls_registry_host" "DNS:$tls_registry_host,$loopback,IP:$node_address"
+	issue registry-ca registry "/CN=$tls_registry_host" \
+		"DNS:$tls_registry_host,DNS:$basic_registry_host,DNS:$token_registry_host,$loopback,IP:$node_address"
+
+	authority registry-token-ca
+	issue registry-token-ca registry-token /CN=token-server
 
 	# Signs service account tokens; RSA or ECDSA, and not a certificate's key.
 	new_key service-account.key

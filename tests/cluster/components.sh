@@ -10,6 +10,21 @@ run_registry() { exec docker-registry serve "$state/config/registry.yaml"; }
 
 run_registry-tls() { exec docker-registry serve "$state/config/registry-tls.yaml"; }
 
+run_registry-basic() { exec docker-registry serve "$state/config/registry-basic.yaml"; }
+
+run_registry-token() { exec docker-registry serve "$state/config/registry-token.yaml"; }
+
+run_token-server() {
+	local c=$state/certificates
+	# issuer and service as in config/registry-token.yaml
+	exec "$token_server/token-server" \
+		-listen="$node_address:5445" -upstream=127.0.0.1:5455 \
+		-tls-certificate="$c/registry.crt" -tls-key="$c/registry.key" \
+		-token-certificate="$c/registry-token.crt" -token-key="$c/registry-token.key" \
+		-accounts="$state/config/registry-accounts" \
+		-issuer=longshore-token-server -service=longshore-test-registry
+}
+
 run_kube-apiserver() {
 	local c=$state/certificates
 	exec "$kubernetes/kube-apiserver" \
@@ -58,8 +73,15 @@ run_kubelet() {
 run_coredns() { exec "$coredns/coredns" -conf "$state/config/Corefile"; }
 
 # The ways in from outside of the network namespace: sockets in the file system, which both sides share.
-run_way-in-api() { exec socat "UNIX-LISTEN:$state/sockets/api,fork,unlink-early,backlog=512" "TCP:$node_address:6443,nodelay"; }
+# way_in NAME PORT
+way_in() { exec socat "UNIX-LISTEN:$state/sockets/$1,fork,unlink-early,backlog=512" "TCP:$node_address:$2,nodelay"; }
 
-run_way-in-registry() { exec socat "UNIX-LISTEN:$state/sockets/registry,fork,unlink-early,backlog=512" "TCP:$node_address:5000,nodelay"; }
+run_way-in-api() { way_in api 6443; }
 
-run_way-in-registry-tls() { exec socat "UNIX-LISTEN:$state/sockets/registry-tls,fork,unlink-early,backlog=512" "TCP:$node_address:5443,nodelay"; }
+run_way-in-registry() { way_in registry 5000; }
+
+run_way-in-registry-tls() { way_in registry-tls 5443; }
+
+run_way-in-registry-basic() { way_in registry-basic 5444; }
+
+run_way-in-registry-token() { way_in registry-token 5445; }

@@ -18,14 +18,28 @@ dns_answers() {
 	local pid
 	pid=$(process_pid sandbox) || return 1
 	nsenter --target "$pid" --net --mount getent ahostsv4 kubernetes.default.svc.cluster.local
-	nsenter --target "$pid" --net --mount getent ahostsv4 "$tls_registry_host"
+	nsenter --target "$pid" --net --mount getent ahostsv4 "$token_registry_host"
 }
 
 registry_answers() { curl -fsS --max-time 5 "http://$(outside_address registry)/v2/"; }
 
-tls_registry_answers() {
-	curl -fsS --max-time 5 --cacert "$state/certificates/registry-ca.crt" "https://$(outside_address registry-tls)/v2/"
+# with_ca ARGUMENT...
+with_ca() { curl -fsS --max-time 5 --cacert "$state/certificates/registry-ca.crt" "$@"; }
+
+tls_registry_answers() { with_ca "https://$(outside_address registry-tls)/v2/"; }
+
+basic_registry_answers() { with_ca --user "$pull_user:$pull_password" "https://$(outside_address registry-basic)/v2/"; }
+
+# That it lets in whom the token server sends.
+token_registry_answers() {
+	local address token
+	address=$(outside_address registry-token)
+	token=$(with_ca --user "$pull_user:$pull_password" "https://$address/auth/token?service=longshore-test-registry" |
+		sed -n 's/.*"token":"\([^"]*\)".*/\1/p')
+	with_ca --header "Authorization: Bearer $token" "https://$address/v2/"
 }
+
+ways_in=(api registry registry-tls registry-basic registry-token)
 
 processes_are_alive() {
 	local name
@@ -37,7 +51,7 @@ processes_are_alive() {
 cluster_is_healthy() {
 	local check
 	for check in processes_are_alive api_is_ready node_is_ready default_service_account_exists \
-		dns_answers registry_answers tls_registry_answers; do
+		dns_answers registry_answers tls_registry_answers basic_registry_answers token_registry_answers; do
 		"$check" >/dev/null 2>&1 || return 1
 	done
 }

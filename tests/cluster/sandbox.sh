@@ -110,7 +110,8 @@ make_network
 make_cgroups
 ulimit -n 1048576 2>/dev/null || ulimit -n "$(ulimit -Hn)"
 
-for name in etcd containerd registry registry-tls kube-apiserver way-in-api way-in-registry way-in-registry-tls; do
+for name in etcd containerd kube-apiserver registry registry-tls registry-basic registry-token token-server \
+	way-in-api way-in-registry way-in-registry-tls way-in-registry-basic way-in-registry-token; do
 	start "$name"
 done
 

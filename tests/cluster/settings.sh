@@ -14,10 +14,22 @@ pod_cidr=10.244.0.0/16
 service_cidr=10.96.0.0/16
 api_service_address=10.96.0.1
 
-# As nodes and pods know the registries; the TLS one's certificate is from a private CA.
+# As nodes and pods know the registries; those with names have TLS, with certificates of a private CA.
 registry=$node_address:5000
 tls_registry_host=registry.longshore.test
 tls_registry=$tls_registry_host:5443
+# These two want to know who asks: by HTTP Basic, and by a token that their token server issues.
+basic_registry_host=basic.longshore.test
+basic_registry=$basic_registry_host:5444
+token_registry_host=token.longshore.test
+token_registry=$token_registry_host:5445
+
+# Test values, which open nothing but these two. A password may hold a colon: the first one ends the
+# user's name. config/registry-htpasswd has the hashes.
+pull_user=puller
+pull_password=pull:3f9c7a51d2
+push_user=pusher
+push_password=push:8e04b6d9aa
 
 # The kubelet's cgroups go under one of our own, so that removing them touches nobody else's.
 cgroup=longshore-cluster-$(printf '%s' "$state" | cksum | cut -d ' ' -f 1)

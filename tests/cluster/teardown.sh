@@ -2,11 +2,12 @@
 # Ends a cluster, whole or half dead, and what it changed on the machine. Works without packages
 # and builds, from what is recorded in the state directory.
 
-ways_in=(api registry registry-tls)
-
 end_processes() {
-	local name
-	for name in "${ways_in[@]}"; do process_stop "outside-$name"; done
+	local file
+	# Of the cluster that runs, which may have been started with other ways in.
+	for file in "$state"/run/outside-*.process; do
+		[ -f "$file" ] && process_stop "$(basename "$file" .process)"
+	done
 	# With unshare ends the sandbox's PID 1, and with that every process in it.
 	process_stop unshare
 	process_stop sandbox

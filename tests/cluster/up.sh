@@ -24,14 +24,18 @@ exec 9>"$cache/cluster.lock"
 flock -n 9 || { say "waiting for another cluster-up or cluster-down ..."; flock 9; }
 
 "$cluster_dir/build/build.sh" 9>&-
-parts=(clients pause etcd coredns containerd kubernetes)
+parts=(clients pause etcd coredns token-server containerd kubernetes)
 for part in "${parts[@]}"; do
-	declare -x "$part=$("$cluster_dir/build/build.sh" --path "$part")"
+	declare -x "${part//-/_}=$("$cluster_dir/build/build.sh" --path "$part")"
 done
 
 # What the running cluster was made of, to notice when that has changed.
 definition() {
-	for part in "${parts[@]}"; do printf '%s\n' "${!part}"; done
+	local part path
+	for part in "${parts[@]}"; do
+		path=${part//-/_}
+		printf '%s\n' "${!path}"
+	done
 	(cd "$cluster_dir" && find sandbox.sh components.sh certificates.sh settings.sh render.sh config -type f -print0 | sort -z | xargs -0 sha256sum)
 }
 
@@ -42,7 +46,7 @@ if [ -e "$state" ]; then
 	if [ "$(definition)" != "$(cat "$state/run/definition" 2>/dev/null)" ]; then
 		say "a cluster made of other parts or settings is there: starting anew"
 	elif cluster_is_healthy || cluster_recovers; then
-		say "the cluster is up: API $(outside_address api), registries $(outside_address registry) and $(outside_address registry-tls) (TLS)"
+		say "the cluster is up: API $(outside_address api), registry $(outside_address registry) (the others: make cluster-env)"
 		exit 0
 	else
 		say "a cluster that is not healthy is there: starting anew"
@@ -54,7 +58,7 @@ fi
 # --- from here on something runs ---
 
 started=$SECONDS
-mkdir -p "$state"/{run,logs,sockets,pod-logs,registry/plain,registry/tls,sandbox}
+mkdir -p "$state"/{run,logs,sockets,pod-logs,registry/{plain,tls,basic,token},sandbox}
 chmod 711 "$state"
 touch "$state/.longshore-cluster"
 
@@ -139,17 +143,21 @@ record_process sandbox "$sandbox_pid"
 open_way_in api 6443
 open_way_in registry 5000
 open_way_in registry-tls 5443
+open_way_in registry-basic 5444
+open_way_in registry-token 5445
 write_kubeconfig "$state/kubeconfig" "https://$(outside_address api)" admin
 
 # shellcheck disable=SC2154  # set by name above
 wait_until "the API answers" 120 kube-apiserver api_is_ready
 wait_until "the DNS server's access is granted" 30 kube-apiserver kubectl apply -f "$state/config/dns-access.yaml"
-wait_until "the registries answer" 30 registry registry_answers
+wait_until "the registry answers" 30 registry registry_answers
 wait_until "the TLS registry answers" 30 registry-tls tls_registry_answers
+wait_until "the registry with Basic authentication answers" 30 registry-basic basic_registry_answers
+wait_until "the registry with tokens answers" 30 token-server token_registry_answers
 wait_until "the node is ready" 120 kubelet node_is_ready
 wait_until "the default service account exists" 60 kube-controller-manager default_service_account_exists
 wait_until "DNS answers" 60 coredns dns_answers
 definition >"$state/run/definition"
-say "the cluster is up: API $(outside_address api), registries $(outside_address registry) and $(outside_address registry-tls) (TLS)"
+say "the cluster is up: API $(outside_address api), registry $(outside_address registry) (the others: make cluster-env)"
 # shellcheck disable=SC2016
 say 'for your shell: eval "$(make -s cluster-env)"'

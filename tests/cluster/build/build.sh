@@ -11,13 +11,14 @@ build_dir=$cluster_dir/build
 
 # Without a name: what a cluster needs. cargo-deny is built for `make lint` alone.
 # In the order in which they are worth waiting for: what fails soon comes first.
-parts=(clients pause etcd coredns containerd kubernetes debian)
+parts=(clients pause token-server etcd coredns containerd kubernetes debian)
 
 declare -A about=(
 	[clients]="helm 4.3.1 and kubectl 1.37.1 (seconds)"
 	[pause]="the pause image's program (a second)"
 	[etcd]="etcd 3.6.16 (about 1 minute the first time)"
 	[coredns]="CoreDNS 1.15.0 (about 2 minutes the first time)"
+	[token-server]="the token server of a registry (seconds)"
 	[containerd]="containerd 2.2.9 (about 2 minutes the first time)"
 	[kubernetes]="Kubernetes 1.37.2 (about 9 minutes the first time)"
 	[cargo-deny]="cargo-deny 0.20.2 (seconds)"

@@ -1,0 +1,3 @@
+module longshore.dev/cluster/token-server
+
+go 1.26.0
