@@ -4,7 +4,7 @@
 
 run_etcd() { exec "$etcd/etcd" --config-file "$state/config/etcd.yaml"; }
 
-run_containerd() { PATH=$containerd:$PATH exec "$containerd/containerd" --config "$state/config/containerd.toml"; }
+run_containerd() { PATH=$runc:$containerd:$PATH exec "$containerd/containerd" --config "$state/config/containerd.toml"; }
 
 run_registry() { exec docker-registry serve "$state/config/registry.yaml"; }
 

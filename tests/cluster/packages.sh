@@ -3,7 +3,7 @@
 
 cluster_packages=(
 	cc:gcc cc:libc6-dev openssl:openssl curl:curl ip:iproute2 iptables:iptables conntrack:conntrack socat:socat
-	runc:runc /usr/lib/cni/bridge:containernetworking-plugins docker-registry:docker-registry
+	pkg-config:pkg-config /usr/include/seccomp.h:libseccomp-dev /usr/lib/cni/bridge:containernetworking-plugins docker-registry:docker-registry
 	mmdebstrap:mmdebstrap /usr/share/keyrings/debian-archive-keyring.gpg:debian-archive-keyring
 	unshare:util-linux sysctl:procps python3:python3 /etc/ssl/certs/ca-certificates.crt:ca-certificates
 )

@@ -24,7 +24,7 @@ exec 9>"$cache/cluster.lock"
 flock -n 9 || { say "waiting for another cluster-up or cluster-down ..."; flock 9; }
 
 "$cluster_dir/build/build.sh" 9>&-
-parts=(clients pause etcd coredns token-server containerd kubernetes)
+parts=(clients pause etcd coredns token-server runc containerd kubernetes)
 for part in "${parts[@]}"; do
 	declare -x "${part//-/_}=$("$cluster_dir/build/build.sh" --path "$part")"
 done

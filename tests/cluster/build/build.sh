@@ -11,7 +11,7 @@ build_dir=$cluster_dir/build
 
 # Without a name: what a cluster needs. cargo-deny is built for `make lint` alone.
 # In the order in which they are worth waiting for: what fails soon comes first.
-parts=(clients pause token-server etcd coredns containerd kubernetes debian)
+parts=(clients pause token-server runc etcd coredns containerd kubernetes debian)
 
 declare -A about=(
 	[clients]="helm 4.3.1 and kubectl 1.37.1 (seconds)"
@@ -19,6 +19,7 @@ declare -A about=(
 	[etcd]="etcd 3.6.16 (about 1 minute the first time)"
 	[coredns]="CoreDNS 1.15.0 (about 2 minutes the first time)"
 	[token-server]="the token server of a registry (seconds)"
+	[runc]="runc 1.3.4 (some seconds the first time)"
 	[containerd]="containerd 2.2.9 (about 2 minutes the first time)"
 	[kubernetes]="Kubernetes 1.37.2 (about 9 minutes the first time)"
 	[cargo-deny]="cargo-deny 0.20.2 (seconds)"
