@@ -26,8 +26,13 @@ cluster-env: ## Print export lines for a shell, to be evaluated
 images: ## Build the images and push them to the cluster's registry
 	@images/build.sh
 
+.PHONY: test-images
+test-images: ## Push the tests' images to the cluster's registries
+	@images/test/push.sh
+
+# Into somebody's own registry the tests' images go only when they are asked for by name.
 .PHONY: deploy
-deploy: images ## Install or upgrade Longshore in the cluster by helm
+deploy: images $(if $(filter current,$(LONGSHORE_CLUSTER)),,test-images) ## Install or upgrade Longshore in the cluster by helm
 	@tests/cluster/deploy.sh
 
 .PHONY: test

@@ -8,6 +8,10 @@ cluster_packages=(
 	unshare:util-linux sysctl:procps python3:python3 /etc/ssl/certs/ca-certificates.crt:ca-certificates
 )
 image_packages=(buildah:buildah curl:curl)
+test_image_packages=(
+	cc:gcc cc:libc6-dev readelf:binutils make:make musl-gcc:musl-tools mmdebstrap:mmdebstrap
+	/usr/share/keyrings/debian-archive-keyring.gpg:debian-archive-keyring skopeo:skopeo
+)
 
 # ensure_packages COMMAND:PACKAGE...
 ensure_packages() {
