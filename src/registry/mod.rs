@@ -14,6 +14,7 @@ mod error;
 mod manifest;
 mod platform;
 pub mod reference;
+mod refusal;
 mod resolve;
 mod token;
 mod transport;
