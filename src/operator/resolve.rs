@@ -7,7 +7,7 @@ use k8s_openapi::jiff::SignedDuration;
 use super::{facts::Resolution, validate::Checked};
 use crate::{
     api::Reason,
-    registry::{Credentials, Platform, Registry, ResolveError, ResolvedImage, pod_user},
+    registry::{Asker, Platform, Registry, ResolveError, ResolvedImage, pod_user},
 };
 
 /// How often a registry that fails is asked for the user of an image whose digest is given, before
@@ -22,7 +22,7 @@ pub async fn resolve(
     platform: &Platform,
     failures: u32,
 ) -> (Resolution, Option<SignedDuration>) {
-    match registry.resolve(&action.image, platform, &Credentials::Anonymous).await {
+    match registry.resolve(&action.image, platform, &Asker::anonymous()).await {
         Ok(ResolvedImage { unread: Some(error), .. })
             if error.is_transient() && failures < TRIES_FOR_USER =>
         {

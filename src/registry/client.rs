@@ -8,11 +8,13 @@ use jiff::Timestamp;
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderName, HeaderValue};
 use reqwest::{RequestBuilder, Response, StatusCode, Url};
 
-use super::credentials::Credentials;
+use secrecy::ExposeSecret as _;
+
+use super::credentials::{Asker, Credentials, Salt};
 use super::error::{Advice, ResolveError};
 use super::reference::ImageReference;
 use super::refusal::{retry_after, start, words};
-use super::token::{Challenge, Grant, Tokens};
+use super::token::{Challenge, Grant, TokenServer, Tokens, bearer};
 use super::transport::{PlainHttp, advice, authority, chain, clean};
 use super::{digest, manifest};
 
@@ -22,6 +24,8 @@ const MAX_MANIFEST: usize = 4 << 20;
 const MAX_CONFIG: usize = 8 << 20;
 /// The longest answer of a token server, in bytes.
 const MAX_TOKEN: usize = 256 << 10;
+/// What token servers know us as; OAuth 2 wants a name.
+const CLIENT_ID: &str = "longshore";
 
 const DOCKER_CONTENT_DIGEST: HeaderName = HeaderName::from_static("docker-content-digest");
 
@@ -46,8 +50,11 @@ pub(super) struct Answer {
 /// Connections and tokens, kept from one image to the next.
 pub(super) struct Client {
     pub(super) http: reqwest::Client,
+    /// For requests whose body is a secret: a redirect would take it along, to any host.
+    pub(super) straight: reqwest::Client,
     pub(super) plain_http: PlainHttp,
     pub(super) tokens: Tokens,
+    pub(super) salt: Salt,
 }
 
 impl Client {
@@ -56,10 +63,10 @@ impl Client {
         &self,
         image: &ImageReference,
         content: Content<'_>,
-        credentials: &Credentials,
+        asker: &Asker,
     ) -> Result<Answer, ResolveError> {
-        let asked = Asked { image, registry: image.registry() };
-        let (url, limit) = self.address(&asked, content)?;
+        let question = Question::registry(image, asker);
+        let (url, limit) = self.address(&question, content)?;
         let request = || {
             let request = self.http.get(url.clone());
             match content {
@@ -67,24 +74,24 @@ impl Client {
                 _ => request.header(ACCEPT, manifest::ACCEPT),
             }
         };
-        let response = self.send(&asked, &request, &url, credentials).await?;
+        let response = self.send(&question, &request, &url).await?;
         if response.status() != StatusCode::OK {
-            return Err(asked.refusal(response).await);
+            return Err(question.refusal(response).await);
         }
         let header = |name| response.headers().get(name).and_then(|value| value.to_str().ok());
         let content_type = header(CONTENT_TYPE).map(ToOwned::to_owned);
         let told = header(DOCKER_CONTENT_DIGEST).filter(|told| !told.is_empty()).map(ToOwned::to_owned);
-        let body = asked.body(response, limit).await?;
+        let body = question.body(response, limit).await?;
         let expected = match content {
             Content::Tagged(_) => told,
             Content::Manifest(digest) | Content::Config(digest) => Some(digest.to_owned()),
         };
-        let digest = asked.verify(expected, &body)?;
+        let digest = question.verify(expected, &body)?;
         Ok(Answer { content_type, digest, body })
     }
 
-    fn address(&self, asked: &Asked<'_>, content: Content<'_>) -> Result<(Url, usize), ResolveError> {
-        let host = match asked.registry {
+    fn address(&self, question: &Question<'_>, content: Content<'_>) -> Result<(Url, usize), ResolveError> {
+        let host = match question.registry {
             // docker.io itself is a web site.
             "docker.io" => "registry-1.docker.io",
             host => host,
@@ -94,67 +101,90 @@ impl Client {
             Content::Config(name) => ("blobs", name, MAX_CONFIG),
         };
         let scheme = self.plain_http.scheme(host);
-        let repository = asked.image.repository();
+        let repository = question.image.repository();
         let url = Url::parse(&format!("{scheme}://{host}/v2/{repository}/{kind}/{name}"))
-            .map_err(|error| asked.invalid(format!("its name is no address ({error})")))?;
+            .map_err(|error| question.invalid(format!("its name is no address ({error})")))?;
         Ok((url, limit))
     }
 
-    /// Sends, and where the registry wants a token, gets one and sends again, once.
+    /// Sends, and where the registry wants to know who asks, sends again, once. Nothing is shown to
+    /// a registry that does not want it.
     async fn send(
         &self,
-        asked: &Asked<'_>,
+        question: &Question<'_>,
         request: &(impl Fn() -> RequestBuilder + Sync),
         url: &Url,
-        credentials: &Credentials,
     ) -> Result<Response, ResolveError> {
-        let (registry, repository) = (asked.image.registry(), asked.image.repository());
-        let cached = self.tokens.get(registry, repository);
-        let first = asked.answer(with(request(), cached)).await?;
+        let (registry, repository) = (question.image.registry(), question.image.repository());
+        let owner = self.salt.owner(question.asker);
+        let cached = self.tokens.get(&owner, registry, repository);
+        let first = question.answer(with(request(), cached)).await?;
         if first.status() != StatusCode::UNAUTHORIZED
-            // What answers after a redirect is not the registry, and gets no token made for it.
-            || first.url().host_str() != url.host_str()
+            // What answers after a redirect is not the registry, and is shown nothing.
+            || first.url().origin() != url.origin()
         {
             return Ok(first);
         }
-        let Some(challenge) = Challenge::find(first.headers()) else { return Ok(first) };
-        let (token, lifetime) = self.token(asked, challenge, credentials).await?;
-        self.tokens.put(registry, repository, token.clone(), lifetime);
-        asked.answer(with(request(), Some(token))).await
+        let authorization = match (Challenge::find(first.headers()), question.asker.credentials()) {
+            (Some(Challenge::Basic), Credentials::Basic { username, password }) => {
+                // Not cached: a password is held by its Secret's reader alone.
+                return question.answer(request().basic_auth(username, Some(password.expose_secret()))).await;
+            }
+            (Some(Challenge::Bearer(_)), Credentials::RegistryToken(token)) => bearer(token.expose_secret()),
+            (Some(Challenge::Bearer(server)), _) => {
+                let (token, lifetime) = self.token(question, server).await?;
+                self.tokens.put(owner, registry, repository, token.clone(), lifetime);
+                Some(token)
+            }
+            (Some(Challenge::Basic) | None, _) => None,
+        };
+        if authorization.is_none() {
+            return Ok(first);
+        }
+        question.answer(with(request(), authorization)).await
     }
 
     async fn token(
         &self,
-        asked: &Asked<'_>,
-        challenge: Challenge,
-        credentials: &Credentials,
+        question: &Question<'_>,
+        server: TokenServer,
     ) -> Result<(HeaderValue, Duration), ResolveError> {
-        let mut url = Url::parse(&challenge.realm).map_err(|_| {
-            asked.invalid(format!("it names a token server at {:?}", clean(&challenge.realm)))
+        let mut url = Url::parse(&server.realm).map_err(|_| {
+            question.invalid(format!("it names a token server at {:?}", clean(&server.realm)))
         })?;
-        // The scope is ours, not the challenge's: the right to pull this repository, no other.
-        url.query_pairs_mut().append_pair("scope", &format!("repository:{}:pull", asked.image.repository()));
-        if let Some(service) = &challenge.service {
-            url.query_pairs_mut().append_pair("service", service);
-        }
-        let name = format!("{}'s token server {}", asked.registry, authority(&url));
-        let asked = Asked { image: asked.image, registry: &name };
+        let name = format!("{}'s token server {}", question.registry, authority(&url));
+        let question = Question { registry: &name, ..*question };
+        // The credentials are this registry's, and it may send us anywhere with them; but nowhere
+        // in the clear.
         if !self.plain_http.allows(&url) {
-            return Err(asked.unreachable(PlainHttp::refusal(&url), Advice::RefusedPlainHttp, None));
+            return Err(question.unreachable(PlainHttp::refusal(&url), Advice::RefusedPlainHttp, None));
         }
-        let request = match credentials {
-            Credentials::Anonymous => self.http.get(url),
+        // The scope is ours, not the challenge's: the right to pull this repository, no other.
+        let scope = format!("repository:{}:pull", question.image.repository());
+        let mut wanted = vec![("scope", scope.as_str())];
+        wanted.extend(server.service.as_deref().map(|service| ("service", service)));
+        let response = if let Credentials::IdentityToken(token) = question.asker.credentials() {
+            wanted.extend([("grant_type", "refresh_token"), ("client_id", CLIENT_ID)]);
+            wanted.push(("refresh_token", token.expose_secret()));
+            question.answer(self.straight.post(url).form(&wanted)).await?
+        } else {
+            url.query_pairs_mut().extend_pairs(wanted);
+            let mut request = self.http.get(url);
+            if let Credentials::Basic { username, password } = question.asker.credentials() {
+                request = request.basic_auth(username, Some(password.expose_secret()));
+            }
+            question.answer(request).await?
         };
-        let response = asked.answer(request).await?;
         if response.status() != StatusCode::OK {
-            return Err(asked.refusal(response).await);
+            let exchanges = matches!(question.asker.credentials(), Credentials::IdentityToken(_));
+            return Err(Question { exchanges, ..question }.refusal(response).await);
         }
-        let body = asked.body(response, MAX_TOKEN).await?;
+        let body = question.body(response, MAX_TOKEN).await?;
         // The parser's words would repeat parts of the answer, and so of the token.
         serde_json::from_slice::<Grant>(&body)
             .ok()
             .and_then(Grant::header)
-            .ok_or_else(|| asked.invalid("its answer holds no token".to_owned()))
+            .ok_or_else(|| question.invalid("its answer holds no token".to_owned()))
     }
 }
 
@@ -165,14 +195,24 @@ fn with(request: RequestBuilder, token: Option<HeaderValue>) -> RequestBuilder {
     }
 }
 
-/// For whom something is asked, and of whom: what errors speak of.
+/// What is asked, of whom and by whom: what errors speak of.
 #[derive(Clone, Copy)]
-pub(super) struct Asked<'a> {
-    pub(super) image: &'a ImageReference,
-    pub(super) registry: &'a str,
+pub(super) struct Question<'a> {
+    image: &'a ImageReference,
+    /// Or its token server.
+    registry: &'a str,
+    asker: &'a Asker,
+    /// Whether an identity token was to be exchanged.
+    exchanges: bool,
 }
 
-impl Asked<'_> {
+impl<'a> Question<'a> {
+    pub(super) fn registry(image: &'a ImageReference, asker: &'a Asker) -> Self {
+        Self { image, registry: image.registry(), asker, exchanges: false }
+    }
+}
+
+impl Question<'_> {
     async fn answer(&self, request: RequestBuilder) -> Result<Response, ResolveError> {
         request.send().await.map_err(|error| self.lost(error))
     }
@@ -210,26 +250,36 @@ impl Asked<'_> {
             response.headers().get(CONTENT_TYPE).is_some_and(|t| t.as_bytes().starts_with(b"text/plain"));
         let body = start(response).await;
         let text = String::from_utf8_lossy(&body);
-        let told = words(&text, plain_text);
+        let told = if self.asker.credentials().are_in(&text) {
+            "and repeats what it was shown".to_owned()
+        } else {
+            words(&text, plain_text)
+        };
         let words = if told.is_empty() {
             format!("HTTP {}", status.as_u16())
         } else {
             format!("HTTP {} {told}", status.as_u16())
         };
         let image = self.image.to_string();
-        let without_tag = format!("{}/{}", self.image.registry(), self.image.repository());
-        let registry = self.registry.to_owned();
+        let without_tag = format!("{}/{}", self.image.registry(), self.image.repository()).into();
+        let (registry, asked) = (self.registry.to_owned(), self.asker.to_string().into());
         match status {
             // Go, nginx and others say so in the clear to who speaks plain HTTP to their TLS port.
             StatusCode::BAD_REQUEST if !https && text.contains("HTTPS") => {
                 self.unreachable(words, Advice::NameNotAsPlainHttp, None)
             }
-            StatusCode::NOT_FOUND => ResolveError::NotFound { image, registry, words },
+            // OAuth 2's answers to a token that it does not take, and those of servers without it.
+            StatusCode::BAD_REQUEST | StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED
+                if self.exchanges =>
+            {
+                ResolveError::Denied { image, without_tag, registry, asked, words }
+            }
+            StatusCode::NOT_FOUND => ResolveError::NotFound { image, registry, asked, words },
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
-                ResolveError::Denied { image, without_tag, registry, words }
+                ResolveError::Denied { image, without_tag, registry, asked, words }
             }
             StatusCode::TOO_MANY_REQUESTS => {
-                ResolveError::RateLimited { image, without_tag, registry, retry_after, words }
+                ResolveError::RateLimited { image, without_tag, registry, asked, retry_after, words }
             }
             status if status.is_server_error() || status == StatusCode::REQUEST_TIMEOUT => {
                 ResolveError::Failing { image, registry, retry_after, words }

@@ -1,10 +1,283 @@
-//! Who asks a registry.
+//! Who asks a registry, and for whom.
 
-/// Who asks. Caches are shared by all who ask as the same.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+use std::fmt;
+
+use rustls::crypto::SecureRandom;
+use secrecy::{ExposeSecret, SecretString};
+use sha2::{Digest as _, Sha256};
+
+use super::transport::{SetupError, clean};
+
+/// A longer user name, in characters, is more likely a token in the wrong place.
+const MAX_SHOWN_USER: usize = 64;
+
+/// What a registry is shown. Secrets are wiped when dropped and stand in no Debug output.
+#[derive(Clone, Default)]
 #[non_exhaustive]
 pub enum Credentials {
-    /// Nobody in particular; a token server is asked for a token without a name.
+    /// Nothing; a token server is asked for a token without a name.
     #[default]
     Anonymous,
+    /// For HTTP Basic, at the registry itself or at its token server.
+    Basic {
+        /// The user. GitHub and others take a token here, with no password worth the name.
+        username: String,
+        /// The password, or a token in its place.
+        password: SecretString,
+    },
+    /// An OAuth 2 refresh token, which a token server exchanges.
+    IdentityToken(SecretString),
+    /// A bearer token that the registry takes as it is.
+    RegistryToken(SecretString),
+}
+
+impl Credentials {
+    /// The secret; none where there is none to keep.
+    fn secret(&self) -> &str {
+        match self {
+            Self::Anonymous => "",
+            Self::Basic { password, .. } => password.expose_secret(),
+            Self::IdentityToken(token) | Self::RegistryToken(token) => token.expose_secret(),
+        }
+    }
+
+    fn username(&self) -> &str {
+        match self {
+            Self::Basic { username, .. } => username,
+            Self::Anonymous | Self::IdentityToken(_) | Self::RegistryToken(_) => "",
+        }
+    }
+
+    const fn kind(&self) -> &'static str {
+        match self {
+            Self::Anonymous => "Anonymous",
+            Self::Basic { .. } => "Basic",
+            Self::IdentityToken(_) => "IdentityToken",
+            Self::RegistryToken(_) => "RegistryToken",
+        }
+    }
+
+    /// The user, where people may read it: not where it is the secret itself.
+    fn shown_user(&self) -> Option<String> {
+        let Self::Basic { username, password } = self else { return None };
+        let user_is_secret = matches!(password.expose_secret(), "" | "x-oauth-basic");
+        let fits = !username.is_empty() && username.chars().count() <= MAX_SHOWN_USER;
+        (fits && !user_is_secret).then(|| clean(username))
+    }
+
+    /// Whether the text repeats what nobody may read. A registry may well write what it did not
+    /// like into its answer.
+    pub(super) fn are_in(&self, text: &str) -> bool {
+        let hidden_user = if self.shown_user().is_some() { "" } else { self.username() };
+        [self.secret(), hidden_user].into_iter().any(|secret| !secret.is_empty() && text.contains(secret))
+    }
+}
+
+impl fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.kind())
+    }
+}
+
+/// Where credentials come from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Origin {
+    /// The operator's own, named in the chart. They serve every namespace.
+    Operator,
+    /// A Secret of a namespace, for that namespace alone.
+    Secret {
+        /// The namespace.
+        namespace: String,
+        /// The Secret's name.
+        name: String,
+    },
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Operator => f.write_str("the operator's own pull Secret"),
+            Self::Secret { namespace, name } => write!(f, "Secret {namespace}/{name}"),
+        }
+    }
+}
+
+/// For whom a registry is asked. What was read for one scope is never shown to another.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Scope {
+    /// All whom the operator serves: what anybody may read, or what the chart's credentials may.
+    Operator,
+    /// One namespace, with what its own Secrets may read.
+    Namespace(String),
+}
+
+/// Who asks a registry: credentials, and where they come from. Its Display continues the sentence
+/// "the registry was asked": `anonymously`, `as user ci of Secret team/pull`.
+#[derive(Debug, Clone)]
+pub struct Asker {
+    credentials: Credentials,
+    origin: Origin,
+}
+
+impl Asker {
+    /// Nobody in particular.
+    #[must_use]
+    pub const fn anonymous() -> Self {
+        Self { credentials: Credentials::Anonymous, origin: Origin::Operator }
+    }
+
+    /// Whoever holds the credentials.
+    #[must_use]
+    pub const fn new(credentials: Credentials, origin: Origin) -> Self {
+        Self { credentials, origin }
+    }
+
+    /// What the registry is shown.
+    #[must_use]
+    pub const fn credentials(&self) -> &Credentials {
+        &self.credentials
+    }
+
+    /// Who may see what was read.
+    #[must_use]
+    pub fn scope(&self) -> Scope {
+        match &self.origin {
+            Origin::Operator => Scope::Operator,
+            Origin::Secret { namespace, .. } => Scope::Namespace(namespace.clone()),
+        }
+    }
+}
+
+impl fmt::Display for Asker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let what = match (&self.credentials, &self.origin) {
+            (Credentials::Anonymous, _) => return f.write_str("anonymously"),
+            (_, Origin::Operator) => return f.write_str("with the operator's own credentials"),
+            (Credentials::Basic { .. }, _) => match self.credentials.shown_user() {
+                Some(user) => return write!(f, "as user {user} of {}", self.origin),
+                None => "user and password",
+            },
+            (Credentials::IdentityToken(_), _) => "identity token",
+            (Credentials::RegistryToken(_), _) => "registry token",
+        };
+        write!(f, "with the {what} of {}", self.origin)
+    }
+}
+
+/// Whose a cached thing is: the same scope and the same credentials, which stand here as a hash.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct Owner {
+    scope: Scope,
+    fingerprint: [u8; 32],
+}
+
+/// Makes fingerprints that mean nothing outside this process: without it, a dump of the caches
+/// would let passwords be guessed.
+pub(super) struct Salt([u8; 32]);
+
+impl Salt {
+    pub(super) fn new(random: &dyn SecureRandom) -> Result<Self, SetupError> {
+        let mut salt = [0; 32];
+        random.fill(&mut salt).map_err(|_| SetupError::NoRandomness)?;
+        Ok(Self(salt))
+    }
+
+    pub(super) fn owner(&self, asker: &Asker) -> Owner {
+        let mut hash = Sha256::new_with_prefix(self.0);
+        let credentials = &asker.credentials;
+        for part in [credentials.kind(), credentials.username(), credentials.secret()] {
+            // With its length, so that no two rows of parts read alike.
+            hash.update((part.len() as u64).to_be_bytes());
+            hash.update(part);
+        }
+        Owner { scope: asker.scope(), fingerprint: hash.finalize().into() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn basic(username: &str, password: &str) -> Credentials {
+        Credentials::Basic { username: username.to_owned(), password: password.into() }
+    }
+
+    fn secret(namespace: &str) -> Origin {
+        Origin::Secret { namespace: namespace.to_owned(), name: "pull".to_owned() }
+    }
+
+    #[test]
+    fn says_who_asks_and_no_secret() {
+        let own = "with the operator's own credentials";
+        for (credentials, origin, expected) in [
+            (Credentials::Anonymous, Origin::Operator, "anonymously"),
+            (Credentials::Anonymous, secret("team"), "anonymously"),
+            (basic("ci", "hush"), Origin::Operator, own),
+            (Credentials::RegistryToken("hush".into()), Origin::Operator, own),
+            (basic("c\ni", "hush"), secret("team"), "as user c i of Secret team/pull"),
+            (basic("hush", ""), secret("team"), "with the user and password of Secret team/pull"),
+            (
+                basic("hush", "x-oauth-basic"),
+                secret("team"),
+                "with the user and password of Secret team/pull",
+            ),
+            (
+                basic(&"hush".repeat(17), "x"),
+                secret("team"),
+                "with the user and password of Secret team/pull",
+            ),
+            (basic("", "hush"), secret("team"), "with the user and password of Secret team/pull"),
+            (
+                Credentials::IdentityToken("hush".into()),
+                secret("team"),
+                "with the identity token of Secret team/pull",
+            ),
+            (
+                Credentials::RegistryToken("hush".into()),
+                secret("team"),
+                "with the registry token of Secret team/pull",
+            ),
+        ] {
+            let asker = Asker::new(credentials, origin);
+            assert_eq!(asker.to_string(), expected);
+            assert!(!format!("{asker:?} {:#?}", asker.credentials()).contains("hush"), "{asker:?}");
+        }
+    }
+
+    #[test]
+    fn finds_itself_in_what_a_registry_writes() {
+        assert!(basic("ci", "hush").are_in("bad password hush"));
+        assert!(basic("hush", "").are_in("unknown user hush"));
+        assert!(Credentials::IdentityToken("hush".into()).are_in("hush expired"));
+        assert!(!basic("ci", "hush").are_in("unknown user ci"));
+        assert!(!basic("ci", "").are_in("unknown"));
+        assert!(!Credentials::Anonymous.are_in("anything"));
+    }
+
+    #[test]
+    fn owners_differ_in_whatever_differs() {
+        let provider = rustls::crypto::ring::default_provider();
+        let salt = Salt::new(provider.secure_random).unwrap();
+        let askers = || {
+            [
+                Asker::anonymous(),
+                Asker::new(basic("a", "b"), Origin::Operator),
+                Asker::new(basic("a", "b"), secret("one")),
+                Asker::new(basic("a", "b"), secret("two")),
+                Asker::new(basic("a", "c"), secret("one")),
+                Asker::new(basic("b", "b"), secret("one")),
+                Asker::new(basic("ab", ""), secret("one")),
+                Asker::new(basic("", "ab"), secret("one")),
+                Asker::new(Credentials::IdentityToken("ab".into()), secret("one")),
+                Asker::new(Credentials::RegistryToken("ab".into()), secret("one")),
+            ]
+        };
+        for (n, one) in askers().iter().enumerate() {
+            for (m, other) in askers().iter().enumerate() {
+                assert_eq!(salt.owner(one) == salt.owner(other), n == m, "{one} / {other}");
+            }
+        }
+        let other_process = Salt::new(provider.secure_random).unwrap();
+        assert_ne!(salt.owner(&askers()[1]), other_process.owner(&askers()[1]));
+    }
 }

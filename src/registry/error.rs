@@ -6,33 +6,39 @@ use std::time::Duration;
 /// Why an image could not be resolved. Each text names the image, repeats the registry's own words
 /// and says what to do.
 #[derive(Debug, Clone, thiserror::Error)]
+// Some texts are Box<str>, so that a Result with this error stays below 128 bytes.
 pub enum ResolveError {
     /// The registry has no such repository, tag or digest (HTTP 404).
     #[error(
-        "image {image} does not exist: registry {registry} says {words}. Check the name and the tag, and \
-         that the image was pushed"
+        "image {image} does not exist: registry {registry}, asked {asked}, says {words}. Check the name and \
+         the tag, and that the image was pushed (some registries answer so for an image that they do not show)"
     )]
     NotFound {
         /// The image as asked for.
         image: String,
         /// The registry asked.
         registry: String,
+        /// How it was asked, as in `as user ci of Secret team/pull`.
+        asked: Box<str>,
         /// HTTP status and what the registry wrote.
         words: String,
     },
-    /// The registry or its token server does not show the image to us (HTTP 401, 403).
+    /// The registry or its token server does not show the image to who asks (HTTP 401, 403; and 400
+    /// where an identity token was to be exchanged).
     #[error(
-        "registry {registry} does not show image {image} without credentials: it says {words}. Check the \
-         name (many registries answer so for an image that does not exist); for a private image write the \
-         digest, as in {without_tag}@sha256:..., which needs no look-up"
+        "registry {registry}, asked {asked}, does not show image {image}: it says {words}. Check the name \
+         (many registries answer so for an image that does not exist) and the right to pull it; written with \
+         its digest, as in {without_tag}@sha256:..., a private image needs no look-up"
     )]
     Denied {
         /// The image as asked for.
         image: String,
         /// The image without tag and digest.
-        without_tag: String,
+        without_tag: Box<str>,
         /// The registry asked.
         registry: String,
+        /// How it was asked, as in `as user ci of Secret team/pull`.
+        asked: Box<str>,
         /// HTTP status and what the registry wrote.
         words: String,
     },
@@ -53,7 +59,7 @@ pub enum ResolveError {
     },
     /// Too many requests (HTTP 429).
     #[error(
-        "registry {registry} limits the rate of requests for image {image}: it says {words}{}. Wait, mirror \
+        "registry {registry}, asked {asked}, limits the rate of requests for image {image}: it says {words}{}. Wait, mirror \
          the image into a registry of your own, or write the digest, as in {without_tag}@sha256:...",
         wait(*retry_after)
     )]
@@ -61,9 +67,11 @@ pub enum ResolveError {
         /// The image as asked for.
         image: String,
         /// The image without tag and digest.
-        without_tag: String,
+        without_tag: Box<str>,
         /// The registry asked.
         registry: String,
+        /// How it was asked, as in `as user ci of Secret team/pull`.
+        asked: Box<str>,
         /// When to ask again, at most a day; none where the registry does not say.
         retry_after: Option<Duration>,
         /// HTTP status and what the registry wrote.
@@ -179,6 +187,21 @@ impl ResolveError {
             Self::Unreachable { advice, .. } => matches!(advice, Advice::CheckName | Advice::CheckNetwork),
             Self::NotFound { .. }
             | Self::Denied { .. }
+            | Self::NoPlatform { .. }
+            | Self::Invalid { .. }
+            | Self::NotAnImage { .. } => false,
+        }
+    }
+
+    /// Whether the registry may tell more to someone else. Registries hide private repositories
+    /// behind a 404, and limit those who ask anonymously more than others. Where nobody answers, or
+    /// the content itself is wrong, credentials change nothing.
+    #[must_use]
+    pub fn may_help_to_ask_as_another(&self) -> bool {
+        match self {
+            Self::Denied { .. } | Self::NotFound { .. } | Self::RateLimited { .. } => true,
+            Self::Unreachable { .. }
+            | Self::Failing { .. }
             | Self::NoPlatform { .. }
             | Self::Invalid { .. }
             | Self::NotAnImage { .. } => false,

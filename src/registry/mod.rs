@@ -20,7 +20,7 @@ mod token;
 mod transport;
 mod user;
 
-pub use credentials::Credentials;
+pub use credentials::{Asker, Credentials, Origin, Scope};
 pub use error::{Advice, ResolveError};
 pub use platform::Platform;
 pub use reference::{ImageReference, ReferenceError};

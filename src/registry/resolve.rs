@@ -4,8 +4,11 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use super::client::{Answer, Asked, Client, Content};
-use super::credentials::Credentials;
+use super::client::{Answer, Client, Content, Question};
+use reqwest::redirect;
+use rustls::crypto::CryptoProvider;
+
+use super::credentials::{Asker, Owner, Salt};
 use super::digest;
 use super::error::{Advice, ResolveError};
 use super::manifest::{Config, Fault, Manifest, config_of, entry};
@@ -19,6 +22,8 @@ pub use super::transport::SetupError;
 
 #[cfg(test)]
 mod connection_tests;
+#[cfg(test)]
+mod credentials_tests;
 #[cfg(test)]
 mod fake;
 #[cfg(test)]
@@ -85,12 +90,17 @@ impl Registry {
     /// (`rustls::crypto::ring::default_provider().install_default()`).
     ///
     /// # Errors
-    /// No provider is installed, the CA bundle is none, or there are no root certificates at all.
+    /// No provider is installed, the CA bundle is none, there are no root certificates at all, or no
+    /// random bytes.
     pub fn new(config: RegistryConfig) -> Result<Self, SetupError> {
         let RegistryConfig { plain_http, timeout, ca_bundle_pem } = config;
         let plain_http = PlainHttp::new(&plain_http);
-        let http = transport::client(&plain_http, ca_bundle_pem.as_deref())?;
-        let client = Client { http, plain_http, tokens: Tokens::default() };
+        let ca_bundle_pem = ca_bundle_pem.as_deref();
+        let http = transport::client(transport::redirects(plain_http.clone()), ca_bundle_pem)?;
+        let straight = transport::client(redirect::Policy::none(), ca_bundle_pem)?;
+        let provider = CryptoProvider::get_default().ok_or(SetupError::NoProvider)?;
+        let salt = Salt::new(provider.secure_random)?;
+        let client = Client { http, straight, plain_http, tokens: Tokens::default(), salt };
         Ok(Self { inner: Arc::new(Inner { client, timeout, known: Known::default() }) })
     }
 
@@ -102,20 +112,24 @@ impl Registry {
     /// reason in [`ResolvedImage::unread`]. What the content behind the digest itself shows (not
     /// for this platform, no image) is an error all the same.
     ///
+    /// The asker's credentials are shown to the registry if it asks who is there, and to the token
+    /// server that it names; not to where they redirect to, and in the clear only to hosts named in
+    /// [`RegistryConfig::plain_http`]. What was read is kept for the same scope and credentials.
+    ///
     /// # Errors
     /// [`ResolveError`]; nothing is tried twice in here, that is for who schedules.
     pub async fn resolve(
         &self,
         image: &ImageReference,
         platform: &Platform,
-        credentials: &Credentials,
+        asker: &Asker,
     ) -> Result<ResolvedImage, ResolveError> {
         let timeout = self.inner.timeout;
-        let read = tokio::time::timeout(timeout, self.inner.read(image, platform, credentials)).await;
+        let read = tokio::time::timeout(timeout, self.inner.read(image, platform, asker)).await;
         let read = read.unwrap_or_else(|_| {
             let cause = format!("no complete answer within {} s", timeout.as_secs_f32());
-            let asked = Asked { image, registry: image.registry() };
-            Err(asked.unreachable(cause, Advice::CheckNetwork, None))
+            let question = Question::registry(image, asker);
+            Err(question.unreachable(cause, Advice::CheckNetwork, None))
         });
         match (read, image.digest()) {
             (Err(error), Some(digest)) if error.says_nothing_of_the_image() => Ok(ResolvedImage {
@@ -135,25 +149,25 @@ impl Inner {
         &self,
         image: &ImageReference,
         platform: &Platform,
-        credentials: &Credentials,
+        asker: &Asker,
     ) -> Result<ResolvedImage, ResolveError> {
         let (digest, answer) = match (image.digest(), image.tag()) {
             (Some(digest), _) => (digest.to_owned(), None),
             (None, Some(tag)) => {
-                let answer = self.client.read(image, Content::Tagged(tag), credentials).await?;
+                let answer = self.client.read(image, Content::Tagged(tag), asker).await?;
                 (answer.digest.clone(), Some(answer))
             }
             // The parser lets no such reference through; and never :latest by default.
             (None, None) => {
-                let asked = Asked { image, registry: image.registry() };
-                return Err(asked.invalid("the image has neither tag nor digest".to_owned()));
+                let question = Question::registry(image, asker);
+                return Err(question.invalid("the image has neither tag nor digest".to_owned()));
             }
         };
-        let key = Known::key(image, &digest, platform);
+        let key = (self.client.salt.owner(asker), image.pinned(&digest), platform.clone());
         let facts = if let Some(facts) = self.known.get(&key) {
             facts
         } else {
-            let facts = self.facts(image, &digest, answer, platform, credentials).await?;
+            let facts = self.facts(image, &digest, answer, platform, asker).await?;
             self.known.put(key, facts.clone());
             facts
         };
@@ -174,7 +188,7 @@ impl Inner {
         digest: &str,
         mut answer: Option<Answer>,
         platform: &Platform,
-        credentials: &Credentials,
+        asker: &Asker,
     ) -> Result<Facts, ResolveError> {
         let no_platform = |available| ResolveError::NoPlatform {
             image: image.to_string(),
@@ -186,9 +200,9 @@ impl Inner {
             let by_tag = answer.is_some();
             let Answer { content_type, body, .. } = match answer.take() {
                 Some(answer) => answer,
-                None => self.client.read(image, Content::Manifest(&platform_digest), credentials).await?,
+                None => self.client.read(image, Content::Manifest(&platform_digest), asker).await?,
             };
-            let told = |fault| told(image, by_tag, fault);
+            let told = |fault| told(image, asker, by_tag, fault);
             match Manifest::parse(content_type.as_deref(), &body).map_err(told)? {
                 Manifest::Index(index) => {
                     let entry = entry(&index, platform).map_err(no_platform)?;
@@ -196,8 +210,7 @@ impl Inner {
                 }
                 Manifest::Image(manifest) => {
                     let config_digest = config_of(&manifest).and_then(checked).map_err(told)?.to_owned();
-                    let config =
-                        self.client.read(image, Content::Config(&config_digest), credentials).await?;
+                    let config = self.client.read(image, Content::Config(&config_digest), asker).await?;
                     let config = Config::parse(&config.body);
                     if let Some(other) = config.as_ref().and_then(|config| config.other_platform(platform)) {
                         return Err(no_platform(vec![other]));
@@ -208,7 +221,7 @@ impl Inner {
             }
         }
         let what = format!("its index leads through more than {MAX_DEPTH} indexes");
-        Err(told(image, false, Fault::NotAnImage(what)))
+        Err(told(image, asker, false, Fault::NotAnImage(what)))
     }
 }
 
@@ -221,9 +234,9 @@ fn checked(digest: &str) -> Result<&str, Fault> {
 
 /// Garbage under a tag is the registry's fault, or that of who answers for it; garbage with the
 /// digest that was asked for is what somebody pushed.
-fn told(image: &ImageReference, by_tag: bool, fault: Fault) -> ResolveError {
+fn told(image: &ImageReference, asker: &Asker, by_tag: bool, fault: Fault) -> ResolveError {
     match fault {
-        Fault::Garbage(what) if by_tag => Asked { image, registry: image.registry() }.invalid(what),
+        Fault::Garbage(what) if by_tag => Question::registry(image, asker).invalid(what),
         Fault::Garbage(what) | Fault::NotAnImage(what) => {
             ResolveError::NotAnImage { image: image.to_string(), what }
         }
@@ -238,21 +251,19 @@ struct Facts {
     user: ImageUser,
 }
 
-/// Facts by pinned image and platform. They are what anybody may read; with credentials the key
-/// needs their owner too, so that nobody learns by a digest what the registry would not show him.
+/// Facts by pinned image and platform, and by who read them: nobody learns by a digest what the
+/// registry would not show him.
 #[derive(Default)]
-struct Known(Mutex<HashMap<(String, Platform), Facts>>);
+struct Known(Mutex<HashMap<KnownKey, Facts>>);
+
+type KnownKey = (Owner, String, Platform);
 
 impl Known {
-    fn key(image: &ImageReference, digest: &str, platform: &Platform) -> (String, Platform) {
-        (image.pinned(digest), platform.clone())
-    }
-
-    fn get(&self, key: &(String, Platform)) -> Option<Facts> {
+    fn get(&self, key: &KnownKey) -> Option<Facts> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).get(key).cloned()
     }
 
-    fn put(&self, key: (String, Platform), facts: Facts) {
+    fn put(&self, key: KnownKey, facts: Facts) {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         // Read again when needed: simpler than an order of use, and as cheap at this size.
         if known.len() >= MAX_KNOWN {

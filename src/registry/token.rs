@@ -10,6 +10,8 @@ use http_auth::parser::ChallengeParser;
 use reqwest::header::{HeaderMap, HeaderValue, WWW_AUTHENTICATE};
 use serde::Deserialize;
 
+use super::credentials::Owner;
+
 /// The protocol's default.
 const DEFAULT_LIFETIME: u64 = 60;
 /// However long the server says: a token held for longer only hides that rights were withdrawn.
@@ -19,9 +21,18 @@ const MARGIN: u64 = 10;
 /// More repositories than an operator asks for within a token's lifetime.
 const MAX_TOKENS: usize = 1024;
 
+/// How a registry wants to be told who asks.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Challenge {
+    /// By a token of this server.
+    Bearer(TokenServer),
+    /// By user and password.
+    Basic,
+}
+
 /// Where to get a token.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Challenge {
+pub(super) struct TokenServer {
     /// The token server's address.
     pub(super) realm: String,
     /// What the server knows the registry as.
@@ -29,18 +40,24 @@ pub(super) struct Challenge {
 }
 
 impl Challenge {
-    /// The first Bearer challenge of a 401's headers. Some registries offer Basic beside it.
+    /// The first Bearer challenge of a 401's headers, else Basic. Some registries offer both.
     pub(super) fn find(headers: &HeaderMap) -> Option<Self> {
-        headers.get_all(WWW_AUTHENTICATE).iter().filter_map(|value| value.to_str().ok()).find_map(|value| {
-            let challenge = ChallengeParser::new(value)
-                .filter_map(Result::ok)
-                .find(|challenge| challenge.scheme.eq_ignore_ascii_case("bearer"))?;
+        let values = headers.get_all(WWW_AUTHENTICATE).iter().filter_map(|value| value.to_str().ok());
+        let mut basic = None;
+        for challenge in values.flat_map(ChallengeParser::new).filter_map(Result::ok) {
             let parameter = |wanted: &str| {
                 let found = challenge.params.iter().find(|(name, _)| name.eq_ignore_ascii_case(wanted));
                 found.map(|(_, value)| value.to_unescaped())
             };
-            Some(Self { realm: parameter("realm")?, service: parameter("service") })
-        })
+            if challenge.scheme.eq_ignore_ascii_case("basic") {
+                basic = Some(Self::Basic);
+            } else if challenge.scheme.eq_ignore_ascii_case("bearer")
+                && let Some(realm) = parameter("realm")
+            {
+                return Some(Self::Bearer(TokenServer { realm, service: parameter("service") }));
+            }
+        }
+        basic
     }
 }
 
@@ -61,27 +78,41 @@ impl Grant {
     /// one that fits into no header.
     pub(super) fn header(self) -> Option<(HeaderValue, Duration)> {
         let token = [self.token, self.access_token].into_iter().flatten().find(|token| !token.is_empty())?;
-        let mut header = HeaderValue::from_str(&format!("Bearer {token}")).ok()?;
-        header.set_sensitive(true);
+        let header = bearer(&token)?;
         let lifetime =
             self.expires_in.as_u64().unwrap_or(DEFAULT_LIFETIME).min(MAX_LIFETIME).saturating_sub(MARGIN);
         Some((header, Duration::from_secs(lifetime)))
     }
 }
 
-/// Tokens by registry and repository. They are what anybody gets who asks without credentials; with
-/// credentials the key needs their owner too.
+/// The header that shows the token; none where it fits into no header.
+pub(super) fn bearer(token: &str) -> Option<HeaderValue> {
+    let mut header = HeaderValue::from_str(&format!("Bearer {token}")).ok()?;
+    header.set_sensitive(true);
+    Some(header)
+}
+
+/// Tokens by owner, registry and repository: what one got with his credentials serves no other.
 #[derive(Default)]
-pub(super) struct Tokens(Mutex<HashMap<(String, String), (HeaderValue, Instant)>>);
+pub(super) struct Tokens(Mutex<HashMap<TokenKey, (HeaderValue, Instant)>>);
+
+type TokenKey = (Owner, String, String);
 
 impl Tokens {
-    pub(super) fn get(&self, registry: &str, repository: &str) -> Option<HeaderValue> {
+    pub(super) fn get(&self, owner: &Owner, registry: &str, repository: &str) -> Option<HeaderValue> {
         let tokens = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let (header, end) = tokens.get(&(registry.to_owned(), repository.to_owned()))?;
+        let (header, end) = tokens.get(&(owner.clone(), registry.to_owned(), repository.to_owned()))?;
         (Instant::now() < *end).then(|| header.clone())
     }
 
-    pub(super) fn put(&self, registry: &str, repository: &str, header: HeaderValue, lifetime: Duration) {
+    pub(super) fn put(
+        &self,
+        owner: Owner,
+        registry: &str,
+        repository: &str,
+        header: HeaderValue,
+        lifetime: Duration,
+    ) {
         let now = Instant::now();
         let mut tokens = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if tokens.len() >= MAX_TOKENS {
@@ -90,12 +121,13 @@ impl Tokens {
         if tokens.len() >= MAX_TOKENS {
             tokens.clear();
         }
-        tokens.insert((registry.to_owned(), repository.to_owned()), (header, now + lifetime));
+        tokens.insert((owner, registry.to_owned(), repository.to_owned()), (header, now + lifetime));
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::credentials::{Asker, Credentials, Origin, Salt};
     use super::*;
 
     fn found(values: &[&str]) -> Option<Challenge> {
@@ -109,16 +141,19 @@ mod tests {
     #[test]
     fn finds_the_token_server() {
         let hub = r#"Bearer realm="https://auth.docker.io/token",service="registry.docker.io",scope="repository:a/b:pull""#;
-        let expected = Challenge {
+        let expected = Challenge::Bearer(TokenServer {
             realm: "https://auth.docker.io/token".to_owned(),
             service: Some("registry.docker.io".to_owned()),
-        };
+        });
         assert_eq!(found(&[hub]).as_ref(), Some(&expected));
         assert_eq!(found(&["Basic realm=\"x\"", hub]).as_ref(), Some(&expected));
         assert_eq!(found(&[&format!("Basic realm=\"x\", {hub}")]).as_ref(), Some(&expected));
-        let bare = found(&["bearer REALM=\"https://t/\""]).unwrap();
-        assert_eq!((bare.realm.as_str(), bare.service), ("https://t/", None));
-        for none in ["Basic realm=\"x\"", "Bearer", "Bearer service=\"x\"", "", ",,,", "\u{7f}"] {
+        let bare = Challenge::Bearer(TokenServer { realm: "https://t/".to_owned(), service: None });
+        assert_eq!(found(&["bearer REALM=\"https://t/\""]), Some(bare));
+        for basic in ["Basic realm=\"x\"", "basic realm=x, Bearer service=\"x\""] {
+            assert_eq!(found(&[basic]), Some(Challenge::Basic), "{basic}");
+        }
+        for none in ["Bearer", "Bearer service=\"x\"", "", ",,,", "\u{7f}"] {
             if HeaderValue::from_str(none).is_ok() {
                 assert_eq!(found(&[none]), None, "{none}");
             }
@@ -140,15 +175,21 @@ mod tests {
 
     #[test]
     fn holds_a_bounded_number_and_none_past_its_end() {
+        let provider = rustls::crypto::ring::default_provider();
+        let salt = Salt::new(provider.secure_random).unwrap();
+        let owner = salt.owner(&Asker::anonymous());
         let tokens = Tokens::default();
         let header = HeaderValue::from_static("Bearer t");
-        tokens.put("r", "ended", header.clone(), Duration::ZERO);
-        assert!(tokens.get("r", "ended").is_none());
+        tokens.put(owner.clone(), "r", "ended", header.clone(), Duration::ZERO);
+        assert!(tokens.get(&owner, "r", "ended").is_none());
         for n in 0..3 * MAX_TOKENS {
-            tokens.put("r", &n.to_string(), header.clone(), Duration::from_mins(1));
+            tokens.put(owner.clone(), "r", &n.to_string(), header.clone(), Duration::from_mins(1));
         }
         assert!(tokens.0.lock().unwrap().len() <= MAX_TOKENS);
-        assert!(tokens.get("r", &(3 * MAX_TOKENS - 1).to_string()).is_some());
-        assert!(tokens.get("other", "1").is_none());
+        assert!(tokens.get(&owner, "r", &(3 * MAX_TOKENS - 1).to_string()).is_some());
+        assert!(tokens.get(&owner, "other", "1").is_none());
+        let origin = Origin::Secret { namespace: "team".to_owned(), name: "pull".to_owned() };
+        let other = salt.owner(&Asker::new(Credentials::Anonymous, origin));
+        assert!(tokens.get(&other, "r", &(3 * MAX_TOKENS - 1).to_string()).is_none());
     }
 }

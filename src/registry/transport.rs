@@ -71,14 +71,17 @@ pub enum SetupError {
     /// The process has installed no rustls provider.
     #[error("no rustls provider is installed: install_default() belongs at the start of main")]
     NoProvider,
+    /// The system gives no random bytes.
+    #[error("the system gives no random bytes")]
+    NoRandomness,
     /// No root certificates were found.
     #[error("cannot set up TLS: {0}. Are root certificates where SSL_CERT_FILE says, or in /etc/ssl/certs?")]
     Tls(String),
 }
 
-/// Builds the client.
+/// Builds a client.
 pub(super) fn client(
-    plain_http: &PlainHttp,
+    redirects: redirect::Policy,
     ca_bundle_pem: Option<&[u8]>,
 ) -> Result<reqwest::Client, SetupError> {
     // reqwest would panic.
@@ -88,7 +91,7 @@ pub(super) fn client(
     let mut builder = reqwest::Client::builder()
         .user_agent(concat!("longshore/", env!("CARGO_PKG_VERSION")))
         .connect_timeout(CONNECT_TIMEOUT)
-        .redirect(redirects(plain_http.clone()));
+        .redirect(redirects);
     if let Some(pem) = ca_bundle_pem {
         let authorities =
             Certificate::from_pem_bundle(pem).map_err(|error| SetupError::CaBundle(chain(&error)))?;
@@ -100,9 +103,9 @@ pub(super) fn client(
     builder.build().map_err(|error| SetupError::Tls(chain(&error)))
 }
 
-/// Registries send blobs' readers to storage elsewhere. reqwest takes the credentials off when the
-/// host changes; that nobody is sent into the clear is our part.
-fn redirects(plain_http: PlainHttp) -> redirect::Policy {
+/// Registries send blobs' readers to storage elsewhere. reqwest takes the credentials off when
+/// host, port or scheme change; that nobody is sent into the clear is our part.
+pub(super) fn redirects(plain_http: PlainHttp) -> redirect::Policy {
     redirect::Policy::custom(move |attempt| {
         if attempt.previous().len() > MAX_REDIRECTS {
             attempt.error(format!("more than {MAX_REDIRECTS} redirects"))

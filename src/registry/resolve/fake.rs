@@ -8,6 +8,8 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::{Response, StatusCode};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use oci_client::manifest::{IMAGE_CONFIG_MEDIA_TYPE, OCI_IMAGE_INDEX_MEDIA_TYPE, OCI_IMAGE_MEDIA_TYPE};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -22,6 +24,8 @@ pub(super) struct Reply {
     pub(super) body: Vec<u8>,
     /// The token that a request needs, and where it is to be had.
     pub(super) token: Option<(&'static str, String)>,
+    /// The user and password that a request needs.
+    pub(super) basic: Option<&'static str>,
     pub(super) hangs: bool,
 }
 
@@ -43,7 +47,16 @@ impl Reply {
 #[derive(Default)]
 struct Inside {
     replies: HashMap<String, Reply>,
-    seen: Vec<String>,
+    seen: Vec<Seen>,
+}
+
+/// A request.
+pub(super) struct Seen {
+    /// With the query.
+    pub(super) path: String,
+    /// The header, empty where it was not sent.
+    pub(super) authorization: String,
+    pub(super) body: String,
 }
 
 #[derive(Clone)]
@@ -67,7 +80,17 @@ impl Fake {
 
     /// The requests since the last call: path and query.
     pub(super) fn seen(&self) -> Vec<String> {
+        self.requests().into_iter().map(|seen| seen.path).collect()
+    }
+
+    /// As [`Self::seen`], with what the requests carried.
+    pub(super) fn requests(&self) -> Vec<Seen> {
         std::mem::take(&mut self.inside.lock().unwrap().seen)
+    }
+
+    /// Lets a path be shown only to who has a token from the realm, or the user and password.
+    pub(super) fn lock(&self, path: &str, lock: impl FnOnce(&mut Reply)) {
+        lock(self.inside.lock().unwrap().replies.get_mut(path).unwrap());
     }
 
     /// Serves a manifest by its digest, and gives that.
@@ -113,22 +136,33 @@ impl Fake {
 }
 
 async fn answer(State(fake): State<Fake>, request: Request) -> Response<Body> {
+    let (parts, body) = request.into_parts();
+    let body = axum::body::to_bytes(body, 1 << 20).await.unwrap();
+    let sent = parts.headers.get("authorization").and_then(|value| value.to_str().ok());
+    let sent = sent.unwrap_or_default().to_owned();
     let reply = {
         let mut inside = fake.inside.lock().unwrap();
-        inside.seen.push(request.uri().to_string());
-        inside.replies.get(request.uri().path()).cloned()
+        inside.seen.push(Seen {
+            path: parts.uri.to_string(),
+            authorization: sent.clone(),
+            body: String::from_utf8(body.to_vec()).unwrap(),
+        });
+        inside.replies.get(parts.uri.path()).cloned()
     };
     let mut reply = reply.unwrap_or_else(|| Reply::error(404, "MANIFEST_UNKNOWN", "manifest unknown"));
     if reply.hangs {
         tokio::time::sleep(Duration::from_hours(1)).await;
     }
-    if let Some((token, realm)) = &reply.token {
-        let sent = request.headers().get("authorization").and_then(|value| value.to_str().ok());
-        if sent != Some(&format!("Bearer {token}")) {
-            let challenge = format!("Bearer realm=\"{realm}\",service=\"the registry\"");
-            reply = Reply::error(401, "UNAUTHORIZED", "authentication required")
-                .header("www-authenticate", challenge);
-        }
+    if let Some((token, realm)) = &reply.token
+        && sent != format!("Bearer {token}")
+    {
+        let challenge = format!("Bearer realm=\"{realm}\",service=\"the registry\"");
+        reply = Reply::error(401, "UNAUTHORIZED", "authentication required")
+            .header("www-authenticate", challenge);
+    }
+    if reply.basic.is_some_and(|basic| sent != format!("Basic {}", STANDARD.encode(basic))) {
+        reply = Reply::error(401, "UNAUTHORIZED", "wrong user or password")
+            .header("www-authenticate", "Basic realm=\"the registry\"");
     }
     let mut response = Response::builder().status(StatusCode::from_u16(reply.status).unwrap());
     for (name, value) in reply.headers {

@@ -16,7 +16,7 @@ pub(super) fn registry(plain_http: &[&str], timeout: Duration, ca_bundle_pem: Op
 
 pub(super) async fn resolve(registry: &Registry, image: &str) -> Result<ResolvedImage, ResolveError> {
     let image = ImageReference::parse(image).unwrap();
-    registry.resolve(&image, &Platform::linux("amd64"), &Credentials::Anonymous).await
+    registry.resolve(&image, &Platform::linux("amd64"), &Asker::anonymous()).await
 }
 
 /// A registry that has `team/tools:1` for amd64 and arm64, and the digests of index, manifest and
