@@ -57,6 +57,11 @@ impl Credentials {
         }
     }
 
+    /// Whether a registry would see no difference.
+    pub(super) fn same_as(&self, other: &Self) -> bool {
+        self.kind() == other.kind() && self.username() == other.username() && self.secret() == other.secret()
+    }
+
     /// The user, where people may read it: not where it is the secret itself.
     fn shown_user(&self) -> Option<String> {
         let Self::Basic { username, password } = self else { return None };

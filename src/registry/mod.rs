@@ -11,6 +11,7 @@ mod client;
 mod credentials;
 mod digest;
 mod error;
+mod keyring;
 mod manifest;
 mod platform;
 pub mod reference;
@@ -22,6 +23,7 @@ mod user;
 
 pub use credentials::{Asker, Credentials, Origin, Scope};
 pub use error::{Advice, ResolveError};
+pub use keyring::{Keyring, KeyringError, KeyringFault, PullSecretForm};
 pub use platform::Platform;
 pub use reference::{ImageReference, ReferenceError};
 pub use resolve::{Registry, RegistryConfig, ResolvedImage, SetupError};
