@@ -234,8 +234,8 @@ fn with_port(authority: &str) -> (&str, &str) {
     }
 }
 
-/// `*` for any number of characters of one label. The kubelet's globs have `?`, `[...]` and `\`
-/// besides, but no URL can have them in its host.
+/// `*` for any number of characters of one label. Of the rest of Go's globs, `?` and `\` cannot stand
+/// in a URL's host, and `[...]` is left out: it is not documented for these keys.
 fn glob_fits(glob: &str, label: &str) -> bool {
     let Some((start, rest)) = glob.split_once('*') else { return glob == label };
     let Some(mut label) = label.strip_prefix(start) else { return false };
