@@ -19,3 +19,5 @@ mod fields;
 mod printed;
 #[path = "api_server/refused.rs"]
 mod refused;
+#[path = "api_server/refused_pods.rs"]
+mod refused_pods;

@@ -19,8 +19,16 @@ mod afterwards;
 mod images;
 #[path = "end_to_end/inputs.rs"]
 mod inputs;
+#[path = "end_to_end/matrix.rs"]
+mod matrix;
 #[path = "end_to_end/pending.rs"]
 mod pending;
+#[path = "end_to_end/pods.rs"]
+mod pods;
+#[path = "end_to_end/private_images.rs"]
+mod private_images;
+#[path = "end_to_end/profiles.rs"]
+mod profiles;
 #[path = "end_to_end/runs.rs"]
 mod runs;
 #[path = "end_to_end/scripts.rs"]

@@ -8,5 +8,6 @@ longshore=${CARGO_TARGET_DIR:-target}/debug/longshore
 mkdir -p "$out/crds" "$out/docs" "$out/charts/longshore/files"
 "$longshore" crd >"$out/crds/deploymentactions.yaml"
 cp "$out/crds/deploymentactions.yaml" "$out/charts/longshore/files/deploymentactions.yaml"
+"$longshore" policies >"$out/charts/longshore/files/policies.yaml"
 "$longshore" reference >"$out/docs/reference.md"
 "$longshore" reasons >"$out/docs/reasons.md"

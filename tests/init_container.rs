@@ -6,6 +6,8 @@
 
 #[path = "end_to_end/action.rs"]
 mod action;
+#[path = "end_to_end/matrix.rs"]
+mod matrix;
 #[path = "end_to_end/namespace.rs"]
 mod namespace;
 
@@ -82,8 +84,21 @@ async fn actions_run_with_a_runner_that_an_init_container_copies() {
     }))
     .catch_unwind()
     .await;
+    let outcome = match outcome {
+        Ok(()) => AssertUnwindSafe(Box::pin(every_image())).catch_unwind().await,
+        failed => failed,
+    };
     deliver_by("auto");
     if let Err(panic) = outcome {
         resume_unwind(panic);
     }
+}
+
+/// The same matrix as with image volumes.
+async fn every_image() {
+    futures::join!(
+        in_namespace(async |namespace| matrix::row(namespace, "Restricted").await),
+        in_namespace(async |namespace| matrix::row(namespace, "UserNamespaceRoot").await),
+        in_namespace(async |namespace| matrix::row(namespace, "Baseline").await),
+    );
 }

@@ -5,8 +5,12 @@
 // clippy knows `#[test]` functions, and not what they share.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+#[path = "runner/mounted_script.rs"]
+mod mounted_script;
 #[path = "runner/sandbox.rs"]
 mod sandbox;
+#[path = "runner/variables_from.rs"]
+mod variables_from;
 
 use std::{
     fs,

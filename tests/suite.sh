@@ -35,9 +35,11 @@ step "pure tests and mocked services" cargo test --locked --no-fail-fast --lib -
 step "the runner as a process" cargo test --locked --test runner
 if step "cluster" tests/cluster/up.sh && step "install" make --no-print-directory deploy; then
 	step "API server" on_cluster --test api_server
+	step "who may do what" on_cluster --test who
 	step "end to end" on_cluster --test end_to_end
 	step "examples" on_cluster --test examples
 	step "the operator restarts" on_cluster --test operator_restart
+	step "without the policy" on_cluster --test policy_missing
 	step "by init container" on_cluster --test init_container
 fi
 

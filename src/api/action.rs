@@ -4,7 +4,11 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::{
-    api::core::v1::{Affinity, Toleration},
+    api::core::v1::{
+        Affinity, CSIVolumeSource, ConfigMapVolumeSource, DownwardAPIVolumeSource, EmptyDirVolumeSource,
+        EphemeralVolumeSource, HostAlias, PersistentVolumeClaimVolumeSource, PodSecurityContext,
+        ProjectedVolumeSource, SecretVolumeSource, SecurityContext, Toleration, VolumeMount,
+    },
     apimachinery::pkg::{api::resource::Quantity, util::intstr::IntOrString},
 };
 use kube::CustomResource;
@@ -61,6 +65,13 @@ pub struct DeploymentActionSpec {
     #[schemars(length(min = 1, max = 512), extend("x-kubernetes-validations" = rules::image()))]
     pub image: String,
 
+    /// Secrets of type `kubernetes.io/dockerconfigjson` in the action's namespace, with which nodes
+    /// pull the image. The operator reads them to resolve a tag where the namespace grants it `get`
+    /// on them by name; where it does not, a pod of the namespace resolves the tag.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 8), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
+    pub image_pull_secrets: Vec<SecretName>,
+
     /// The script to run. Either `script` or `command` is given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub script: Option<Script>,
@@ -83,6 +94,12 @@ pub struct DeploymentActionSpec {
         extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"])
     )]
     pub variables: Vec<Variable>,
+
+    /// Whole Secrets and `ConfigMap`s whose keys become environment variables. Of two that have the
+    /// same key the later one wins, and `variables` win over all of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "atomic"))]
+    pub variables_from: Vec<VariablesFrom>,
 
     /// What the script reports: it writes `name=value` lines to the file that `$LONGSHORE_OUTPUT`
     /// names, and the values appear in `status.outputs`.
@@ -127,7 +144,7 @@ pub struct DeploymentActionSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resources: Option<Resources>,
 
-    /// Labels and annotations of the pod, and where it may run.
+    /// Labels and annotations of the pod, where it may run, what it may do, and further volumes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pod_template: Option<PodTemplate>,
 
@@ -143,21 +160,81 @@ pub struct DeploymentActionSpec {
     pub run_token: Option<String>,
 }
 
-/// A script and what runs it.
+/// The name of a Secret in the action's namespace.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(extend("x-kubernetes-map-type" = "atomic"))]
+pub struct SecretName {
+    /// The Secret's name.
+    #[schemars(length(min = 1, max = 253), extend("x-kubernetes-validations" = rules::object_name()))]
+    pub name: String,
+}
+
+/// A script and what runs it: exactly one of `inline` and `configMapKeyRef`.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(extend("x-kubernetes-map-type" = "atomic", "x-kubernetes-validations" = rules::script()))]
 pub struct Script {
     /// The script's text.
     // Longer than the rule allows, so that the rule's words are read and not the schema's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 1_048_576), extend("x-kubernetes-validations" = rules::inline()))]
-    pub inline: String,
+    pub inline: Option<String>,
+
+    /// A key of a `ConfigMap` in the action's namespace that holds the script's text, up to the 1 MiB
+    /// that a `ConfigMap` holds. Its hash is frozen when a run starts, and a script that changes
+    /// before the pod has it is not run. A change of the `ConfigMap` alone starts nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub config_map_key_ref: Option<ScriptRef>,
 
     /// The interpreter and its arguments, such as `[python3, -u]`. Where none is given, the
     /// script's `#!` line decides, and where it has none, `/bin/sh`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16), inner(length(min = 1, max = 1024)), extend("x-kubernetes-list-type" = "atomic"))]
     pub interpreter: Vec<String>,
+}
+
+/// A key of a `ConfigMap` that holds a script.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(extend("x-kubernetes-map-type" = "atomic"))]
+pub struct ScriptRef {
+    /// The `ConfigMap`'s name.
+    #[schemars(length(min = 1, max = 253), extend("x-kubernetes-validations" = rules::object_name()))]
+    pub name: String,
+    /// The key in it.
+    #[schemars(length(min = 1, max = 253), extend("x-kubernetes-validations" = rules::data_key()))]
+    pub key: String,
+}
+
+/// A whole Secret or `ConfigMap` whose keys become environment variables: exactly one of the two.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(extend("x-kubernetes-map-type" = "atomic", "x-kubernetes-validations" = rules::variables_from()))]
+pub struct VariablesFrom {
+    /// What is put in front of each key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 253))]
+    pub prefix: Option<String>,
+    /// A Secret in the action's namespace. All its values are masked in the log and in outputs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secret_ref: Option<ObjectRef>,
+    /// A `ConfigMap` in the action's namespace.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub config_map_ref: Option<ObjectRef>,
+}
+
+/// A Secret or `ConfigMap` as a whole.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(extend("x-kubernetes-map-type" = "atomic"))]
+pub struct ObjectRef {
+    /// The object's name.
+    #[schemars(length(min = 1, max = 253), extend("x-kubernetes-validations" = rules::object_name()))]
+    pub name: String,
+    /// Whether the object may be missing; none of its variables is then set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub optional: Option<bool>,
 }
 
 /// A variable of the script.
@@ -263,6 +340,7 @@ pub fn to_quantities(quantities: &BTreeMap<String, IntOrString>) -> Option<BTree
 /// What the action says of its pod beyond the container.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
+#[schemars(extend("x-kubernetes-validations" = rules::pod_template()))]
 pub struct PodTemplate {
     /// Labels and annotations.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -282,6 +360,119 @@ pub struct PodTemplate {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253))]
     pub priority_class_name: Option<String>,
+    /// The runtime class that runs the pod.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253), extend("x-kubernetes-validations" = rules::object_name()))]
+    pub runtime_class_name: Option<String>,
+    /// Further lines of the pod's hosts file.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32), extend("x-kubernetes-list-type" = "atomic"))]
+    pub host_aliases: Vec<HostAlias>,
+    /// What the script's container may do. `Restricted` (where nothing is given): never root, no
+    /// capabilities, a read-only root. `UserNamespaceRoot`: root in a user namespace of its own,
+    /// where the nodes support it. `Baseline`: the user that the image names, root among them, with
+    /// the runtime's capabilities. The namespace's Pod Security decides whether it is let in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub security_profile: Option<SecurityProfile>,
+    /// Security settings of the pod; what is set here takes the place of the profile's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("x-kubernetes-validations" = rules::security_context()))]
+    pub security_context: Option<PodSecurityContext>,
+    /// Security settings of the script's container; what is set here takes the place of the
+    /// profile's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("x-kubernetes-validations" = rules::container_security_context()))]
+    pub container_security_context: Option<SecurityContext>,
+    /// Further volumes of the pod, beside those of Longshore.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
+    pub volumes: Vec<Volume>,
+    /// Where the script's container has them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["mountPath"], "x-kubernetes-validations" = rules::volume_mounts()))]
+    pub volume_mounts: Vec<VolumeMount>,
+}
+
+impl PodTemplate {
+    /// Whether it says more than which nodes the pod may run on: what whoever may create pods could
+    /// say, and nobody else. The same as in [`super::policy::use_policy`], where the reasons are.
+    #[must_use]
+    pub fn claims_more(&self) -> bool {
+        // Every field is named, so that a new one cannot be forgotten here.
+        let Self {
+            metadata,
+            node_selector: _,
+            tolerations,
+            affinity,
+            priority_class_name,
+            runtime_class_name,
+            host_aliases,
+            security_profile,
+            security_context,
+            container_security_context,
+            volumes,
+            volume_mounts,
+        } = self;
+        metadata.as_ref().is_some_and(|of| !of.labels.is_empty() || !of.annotations.is_empty())
+            || !tolerations.is_empty()
+            || affinity.as_ref().is_some_and(|of| of.pod_affinity.is_some() || of.pod_anti_affinity.is_some())
+            || priority_class_name.is_some()
+            || runtime_class_name.is_some()
+            || !host_aliases.is_empty()
+            || security_profile.is_some_and(|profile| profile != SecurityProfile::Restricted)
+            || security_context.is_some()
+            || container_security_context.is_some()
+            || !volumes.is_empty()
+            || !volume_mounts.is_empty()
+    }
+}
+
+/// What a script's container may do, from least to most.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+pub enum SecurityProfile {
+    /// Never root, no capabilities, a read-only root: Pod Security "restricted".
+    #[default]
+    Restricted,
+    /// Root inside a user namespace, which is an ordinary user of the node.
+    UserNamespaceRoot,
+    /// The user that the image names, with the runtime's capabilities: Pod Security "baseline".
+    Baseline,
+}
+
+/// A volume: exactly one source. There is no `hostPath`: a pod that sees its node's files has the
+/// node.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(extend("x-kubernetes-map-type" = "atomic", "x-kubernetes-validations" = rules::volume()))]
+pub struct Volume {
+    /// Its name, by which a mount names it.
+    #[schemars(length(min = 1, max = 63))]
+    pub name: String,
+    /// An empty folder that ends with the pod.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub empty_dir: Option<EmptyDirVolumeSource>,
+    /// Keys of a `ConfigMap` as files.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub config_map: Option<ConfigMapVolumeSource>,
+    /// Keys of a Secret as files. They are not masked in the log: name what must be masked in
+    /// `variables`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secret: Option<SecretVolumeSource>,
+    /// Several sources in one folder.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub projected: Option<ProjectedVolumeSource>,
+    /// Facts of the pod as files.
+    #[serde(default, rename = "downwardAPI", skip_serializing_if = "Option::is_none")]
+    pub downward_api: Option<DownwardAPIVolumeSource>,
+    /// A volume that outlives the pod.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub persistent_volume_claim: Option<PersistentVolumeClaimVolumeSource>,
+    /// A volume that is made for the pod by its storage class.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ephemeral: Option<EphemeralVolumeSource>,
+    /// A volume of a CSI driver.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub csi: Option<CSIVolumeSource>,
 }
 
 /// Labels and annotations of the pod. Keys of `longshore.dev` are Longshore's own.

@@ -27,6 +27,8 @@ pub enum ConditionType {
     OutputsDropped,
     /// True: a secret value is too short to be masked. Only while True.
     ValuesUnmasked,
+    /// True: what the node reports that it ran is none of the image's digests. Only while True.
+    ImageUnverified,
     /// True: what came later contradicts the verdict, which stands. Only while True.
     VerdictDisputed,
 }
@@ -44,6 +46,7 @@ impl ConditionType {
             Self::OutputsLost => "OutputsLost",
             Self::OutputsDropped => "OutputsDropped",
             Self::ValuesUnmasked => "ValuesUnmasked",
+            Self::ImageUnverified => "ImageUnverified",
             Self::VerdictDisputed => "VerdictDisputed",
         }
     }

@@ -3,6 +3,7 @@
 pub mod action;
 pub mod condition;
 pub mod crd;
+pub mod policy;
 pub mod reason;
 pub mod reference;
 pub mod rules;
@@ -27,6 +28,8 @@ pub const LABEL_ATTEMPT: &str = "longshore.dev/attempt";
 /// Label on a pod that stands for an attempt that was given up: nothing runs in it, and its name
 /// keeps a late creation from running.
 pub const LABEL_TOMBSTONE: &str = "longshore.dev/tombstone";
+/// On a pod that only finds out what a run's tag means: the run's number.
+pub const LABEL_RESOLVER: &str = "longshore.dev/resolver";
 /// The standard label that says who made an object.
 pub const LABEL_MANAGED_BY: &str = "app.kubernetes.io/managed-by";
 /// The value of [`LABEL_MANAGED_BY`].

@@ -33,9 +33,13 @@ pub enum Reason {
     NotRequested,
     /// The spec cannot be executed although the schema allows it; the message says which field and why.
     InvalidSpec,
+    /// The policy that keeps people from naming what they may not use is missing or altered, so nothing that names anything starts.
+    PolicyMissing,
+    /// The action asks for root in a user namespace, and no node supports that.
+    UserNamespacesUnsupported,
     /// The registry says that there is no such repository, tag or digest.
     ImageNotFound,
-    /// The registry refuses to show the image without credentials.
+    /// The registry refuses to show the image, to the operator and to the node alike.
     ImageDenied,
     /// The registry's answer is no image that can be run.
     ImageInvalid,
@@ -59,13 +63,15 @@ pub enum Reason {
     ContainerConfigError,
     /// The script had not started when spec.pendingDeadlineSeconds were over, for a cause that no status or event shows.
     PendingDeadlineExceeded,
+    /// The namespace is being deleted, so no pod can be created in it.
+    NamespaceTerminating,
     /// The API server refused the pod: an admission policy, Pod Security, or a field that it does not accept.
     PodRefused,
     /// Something in the cluster changed the pod's image, command or restart policy on its way, so it was removed before it could count.
     PodMutated,
     /// A pod that is not this run's has its name.
     PodNameTaken,
-    /// The spec changed between the record of the run and the creation of its pod, so that this run could no longer be executed as recorded.
+    /// The spec changed between the record of the run and the creation of its pod, or the script's `ConfigMap` before the pod had it, so that this run could no longer be executed as recorded.
     FrozenInputsChanged,
     /// The container runtime could not start the container.
     StartFailed,
@@ -167,6 +173,20 @@ const ROWS: &[Row] = &[
         advice: "Correct the field that the message names and apply the action again.",
     },
     Row {
+        reason: Reason::PolicyMissing,
+        name: "PolicyMissing",
+        class: Class::Failure,
+        when: "The policy that keeps people from naming what they may not use is missing or altered, so nothing that names anything starts.",
+        advice: "Restore the ValidatingAdmissionPolicy and its binding longshore-use, for example by helm upgrade; then set a new spec.runToken.",
+    },
+    Row {
+        reason: Reason::UserNamespacesUnsupported,
+        name: "UserNamespacesUnsupported",
+        class: Class::Failure,
+        when: "The action asks for root in a user namespace, and no node supports that.",
+        advice: "Use another spec.podTemplate.securityProfile, or nodes whose container runtime supports user namespaces.",
+    },
+    Row {
         reason: Reason::ImageNotFound,
         name: "ImageNotFound",
         class: Class::Failure,
@@ -177,8 +197,8 @@ const ROWS: &[Row] = &[
         reason: Reason::ImageDenied,
         name: "ImageDenied",
         class: Class::Failure,
-        when: "The registry refuses to show the image without credentials.",
-        advice: "Name the image by digest, which the node then pulls with its own credentials, or use a registry that serves it anonymously.",
+        when: "The registry refuses to show the image, to the operator and to the node alike.",
+        advice: "Name a Secret with the registry's credentials in spec.imagePullSecrets or in the service account's, correct the one that is named, or give the nodes credentials; then set a new spec.runToken.",
     },
     Row {
         reason: Reason::ImageInvalid,
@@ -258,6 +278,13 @@ const ROWS: &[Row] = &[
         advice: "Look at the pod's events and the node; raise spec.pendingDeadlineSeconds where the image is large.",
     },
     Row {
+        reason: Reason::NamespaceTerminating,
+        name: "NamespaceTerminating",
+        class: Class::Failure,
+        when: "The namespace is being deleted, so no pod can be created in it.",
+        advice: "Nothing: the action goes with its namespace.",
+    },
+    Row {
         reason: Reason::PodRefused,
         name: "PodRefused",
         class: Class::Failure,
@@ -282,8 +309,8 @@ const ROWS: &[Row] = &[
         reason: Reason::FrozenInputsChanged,
         name: "FrozenInputsChanged",
         class: Class::Failure,
-        when: "The spec changed between the record of the run and the creation of its pod, so that this run could no longer be executed as recorded.",
-        advice: "Nothing: the changed spec starts a run of its own.",
+        when: "The spec changed between the record of the run and the creation of its pod, or the script's ConfigMap before the pod had it, so that this run could no longer be executed as recorded.",
+        advice: "A changed spec starts a run of its own; after a change of the ConfigMap, set a new spec.runToken.",
     },
     Row {
         reason: Reason::StartFailed,

@@ -69,12 +69,20 @@ pub(super) fn image() -> Value {
     ])
 }
 
+/// Rules of `script`.
+pub(super) fn script() -> Value {
+    json!([rule(
+        "has(self.inline) != has(self.configMapKeyRef)",
+        "script has exactly one of inline (its text) and configMapKeyRef (a ConfigMap's key that holds its text)"
+    )])
+}
+
 /// Rules of `script.inline`.
 pub(super) fn inline() -> Value {
     json!([rule(
         &format!("size(self) <= {MAX_INLINE}"),
         &format!(
-            "the script is longer than {MAX_INLINE} characters, more than travels with a pod: put it into the image, or let a short script fetch it"
+            "the script is longer than {MAX_INLINE} characters, more than travels with a pod: put it into a ConfigMap and name that in script.configMapKeyRef, or into the image"
         )
     )])
 }
@@ -104,6 +112,105 @@ pub(super) fn value_from() -> Value {
         "valueFrom names exactly one of secretKeyRef and configMapKeyRef; fieldRef, resourceFieldRef and fileKeyRef are not offered: LONGSHORE_NAMESPACE, LONGSHORE_ACTION and LONGSHORE_RUN_ID are always set"
     )])
 }
+
+/// Rules of one entry of `variablesFrom`.
+pub(super) fn variables_from() -> Value {
+    json!([
+        rule(
+            "has(self.secretRef) != has(self.configMapRef)",
+            "an entry of variablesFrom names exactly one of secretRef and configMapRef"
+        ),
+        rule(
+            "!has(self.prefix) || self.prefix.matches('^[-._a-zA-Z][-._a-zA-Z0-9]*$')",
+            "a prefix consists of letters, digits, '_', '-' and '.', and does not begin with a digit"
+        ),
+        rule(
+            "!has(self.prefix) || !self.prefix.startsWith('LONGSHORE_')",
+            "names that begin with LONGSHORE_ are set by Longshore itself: choose another prefix"
+        ),
+    ])
+}
+
+/// Rules of `podTemplate`.
+pub(super) fn pod_template() -> Value {
+    json!([rule(
+        "!has(self.volumeMounts) || self.volumeMounts.all(mount, has(self.volumes) && self.volumes.exists(volume, volume.name == mount.name))",
+        "each entry of volumeMounts names a volume of podTemplate.volumes"
+    )])
+}
+
+/// The sources that a volume may have: those of Pod Security "restricted", less `image`, which
+/// would not be pinned.
+const VOLUME_SOURCES: [&str; 8] = [
+    "emptyDir",
+    "configMap",
+    "secret",
+    "projected",
+    "downwardAPI",
+    "persistentVolumeClaim",
+    "ephemeral",
+    "csi",
+];
+
+/// Rules of a volume.
+pub(super) fn volume() -> Value {
+    let given: Vec<String> = VOLUME_SOURCES.iter().map(|source| format!("has(self.{source})")).collect();
+    json!([
+        rule(
+            &format!("[{}].filter(given, given).size() == 1", given.join(", ")),
+            &format!(
+                "a volume has exactly one source of {}; hostPath is not offered, since a pod that sees its node's files has the node",
+                VOLUME_SOURCES.join(", ")
+            )
+        ),
+        rule(
+            "self.name.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')",
+            "a volume's name consists of lower-case letters, digits and '-', and begins and ends with a letter or digit"
+        ),
+        rule(
+            "!self.name.startsWith('longshore')",
+            "volumes whose names begin with longshore are Longshore's own: choose another name"
+        ),
+    ])
+}
+
+/// Rules of `volumeMounts`.
+pub(super) fn volume_mounts() -> Value {
+    json!([
+        rule(
+            "self.all(mount, mount.mountPath.matches('^/[^:]+$') && !mount.mountPath.matches('(^|/)[.][.](/|$)'))",
+            "a mountPath is an absolute path below /, without ':' and '..'"
+        ),
+        rule(
+            "self.all(mount, !mount.mountPath.matches('^/+(longshore(/.*)?|tmp/*|dev/+termination-log)$'))",
+            "/longshore, /tmp and /dev/termination-log are Longshore's own: choose another mountPath (the script's folders are $PWD, $HOME and $TMPDIR)"
+        ),
+    ])
+}
+
+/// Rules of the pod's security settings.
+pub(super) fn security_context() -> Value {
+    json!([
+        rule("!has(self.windowsOptions)", "actions run on Linux nodes: leave windowsOptions out"),
+        rule(ROOT, ROOT_WORDS),
+    ])
+}
+
+/// Rules of the container's security settings.
+pub(super) fn container_security_context() -> Value {
+    json!([
+        rule("!has(self.windowsOptions)", "actions run on Linux nodes: leave windowsOptions out"),
+        rule(ROOT, ROOT_WORDS),
+        rule(
+            "!has(self.privileged) || !self.privileged",
+            "privileged containers are not offered, since they have the node: podTemplate.securityProfile goes up to Baseline"
+        ),
+    ])
+}
+
+const ROOT: &str =
+    "!has(self.runAsNonRoot) || !self.runAsNonRoot || !has(self.runAsUser) || self.runAsUser != 0";
+const ROOT_WORDS: &str = "runAsUser 0 is root, which runAsNonRoot forbids: leave one of them out";
 
 /// Rules of an object's name.
 pub(super) fn object_name() -> Value {

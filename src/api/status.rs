@@ -66,12 +66,20 @@ pub struct ImageStatus {
     /// Pinned, `repository@digest`: what the pod's spec says.
     #[schemars(length(max = 1024))]
     pub resolved: String,
+    /// Digest of the manifest for the platform that actions run on, where the registry told it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 160))]
+    pub platform_digest: Option<String>,
+    /// Digest of the image's config, where the registry told it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 160))]
+    pub config_digest: Option<String>,
     /// What the node reports that it ran.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 1024))]
     pub running: Option<String>,
-    /// The numeric user that the script runs as: the image's own where that is a number and not
-    /// root, else 65532.
+    /// The numeric user that the script runs as: under the profile Restricted the image's own where
+    /// that is a number and not root, else 65532. Not set where the image decides (Baseline).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub run_as_user: Option<i64>,
 }
@@ -98,6 +106,10 @@ pub struct RunStatus {
     /// Hash of what is executed, by which a change is told from none.
     #[schemars(length(max = 128))]
     pub spec_hash: String,
+    /// SHA-256 of the script, where it comes from a `ConfigMap`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
+    pub script_sha256: Option<String>,
     /// SHA-256 of what the pod was given to do.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64))]

@@ -26,6 +26,8 @@ enum Command {
     Run(Box<Options>),
     /// Print the definition of `DeploymentAction`, as YAML.
     Crd,
+    /// Print the admission policies and their bindings, as YAML.
+    Policies,
     /// Print the reference of all fields, as Markdown.
     Reference,
     /// Print the list of all reasons, as Markdown.
@@ -45,6 +47,11 @@ fn main() -> ExitCode {
 fn start(command: Command) -> Result<(), Box<dyn std::error::Error>> {
     match command {
         Command::Crd => print!("{}", serde_saphyr::to_string(&api::crd::document()?)?),
+        Command::Policies => {
+            let documents = api::policy::documents(api::policy::OPERATOR_USER);
+            let texts: Result<Vec<_>, _> = documents.iter().map(serde_saphyr::to_string).collect();
+            print!("{}", texts?.join("---\n"));
+        }
         Command::Reference => print!("{}", api::reference::markdown()?),
         Command::Reasons => print!("{}", api::reason::markdown()),
         Command::Run(options) => {

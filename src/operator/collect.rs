@@ -155,7 +155,8 @@ enum Found {
     Running,
     /// It is there, and its container has ended.
     Ended,
-    /// It is not there any more.
+    /// It is not there any more, or it is being removed and its container has ended: a log that
+    /// cannot be read then never will be.
     Gone,
 }
 
@@ -270,12 +271,16 @@ impl Reader {
     /// A cache that does not know the pod says nothing: it may not be filled yet (an operator that
     /// has just begun), or be behind. The API server is asked then.
     async fn found(&self) -> Found {
+        let found = |pod: &Pod| match (self.has_ended(pod), pod.metadata.deletion_timestamp.is_some()) {
+            (true, true) => Found::Gone,
+            (true, false) => Found::Ended,
+            (false, _) => Found::Running,
+        };
         if let Some(pod) = self.cached() {
-            return if self.has_ended(&pod) { Found::Ended } else { Found::Running };
+            return found(&pod);
         }
         match call(self.api.get_opt(&self.source.pod)).await {
-            Ok(Some(pod)) if self.is_ours(&pod) && self.has_ended(&pod) => Found::Ended,
-            Ok(Some(pod)) if self.is_ours(&pod) => Found::Running,
+            Ok(Some(pod)) if self.is_ours(&pod) => found(&pod),
             Ok(_) => Found::Gone,
             Err(error) => {
                 debug!(pod = self.source.pod, %error, "whether it is there cannot be told");
@@ -332,16 +337,28 @@ mod tests {
         format!("{START}3 o 2 c\n4 z 3 {end}\n")
     }
 
-    /// What is read of a log whose first reading breaks off early, from a server that says of the
+    #[derive(Clone, Copy)]
+    enum Log {
+        /// The first reading breaks off early.
+        Early,
+        /// There is none to be read.
+        None,
+    }
+
+    /// What is read of a log, from a server that says of the
     /// pod what `pod` says, by an operator whose cache is empty.
-    async fn collected(pod: (u16, Value)) -> LogFact {
+    async fn collected(log: Log, pod: (u16, Value)) -> LogFact {
         let readings = Arc::new(AtomicUsize::new(0));
         let (client, _) = mocked::server(move |request| {
             if !request.path.ends_with("/log") {
                 return pod.clone();
             }
             let first = readings.fetch_add(1, Ordering::SeqCst) == 0;
-            (200, Value::String(if first { START.to_owned() } else { whole() }))
+            match log {
+                Log::Early if first => (200, Value::String(START.to_owned())),
+                Log::Early => (200, Value::String(whole())),
+                Log::None => mocked::failure(400, "BadRequest", "container \"action\" is not available"),
+            }
         });
         let (news, mut looks) = mpsc::unbounded_channel();
         let (pods, _writer) = reflector::store();
@@ -365,14 +382,28 @@ mod tests {
     #[tokio::test]
     async fn a_cache_that_does_not_know_the_pod_ends_no_log() {
         let running = json!({"metadata": {"name": "deploy-1", "uid": "p"}});
-        let fact = collected((200, running)).await;
+        let fact = collected(Log::Early, (200, running)).await;
         assert_eq!((fact.state, fact.lines), (LogState::Complete, 3), "{:?}", fact.missing);
     }
 
     #[tokio::test]
     async fn a_pod_that_is_another_one_now_is_read_once_more_and_no_longer() {
         let other = json!({"metadata": {"name": "deploy-1", "uid": "other"}});
-        let fact = collected((200, other)).await;
+        let fact = collected(Log::Early, (200, other)).await;
         assert_eq!((fact.state, fact.lines), (LogState::Complete, 3), "{:?}", fact.missing);
+    }
+
+    #[tokio::test]
+    async fn a_pod_that_is_removed_and_never_had_a_log_is_waited_for_no_longer() {
+        let removed = json!({
+            "metadata": {"name": "deploy-1", "uid": "p", "deletionTimestamp": "2026-11-01T10:00:00Z"},
+            "status": {"containerStatuses": [{
+                "name": "action", "image": "", "imageID": "", "ready": false, "restartCount": 0,
+                "state": {"terminated": {"exitCode": 137, "reason": "ContainerStatusUnknown"}},
+            }]},
+        });
+        let reading = collected(Log::None, (200, removed));
+        let fact = tokio::time::timeout(Duration::from_secs(5), reading).await.unwrap();
+        assert_eq!((fact.state, fact.lines), (LogState::Incomplete, 0));
     }
 }

@@ -10,6 +10,7 @@ use super::{
 use crate::{
     api::{DeploymentAction, Reason, status::LogState},
     record::outcome::{End, Exit, Start},
+    registry::ImageUser,
 };
 
 /// What is known of one action.
@@ -21,6 +22,12 @@ pub struct Facts<'a> {
     pub spec: &'a Result<Checked, Invalid>,
     /// What resolving the image gave in this pass, where it was tried.
     pub resolution: Option<&'a Resolution>,
+    /// The pod that resolves the image of the current run.
+    pub resolver: Option<Resolver>,
+    /// Why nothing that names anything may start: the `use` policy is missing or altered.
+    pub policy_missing: Option<String>,
+    /// Whether a node can give a pod a user namespace. `None` where the nodes are not known.
+    pub user_namespaces: Option<bool>,
     /// The pod under the name of the current attempt.
     pub pod: PodFact,
     /// Pods of earlier runs; looked for only where no run is under way.
@@ -39,15 +46,30 @@ pub struct Facts<'a> {
     pub progress_due: bool,
 }
 
-/// What resolving an image gave.
+/// What resolving an image, and a script from a `ConfigMap`, gave.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Resolution {
     /// It is pinned.
     Resolved {
         /// `repository@digest`.
         pinned: String,
-        /// The numeric user to run as.
-        user: i64,
+        /// Digest of the platform's manifest, where the registry told it.
+        platform_digest: Option<String>,
+        /// Digest of the config, where the registry told it.
+        config_digest: Option<String>,
+        /// The user that the image asks for.
+        user: ImageUser,
+        /// SHA-256 of the script, where it comes from a `ConfigMap`.
+        script_sha256: Option<String>,
+    },
+    /// Only a node can find out what the tag means.
+    NeedsPod {
+        /// Why the operator cannot: the reason where no node can either.
+        reason: Reason,
+        /// The registry's own words.
+        message: String,
+        /// As of [`Self::Resolved`].
+        script_sha256: Option<String>,
     },
     /// It cannot be, and will not be by waiting.
     Refused {
@@ -58,9 +80,20 @@ pub enum Resolution {
     },
     /// It could not be this time.
     Failed {
-        /// The registry's own words.
+        /// Why.
+        reason: Reason,
+        /// The registry's own words, or what is missing.
         message: String,
     },
+}
+
+/// A pod that resolves an image.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Resolver {
+    /// What it shows.
+    pub pod: PodView,
+    /// The image that it was made for.
+    pub image: String,
 }
 
 /// The pod under the name of the current attempt.

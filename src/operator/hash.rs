@@ -5,10 +5,14 @@
 //! generation unchanged, and a hash over the whole spec would then run everybody's deployments
 //! again on an upgrade.
 
+use k8s_openapi::api::core::v1::{HostAlias, PodSecurityContext, SecurityContext, VolumeMount};
 use serde::Serialize;
 
 use crate::{
-    api::action::{DeploymentActionSpec, Script, ValueFrom, VariableForm},
+    api::action::{
+        DeploymentActionSpec, PodTemplate, Script, ScriptRef, SecurityProfile, ValueFrom, VariableForm,
+        VariablesFrom, Volume,
+    },
     record::sha256_hex,
 };
 
@@ -30,11 +34,28 @@ struct Executed<'a> {
     variables: Vec<ExecutedVariable<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     service_account: Option<&'a str>,
+    #[serde(skip_serializing_if = "<[VariablesFrom]>::is_empty")]
+    variables_from: &'a [VariablesFrom],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    profile: Option<SecurityProfile>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pod_security: Option<&'a PodSecurityContext>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    container_security: Option<&'a SecurityContext>,
+    #[serde(skip_serializing_if = "<[HostAlias]>::is_empty")]
+    host_aliases: &'a [HostAlias],
+    #[serde(skip_serializing_if = "<[Volume]>::is_empty")]
+    volumes: &'a [Volume],
+    #[serde(skip_serializing_if = "<[VolumeMount]>::is_empty")]
+    volume_mounts: &'a [VolumeMount],
 }
 
 #[derive(Serialize)]
 struct ExecutedScript<'a> {
-    inline: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    inline: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    config_map: Option<&'a ScriptRef>,
     #[serde(skip_serializing_if = "<[String]>::is_empty")]
     interpreter: &'a [String],
 }
@@ -62,20 +83,41 @@ pub fn spec_hash(spec: &DeploymentActionSpec) -> Result<String, serde_json::Erro
         command,
         args,
         variables,
+        variables_from,
         service_account_name,
+        pod_template,
+        image_pull_secrets: _,
         outputs: _,
         run_deadline_seconds: _,
         pending_deadline_seconds: _,
         termination_grace_period_seconds: _,
         pod_retention_seconds: _,
         resources: _,
-        pod_template: _,
         run_policy: _,
         run_token: _,
     } = spec;
+    let nothing = PodTemplate::default();
+    let PodTemplate {
+        security_profile,
+        security_context,
+        container_security_context,
+        host_aliases,
+        volumes,
+        volume_mounts,
+        metadata: _,
+        node_selector: _,
+        tolerations: _,
+        affinity: _,
+        priority_class_name: _,
+        runtime_class_name: _,
+    } = pod_template.as_ref().unwrap_or(&nothing);
     let executed = Executed {
         image,
-        script: script.as_ref().map(|Script { inline, interpreter }| ExecutedScript { inline, interpreter }),
+        script: script.as_ref().map(|Script { inline, config_map_key_ref, interpreter }| ExecutedScript {
+            inline: inline.as_deref(),
+            config_map: config_map_key_ref.as_ref(),
+            interpreter,
+        }),
         command: command.as_deref(),
         args,
         variables: variables
@@ -88,6 +130,14 @@ pub fn spec_hash(spec: &DeploymentActionSpec) -> Result<String, serde_json::Erro
             })
             .collect(),
         service_account: service_account_name.as_deref(),
+        variables_from,
+        // The default written out is no change.
+        profile: security_profile.filter(|profile| *profile != SecurityProfile::Restricted),
+        pod_security: security_context.as_ref(),
+        container_security: container_security_context.as_ref(),
+        host_aliases,
+        volumes,
+        volume_mounts,
     };
     Ok(format!("{VERSION}{}", sha256_hex(&serde_json::to_vec(&executed)?)))
 }
@@ -100,7 +150,7 @@ mod tests {
     fn spec() -> DeploymentActionSpec {
         DeploymentActionSpec {
             image: "r/tools:1".into(),
-            script: Some(Script { inline: "echo hi".into(), interpreter: vec![] }),
+            script: Some(Script { inline: Some("echo hi".into()), ..Default::default() }),
             ..Default::default()
         }
     }
@@ -149,8 +199,23 @@ mod tests {
     }
 
     #[test]
+    fn the_default_profile_written_out_is_no_change() {
+        let with = |profile| DeploymentActionSpec {
+            pod_template: Some(PodTemplate { security_profile: Some(profile), ..Default::default() }),
+            ..spec()
+        };
+        assert_eq!(spec_hash(&with(SecurityProfile::Restricted)).unwrap(), spec_hash(&spec()).unwrap());
+        assert_ne!(spec_hash(&with(SecurityProfile::Baseline)).unwrap(), spec_hash(&spec()).unwrap());
+    }
+
+    #[test]
     fn what_is_executed_counts() {
         for changed in [
+            DeploymentActionSpec { variables_from: vec![VariablesFrom::default()], ..spec() },
+            DeploymentActionSpec {
+                pod_template: Some(PodTemplate { volumes: vec![Volume::default()], ..Default::default() }),
+                ..spec()
+            },
             DeploymentActionSpec { image: "r/tools:2".into(), ..spec() },
             DeploymentActionSpec { args: vec!["a".into()], ..spec() },
             DeploymentActionSpec { service_account_name: Some("a".into()), ..spec() },

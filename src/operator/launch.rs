@@ -51,6 +51,16 @@ pub async fn launch(
     create(client, &pod::action_pod(action, attempt, defaults)).await
 }
 
+/// Creates the pod that resolves the image of this run.
+pub async fn create_resolver(
+    client: &Client,
+    action: &Checked,
+    run: u32,
+    defaults: &PodDefaults,
+) -> Launched {
+    create(client, &pod::resolver_pod(action, run, defaults)).await
+}
+
 /// Creates a tombstone.
 pub async fn entomb(client: &Client, action: &Checked, run: u32, attempt: u32) -> Launched {
     create(client, &tombstone(action, run, attempt)).await
@@ -97,6 +107,11 @@ fn refusal(error: &CallError) -> Option<Refusal> {
     let CallError::Kube(kube::Error::Api(status)) = error else { return None };
     let message = status.message.clone();
     match status.code {
+        // Admission comes before the write: a webhook that does not answer, and must, is a no.
+        // apiserver/pkg/admission/plugin/webhook
+        500 if message.contains("failed calling webhook") => {
+            Some(Refusal { reason: Reason::PodRefused, may_pass: true, message })
+        }
         429 | 500.. => None,
         409 if status.reason == "AlreadyExists" => None,
         // Quota: plugin/pkg/admission/resourcequota/controller.go; service accounts:
@@ -108,6 +123,10 @@ fn refusal(error: &CallError) -> Option<Refusal> {
             || message.contains("no API token found") =>
         {
             Some(Refusal { reason: Reason::ServiceAccountMissing, may_pass: true, message })
+        }
+        // plugin/pkg/admission/namespace/lifecycle/admission.go
+        403 if message.contains("because it is being terminated") => {
+            Some(Refusal { reason: Reason::NamespaceTerminating, may_pass: false, message })
         }
         // Of quota: somebody else's change came between.
         409 => Some(Refusal { reason: Reason::Launching, may_pass: true, message }),
@@ -133,6 +152,12 @@ mod tests {
         assert_eq!((account.reason, account.may_pass), (Reason::ServiceAccountMissing, true));
         let policy = refusal(&error(403, "Forbidden", "violates PodSecurity")).unwrap();
         assert_eq!((policy.reason, policy.may_pass), (Reason::PodRefused, false));
+        let webhook = "Internal error occurred: failed calling webhook \"a.example.com\": no endpoints";
+        let webhook = refusal(&error(500, "InternalError", webhook)).unwrap();
+        assert_eq!((webhook.reason, webhook.may_pass), (Reason::PodRefused, true));
+        let ending = "pods is forbidden: unable to create new content in namespace shop because it is being terminated";
+        let ending = refusal(&error(403, "Forbidden", ending)).unwrap();
+        assert_eq!((ending.reason, ending.may_pass), (Reason::NamespaceTerminating, false));
         for (code, reason) in
             [(500, "InternalError"), (504, "Timeout"), (429, "TooManyRequests"), (409, "AlreadyExists")]
         {

@@ -25,6 +25,10 @@ pub struct Memory {
     pub written: Option<DeploymentAction>,
     /// The pod as its creation returned it: the cache may be behind it.
     pub created: Option<Pod>,
+    /// The pod that resolves the image, as its creation returned it.
+    pub resolver: Option<Pod>,
+    /// The UID of one that we deleted: the cache may be behind that.
+    pub resolver_deleted: Option<String>,
     /// Whose creations `creation` speaks of: run and attempt.
     pub attempt: Option<(u32, u32)>,
     /// What is known of them.

@@ -28,6 +28,7 @@ pub struct Nodes(Arc<RwLock<Known>>);
 struct Known {
     delivery: Delivery,
     ready: HashMap<String, bool>,
+    user_namespaces: Option<bool>,
 }
 
 impl Nodes {
@@ -35,7 +36,7 @@ impl Nodes {
     #[must_use]
     pub fn new(option: DeliveryOption) -> Self {
         let delivery = option.fixed().unwrap_or(Delivery::InitContainer);
-        Self(Arc::new(RwLock::new(Known { delivery, ready: HashMap::new() })))
+        Self(Arc::new(RwLock::new(Known { delivery, ready: HashMap::new(), user_namespaces: None })))
     }
 
     /// How the runner gets into pods.
@@ -48,6 +49,12 @@ impl Nodes {
     #[must_use]
     pub fn is_ready(&self, name: &str) -> Option<bool> {
         self.0.read().unwrap_or_else(PoisonError::into_inner).ready.get(name).copied()
+    }
+
+    /// Whether a Linux node can give a pod a user namespace; `None` where the nodes are not known.
+    #[must_use]
+    pub fn user_namespaces(&self) -> Option<bool> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).user_namespaces
     }
 
     /// Reads the nodes once.
@@ -73,7 +80,8 @@ impl Nodes {
         if known.delivery != delivery {
             info!(?delivery, "the runner gets into pods another way");
         }
-        *known = Known { delivery, ready };
+        let user_namespaces = Some(nodes.iter().any(has_user_namespaces));
+        *known = Known { delivery, ready, user_namespaces };
         Ok(())
     }
 
@@ -86,6 +94,15 @@ impl Nodes {
             }
         }
     }
+}
+
+/// The node's own word on its container runtime (KEP-127).
+fn has_user_namespaces(node: &Node) -> bool {
+    let handlers = node.status.as_ref().and_then(|status| status.runtime_handlers.as_ref());
+    handlers
+        .into_iter()
+        .flatten()
+        .any(|handler| handler.features.as_ref().and_then(|features| features.user_namespaces) == Some(true))
 }
 
 fn is_ready(node: &Node) -> bool {

@@ -11,8 +11,14 @@ use kube::{
     runtime::reflector::{ObjectRef, Store},
 };
 
-use super::{CallError, call, facts::PodFact, memory::Memory, view::PodView};
-use crate::api::{DeploymentAction, LABEL_ACTION_UID, condition::ConditionType};
+use super::{
+    CallError, call,
+    facts::{PodFact, Resolver},
+    memory::Memory,
+    pod::resolver_name,
+    view::PodView,
+};
+use crate::api::{CONTAINER, DeploymentAction, LABEL_ACTION_UID, condition::ConditionType};
 
 /// A pod that does not start tells why in its events, after a moment and not at every look.
 const EVENTS_AFTER: SignedDuration = SignedDuration::from_secs(2);
@@ -34,6 +40,25 @@ pub fn pod(pods: &Store<Pod>, action: &DeploymentAction, memory: &Memory) -> Pod
         (None, Some(pod)) => present(pod, action),
         (None, None) => PodFact::NotSeen,
     }
+}
+
+/// The pod that resolves the image of the latest run: from the cache, or from our own creation.
+#[must_use]
+pub fn resolver(pods: &Store<Pod>, action: &DeploymentAction, memory: &Memory) -> Option<Resolver> {
+    let run = action.status.as_ref()?.run.as_ref()?.number;
+    let uid = action.metadata.uid.as_deref().unwrap_or_default();
+    let name = resolver_name(&action.name_any(), uid, run);
+    let namespace = action.metadata.namespace.as_deref().unwrap_or_default();
+    let cached = pods.get(&ObjectRef::new(&name).within(namespace));
+    let created = memory.resolver.as_ref().filter(|pod| pod.metadata.name.as_deref() == Some(&name));
+    let pod = cached.as_deref().or(created)?;
+    let deleted = memory.resolver_deleted.is_some() && memory.resolver_deleted == pod.metadata.uid;
+    let view = PodView::of(pod, "");
+    let container = pod.spec.as_ref()?.containers.iter().find(|container| container.name == CONTAINER);
+    Some(Resolver {
+        pod: PodView { deleting: view.deleting || deleted, ..view },
+        image: container.and_then(|container| container.image.clone()).unwrap_or_default(),
+    })
 }
 
 /// Pods of earlier runs of a finished action.

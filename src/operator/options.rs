@@ -29,6 +29,15 @@ impl DeliveryOption {
     }
 }
 
+/// Whether the `use` policy must stand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum UsePolicyOption {
+    /// Where it does not, nothing that names anything starts.
+    Enforced,
+    /// Something else keeps people from naming what they may not use, or nobody needs to be kept.
+    Off,
+}
+
 /// How the operator writes its own log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum LogFormat {
@@ -68,6 +77,15 @@ pub struct Options {
     /// File with certificates (PEM) of authorities that registries may have, beside Mozilla's.
     #[arg(long, env = "LONGSHORE_REGISTRY_CA_FILE")]
     pub registry_ca_file: Option<std::path::PathBuf>,
+
+    /// File of the form of a Docker config.json with credentials for registries, for all namespaces.
+    #[arg(long, env = "LONGSHORE_REGISTRY_CREDENTIALS_FILE")]
+    pub registry_credentials_file: Option<std::path::PathBuf>,
+
+    /// Whether nothing that names a service account, a Secret or the like may start while the
+    /// admission policy that guards those names is missing or altered.
+    #[arg(long, env = "LONGSHORE_USE_POLICY", value_enum, default_value = "enforced")]
+    pub use_policy: UsePolicyOption,
 
     /// Where /livez, /readyz and /metrics are served.
     #[arg(long, env = "LONGSHORE_LISTEN", default_value = "0.0.0.0:8080")]

@@ -1,28 +1,32 @@
 //! The pod of an attempt: pure.
 
+mod resolver;
+mod security;
+mod volumes;
+
 use std::collections::BTreeMap;
 
 use k8s_openapi::{
     api::core::v1::{
-        Capabilities, ConfigMapProjection, Container, DownwardAPIVolumeFile, DownwardAPIVolumeSource,
-        EmptyDirVolumeSource, EnvVar, EnvVarSource, ImageVolumeSource, KeyToPath, ObjectFieldSelector, Pod,
-        PodSecurityContext, PodSpec, ProjectedVolumeSource, ResourceRequirements, SeccompProfile,
-        SecretProjection, SecurityContext, Volume, VolumeMount, VolumeProjection,
+        Container, EnvVar, EnvVarSource, ObjectFieldSelector, Pod, PodSpec, ResourceRequirements, VolumeMount,
     },
-    apimachinery::pkg::{api::resource::Quantity, apis::meta::v1::ObjectMeta},
+    apimachinery::pkg::apis::meta::v1::ObjectMeta,
 };
 
-use super::validate::{Checked, input_path};
+use super::validate::Checked;
 use crate::{
     api::{
         ANNOTATION_BUNDLE, CONTAINER, FINALIZER_COLLECT, LABEL_ACTION, LABEL_ACTION_UID, LABEL_ATTEMPT,
-        LABEL_MANAGED_BY, LABEL_RUN, MANAGED_BY, action::to_quantities,
+        LABEL_MANAGED_BY, LABEL_RUN, MANAGED_BY,
+        action::{SecurityProfile, to_quantities},
     },
     record::place,
 };
 
-/// Group of every file that the pod's volumes hold. Not root's, and not an image's own.
-pub(super) const FS_GROUP: i64 = 65_532;
+pub use resolver::{resolver_name, resolver_pod};
+pub use security::run_as_user;
+pub(super) use security::{of_own_container, of_own_pod};
+
 /// For the runner to drain and report after the script's grace period, in seconds.
 const RUNNER_GRACE_SECONDS: i64 = 15;
 /// The longest part of a pod's name that is the action's name: the whole is a host name, which has
@@ -66,16 +70,20 @@ pub struct Attempt {
     pub bundle_sha256: String,
     /// The image, pinned.
     pub image: String,
-    /// The numeric user to run as.
-    pub user: i64,
+    /// The numeric user to run as; `None` where the image decides.
+    pub user: Option<i64>,
 }
 
 /// The pod's name: a function of UID, run and attempt, so that no two creations of one attempt can
 /// both succeed.
 #[must_use]
 pub fn pod_name(action: &str, uid: &str, run: u32, attempt: u32) -> String {
+    format!("{}-{}-{run}-{attempt}", short_name(action), uid_part(uid))
+}
+
+fn short_name(action: &str) -> String {
     let short: String = action.chars().take(NAME_CHARACTERS).collect();
-    format!("{}-{}-{run}-{attempt}", short.trim_end_matches(['-', '.']), uid_part(uid))
+    short.trim_end_matches(['-', '.']).to_owned()
 }
 
 /// The run's id: it holds a part of the UID, so that it names no run of an earlier action with the
@@ -99,20 +107,20 @@ pub(super) fn labels(action: &Checked, run: u32, attempt: u32) -> BTreeMap<Strin
     ])
 }
 
-/// The pod that executes `attempt`, under Pod Security "restricted".
+/// The pod that executes `attempt`, under Pod Security "restricted" unless its profile says otherwise.
 #[must_use]
 pub fn action_pod(action: &Checked, attempt: &Attempt, defaults: &PodDefaults) -> Pod {
     let spec = &action.spec;
     let template = spec.pod_template.clone().unwrap_or_default();
+    let security_context = security::of_pod(&template, attempt.user);
+    let root_namespace = template.security_profile == Some(SecurityProfile::UserNamespaceRoot);
+    let (volumes, volume_mounts) = volumes::volumes(action, defaults);
+    let container = action_container(action, attempt, volume_mounts);
     let metadata = template.metadata.unwrap_or_default();
     let mut pod_labels = metadata.labels;
     pod_labels.extend(labels(action, attempt.run, attempt.attempt));
     let mut annotations = metadata.annotations;
     annotations.insert(ANNOTATION_BUNDLE.to_owned(), attempt.bundle.clone());
-
-    let mut node_selector = template.node_selector;
-    node_selector.insert("kubernetes.io/os".into(), "linux".into());
-    node_selector.insert("kubernetes.io/arch".into(), defaults.architecture.clone());
 
     let grace = spec.termination_grace_period_seconds + RUNNER_GRACE_SECONDS;
     Pod {
@@ -133,39 +141,34 @@ pub fn action_pod(action: &Checked, attempt: &Attempt, defaults: &PodDefaults) -
             termination_grace_period_seconds: Some(grace),
             // A backstop for a node that is cut off; the runner keeps the run's deadline itself.
             active_deadline_seconds: Some(spec.pending_deadline_seconds + spec.run_deadline_seconds + grace),
-            node_selector: Some(node_selector),
+            image_pull_secrets: resolver::pull_secrets(action),
+            node_selector: Some(node_selector(&template.node_selector, defaults)),
             tolerations: (!template.tolerations.is_empty()).then_some(template.tolerations),
             affinity: template.affinity,
             priority_class_name: template.priority_class_name,
-            security_context: Some(PodSecurityContext {
-                run_as_non_root: Some(true),
-                run_as_user: Some(attempt.user),
-                run_as_group: Some(0),
-                fs_group: Some(FS_GROUP),
-                fs_group_change_policy: Some("OnRootMismatch".into()),
-                seccomp_profile: Some(SeccompProfile {
-                    type_: "RuntimeDefault".into(),
-                    localhost_profile: None,
-                }),
-                ..Default::default()
-            }),
-            init_containers: (defaults.delivery == Delivery::InitContainer)
-                .then(|| vec![install_container(action, defaults)]),
-            containers: vec![action_container(action, attempt, defaults)],
-            volumes: Some(volumes(action, defaults)),
+            runtime_class_name: template.runtime_class_name,
+            host_aliases: (!template.host_aliases.is_empty()).then_some(template.host_aliases),
+            host_users: root_namespace.then_some(false),
+            security_context: Some(security_context),
+            init_containers: init_containers(action, defaults),
+            containers: vec![container],
+            volumes: Some(volumes),
             ..Default::default()
         }),
         status: None,
     }
 }
 
-fn action_container(action: &Checked, attempt: &Attempt, defaults: &PodDefaults) -> Container {
-    let mount = |name: &str, path: &str, read_only: bool| VolumeMount {
-        name: name.into(),
-        mount_path: path.into(),
-        read_only: read_only.then_some(true),
-        ..Default::default()
-    };
+/// Linux, and the architecture that the runner is built for.
+fn node_selector(own: &BTreeMap<String, String>, defaults: &PodDefaults) -> BTreeMap<String, String> {
+    let mut selector = own.clone();
+    selector.insert("kubernetes.io/os".into(), "linux".into());
+    selector.insert("kubernetes.io/arch".into(), defaults.architecture.clone());
+    selector
+}
+
+fn action_container(action: &Checked, attempt: &Attempt, volume_mounts: Vec<VolumeMount>) -> Container {
+    let template = action.spec.pod_template.clone().unwrap_or_default();
     Container {
         name: CONTAINER.into(),
         image: Some(attempt.image.clone()),
@@ -199,44 +202,34 @@ fn action_container(action: &Checked, attempt: &Attempt, defaults: &PodDefaults)
             },
         ]),
         resources: resources(action),
-        security_context: Some(restricted()),
+        security_context: Some(security::of_container(&template)),
         termination_message_path: Some(place::TERMINATION_LOG.into()),
         termination_message_policy: Some("File".into()),
-        volume_mounts: Some(
-            [
-                Some(mount("runner", place::RUNNER_DIR, defaults.delivery == Delivery::ImageVolume)),
-                Some(mount("bundle", place::BUNDLE_DIR, true)),
-                inputs(action).map(|_| mount("inputs", place::INPUTS_DIR, true)),
-                Some(mount("state", place::STATE_DIR, false)),
-                Some(mount("work", place::WORK_DIR, false)),
-                Some(mount("home", place::HOME_DIR, false)),
-                Some(mount("tmp", place::TMP_DIR, false)),
-            ]
-            .into_iter()
-            .flatten()
-            .collect(),
-        ),
+        volume_mounts: Some(volume_mounts),
         ..Default::default()
     }
 }
 
-fn install_container(action: &Checked, defaults: &PodDefaults) -> Container {
-    Container {
-        name: "install-runner".into(),
-        image: Some(defaults.runner_image.clone()),
-        image_pull_policy: Some(defaults.runner_pull_policy.clone()),
-        command: Some(vec![format!("/{}", place::RUNNER_FILE)]),
-        args: Some(vec!["install".into(), place::RUNNER_DIR.into()]),
-        // The same as the script's: a pod counts the larger of the two, and a quota asks for both.
-        resources: resources(action),
-        security_context: Some(restricted()),
-        volume_mounts: Some(vec![VolumeMount {
-            name: "runner".into(),
-            mount_path: place::RUNNER_DIR.into(),
+/// The container that brings the runner, where no volume does.
+fn init_containers(action: &Checked, defaults: &PodDefaults) -> Option<Vec<Container>> {
+    (defaults.delivery == Delivery::InitContainer).then(|| {
+        vec![Container {
+            name: "install-runner".into(),
+            image: Some(defaults.runner_image.clone()),
+            image_pull_policy: Some(defaults.runner_pull_policy.clone()),
+            command: Some(vec![format!("/{}", place::RUNNER_FILE)]),
+            args: Some(vec!["install".into(), place::RUNNER_DIR.into()]),
+            // The same as the script's: a pod counts the larger of the two, and a quota asks for both.
+            resources: resources(action),
+            security_context: Some(security::of_own_container()),
+            volume_mounts: Some(vec![VolumeMount {
+                name: volumes::RUNNER.into(),
+                mount_path: place::RUNNER_DIR.into(),
+                ..Default::default()
+            }]),
             ..Default::default()
-        }]),
-        ..Default::default()
-    }
+        }]
+    })
 }
 
 pub(super) fn resources(action: &Checked) -> Option<ResourceRequirements> {
@@ -244,102 +237,6 @@ pub(super) fn resources(action: &Checked) -> Option<ResourceRequirements> {
         limits: to_quantities(&resources.limits),
         requests: to_quantities(&resources.requests),
         claims: None,
-    })
-}
-
-pub(super) fn restricted() -> SecurityContext {
-    SecurityContext {
-        allow_privilege_escalation: Some(false),
-        read_only_root_filesystem: Some(true),
-        capabilities: Some(Capabilities { add: None, drop: Some(vec!["ALL".into()]) }),
-        ..Default::default()
-    }
-}
-
-fn volumes(action: &Checked, defaults: &PodDefaults) -> Vec<Volume> {
-    let folder = |name: &str, limit: &str| Volume {
-        name: name.into(),
-        empty_dir: Some(EmptyDirVolumeSource {
-            size_limit: Some(Quantity(limit.into())),
-            ..Default::default()
-        }),
-        ..Default::default()
-    };
-    let runner = match defaults.delivery {
-        Delivery::ImageVolume => Volume {
-            name: "runner".into(),
-            image: Some(ImageVolumeSource {
-                reference: Some(defaults.runner_image.clone()),
-                pull_policy: Some(defaults.runner_pull_policy.clone()),
-            }),
-            ..Default::default()
-        },
-        Delivery::InitContainer => folder("runner", "64Mi"),
-    };
-    let bundle = Volume {
-        name: "bundle".into(),
-        downward_api: Some(DownwardAPIVolumeSource {
-            default_mode: Some(0o440),
-            default_user: None,
-            items: Some(vec![DownwardAPIVolumeFile {
-                path: place::BUNDLE_FILE.into(),
-                field_ref: Some(ObjectFieldSelector {
-                    api_version: None,
-                    field_path: format!("metadata.annotations['{ANNOTATION_BUNDLE}']"),
-                }),
-                ..Default::default()
-            }]),
-        }),
-        ..Default::default()
-    };
-    let mut volumes = vec![runner, bundle];
-    volumes.extend(inputs(action));
-    // On disk, since the claim must outlive the container.
-    volumes.push(folder("state", "256Mi"));
-    volumes.extend(["work", "home", "tmp"].map(|name| folder(name, &defaults.scratch_limit)));
-    volumes
-}
-
-/// The values of Secrets and `ConfigMap`s, one file a variable: the kubelet mounts them, and
-/// neither the operator nor the pod's spec sees them.
-fn inputs(action: &Checked) -> Option<Volume> {
-    let sources: Vec<VolumeProjection> = action
-        .spec
-        .variables
-        .iter()
-        .enumerate()
-        .filter_map(|(index, variable)| {
-            let from = variable.value_from.as_ref()?;
-            let item = |key: &str| {
-                Some(vec![KeyToPath {
-                    key: key.into(),
-                    path: input_path(index, &variable.name),
-                    ..Default::default()
-                }])
-            };
-            Some(VolumeProjection {
-                secret: from.secret_key_ref.as_ref().map(|key| SecretProjection {
-                    name: key.name.clone(),
-                    items: item(&key.key),
-                    optional: key.optional,
-                }),
-                config_map: from.config_map_key_ref.as_ref().map(|key| ConfigMapProjection {
-                    name: key.name.clone(),
-                    items: item(&key.key),
-                    optional: key.optional,
-                }),
-                ..Default::default()
-            })
-        })
-        .collect();
-    (!sources.is_empty()).then(|| Volume {
-        name: "inputs".into(),
-        projected: Some(ProjectedVolumeSource {
-            default_mode: Some(0o440),
-            sources: Some(sources),
-            ..Default::default()
-        }),
-        ..Default::default()
     })
 }
 
@@ -406,7 +303,7 @@ mod tests {
             &pod_defaults(Delivery::ImageVolume),
         );
         let volumes = pod.spec.unwrap().volumes.unwrap();
-        let inputs = volumes.iter().find(|volume| volume.name == "inputs").unwrap();
+        let inputs = volumes.iter().find(|volume| volume.name == "longshore-inputs").unwrap();
         let secret = inputs.projected.as_ref().unwrap().sources.as_ref().unwrap()[0].secret.clone().unwrap();
         assert_eq!((secret.name.as_str(), secret.items.unwrap()[0].path.as_str()), ("db", "0-PASSWORD"));
     }

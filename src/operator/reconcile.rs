@@ -20,7 +20,7 @@ use super::{
     cause::cause,
     collect::{Collector, Source},
     decide::{Step, decide},
-    facts::{Facts, LogFact, PodFact, Resolution},
+    facts::{Facts, LogFact, PodFact, Refusal, Resolution},
     finish,
     launch::{self, Launched},
     memory::{Memories, Memory, backoff},
@@ -28,9 +28,10 @@ use super::{
     nodes::Nodes,
     observe,
     options::Options,
-    resolve,
+    resolve::{self, Sources},
     status::with_condition,
     stop,
+    use_policy::UsePolicy,
     validate::{Checked, Invalid, validate},
     write_status,
 };
@@ -59,6 +60,8 @@ pub struct Context {
     pub collector: Collector,
     /// What is known of the nodes.
     pub nodes: Nodes,
+    /// Whether the policy stands that keeps people from naming what they may not use.
+    pub use_policy: UsePolicy,
     /// What is remembered of each action.
     pub memories: Memories,
     /// Counts.
@@ -106,7 +109,7 @@ pub async fn reconcile(
 ) -> Result<Action, ReconcileError> {
     let started = tokio::time::Instant::now();
     let memory = context.memories.of(action.metadata.uid.as_deref().unwrap_or_default());
-    let result = Pass::new(&context, &action, &memory).run().await;
+    let result = Box::pin(Pass::new(&context, &action, &memory).run()).await;
     context.metrics.reconciled(started.elapsed(), result.as_ref().err().map(ReconcileError::category));
     if result.is_ok() {
         lock(&memory).errors = 0;
@@ -189,12 +192,16 @@ impl<'a> Pass<'a> {
             .or_else(|| self.action.status.as_ref()?.run.as_ref()?.pod_uid.clone())
             .and_then(|uid| self.context.collector.fact(&uid));
         let older = observe::older(&self.context.pods, &self.action);
+        let resolver = observe::resolver(&self.context.pods, &self.action, &memory);
         let events = memory.events.as_ref().map_or(&[][..], |(_, events)| events);
         let facts = Facts {
             action: &self.action,
             spec: &self.spec,
             resolution: self.resolution.as_ref().or(memory.resolution.as_ref()),
             cause: pod.view().and_then(|view| cause(view, events)),
+            resolver,
+            policy_missing: self.context.use_policy.missing(),
+            user_namespaces: self.context.nodes.user_namespaces(),
             node_ready: pod.view().and_then(|view| self.context.nodes.is_ready(view.node.as_deref()?)),
             pod,
             older: &older,
@@ -203,8 +210,9 @@ impl<'a> Pass<'a> {
             log: log.as_ref(),
             progress_due: memory.written_at.is_none_or(|at| now.duration_since(at) >= PROGRESS_EVERY),
         };
-        // What failed before is tried again once its pause is over.
-        let again = memory.not_before.is_none_or(|time| time <= now) && self.resolution.is_none();
+        // What failed before is tried again once its pause is over. A node is asked once.
+        let asked = matches!(facts.resolution, Some(Resolution::NeedsPod { .. }));
+        let again = !asked && memory.not_before.is_none_or(|time| time <= now) && self.resolution.is_none();
         decide(&Facts { resolution: facts.resolution.filter(|_| !again), ..facts }, now)
     }
 
@@ -219,6 +227,20 @@ impl<'a> Pass<'a> {
                 return Ok(Some(Action::requeue(wait.unsigned_abs())));
             }
             Step::Resolve => self.resolve().await,
+            Step::CreateResolver { run } => return self.create_resolver(run).await,
+            Step::DeleteResolver { name, uid } => {
+                stop::delete(client, &namespace, &name, &uid)
+                    .await
+                    .map_err(failed("deleting the resolver"))?;
+                let mut memory = lock(self.memory);
+                memory.resolver = None;
+                memory.resolver_deleted = Some(uid);
+            }
+            Step::Expire { name, uid } => {
+                info!(pod = name, "ending containers that outlived the script");
+                stop::expire(client, &namespace, &name, &uid).await.map_err(failed("ending the pod"))?;
+                return Ok(Some(Action::requeue(std::time::Duration::from_secs(1))));
+            }
             Step::WriteStatus(status) => return self.write(*status).await,
             Step::Look => {
                 let (fact, pod) =
@@ -260,17 +282,57 @@ impl<'a> Pass<'a> {
         let Ok(checked) = &self.spec else { return };
         let platform = Platform::linux(&self.context.options.architecture);
         let failures = lock(self.memory).failures;
-        let (resolution, pause) =
-            resolve::resolve(&self.context.registry, checked, &platform, failures).await;
+        let sources = Sources {
+            client: &self.context.client,
+            registry: &self.context.registry,
+            credentials_file: self.context.options.registry_credentials_file.as_deref(),
+            platform: &platform,
+        };
+        let (resolution, pause) = resolve::resolve(&sources, checked, failures).await;
         let mut memory = lock(self.memory);
-        if let Resolution::Failed { message } = &resolution {
-            info!(message, "the image cannot be resolved yet");
-            memory.failed(Timestamp::now(), pause);
-            memory.resolution = Some(resolution.clone());
-        } else {
-            memory.succeeded();
+        match &resolution {
+            Resolution::Failed { message, .. } => {
+                info!(message, "what the run executes cannot be resolved yet");
+                memory.failed(Timestamp::now(), pause);
+                memory.resolution = Some(resolution.clone());
+            }
+            Resolution::NeedsPod { message, .. } => {
+                info!(message, "a node is asked what the image's tag names");
+                memory.succeeded();
+                memory.resolution = Some(resolution.clone());
+            }
+            Resolution::Resolved { .. } | Resolution::Refused { .. } => memory.succeeded(),
         }
         self.resolution = Some(resolution);
+    }
+
+    async fn create_resolver(&mut self, run: u32) -> Result<Option<Action>, ReconcileError> {
+        let Ok(checked) = &self.spec else { return Ok(Some(Action::await_change())) };
+        let defaults = self.context.options.pod_defaults(self.context.nodes.delivery());
+        let launched = launch::create_resolver(&self.context.client, checked, run, &defaults).await;
+        let mut memory = lock(self.memory);
+        match launched {
+            Launched::Created(pod) => {
+                info!(pod = pod.name_any(), "pod created that resolves the image");
+                memory.resolver = Some(*pod);
+                return Ok(None);
+            }
+            Launched::Refused(Refusal { reason, message, may_pass }) => {
+                let message = format!("the pod that asks a node for the image: {message}");
+                memory.failed(Timestamp::now(), None);
+                let resolution = if may_pass {
+                    Resolution::Failed { reason, message }
+                } else {
+                    Resolution::Refused { reason, message }
+                };
+                memory.resolution = Some(resolution.clone());
+                self.resolution = Some(resolution);
+                return Ok(None);
+            }
+            Launched::NameTaken | Launched::NotWanted | Launched::Unanswered(_) => {}
+        }
+        // The cache will tell.
+        Ok(Some(Action::requeue(std::time::Duration::from_secs(1))))
     }
 
     async fn write(&mut self, status: DeploymentActionStatus) -> Result<Option<Action>, ReconcileError> {

@@ -29,6 +29,7 @@ use super::{
     reconcile::{Context, after_error, reconcile},
     serve::{self, Health},
     strays,
+    use_policy::UsePolicy,
 };
 use crate::{
     api::{DeploymentAction, LABEL_ACTION, LABEL_MANAGED_BY, MANAGED_BY},
@@ -173,6 +174,9 @@ async fn lead(
     info!(delivery = ?nodes.delivery(), "the runner gets into pods");
     tokio::spawn(nodes.clone().keep_fresh(client.clone(), options.runner_delivery));
 
+    let use_policy = UsePolicy::new(options.use_policy);
+    tokio::spawn(use_policy.clone().watch(client.clone()));
+
     let (news, looks) = mpsc::unbounded_channel();
     let pods = watch_pods(&client, news.clone());
     let (action_store, writer) = reflector::store();
@@ -184,6 +188,7 @@ async fn lead(
         registry,
         pods,
         nodes,
+        use_policy,
         memories: Memories::default(),
         metrics,
         options,

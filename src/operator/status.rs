@@ -47,6 +47,7 @@ pub fn progress(
         .with(ConditionType::Ready, Some(false), reason.as_str(), message)
         .with(ConditionType::Succeeded, None, reason.as_str(), message)
         .with(ConditionType::Reconciling, Some(true), reason.as_str(), message)
+        .when(ConditionType::ImageUnverified, "ImageUnverified", unverified(image.as_ref()).as_deref())
         .build(&before.conditions, generation, &seconds(now));
     DeploymentActionStatus {
         observed_generation: Some(generation),
@@ -88,6 +89,7 @@ pub fn terminal(
         .when(ConditionType::OutputsDropped, "OutputsDropped", dropped.as_deref())
         .when(ConditionType::OutputsLost, "OutputsLost", verdict.lost.as_deref())
         .when(ConditionType::ValuesUnmasked, "ValuesUnmasked", unmasked.as_deref())
+        .when(ConditionType::ImageUnverified, "ImageUnverified", unverified(image.as_ref()).as_deref())
         .build(&before.conditions, generation, &seconds(now));
     DeploymentActionStatus {
         observed_generation: Some(generation),
@@ -169,6 +171,29 @@ pub fn with_log(status: &DeploymentActionStatus, now: Timestamp, log: &LogFact) 
     }
 }
 
+/// That the node ran something else than what was pinned, as far as can be told. Runtimes report
+/// the digest of the index, of the platform's manifest or of the config (kubernetes#115199).
+fn unverified(image: Option<&ImageStatus>) -> Option<String> {
+    let image = image?;
+    let running = image.running.as_deref()?;
+    let digest = |reference: &str| reference.rsplit(['@', '/']).next().unwrap_or_default().to_owned();
+    let pinned = digest(&image.resolved);
+    let known: Vec<&str> =
+        [Some(pinned.as_str()), image.platform_digest.as_deref(), image.config_digest.as_deref()]
+            .into_iter()
+            .flatten()
+            .collect();
+    if known.contains(&digest(running).as_str()) {
+        return None;
+    }
+    let unread = image.config_digest.is_none();
+    Some(format!(
+        "the node reports that it ran {running}, which is none of the image's digests: {}{}",
+        known.join(", "),
+        if unread { " (the registry told no others)" } else { "" }
+    ))
+}
+
 /// Which secret values are too short to be masked.
 fn unmasked(log: Option<&LogFact>) -> Option<String> {
     let start = log?.start.as_ref().filter(|start| !start.unmasked.is_empty())?;
@@ -246,6 +271,23 @@ mod tests {
         );
         let wide = LogFact { tail: "x".repeat(9000), ..Default::default() };
         assert!(stalled_message(&verdict, Some(&wide)).len() <= MAX_STALLED_BYTES);
+    }
+
+    #[test]
+    fn any_digest_of_the_image_verifies_what_ran() {
+        let image = |running: &str| ImageStatus {
+            resolved: "r/tools@sha256:11".into(),
+            platform_digest: Some("sha256:22".into()),
+            config_digest: Some("sha256:33".into()),
+            running: Some(running.into()),
+            ..Default::default()
+        };
+        for fine in ["r/tools@sha256:11", "docker-pullable://mirror/tools@sha256:22", "sha256:33"] {
+            assert_eq!(unverified(Some(&image(fine))), None, "{fine}");
+        }
+        let message = unverified(Some(&image("r/tools@sha256:44"))).unwrap();
+        assert!(message.contains("sha256:44") && message.contains("sha256:33"), "{message}");
+        assert_eq!(unverified(Some(&ImageStatus { running: None, ..image("") })), None);
     }
 
     #[test]

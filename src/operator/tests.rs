@@ -24,7 +24,7 @@ pub(crate) fn action() -> DeploymentAction {
         },
         spec: DeploymentActionSpec {
             image: "registry.example.com/tools:1".into(),
-            script: Some(Script { inline: "echo hi".into(), interpreter: vec![] }),
+            script: Some(Script { inline: Some("echo hi".into()), ..Default::default() }),
             run_deadline_seconds: 3600,
             pending_deadline_seconds: 600,
             termination_grace_period_seconds: 30,
@@ -56,6 +56,8 @@ pub(crate) fn pod_view() -> PodView {
         waiting: None,
         node: Some("node-1".into()),
         mutation: None,
+        others_running: false,
+        active_deadline_seconds: None,
     }
 }
 
@@ -76,7 +78,7 @@ pub(crate) fn attempt() -> Attempt {
         bundle: "{}".into(),
         bundle_sha256: "00".into(),
         image: "r/tools@sha256:11".into(),
-        user: 65_532,
+        user: Some(65_532),
     }
 }
 

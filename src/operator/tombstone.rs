@@ -1,12 +1,12 @@
 //! The tombstone of an attempt that was given up: pure.
 
 use k8s_openapi::{
-    api::core::v1::{Container, Pod, PodSchedulingGate, PodSecurityContext, PodSpec, SeccompProfile},
+    api::core::v1::{Container, Pod, PodSchedulingGate, PodSpec},
     apimachinery::pkg::apis::meta::v1::ObjectMeta,
 };
 
 use super::{
-    pod::{FS_GROUP, labels, pod_name, resources, restricted},
+    pod::{labels, of_own_container, of_own_pod, pod_name, resources},
     validate::Checked,
 };
 use crate::api::LABEL_TOMBSTONE;
@@ -30,20 +30,12 @@ pub fn tombstone(action: &Checked, run: u32, attempt: u32) -> Pod {
             automount_service_account_token: Some(false),
             // Never removed: the scheduler passes the pod over.
             scheduling_gates: Some(vec![PodSchedulingGate { name: "longshore.dev/tombstone".into() }]),
-            security_context: Some(PodSecurityContext {
-                run_as_non_root: Some(true),
-                run_as_user: Some(FS_GROUP),
-                seccomp_profile: Some(SeccompProfile {
-                    type_: "RuntimeDefault".into(),
-                    localhost_profile: None,
-                }),
-                ..Default::default()
-            }),
+            security_context: Some(of_own_pod()),
             containers: vec![Container {
                 name: "nothing".into(),
                 image: Some("longshore.invalid/nothing:0".into()),
                 resources: resources(action),
-                security_context: Some(restricted()),
+                security_context: Some(of_own_container()),
                 ..Default::default()
             }],
             ..Default::default()

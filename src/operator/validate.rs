@@ -7,11 +7,11 @@ use super::hash;
 use crate::{
     api::{
         DeploymentAction, DeploymentActionSpec,
-        action::{KeyRef, VariableForm},
+        action::{KeyRef, ScriptRef, SecurityProfile, VariableForm, VariablesFrom},
     },
     record::{
         self,
-        bundle::{Bundle, Limits, MAX_BYTES, Output, Program, RunIdentity, Source, Variable},
+        bundle::{Bundle, Folder, Limits, MAX_BYTES, Output, Program, RunIdentity, Source, Variable},
     },
     registry::ImageReference,
 };
@@ -87,7 +87,8 @@ pub fn validate(action: &DeploymentAction, architecture: &str) -> Result<Checked
 impl Checked {
     /// What the runner is told to do in this attempt with this image.
     #[must_use]
-    pub fn bundle(&self, run_id: &str, number: u32, attempt: u32, image: &str) -> Bundle {
+    pub fn bundle(&self, frozen: &Frozen<'_>) -> Bundle {
+        let Frozen { run_id, number, attempt, image, script_sha256 } = *frozen;
         let spec = &self.spec;
         Bundle {
             version: record::VERSION,
@@ -100,13 +101,9 @@ impl Checked {
                 attempt,
             },
             image: image.to_owned(),
-            program: match (&spec.script, &spec.command) {
-                (Some(script), _) => {
-                    Program::Script { text: script.inline.clone(), interpreter: script.interpreter.clone() }
-                }
-                (None, command) => Program::Command { argv: command.clone().unwrap_or_default() },
-            },
+            program: self.program(script_sha256.unwrap_or_default()),
             args: spec.args.clone(),
+            variables_from: spec.variables_from.iter().enumerate().map(folder).collect(),
             variables: spec
                 .variables
                 .iter()
@@ -119,6 +116,62 @@ impl Checked {
                 grace_seconds: spec.termination_grace_period_seconds.unsigned_abs(),
             },
         }
+    }
+
+    fn program(&self, sha256: &str) -> Program {
+        let Some(script) = &self.spec.script else {
+            return Program::Command { argv: self.spec.command.clone().unwrap_or_default() };
+        };
+        let interpreter = script.interpreter.clone();
+        match &script.config_map_key_ref {
+            Some(from) => Program::ScriptFile {
+                sha256: sha256.to_owned(),
+                origin: format!("key {:?} of ConfigMap {:?}", from.key, from.name),
+                interpreter,
+            },
+            None => Program::Script { text: script.inline.clone().unwrap_or_default(), interpreter },
+        }
+    }
+
+    /// Where the script comes from, where that is a `ConfigMap`.
+    #[must_use]
+    pub fn script_ref(&self) -> Option<&ScriptRef> {
+        self.spec.script.as_ref()?.config_map_key_ref.as_ref()
+    }
+
+    /// What the script's container may do.
+    #[must_use]
+    pub fn profile(&self) -> SecurityProfile {
+        self.spec.pod_template.as_ref().and_then(|template| template.security_profile).unwrap_or_default()
+    }
+
+    /// What of others the spec names, or claims for its pod beyond place and size, in a few words.
+    /// `None` where it names nothing: then whoever may create it gains nothing by it.
+    #[must_use]
+    pub fn named(&self) -> Option<String> {
+        let spec = &self.spec;
+        let mut named = Vec::new();
+        if let Some(account) = &spec.service_account_name {
+            named.push(format!("service account {account}"));
+        }
+        let keys = spec.variables.iter().filter_map(|variable| variable.value_from.as_ref());
+        for from in keys {
+            named.extend(from.secret_key_ref.iter().map(|key| format!("Secret {}", key.name)));
+            named.extend(from.config_map_key_ref.iter().map(|key| format!("ConfigMap {}", key.name)));
+        }
+        for from in &spec.variables_from {
+            named.extend(from.secret_ref.iter().map(|object| format!("Secret {}", object.name)));
+            named.extend(from.config_map_ref.iter().map(|object| format!("ConfigMap {}", object.name)));
+        }
+        named.extend(spec.image_pull_secrets.iter().map(|secret| format!("pull Secret {}", secret.name)));
+        named.extend(self.script_ref().map(|from| format!("ConfigMap {}", from.name)));
+        if let Some(template) = &spec.pod_template
+            && template.claims_more()
+        {
+            named.push("podTemplate beyond placement".to_owned());
+        }
+        named.dedup();
+        (!named.is_empty()).then(|| named.join(", "))
     }
 
     #[allow(clippy::unused_self, reason = "reads as a part of the bundle")]
@@ -147,7 +200,13 @@ impl Checked {
     /// The bundle travels with the pod and must leave room for what webhooks add.
     fn check_size(&self) -> Result<(), Invalid> {
         let image = self.image.pinned(&"0".repeat(DIGEST_BYTES));
-        let bundle = self.bundle("00000000-4294967295", u32::MAX, u32::MAX, &image);
+        let bundle = self.bundle(&Frozen {
+            run_id: "00000000-4294967295",
+            number: u32::MAX,
+            attempt: u32::MAX,
+            image: &image,
+            script_sha256: Some(&"0".repeat(64)),
+        });
         let size = bundle.to_json().map_err(|error| Invalid(error.to_string()))?.len();
         let annotations: usize = self
             .spec
@@ -159,11 +218,37 @@ impl Checked {
             .sum();
         if size + annotations > MAX_BYTES {
             return Err(Invalid(format!(
-                "spec: script, args, variables and the pod's annotations take {} bytes together, and at most {MAX_BYTES} travel with a pod: put long values into a ConfigMap (valueFrom.configMapKeyRef) or the script into the image",
+                "spec: script, args, variables and the pod's annotations take {} bytes together, and at most {MAX_BYTES} travel with a pod: put long values into a ConfigMap (valueFrom.configMapKeyRef), and a long script too (script.configMapKeyRef)",
                 size + annotations
             )));
         }
         Ok(())
+    }
+}
+
+/// What is frozen of an attempt beside the spec.
+#[derive(Debug, Clone, Copy)]
+pub struct Frozen<'a> {
+    /// The run's id.
+    pub run_id: &'a str,
+    /// The run's number.
+    pub number: u32,
+    /// The attempt's number.
+    pub attempt: u32,
+    /// The image, pinned.
+    pub image: &'a str,
+    /// SHA-256 of the script, where it comes from a `ConfigMap`.
+    pub script_sha256: Option<&'a str>,
+}
+
+fn folder((index, from): (usize, &VariablesFrom)) -> Folder {
+    let secret = from.secret_ref.is_some();
+    let name = from.secret_ref.as_ref().or(from.config_map_ref.as_ref()).map_or("", |object| &object.name);
+    Folder {
+        path: index.to_string(),
+        prefix: from.prefix.clone().unwrap_or_default(),
+        secret,
+        origin: format!("{} {name:?}", if secret { "Secret" } else { "ConfigMap" }),
     }
 }
 
@@ -192,7 +277,7 @@ mod tests {
     #[test]
     fn what_does_not_fit_a_pod_is_refused_with_its_size() {
         let mut action = action();
-        action.spec.script = Some(Script { inline: "\n".repeat(120_000), interpreter: vec![] });
+        action.spec.script = Some(Script { inline: Some("\n".repeat(120_000)), ..Default::default() });
         let error = validate(&action, "amd64").unwrap_err().to_string();
         assert!(error.contains("240") && error.contains("196608"), "{error}");
     }

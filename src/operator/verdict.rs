@@ -134,6 +134,12 @@ fn explained(exit: &Exit, pod: &PodView, seen: Timestamp, now: Timestamp) -> Opt
     (unexplained && now < latest).then_some(latest)
 }
 
+/// What the exit record of a pod says that is not there any more.
+#[must_use]
+pub fn of_record(exit: &Exit, outputs: &[Output]) -> Verdict {
+    from_record(exit, &PodView { deleting: true, ..PodView::default() }, outputs)
+}
+
 fn from_record(exit: &Exit, pod: &PodView, outputs: &[Output]) -> Verdict {
     let (reason, message, exit_code) = match &exit.outcome {
         Outcome::NotStarted { problem, message } => (not_started(*problem, pod), message.clone(), None),
@@ -228,6 +234,7 @@ fn not_started(problem: Problem, pod: &PodView) -> Reason {
     match problem {
         Problem::Bundle => Reason::BundleRejected,
         Problem::Input | Problem::TooLong => Reason::InputInvalid,
+        Problem::ScriptChanged => Reason::FrozenInputsChanged,
         Problem::InterpreterNotFound => Reason::InterpreterNotFound,
         Problem::CommandNotFound => Reason::CommandNotFound,
         Problem::NotExecutable => Reason::NotExecutable,

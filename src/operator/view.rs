@@ -15,8 +15,11 @@ use crate::{
 /// The longest image id that is believed, in bytes.
 const MAX_IMAGE_ID: usize = 1024;
 
+/// The `activeDeadlineSeconds` of a pod that is to end now: Kubernetes allows no 0.
+pub const AT_ONCE_SECONDS: i64 = 1;
+
 /// What matters of a pod.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Default)]
 #[allow(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct PodView {
     /// Its name.
@@ -57,12 +60,17 @@ pub struct PodView {
     pub node: Option<String>,
     /// What was changed of it on its way, where that matters for what runs.
     pub mutation: Option<String>,
+    /// Whether a container beside ours, which somebody injected, still runs.
+    pub others_running: bool,
+    /// How long the pod may take in all, in seconds.
+    pub active_deadline_seconds: Option<i64>,
 }
 
 /// Where a container is.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub enum ContainerView {
     /// Not started.
+    #[default]
     Waiting,
     /// Started.
     Running {
@@ -175,6 +183,13 @@ impl PodView {
             }),
             node: node_of(pod),
             mutation: mutation(pod, image),
+            others_running: status.is_some_and(|status| {
+                status.container_statuses.iter().flatten().any(|container| {
+                    container.name != CONTAINER
+                        && container.state.as_ref().is_some_and(|state| state.terminated.is_none())
+                })
+            }),
+            active_deadline_seconds: spec.and_then(|spec| spec.active_deadline_seconds),
         }
     }
 
@@ -193,6 +208,16 @@ impl PodView {
     #[must_use]
     pub fn is_unseen(&self) -> bool {
         self.deleting && !self.started && self.terminated().is_none_or(Terminated::is_unknown)
+    }
+
+    /// Whether our container has ended and one that somebody injected keeps the pod alive: it has
+    /// nothing left to serve, and is ended.
+    #[must_use]
+    pub fn outlived(&self) -> bool {
+        self.terminated().is_some()
+            && self.others_running
+            && !self.deleting
+            && self.active_deadline_seconds != Some(AT_ONCE_SECONDS)
     }
 
     /// How its container ended, where it has.

@@ -24,6 +24,9 @@ pub struct Bundle {
     /// Arguments behind the script or the command.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub args: Vec<String>,
+    /// Folders whose files are variables, before all [`Self::variables`]; the later one wins.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub variables_from: Vec<Folder>,
     /// In the order in which the action lists them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub variables: Vec<Variable>,
@@ -66,6 +69,17 @@ pub enum Program {
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         interpreter: Vec<String>,
     },
+    /// A script that the kubelet mounts, run by an interpreter.
+    #[serde(rename_all = "camelCase")]
+    ScriptFile {
+        /// SHA-256 of its text, as it was when the run was frozen; another one is not run.
+        sha256: String,
+        /// What people call it, for messages: `key "run.sh" of ConfigMap "deploy"`.
+        origin: String,
+        /// As of [`Program::Script`].
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        interpreter: Vec<String>,
+    },
     /// A program of the image.
     #[serde(rename_all = "camelCase")]
     Command {
@@ -85,6 +99,24 @@ pub struct Variable {
     /// Whether the variable holds the path of a file with the value, and not the value.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub as_file: bool,
+}
+
+/// A folder that the kubelet mounts: the name of each file in it, behind the prefix, is a variable's
+/// name, and what is in the file is its value. As with a container's `envFrom`, a file whose name
+/// cannot be a variable's is left out.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Folder {
+    /// Its path below [`super::place::SOURCES_DIR`].
+    pub path: String,
+    /// What is put in front of each file's name.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub prefix: String,
+    /// Whether the values are secret and so are masked wherever they show.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub secret: bool,
+    /// What people call it, for messages: `Secret "orders-db"`.
+    pub origin: String,
 }
 
 /// Where a variable's value comes from.
@@ -194,6 +226,7 @@ mod tests {
             image: "r/i@sha256:00".into(),
             program: Program::Script { text: "echo hi".into(), interpreter: vec![] },
             args: vec![],
+            variables_from: vec![],
             variables: vec![Variable {
                 name: "A".into(),
                 source: Source::Value { value: "b".into() },

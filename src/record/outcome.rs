@@ -112,6 +112,8 @@ pub enum Problem {
     Bundle,
     /// A value that the kubelet was to mount cannot be read or is no text for an environment.
     Input,
+    /// The script that the kubelet mounted is not the one that was frozen.
+    ScriptChanged,
     /// The image has no such interpreter.
     InterpreterNotFound,
     /// The image has no such program.

@@ -12,6 +12,13 @@ pub const BUNDLE_FILE: &str = "bundle.json";
 /// Values from Secrets and `ConfigMap`s, mounted by the kubelet; [`super::bundle::Source::File`]
 /// names paths below it.
 pub const INPUTS_DIR: &str = "/longshore/inputs";
+/// Whole Secrets and `ConfigMap`s, a folder each, mounted by the kubelet;
+/// [`super::bundle::Folder`] names paths below it.
+pub const SOURCES_DIR: &str = "/longshore/sources";
+/// The folder of the volume that shows a script from a `ConfigMap`.
+pub const SCRIPT_DIR: &str = "/longshore/script";
+/// The script's file name in [`SCRIPT_DIR`].
+pub const SCRIPT_FILE: &str = "script";
 /// Claim, exit record, script and outputs file; on disk, since the claim must outlive the process.
 pub const STATE_DIR: &str = "/longshore/state";
 /// The script's working directory, empty at the start.

@@ -17,7 +17,10 @@ use crate::record::{
     place,
 };
 
-use super::{folders, inputs::Input, places::Places, refusal::Refusal, secrets::Secrets};
+use super::{
+    folders, inputs::Input, patterns::Patterns, places::Places, refusal::Refusal, secrets::Secrets,
+    sources::Sources,
+};
 
 /// Where programs are looked for if the image has no `PATH`: what container runtimes set.
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -30,8 +33,8 @@ pub(super) struct Environment {
 }
 
 impl Environment {
-    /// The image's variables, then those of every script, then the action's in their order, then
-    /// Longshore's own: the later wins.
+    /// The image's variables, then those of every script, then the action's in their order (whole
+    /// Secrets and `ConfigMap`s first), then Longshore's own: the later wins.
     pub(super) fn prepare(
         places: &Places,
         bundle: &Bundle,
@@ -41,6 +44,11 @@ impl Environment {
         environment.variables.extend(image.filter(|(name, _)| !is_reserved(name)));
         for (name, value) in [("HOME", places.home()), ("TMPDIR", places.tmp()), ("PWD", places.work())] {
             environment.set(name, value);
+        }
+        let mut sources = Sources::new();
+        for folder in &bundle.variables_from {
+            let path = places.source(&folder.path);
+            environment.variables.extend(sources.read(&path, folder, &mut environment.secrets)?);
         }
         for (index, variable) in bundle.variables.iter().enumerate() {
             environment.add(places, index, variable)?;
@@ -53,8 +61,14 @@ impl Environment {
         &self.variables
     }
 
-    pub(super) const fn secrets(&self) -> &Secrets {
-        &self.secrets
+    /// The variables whose values are secret and too short to be masked.
+    pub(super) fn unmasked(&self) -> &[String] {
+        self.secrets.unmasked()
+    }
+
+    /// The texts to be masked. To be asked once: they are too large to be kept twice.
+    pub(super) fn take_patterns(&mut self) -> Result<Patterns, Refusal> {
+        self.secrets.take_patterns().map_err(|error| Refusal::new(Problem::Input, error.to_string()))
     }
 
     /// Where programs are looked for.
@@ -123,7 +137,8 @@ impl Environment {
     }
 }
 
-fn is_reserved(name: &OsStr) -> bool {
+/// Whether a name belongs to Longshore.
+pub(super) fn is_reserved(name: &OsStr) -> bool {
     name.as_bytes().starts_with(place::RESERVED_PREFIX.as_bytes())
 }
 

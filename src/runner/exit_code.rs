@@ -9,7 +9,8 @@ use crate::record::outcome::{Outcome, Problem};
 pub const USAGE: u8 = 2;
 /// The bundle is missing, changed, or of another version; nothing was started.
 pub const BUNDLE_UNUSABLE: u8 = 240;
-/// A variable's value cannot be read or cannot stand in an environment; nothing was started.
+/// A variable's value cannot be read or cannot stand in an environment, or the mounted script is not
+/// the one that was frozen; nothing was started.
 pub const INPUT_UNUSABLE: u8 = 241;
 /// Interpreter or command is missing, cannot be executed, or its arguments are too long.
 pub const CANNOT_START: u8 = 242;
@@ -28,7 +29,7 @@ pub(super) fn of(outcome: &Outcome) -> u8 {
         Outcome::Signaled { signal } => u8::try_from(128 + signal).unwrap_or(u8::MAX),
         Outcome::NotStarted { problem, .. } => match problem {
             Problem::Bundle => BUNDLE_UNUSABLE,
-            Problem::Input => INPUT_UNUSABLE,
+            Problem::Input | Problem::ScriptChanged => INPUT_UNUSABLE,
             Problem::InterpreterNotFound
             | Problem::CommandNotFound
             | Problem::NotExecutable

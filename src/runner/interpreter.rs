@@ -1,6 +1,7 @@
 //! From script or command to what is executed.
 
 use std::{
+    borrow::Cow,
     ffi::{OsStr, OsString},
     path::Path,
 };
@@ -16,19 +17,20 @@ use super::{
 /// What everybody expects where a script does not say.
 const DEFAULT: &str = "/bin/sh";
 
-/// Finds what runs `program`: for a script, which lies at `script`, its interpreter. Names are
-/// looked up on `path`.
+/// Finds what runs `program`: for a script, which has this `text` and lies at `script`, its
+/// interpreter. Names are looked up on `path`.
 pub(super) fn resolve(
     program: &Program,
+    text: &[u8],
     args: &[String],
     script: &Path,
     path: &OsStr,
 ) -> Result<Invocation, Refusal> {
     let mut invocation = match program {
-        Program::Script { text, interpreter } => {
+        Program::Script { interpreter, .. } | Program::ScriptFile { interpreter, .. } => {
             let mut invocation = match interpreter.split_first() {
                 Some((name, options)) => listed(name, options, path)?,
-                None => from_first_line(text, path)?,
+                None => from_first_line(&first_line(text), path)?,
             };
             invocation.args.push(script.into());
             invocation
@@ -76,11 +78,20 @@ fn listed(name: &str, options: &[String], path: &OsStr) -> Result<Invocation, Re
     })
 }
 
+/// The kernel reads no more of a `#!` line than 256 bytes.
+const MAX_LINE_BYTES: usize = 4096;
+
+/// A script's first line, with what is no UTF-8 replaced: no name of an interpreter has any of it.
+fn first_line(text: &[u8]) -> Cow<'_, str> {
+    let text = &text[..text.len().min(MAX_LINE_BYTES)];
+    String::from_utf8_lossy(text.split(|&byte| byte == b'\n').next().unwrap_or_default())
+}
+
 /// The interpreter of the `#!` line, or `/bin/sh`.
-fn from_first_line(text: &str, path: &OsStr) -> Result<Invocation, Refusal> {
+fn from_first_line(line: &str, path: &OsStr) -> Result<Invocation, Refusal> {
     let instead = "name an interpreter that the image has, in the `#!` line or in spec.script.interpreter, \
                    or use another image (spec.image)";
-    let (name, options) = match Shebang::of(text) {
+    let (name, options) = match Shebang::of(line) {
         Shebang::Interpreter { path, argument } => match shebang::through_env(path, argument) {
             Some(words) => (words[0], words[1..].to_vec()),
             None => (path, argument.into_iter().collect()),
@@ -119,7 +130,7 @@ fn from_first_line(text: &str, path: &OsStr) -> Result<Invocation, Refusal> {
         Missing::File => not_found(format!(
             "the image has no {}, which the script's first line names (`{}`): {instead}",
             sought(name, path),
-            text.lines().next().unwrap_or_default()
+            line
         )),
         Missing::Right(refusal) => refusal,
     })
@@ -157,7 +168,7 @@ mod tests {
     fn script(text: &str, interpreter: &[&str]) -> Result<Invocation, Refusal> {
         let interpreter = interpreter.iter().map(|&word| word.to_owned()).collect();
         let program = Program::Script { text: text.to_owned(), interpreter };
-        resolve(&program, &["arg".to_owned()], Path::new("/s"), OsStr::new("/bin"))
+        resolve(&program, text.as_bytes(), &["arg".to_owned()], Path::new("/s"), OsStr::new("/bin"))
     }
 
     fn words(invocation: &Invocation) -> Vec<&str> {
@@ -207,10 +218,18 @@ mod tests {
     }
 
     #[test]
+    fn a_script_that_is_no_text_has_an_interpreter_too() {
+        assert_eq!(first_line(b"#!/bin/sh\n\xff\xfe"), "#!/bin/sh");
+        assert_eq!(first_line(b"#!/bin/s\xff"), "#!/bin/s\u{fffd}");
+        assert_eq!(first_line(b""), "");
+        assert_eq!(first_line(&b"x".repeat(1 << 20)).len(), MAX_LINE_BYTES);
+    }
+
+    #[test]
     fn a_command_is_found_or_named() {
         let command = |name: &str| {
             let program = Program::Command { argv: vec![name.to_owned(), "-x".to_owned()] };
-            resolve(&program, &["arg".to_owned()], Path::new("/s"), OsStr::new("/bin"))
+            resolve(&program, b"", &["arg".to_owned()], Path::new("/s"), OsStr::new("/bin"))
         };
         assert_eq!(words(&command("sh").unwrap()), ["/bin/sh", "sh", "-x", "arg"]);
         let refusal = command("no-such").unwrap_err();

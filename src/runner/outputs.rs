@@ -26,7 +26,7 @@ use crate::record::{
     outcome::{MAX_OUTPUT_BYTES, MAX_OUTPUTS_BYTES, truncate},
 };
 
-use super::mask::Patterns;
+use super::patterns::Patterns;
 
 /// How much of the file is read: what all outputs may have together, several times.
 const MAX_FILE_BYTES: u64 = 1024 * 1024;
@@ -199,7 +199,7 @@ mod tests {
     fn parsed(text: impl AsRef<[u8]>) -> Outputs {
         let declared: Vec<Output> =
             ["a", "b", "c", "d", "e"].iter().map(|&name| Output { name: name.into() }).collect();
-        parse(text.as_ref(), &declared, &Patterns::new(&[b"secret".to_vec()]).unwrap())
+        parse(text.as_ref(), &declared, &Patterns::new(vec![b"secret".to_vec()]))
     }
 
     fn values(text: impl AsRef<[u8]>) -> Vec<(String, String)> {

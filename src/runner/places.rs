@@ -28,6 +28,15 @@ impl Places {
         self.at(place::INPUTS_DIR).join(path.trim_start_matches('/'))
     }
 
+    pub(super) fn source(&self, path: &str) -> PathBuf {
+        self.at(place::SOURCES_DIR).join(path.trim_start_matches('/'))
+    }
+
+    /// The script that the kubelet mounts.
+    pub(super) fn mounted_script(&self) -> PathBuf {
+        self.at(place::SCRIPT_DIR).join(place::SCRIPT_FILE)
+    }
+
     pub(super) fn state(&self) -> PathBuf {
         self.at(place::STATE_DIR)
     }
@@ -40,6 +49,7 @@ impl Places {
         self.state().join("exit.json")
     }
 
+    /// The script that is run.
     pub(super) fn script(&self) -> PathBuf {
         self.state().join("script")
     }

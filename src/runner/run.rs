@@ -21,13 +21,13 @@ use super::{
     children::Script,
     claim::{self, Claim},
     environment::Environment,
-    exit_code, folders, interpreter,
-    mask::Patterns,
-    outputs,
+    exit_code, folders, interpreter, outputs,
+    patterns::Patterns,
     places::Places,
     program::{self, Invocation, Started},
     refusal::Refusal,
     report::Report,
+    script,
     signals::Signals,
     sink::Sink,
     streams::Streams,
@@ -109,10 +109,8 @@ impl Attempt {
             return Err(Refusal::new(Problem::Internal, format!("{} is not set", place::ENV_POD_UID)));
         }
         folders::prepare(&self.places)?;
-        let environment = Environment::prepare(&self.places, bundle, env::vars_os())?;
-        *patterns = environment.secrets().patterns().map_err(|error| {
-            Refusal::new(Problem::Input, format!("the secret values are too long to be masked: {error}"))
-        })?;
+        let mut environment = Environment::prepare(&self.places, bundle, env::vars_os())?;
+        *patterns = environment.take_patterns()?;
         // Before programs are looked for: a relative path is the script's.
         let work = self.places.work();
         env::set_current_dir(&work).map_err(|error| Refusal::internal("change to", &work, &error))?;
@@ -123,7 +121,7 @@ impl Attempt {
                 "the pod was stopped (deleted, evicted, or past its own deadline) before the script started",
             ));
         }
-        self.report.start(&self.of, environment.secrets().unmasked());
+        self.report.start(&self.of, environment.unmasked());
         self.report.sink().pump();
         let started = Instant::now();
         let Started { pid, stdout, stderr } = program::spawn(&invocation, &environment)?;
@@ -133,9 +131,11 @@ impl Attempt {
 
     fn invocation(&self, bundle: &Bundle, environment: &Environment) -> Result<Invocation, Refusal> {
         let path = self.places.script();
-        let invocation = interpreter::resolve(&bundle.program, &bundle.args, &path, environment.path())?;
-        if let Program::Script { text, .. } = &bundle.program {
-            folders::write(&path, text.as_bytes(), 0o500)?;
+        let text = script::text(&self.places, &bundle.program)?;
+        let invocation =
+            interpreter::resolve(&bundle.program, &text, &bundle.args, &path, environment.path())?;
+        if !matches!(bundle.program, Program::Command { .. }) {
+            folders::write(&path, &text, 0o500)?;
         }
         Ok(invocation)
     }

@@ -1,7 +1,9 @@
 //! Which texts must not be seen.
 
-use super::mask::Patterns;
-use aho_corasick::BuildError;
+use super::{
+    encodings,
+    patterns::{MIN_TEXT_BYTES, Patterns},
+};
 
 /// Shorter values are not masked: masking `true` or `1234` would make logs unreadable and hide
 /// little.
@@ -10,11 +12,32 @@ const MIN_VALUE_BYTES: usize = 6;
 /// such as `apiVersion: v1` must stay legible.
 const MIN_WORD_BYTES: usize = 16;
 
+/// How much all forms of all values may have. They lie in the memory of the user's container; a
+/// Secret of 1 MiB, the most that Kubernetes takes, has 15 to 45 MiB of them.
+const MAX_FORMS_BYTES: usize = 64 * 1024 * 1024;
+
+// A value that is long enough is masked in every form: its shortest one, base64 without the
+// characters that it shares with its neighbours, has 7 characters.
+const _: () = assert!(MIN_VALUE_BYTES >= MIN_TEXT_BYTES && MIN_WORD_BYTES >= MIN_TEXT_BYTES);
+
 /// Gathers secret values as they are read.
 #[derive(Debug, Default)]
 pub(super) struct Secrets {
     forms: Vec<Vec<u8>>,
+    forms_bytes: usize,
+    values_bytes: usize,
     unmasked: Vec<String>,
+}
+
+/// The secret values are too long to be masked.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "the secret values have {values_bytes} bytes together, which is too much to be masked: in plain and in all \
+     encodings they may have {MAX_FORMS_BYTES} bytes; take only what the script needs (spec.variables and \
+     spec.variablesFrom), or put what is long and not secret into a ConfigMap"
+)]
+pub(super) struct TooLong {
+    values_bytes: usize,
 }
 
 impl Secrets {
@@ -30,7 +53,23 @@ impl Secrets {
             }
             return;
         }
-        self.forms.extend(forms(value));
+        self.values_bytes += value.len();
+        let first = self.forms.len();
+        for form in forms(value) {
+            // Past the bound nothing is run, so nothing needs to be kept.
+            if self.forms_bytes > MAX_FORMS_BYTES {
+                return;
+            }
+            if !self.forms[first..].contains(&form) {
+                self.forms_bytes += form.len();
+                self.forms.push(form);
+            }
+        }
+        // These may be many, and are sorted later.
+        for form in words(value).chain(encodings::base64_lines(value)) {
+            self.forms_bytes += form.len();
+            self.forms.push(form);
+        }
     }
 
     /// The variables whose values are too short to be masked.
@@ -41,25 +80,31 @@ impl Secrets {
     /// All forms of all values.
     ///
     /// # Errors
-    /// Where there are too many for the automaton's 31-bit state numbers.
-    pub(super) fn patterns(&self) -> Result<Patterns, BuildError> {
-        Patterns::new(&self.forms)
+    /// Where they have too many bytes.
+    pub(super) fn take_patterns(&mut self) -> Result<Patterns, TooLong> {
+        if self.forms_bytes > MAX_FORMS_BYTES {
+            return Err(TooLong { values_bytes: self.values_bytes });
+        }
+        Ok(Patterns::new(std::mem::take(&mut self.forms)))
     }
 }
 
-/// The texts by which one value may show. The value's encodings (base64, URL, JSON, hex) belong
-/// here.
-fn forms(value: &[u8]) -> Vec<Vec<u8>> {
-    let mut forms = vec![value.to_vec()];
-    if value.contains(&b'\n') {
-        forms.extend(
-            value
-                .split(u8::is_ascii_whitespace)
-                .filter(|word| word.len() >= MIN_WORD_BYTES)
-                .map(<[u8]>::to_vec),
-        );
-    }
-    forms
+/// The texts by which one value may show.
+fn forms(value: &[u8]) -> impl Iterator<Item = Vec<u8>> {
+    std::iter::once(value.to_vec())
+        .chain(encodings::base64(value))
+        .chain(encodings::hex(value))
+        .chain(encodings::url(value))
+        .chain(encodings::json(value))
+}
+
+/// Of a value with several lines, what is secret by itself.
+fn words(value: &[u8]) -> impl Iterator<Item = Vec<u8>> {
+    let several = value.contains(&b'\n');
+    value
+        .split(u8::is_ascii_whitespace)
+        .filter(move |word| several && word.len() >= MIN_WORD_BYTES)
+        .map(<[u8]>::to_vec)
 }
 
 /// Files often end in a newline that nobody counts as a part of the value.
@@ -70,7 +115,14 @@ fn without_trailing_newlines(value: &[u8]) -> &[u8] {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::fmt::Write;
+
+    use proptest::prelude::*;
+
+    use super::{super::mask::Masker, *};
+
+    const KUBECONFIG: &str = "apiVersion: v1\nkind: Config\nclusters:\n- name: prod\n  cluster:\n    \
+        server: https://api.example.com:6443\nusers:\n- name: ci\n  user:\n    token: 0123456789abcdefXYZ\n";
 
     fn secrets(values: &[&str]) -> Secrets {
         let mut secrets = Secrets::default();
@@ -80,9 +132,13 @@ mod tests {
         secrets
     }
 
+    fn mask(secret: &str, text: &str) -> String {
+        secrets(&[secret]).take_patterns().unwrap().mask_str(text)
+    }
+
     #[test]
     fn a_trailing_newline_is_no_part_of_the_secret() {
-        assert_eq!(secrets(&["hunter2!\r\n\n"]).forms, [b"hunter2!".to_vec()]);
+        assert_eq!(mask("hunter2!\r\n\n", "a hunter2! b"), "a *** b");
     }
 
     #[test]
@@ -93,13 +149,132 @@ mod tests {
     }
 
     #[test]
-    fn of_several_lines_the_long_words_are_secret_by_themselves() {
-        let value = "apiVersion: v1\ntoken: 0123456789abcdef\nkind: x";
-        assert_eq!(secrets(&[value]).forms, [value.as_bytes().to_vec(), b"0123456789abcdef".to_vec()]);
+    fn lines_of_a_kubeconfig_stay_legible_and_its_token_does_not() {
+        let text = "apiVersion: v1\nkind: Config\n    token: 0123456789abcdefXYZ\n- name: prod\n";
+        assert_eq!(mask(KUBECONFIG, text), "apiVersion: v1\nkind: Config\n    token: ***\n- name: prod\n");
+        assert_eq!(mask(KUBECONFIG, &format!("x {KUBECONFIG}")), "x ***\n");
     }
 
     #[test]
     fn one_line_is_secret_as_a_whole() {
-        assert_eq!(secrets(&["a passphrase 0123456789abcdef"]).forms.len(), 1);
+        assert_eq!(mask("a passphrase 0123456789abcdef", "0123456789abcdef"), "0123456789abcdef");
+    }
+
+    #[test]
+    fn base64_in_lines_is_masked() {
+        let value = "0123456789".repeat(10);
+        let whole = String::from_utf8(encodings::base64(value.as_bytes()).next().unwrap()).unwrap();
+        for width in [64, 76] {
+            let text = format!("{}\n{}==\nend", &whole[..width], &whole[width..]);
+            assert_eq!(mask(&value, &text), "***\n***==\nend");
+        }
+    }
+
+    #[test]
+    fn no_form_of_a_value_that_is_masked_is_left_out() {
+        for value in ["abcdef", "\u{1f600}\u{1f600}", "%%%%%%", "\"\"\"\"\"\""] {
+            assert!(
+                forms(value.as_bytes()).all(|form| form.len() > MIN_VALUE_BYTES || form == value.as_bytes())
+            );
+        }
+    }
+
+    #[test]
+    fn too_much_is_refused_and_not_kept() {
+        let mut secrets = Secrets::default();
+        for _ in 0..5 {
+            secrets.add("LONG", &vec![b'x'; 2 * 1024 * 1024]);
+        }
+        assert!(secrets.forms_bytes < MAX_FORMS_BYTES + 8 * 1024 * 1024);
+        let error = secrets.take_patterns().unwrap_err();
+        assert_eq!(error, TooLong { values_bytes: 10 * 1024 * 1024 });
+        assert!(error.to_string().contains("10485760 bytes together"));
+    }
+
+    /// As other programs encode, written for these tests alone.
+    fn plain_base64(bytes: &[u8], url: bool) -> String {
+        let bits = bytes.iter().fold(String::new(), |bits, byte| bits + &format!("{byte:08b}"));
+        let mut out = String::new();
+        for start in (0..bits.len()).step_by(6) {
+            let six = format!("{:0<6}", &bits[start..bits.len().min(start + 6)]);
+            out.push(match u8::from_str_radix(&six, 2).unwrap() {
+                n @ 0..26 => char::from(b'A' + n),
+                n @ 26..52 => char::from(b'a' + n - 26),
+                n @ 52..62 => char::from(b'0' + n - 52),
+                62 => {
+                    if url {
+                        '-'
+                    } else {
+                        '+'
+                    }
+                }
+                _ => {
+                    if url {
+                        '_'
+                    } else {
+                        '/'
+                    }
+                }
+            });
+        }
+        out
+    }
+
+    fn plain_url(bytes: &[u8]) -> String {
+        bytes.iter().fold(String::new(), |mut out, &byte| {
+            if byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte) {
+                out.push(char::from(byte));
+            } else {
+                write!(out, "%{byte:02X}").unwrap();
+            }
+            out
+        })
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(300))]
+        #[test]
+        fn whatever_the_encoding_and_the_cut_nothing_leaks(
+            secret in proptest::collection::vec(any::<u8>(), 8..80),
+            text in "[!-~ \n\u{e9}\u{1f600}]{8,60}",
+            before in proptest::collection::vec(any::<u8>(), 0..7),
+            behind in proptest::collection::vec(any::<u8>(), 0..7),
+            size in 1usize..40,
+        ) {
+            for secret in [secret.as_slice(), text.as_bytes()] {
+                let secret = without_trailing_newlines(secret);
+                prop_assume!(secret.len() >= MIN_VALUE_BYTES);
+                let around = [before.as_slice(), secret, behind.as_slice()].concat();
+                let hex = crate::record::hex(secret);
+                let json = str::from_utf8(secret).map(|text| serde_json::to_string(text).unwrap());
+                let mut shown = vec![
+                    (secret.to_vec(), 0),
+                    (plain_base64(&around, false).into_bytes(), 4),
+                    (plain_base64(&around, true).into_bytes(), 4),
+                    (plain_url(secret).into_bytes(), 0),
+                    (hex.to_uppercase().into_bytes(), 0),
+                    (hex.into_bytes(), 0),
+                ];
+                shown.extend(json.map(|json| (json.as_bytes()[1..json.len() - 1].to_vec(), 0)));
+                let mut secrets = Secrets::default();
+                secrets.add("NAME", secret);
+                let patterns = secrets.take_patterns().unwrap();
+                for (encoded, edge) in shown {
+                    let stream = [b"<<", encoded.as_slice(), b">>\nkind: Config\n"].concat();
+                    let mut masker = Masker::new(patterns.clone());
+                    let mut out = vec![];
+                    for piece in stream.chunks(size) {
+                        out.extend_from_slice(masker.push(piece));
+                    }
+                    out.extend_from_slice(masker.finish());
+                    prop_assert!(out.ends_with(b">>\nkind: Config\n"));
+                    prop_assert!(out.windows(3).any(|window| window == b"***"));
+                    // Of base64 the neighbours stay, and the characters shared with them.
+                    let rest = out.len() - b"<<***>>\nkind: Config\n".len();
+                    let neighbours = if edge == 0 { 0 } else { (before.len() + behind.len()) * 4 / 3 + edge };
+                    prop_assert!(rest <= neighbours, "{}", String::from_utf8_lossy(&out));
+                }
+            }
+        }
     }
 }

@@ -9,11 +9,7 @@ use nix::fcntl::{FcntlArg, fcntl};
 
 use crate::record::frame::Kind;
 
-use super::{
-    lines::Lines,
-    mask::{Masker, Patterns},
-    report::Report,
-};
+use super::{lines::Lines, mask::Masker, patterns::Patterns, report::Report};
 
 /// A larger pipe lets a script run on while the runner writes. What the kernel refuses stays small.
 const PIPE_BYTES: i32 = 1024 * 1024;

@@ -18,7 +18,7 @@ async fn images_by_the_grammar() {
     for image in [
         "tools:1",
         "team/tools:2026.11",
-        "localhost:5000/tools:latest",
+        "localhost:5000/tools:2026.11",
         "registry.example.com/a/b/c/d__e-f.g:V1_2.3-4",
         "10.77.0.2:5000/examples:0.1.0",
         "[fd00::1]:5000/tools:1",
@@ -43,6 +43,11 @@ async fn all_that_is_offered() {
             {"name": "C", "valueFrom": {"configMapKeyRef": {"name": "a", "key": "b", "optional": true}}},
         ],
         "outputs": [{"name": "url", "required": true}, {"name": "_a.b-c"}],
+        "variablesFrom": [
+            {"prefix": "DB_", "secretRef": {"name": "db", "optional": true}},
+            {"configMapRef": {"name": "settings"}},
+        ],
+        "imagePullSecrets": [{"name": "a"}, {"name": "b"}],
         "serviceAccountName": "deployer",
         "runDeadlineSeconds": 604_800,
         "pendingDeadlineSeconds": 1,
@@ -58,11 +63,29 @@ async fn all_that_is_offered() {
                 {"topologyKey": "kubernetes.io/hostname", "labelSelector": {"matchLabels": {"a": "b"}}},
             ]}},
             "priorityClassName": "low",
+            "runtimeClassName": "gvisor",
+            "hostAliases": [{"ip": "10.0.0.1", "hostnames": ["a.test"]}],
+            "securityProfile": "Baseline",
+            "securityContext": {"runAsUser": 1000, "supplementalGroups": [5]},
+            "containerSecurityContext": {"capabilities": {"add": ["CHOWN"]}},
+            "volumes": [
+                {"name": "a", "persistentVolumeClaim": {"claimName": "data"}},
+                {"name": "b", "projected": {"sources": [{"serviceAccountToken": {"path": "t", "audience": "vault"}}]}},
+                {"name": "c", "csi": {"driver": "secrets-store.csi.k8s.io", "readOnly": true}},
+                {"name": "d", "ephemeral": {"volumeClaimTemplate": {"spec": {
+                    "accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}},
+                }}}},
+            ],
+            "volumeMounts": [
+                {"name": "a", "mountPath": "/data", "subPath": "x"}, {"name": "b", "mountPath": "/tmp/b"},
+            ],
         },
     }))
     .await;
     accepted(json!({"script": null, "command": ["/migrate", "up"]})).await;
     accepted(json!({"script": {"inline": "x".repeat(131_072)}})).await;
+    accepted(json!({"script": {"configMapKeyRef": {"name": "a", "key": "run.sh"}, "interpreter": ["bash"]}}))
+        .await;
 }
 
 #[tokio::test]

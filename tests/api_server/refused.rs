@@ -4,11 +4,11 @@ use serde_json::{Value, json};
 
 use crate::request::{Unknown, object, spec, with, would_create};
 
-async fn refused_with(changes: Value, words: &[&str]) {
+pub(crate) async fn refused_with(changes: Value, words: &[&str]) {
     says(&object("refused", &with(&changes)), words).await;
 }
 
-async fn says(object: &Value, words: &[&str]) {
+pub(crate) async fn says(object: &Value, words: &[&str]) {
     let shown = object.to_string().chars().take(400).collect::<String>();
     let Err(message) = would_create(object, Unknown::Refused).await else { panic!("accepted: {shown}") };
     for word in words {
@@ -64,13 +64,13 @@ async fn an_image_s_name_that_is_too_long() {
 
 #[tokio::test]
 async fn a_script_that_is_too_long() {
-    let words = ["spec.script.inline", "131072", "put it into the image"];
+    let words = ["spec.script.inline", "131072", "script.configMapKeyRef"];
     refused_with(json!({"script": {"inline": "x".repeat(131_073)}}), &words).await;
     refused_with(json!({"script": {"inline": "x".repeat(1_048_576)}}), &words).await;
     refused_with(json!({"script": {"inline": "x".repeat(1_100_000)}}), &["spec.script.inline", "Too long"])
         .await;
     refused_with(json!({"script": {"inline": ""}}), &["spec.script.inline"]).await;
-    refused_with(json!({"script": {}}), &["spec.script.inline", "Required value"]).await;
+    refused_with(json!({"script": {}}), &["spec.script", "exactly one of inline"]).await;
 }
 
 #[tokio::test]
@@ -258,9 +258,8 @@ async fn a_name_that_does_not_fit_a_label() {
 #[tokio::test]
 async fn fields_that_nobody_knows() {
     for (changes, field) in [
-        (json!({"imagePullSecrets": [{"name": "a"}]}), "spec.imagePullSecrets"),
         (json!({"podTemplate": {"hostNetwork": true}}), "spec.podTemplate.hostNetwork"),
-        (json!({"script": {"inline": "a", "configMapKeyRef": {}}}), "spec.script.configMapKeyRef"),
+        (json!({"script": {"inline": "a", "secretKeyRef": {}}}), "spec.script.secretKeyRef"),
         (json!({"outputs": [{"name": "a", "sensitive": true}]}), "spec.outputs[0].sensitive"),
         (json!({"rundeadlineSeconds": 5}), "spec.rundeadlineSeconds"),
     ] {

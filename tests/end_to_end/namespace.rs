@@ -15,7 +15,7 @@ use k8s_openapi::{
 };
 use kube::{
     Api, Client, Resource, ResourceExt,
-    api::{DeleteParams, ListParams, LogParams, PostParams},
+    api::{DeleteParams, ListParams, LogParams, Patch, PatchParams, PostParams},
 };
 use longshore::api::DeploymentAction;
 use serde::{Serialize, de::DeserializeOwned};
@@ -119,6 +119,15 @@ impl Namespace {
             // The test may have removed it itself.
             eprintln!("namespace {} was not removed: {error}", self.name);
         }
+    }
+
+    /// Has Pod Security enforce another level.
+    pub(crate) async fn enforce(&self, level: &str) {
+        let patch = json!({"metadata": {"labels": {"pod-security.kubernetes.io/enforce": level}}});
+        self.namespaces()
+            .patch(&self.name, &PatchParams::default(), &Patch::Merge(patch))
+            .await
+            .expect("changing the namespace");
     }
 
     pub(crate) fn namespaces(&self) -> Api<KubeNamespace> {

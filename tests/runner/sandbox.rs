@@ -5,7 +5,7 @@ use std::{
     collections::BTreeMap,
     fs,
     io::Read,
-    os::unix::fs::{PermissionsExt, chown},
+    os::unix::fs::{PermissionsExt, chown, symlink},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::atomic::{AtomicU32, Ordering},
@@ -14,7 +14,7 @@ use std::{
 
 use longshore::record::{
     VERSION,
-    bundle::{Bundle, Limits, Output, Program, RunIdentity, Source, Variable},
+    bundle::{Bundle, Folder, Limits, Output, Program, RunIdentity, Source, Variable},
     frame::{Ending, Frame, Kind, MAX_LINE_BYTES},
     outcome::{End, Exit, Outcome, Problem, Record, Start, Termination},
     place, sha256_hex,
@@ -76,6 +76,7 @@ impl Sandbox {
                 image: "example.com/tools@sha256:00".into(),
                 program,
                 args: vec![],
+                variables_from: vec![],
                 variables: vec![],
                 outputs: vec![],
                 limits: Limits { run_deadline_seconds: 60, grace_seconds: 20 },
@@ -83,7 +84,7 @@ impl Sandbox {
             image: vec![("PATH".into(), "/usr/bin:/bin".into())],
             sha256: None,
         };
-        for folder in [place::STATE_DIR, place::BUNDLE_DIR, place::INPUTS_DIR, "/dev"] {
+        for folder in [place::STATE_DIR, place::BUNDLE_DIR, place::INPUTS_DIR, place::SCRIPT_DIR, "/dev"] {
             fs::create_dir_all(sandbox.at(folder)).unwrap();
         }
         fs::write(sandbox.at(place::TERMINATION_LOG), "").unwrap();
@@ -94,12 +95,27 @@ impl Sandbox {
         Self::new(Program::Script { text: text.into(), interpreter: vec![] })
     }
 
+    /// A script that the kubelet mounts; `frozen` is what it was when the run was frozen.
+    pub(crate) fn script_file(frozen: &[u8], mounted: Option<&[u8]>) -> Self {
+        let sandbox = Self::new(Program::ScriptFile {
+            sha256: sha256_hex(frozen),
+            origin: "key \"run.sh\" of ConfigMap \"deploy\"".into(),
+            interpreter: vec![],
+        });
+        if let Some(mounted) = mounted {
+            mount(&sandbox.at(place::SCRIPT_DIR), &[(place::SCRIPT_FILE, mounted)]);
+        }
+        sandbox
+    }
+
     pub(crate) fn command(argv: &[&str]) -> Self {
         Self::new(Program::Command { argv: argv.iter().map(|&word| word.into()).collect() })
     }
 
     pub(crate) fn interpreter(mut self, words: &[&str]) -> Self {
-        if let Program::Script { interpreter, .. } = &mut self.bundle.program {
+        if let Program::Script { interpreter, .. } | Program::ScriptFile { interpreter, .. } =
+            &mut self.bundle.program
+        {
             *interpreter = words.iter().map(|&word| word.into()).collect();
         }
         self
@@ -142,6 +158,19 @@ impl Sandbox {
             origin: format!("key \"{name}\" of Secret \"s\""),
         };
         self.bundle.variables.push(Variable { name: name.into(), source, as_file });
+        self
+    }
+
+    /// A whole Secret or `ConfigMap` as variables.
+    pub(crate) fn source(mut self, name: &str, prefix: &str, secret: bool, keys: &[(&str, &[u8])]) -> Self {
+        mount(&self.at(place::SOURCES_DIR).join(name), keys);
+        let kind = if secret { "Secret" } else { "ConfigMap" };
+        self.bundle.variables_from.push(Folder {
+            path: name.into(),
+            prefix: prefix.into(),
+            secret,
+            origin: format!("{kind} \"{name}\""),
+        });
         self
     }
 
@@ -201,6 +230,17 @@ impl Sandbox {
 
     pub(crate) fn run_as(&self, how: As) -> Told {
         self.start(how).wait()
+    }
+}
+
+/// As the kubelet does: every file a link into the folder of its version, that folder behind a link.
+fn mount(folder: &Path, files: &[(&str, &[u8])]) {
+    const VERSION: &str = "..2026_01_01";
+    fs::create_dir_all(folder.join(VERSION)).unwrap();
+    symlink(VERSION, folder.join("..data")).unwrap();
+    for (name, content) in files {
+        fs::write(folder.join(VERSION).join(name), content).unwrap();
+        symlink(Path::new("..data").join(name), folder.join(name)).unwrap();
     }
 }
 

@@ -2,7 +2,7 @@
 
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
-use super::{Step, after, idle, write_or};
+use super::{Step, after, begin, idle, write_or};
 use crate::{
     api::{
         DeploymentActionStatus, Reason,
@@ -13,7 +13,7 @@ use crate::{
         facts::{Facts, LogFact, PodFact, Refusal},
         pod::Attempt,
         status::{progress, terminal},
-        verdict::{Finding, Verdict, weigh},
+        verdict::{Finding, Verdict, of_record, weigh},
         view::PodView,
     },
 };
@@ -44,7 +44,7 @@ impl<'a> Active<'a> {
         status: &'a DeploymentActionStatus,
         run: &'a RunStatus,
     ) -> Self {
-        let deadline = idle::pending_deadline(facts, run, now);
+        let deadline = begin::pending_deadline(facts, run, now);
         Self { facts, now, run, image: status.image.as_ref(), status, deadline }
     }
 
@@ -68,7 +68,7 @@ impl<'a> Active<'a> {
         run.generation = action.metadata.generation.unwrap_or_default();
         run.spec_hash = idle::executed(action);
         run.run_token.clone_from(&action.spec.run_token);
-        idle::begin(self.facts, self.now, run)
+        begin::begin(self.facts, self.now, run)
     }
 
     fn launch(&self, frozen: &str, image: &ImageStatus) -> Step {
@@ -77,7 +77,7 @@ impl<'a> Active<'a> {
         }
         let creation = &self.facts.creation;
         let Ok(checked) = self.facts.spec else { return Step::Wait(None) };
-        let Ok((bundle, bundle_sha256)) = idle::freeze(checked, self.run, &image.resolved) else {
+        let Ok((bundle, bundle_sha256)) = begin::freeze(checked, self.run, &image.resolved) else {
             return Step::Wait(None);
         };
         let launch = || {
@@ -87,13 +87,19 @@ impl<'a> Active<'a> {
                 bundle,
                 bundle_sha256,
                 image: image.resolved.clone(),
-                user: image.run_as_user.unwrap_or(crate::registry::DEFAULT_USER),
+                user: image.run_as_user,
             }))
         };
         let go = || match self.facts.not_before {
             Some(time) if time > self.now => Step::until(time.min(self.deadline), self.now),
             _ => launch(),
         };
+        if let Some((reason, message)) = begin::held_back(self.facts, checked) {
+            // It was not so when the run was recorded.
+            return write_or(self.facts, self.progress(reason, &message, self.run.clone()), || {
+                Step::until(self.deadline.min(self.look_again()), self.now)
+            });
+        }
         match &creation.refusal {
             Some(Refusal { reason, message, .. }) => {
                 write_or(self.facts, self.progress(*reason, message, self.run.clone()), go)
@@ -110,7 +116,7 @@ impl<'a> Active<'a> {
             .spec
             .as_ref()
             .ok()
-            .and_then(|checked| idle::freeze(checked, self.run, &image.resolved).ok())
+            .and_then(|checked| begin::freeze(checked, self.run, &image.resolved).ok())
             .map(|(_, sha256)| sha256);
         if rebuilt.as_deref() != Some(frozen) {
             return Some(Verdict::of(
@@ -123,6 +129,12 @@ impl<'a> Active<'a> {
                 Some(Verdict::of(refusal.reason, refusal.message.clone()))
             }
             _ if self.now >= self.deadline => {
+                let held = self.facts.spec.as_ref().ok();
+                if let Some((reason, message)) =
+                    held.and_then(|checked| begin::held_back(self.facts, checked))
+                {
+                    return Some(Verdict::of(reason, message));
+                }
                 let why = creation.error.clone().unwrap_or_else(|| "the pod was not created".into());
                 Some(Verdict::of(Reason::PendingDeadlineExceeded, why))
             }
@@ -154,6 +166,9 @@ impl<'a> Active<'a> {
             && log.exit.is_none()
         {
             return Step::Wait(Some(SignedDuration::from_secs(1)));
+        }
+        if let Some((exit, _)) = self.log_of(self.run).and_then(|log| log.exit.as_ref()) {
+            return self.end(&of_record(exit, &self.facts.action.spec.outputs), None);
         }
         let message =
             "the pod was removed together with its finalizer, and nothing says how the script ended";

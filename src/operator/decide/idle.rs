@@ -2,23 +2,21 @@
 
 use k8s_openapi::jiff::Timestamp;
 
-use super::{Step, after, write_or};
+use super::{Step, after, begin::begin, write_or};
 use crate::{
     api::{
-        DeploymentAction, DeploymentActionStatus, Reason,
+        DeploymentAction, DeploymentActionStatus,
         action::RunPolicy,
         condition::ConditionType,
-        status::{ImageStatus, LogState, LogStatus, RunStatus, Trigger},
+        status::{LogState, LogStatus, RunStatus, Trigger},
     },
     operator::{
-        facts::{Facts, PodFact, Resolution},
+        facts::{Facts, PodFact},
         hash, pod,
-        status::{log_status, not_requested, progress, seconds, seen, terminal, with_condition, with_log},
-        validate::Checked,
-        verdict::Verdict,
+        status::{log_status, not_requested, seconds, seen, with_condition, with_log},
         view::PodView,
     },
-    record::{outcome::Outcome, sha256_hex},
+    record::outcome::Outcome,
 };
 
 /// How long a log may take to be read once the verdict is known, in seconds.
@@ -70,6 +68,9 @@ fn settle(
     {
         // A second pod of an attempt that has ended: a creation that came late.
         return Some(Step::delete(stray));
+    }
+    if let Some(pod) = own.filter(|pod| pod.outlived()) {
+        return Some(Step::expire(pod));
     }
     if let Some(log) = status.log.as_ref().filter(|log| log.state == LogState::Collecting) {
         return Some(read_on(facts, now, status, run, log, own));
@@ -235,69 +236,4 @@ fn fresh_run(
         requested_at: Some(seconds(now)),
         ..Default::default()
     }
-}
-
-/// Takes up a run that has no pod yet: freezes what it executes, or says why that cannot be.
-pub(super) fn begin(facts: &Facts<'_>, now: Timestamp, run: RunStatus) -> Step {
-    let end = |verdict: &Verdict, run| {
-        Step::WriteStatus(Box::new(terminal(facts.action, now, verdict, run, None, None)))
-    };
-    let checked = match facts.spec {
-        Ok(checked) => checked,
-        Err(invalid) => return end(&Verdict::of(Reason::InvalidSpec, invalid.to_string()), run),
-    };
-    match facts.resolution {
-        Some(Resolution::Resolved { pinned, user }) => {
-            let image = ImageStatus {
-                requested: checked.spec.image.clone(),
-                resolved: pinned.clone(),
-                running: None,
-                run_as_user: Some(*user),
-            };
-            match freeze(checked, &run, pinned) {
-                Ok((_, sha256)) => {
-                    let run = RunStatus {
-                        bundle_sha256: Some(sha256),
-                        pod_name: Some(pod::pod_name(&checked.name, &checked.uid, run.number, run.attempt)),
-                        ..run
-                    };
-                    let message = format!("creating pod {}", run.pod_name.as_deref().unwrap_or_default());
-                    let status =
-                        progress(facts.action, now, Reason::Launching, &message, run, Some(image), None);
-                    Step::WriteStatus(Box::new(status))
-                }
-                Err(error) => end(&Verdict::of(Reason::InvalidSpec, error), run),
-            }
-        }
-        Some(Resolution::Refused { reason, message }) => end(&Verdict::of(*reason, message.clone()), run),
-        Some(Resolution::Failed { message }) => {
-            let deadline = pending_deadline(facts, &run, now);
-            if now >= deadline {
-                return end(&Verdict::of(Reason::RegistryUnavailable, message.clone()), run);
-            }
-            let again = facts.not_before.map_or(deadline, |time| time.min(deadline));
-            let wanted = progress(facts.action, now, Reason::RegistryUnavailable, message, run, None, None);
-            write_or(facts, wanted, || Step::until(again, now))
-        }
-        None => match facts.not_before {
-            Some(time) if time > now => Step::until(time.min(pending_deadline(facts, &run, now)), now),
-            _ => Step::Resolve,
-        },
-    }
-}
-
-/// By when the script must have started.
-pub(super) fn pending_deadline(facts: &Facts<'_>, run: &RunStatus, now: Timestamp) -> Timestamp {
-    let since = run.requested_at.as_ref().map_or(now, |time| time.0);
-    after(since, facts.action.spec.pending_deadline_seconds)
-}
-
-/// The bundle of a run, and its hash.
-pub(super) fn freeze(checked: &Checked, run: &RunStatus, image: &str) -> Result<(String, String), String> {
-    let bundle = checked
-        .bundle(&run.id, run.number, run.attempt, image)
-        .to_json()
-        .map_err(|error| error.to_string())?;
-    let sha256 = sha256_hex(bundle.as_bytes());
-    Ok((bundle, sha256))
 }

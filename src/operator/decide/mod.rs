@@ -4,9 +4,11 @@
 //! the answer is to wait. A status that should differ is a step of its own and comes before the step
 //! that it announces: a crash between the two leaves the announcement, never the deed alone.
 //!
-//! [`idle`] is an action without a run under way, [`active`] one with.
+//! [`idle`] is an action without a run under way, [`begin`] one whose run has nothing frozen yet,
+//! [`active`] one whose run has.
 
 mod active;
+mod begin;
 mod idle;
 #[cfg(test)]
 mod tests;
@@ -19,8 +21,27 @@ use crate::api::{DeploymentActionStatus, condition::ConditionType};
 /// One thing to do.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Step {
-    /// Resolve the image of the spec.
+    /// Resolve the image of the spec, and its script where that is in a `ConfigMap`.
     Resolve,
+    /// Create the pod that resolves the image of this run.
+    CreateResolver {
+        /// The run.
+        run: u32,
+    },
+    /// Delete this very pod, which resolved an image.
+    DeleteResolver {
+        /// The pod's name.
+        name: String,
+        /// Its UID.
+        uid: String,
+    },
+    /// End what others put into this very pod and what has outlived the script.
+    Expire {
+        /// The pod's name.
+        name: String,
+        /// Its UID.
+        uid: String,
+    },
     /// Replace the status, if nobody else has changed the action meanwhile.
     WriteStatus(Box<DeploymentActionStatus>),
     /// Ask the API server for the pod of the current attempt.
@@ -65,6 +86,9 @@ impl Step {
     pub const fn name(&self) -> &'static str {
         match self {
             Self::Resolve => "Resolve",
+            Self::CreateResolver { .. } => "CreateResolver",
+            Self::DeleteResolver { .. } => "DeleteResolver",
+            Self::Expire { .. } => "Expire",
             Self::WriteStatus(_) => "WriteStatus",
             Self::Look => "Look",
             Self::Launch(_) => "Launch",
@@ -78,6 +102,10 @@ impl Step {
 
     fn delete(pod: &PodView) -> Self {
         Self::Delete { name: pod.name.clone(), uid: pod.uid.clone() }
+    }
+
+    fn expire(pod: &PodView) -> Self {
+        Self::Expire { name: pod.name.clone(), uid: pod.uid.clone() }
     }
 
     fn release(pod: &PodView) -> Self {
@@ -102,12 +130,24 @@ pub fn decide(facts: &Facts<'_>, now: Timestamp) -> Step {
         return leave(facts);
     }
     let status = facts.action.status.clone().unwrap_or_default();
+    if let Some(step) = resolved(facts, &status) {
+        return step;
+    }
     match &status.run {
         Some(run) if !status.conditions().is_true(ConditionType::Finished) => {
             active::Active::new(facts, now, &status, run).step()
         }
         _ => idle::step(facts, now, &status),
     }
+}
+
+/// The pod that resolved an image has done its work once the run has its own pod, or has ended.
+fn resolved(facts: &Facts<'_>, status: &DeploymentActionStatus) -> Option<Step> {
+    let pod = &facts.resolver.as_ref()?.pod;
+    let launched = status.run.as_ref().is_some_and(|run| run.pod_uid.is_some()) || facts.pod.view().is_some();
+    let over = launched || status.conditions().is_true(ConditionType::Finished);
+    let ours = pod.owner_uid == facts.action.metadata.uid && !pod.deleting;
+    (over && ours).then(|| Step::DeleteResolver { name: pod.name.clone(), uid: pod.uid.clone() })
 }
 
 /// `metav1.FinalizerOrphanDependents`: whoever deletes the action wants its pod to stay.

@@ -12,13 +12,16 @@ use crate::{
     },
     operator::{
         cause::Cause,
-        facts::{Creation, LogFact, PodFact, Refusal, Resolution},
+        facts::{Creation, LogFact, PodFact, Refusal, Resolution, Resolver},
         tests::{UID, action, pod_view},
         validate::{Checked, Invalid, validate},
         view::{ContainerView, PodView, Terminated},
     },
     record::outcome::{Exit, Identity, Outcome, Problem, Start, Stop, StopCause, Termination},
+    registry::ImageUser,
 };
+
+mod beginning;
 
 const T0: i64 = 1_000_000;
 
@@ -31,6 +34,9 @@ struct World {
     action: DeploymentAction,
     spec: Result<Checked, Invalid>,
     resolution: Option<Resolution>,
+    resolver: Option<Resolver>,
+    policy_missing: Option<String>,
+    user_namespaces: Option<bool>,
     pod: PodFact,
     older: Vec<PodView>,
     creation: Creation,
@@ -47,6 +53,9 @@ impl World {
             action,
             spec,
             resolution: None,
+            resolver: None,
+            policy_missing: None,
+            user_namespaces: Some(true),
             pod: PodFact::NotSeen,
             older: vec![],
             creation: Creation::default(),
@@ -99,6 +108,9 @@ impl World {
             action: &self.action,
             spec: &self.spec,
             resolution: self.resolution.as_ref(),
+            resolver: self.resolver.clone(),
+            policy_missing: self.policy_missing.clone(),
+            user_namespaces: self.user_namespaces,
             pod: self.pod.clone(),
             older: &self.older,
             creation: self.creation.clone(),
@@ -156,7 +168,10 @@ impl World {
 fn resolved() -> Resolution {
     Resolution::Resolved {
         pinned: format!("registry.example.com/tools@sha256:{}", "1".repeat(64)),
-        user: 65_532,
+        platform_digest: None,
+        config_digest: None,
+        user: ImageUser::Root,
+        script_sha256: None,
     }
 }
 
@@ -217,14 +232,16 @@ fn an_image_that_does_not_exist_ends_the_run_and_is_not_asked_for_again() {
 #[test]
 fn a_registry_that_does_not_answer_is_asked_until_the_pending_deadline() {
     let mut world = World::new(action());
-    world.resolution = Some(Resolution::Failed { message: "timeout".into() });
+    world.resolution =
+        Some(Resolution::Failed { reason: Reason::RegistryUnavailable, message: "timeout".into() });
     world.not_before = Some(at(5));
     world.write(0);
     assert_eq!((world.phase().as_str(), world.reason()), ("Pending", Reason::RegistryUnavailable));
     assert_eq!(world.step(1), Step::Wait(Some(SignedDuration::from_secs(4))));
     world.resolution = None;
     assert_eq!(world.step(5), Step::Resolve);
-    world.resolution = Some(Resolution::Failed { message: "timeout".into() });
+    world.resolution =
+        Some(Resolution::Failed { reason: Reason::RegistryUnavailable, message: "timeout".into() });
     world.ends(600, Reason::RegistryUnavailable);
 }
 

@@ -1,0 +1,36 @@
+//! No image with the tag `latest`.
+
+use serde_json::{Value, json};
+
+use super::{actions, must_or};
+
+/// The spec of the policy that refuses the tag `latest` without a digest. An action that has one
+/// already may be changed in all else.
+#[must_use]
+pub fn latest_policy() -> Value {
+    json!({
+        "failurePolicy": "Fail",
+        "matchConstraints": actions(),
+        "matchConditions": [{
+            "name": "image-changes",
+            "expression": "request.operation == 'CREATE' || object.spec.image != oldObject.spec.image",
+        }],
+        "validations": [must_or(
+            "!object.spec.image.endsWith(':latest')",
+            "'spec.image ' + object.spec.image + ' is another image tomorrow: write the version that is meant, for example ' \
+             + object.spec.image.replace(':latest', ':2026.11') + ', or the digest, ' + object.spec.image.replace(':latest', '@sha256:...')",
+        )],
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_digest_makes_any_tag_harmless() {
+        // It stands at the end of a reference, so what ends with the tag has none.
+        let policy = latest_policy();
+        assert_eq!(policy["validations"][0]["expression"], "!object.spec.image.endsWith(':latest')");
+    }
+}

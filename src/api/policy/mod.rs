@@ -1,0 +1,140 @@
+//! The admission policies that come with Longshore, as data: the chart installs what is printed
+//! here, and the operator can compare what it finds in a cluster with what it expects.
+//!
+//! They are `ValidatingAdmissionPolicy` objects, so the API server itself decides, with no webhook
+//! that could be away. CEL costs from a budget
+//! (`apiserver/pkg/apis/cel/config.go`: 1,000,000 an expression, 10,000,000 a policy, 2,500,000 for
+//! the match conditions), and one question to the authorizer costs 350,000 of it
+//! (`apiserver/pkg/cel/library/cost.go`). Only what Kubernetes 1.33 knows is used: `distinct()`, for
+//! one, came with 1.34.
+
+mod differs;
+mod latest;
+mod operator;
+mod requester;
+
+use serde_json::{Value, json};
+
+pub use differs::differs;
+pub use latest::latest_policy;
+pub use operator::{operator_pods_policy, operator_secrets_policy};
+pub use requester::use_policy;
+
+use super::GROUP;
+
+/// The policy on who creates or changes an action: whether they may use what it names.
+pub const USE: &str = "longshore-use";
+/// The policy that refuses the tag `latest`.
+pub const LATEST: &str = "longshore-latest";
+/// The policy on the pods that the operator creates, changes and deletes.
+pub const OPERATOR_PODS: &str = "longshore-operator";
+/// The policy on the Secrets that the operator creates.
+pub const OPERATOR_SECRETS: &str = "longshore-operator-secrets";
+
+/// What stands in the printed policies for the operator's user, which the chart knows and puts
+/// there: `system:serviceaccount:NAMESPACE:NAME`.
+pub const OPERATOR_USER: &str = "system:serviceaccount:LONGSHORE-NAMESPACE:LONGSHORE-SERVICE-ACCOUNT";
+
+/// The spec of the binding of the policy with this name: everywhere, and no mere warning.
+#[must_use]
+pub fn binding(policy: &str) -> Value {
+    json!({"policyName": policy, "validationActions": ["Deny"]})
+}
+
+/// The spec of the binding of [`use_policy`].
+#[must_use]
+pub fn use_binding() -> Value {
+    binding(USE)
+}
+
+/// All policies, each with its binding, as they are applied; the operator's user is
+/// `operator_user`.
+#[must_use]
+pub fn documents(operator_user: &str) -> Vec<Value> {
+    [
+        (USE, use_policy()),
+        (LATEST, latest_policy()),
+        (OPERATOR_PODS, operator_pods_policy(operator_user)),
+        (OPERATOR_SECRETS, operator_secrets_policy(operator_user)),
+    ]
+    .into_iter()
+    .flat_map(|(name, spec)| {
+        [
+            object("ValidatingAdmissionPolicy", name, &spec),
+            object("ValidatingAdmissionPolicyBinding", name, &binding(name)),
+        ]
+    })
+    .collect()
+}
+
+fn object(kind: &str, name: &str, spec: &Value) -> Value {
+    json!({
+        "apiVersion": "admissionregistration.k8s.io/v1",
+        "kind": kind,
+        "metadata": {"name": name},
+        "spec": spec,
+    })
+}
+
+/// Actions that are created or changed. Other versions of the resource are converted to this one
+/// before they are judged (`matchPolicy: Equivalent`); a version written as `*` would not be
+/// type-checked.
+fn actions() -> Value {
+    json!({
+        "matchPolicy": "Equivalent",
+        "resourceRules": [{
+            "apiGroups": [GROUP],
+            "apiVersions": ["v1alpha1"],
+            "resources": ["deploymentactions"],
+            "operations": ["CREATE", "UPDATE"],
+        }],
+    })
+}
+
+fn variable(name: &str, expression: &str) -> Value {
+    json!({"name": name, "expression": expression})
+}
+
+/// What must hold, and the words where it does not.
+fn must(expression: &str, message: &str) -> Value {
+    json!({"expression": expression, "message": message, "reason": "Forbidden"})
+}
+
+/// What must hold, and the expression of the words where it does not. It sees no answer of the
+/// authorizer; should it fail, the API server says `failed expression: ...`.
+fn must_or(expression: &str, message: &str) -> Value {
+    json!({"expression": expression, "messageExpression": message, "reason": "Forbidden"})
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_policy_has_its_binding_and_fails_closed() {
+        let documents = documents(OPERATOR_USER);
+        assert_eq!(documents.len(), 8);
+        for pair in documents.chunks(2) {
+            assert_eq!(pair[0]["metadata"]["name"], pair[1]["metadata"]["name"]);
+            assert_eq!(pair[1]["spec"]["policyName"], pair[0]["metadata"]["name"]);
+            assert_eq!(pair[1]["spec"]["validationActions"], json!(["Deny"]));
+            assert_eq!(pair[0]["spec"]["failurePolicy"], "Fail");
+        }
+    }
+
+    #[test]
+    fn printed_and_read_again_nothing_is_lost() {
+        for document in documents(OPERATOR_USER) {
+            let text = serde_saphyr::to_string(&document).unwrap();
+            assert!(!text.contains("\n---"), "the chart splits the documents there: {text}");
+            assert_eq!(serde_saphyr::from_str::<Value>(&text).unwrap(), document);
+        }
+    }
+
+    #[test]
+    fn the_operator_s_user_is_where_the_chart_puts_it() {
+        let of = |user: &str| serde_json::to_string(&documents(user)).unwrap();
+        assert_eq!(of(OPERATOR_USER).replace(OPERATOR_USER, "somebody"), of("somebody"));
+        assert_eq!(of(OPERATOR_USER).matches(OPERATOR_USER).count(), 2);
+    }
+}

@@ -1,0 +1,239 @@
+//! Creating an action must not give more than its creator has.
+
+use serde_json::{Value, json};
+
+use super::{actions, must_or, variable};
+
+/// How many different Secrets, and how many different `ConfigMap`s, an action may name unless its
+/// author may use all of them or create pods: each is a question of its own, and 28 fit into a
+/// policy. Here are at most 20.
+const MOST_NAMES: usize = 8;
+
+/// Everyone may set these in `podTemplate`. They can only make the choice of nodes smaller.
+const FREE: [&str; 2] = ["nodeSelector", "affinity.nodeAffinity"];
+
+/// A kind of object that actions name any number of.
+struct Named {
+    /// As RBAC names it.
+    resource: &'static str,
+    /// The verb that lets somebody name it.
+    verb: &'static str,
+    /// The beginning of its variables' names.
+    variable: &'static str,
+    /// A list of the names, with '' where there is none.
+    names: &'static str,
+}
+
+const NAMED: [Named; 2] = [
+    Named {
+        resource: "secrets",
+        verb: "use",
+        variable: "secrets",
+        names: "object.spec.?variables.orValue([]).map(v, v.?valueFrom.?secretKeyRef.?name.orValue('')) \
+                + object.spec.?variablesFrom.orValue([]).map(v, v.?secretRef.?name.orValue('')) \
+                + object.spec.?imagePullSecrets.orValue([]).map(s, s.name)",
+    },
+    // Naming one is reading it: who may do that anyway, such as everyone with the role view, needs
+    // no other right. To ask for either of two verbs would cost 9 questions more, too many.
+    Named {
+        resource: "configmaps",
+        verb: "get",
+        variable: "configMaps",
+        names: "object.spec.?variables.orValue([]).map(v, v.?valueFrom.?configMapKeyRef.?name.orValue('')) \
+                + object.spec.?variablesFrom.orValue([]).map(v, v.?configMapRef.?name.orValue('')) \
+                + [object.spec.?script.?configMapKeyRef.?name.orValue('')]",
+    },
+];
+
+/// The spec of the policy on who creates an action, changes its spec or asks for a rerun: they may
+/// create pods in its namespace, or use each thing that it names.
+///
+/// It judges no other change of metadata alone: the garbage collector patches finalizers when an action
+/// is deleted, and is nobody who may use a Secret.
+#[must_use]
+pub fn use_policy() -> Value {
+    let mut variables = vec![
+        variable("free", &allowed("''", "pods", None, "create")),
+        variable(
+            "who",
+            "request.userInfo.username + ' may neither create pods in namespace ' + request.namespace + ' nor '",
+        ),
+        // The schema lets it be null.
+        variable(
+            "account",
+            "has(object.spec.serviceAccountName) && dyn(object.spec).serviceAccountName != null ? object.spec.serviceAccountName : ''",
+        ),
+    ];
+    let mut validations = vec![must_or(
+        &format!(
+            "variables.account == '' || variables.free || {}",
+            allowed("''", "serviceaccounts", Some("variables.account"), "use")
+        ),
+        &refusal("serviceaccounts", "use", "variables.account"),
+    )];
+    for named in &NAMED {
+        variables.extend(named.variables());
+        validations.extend(named.validations());
+    }
+    variables.extend(pod_template());
+    validations.push(must_or(
+        "size(variables.beyond) == 0 || variables.free",
+        "request.userInfo.username + ' may not create pods in namespace ' + request.namespace \
+         + ', without which an action may not have spec.podTemplate.' + variables.beyond.join(', spec.podTemplate.') \
+         + ': leave it out, or ask for a role there that allows the verb create on pods'",
+    ));
+    json!({
+        "failurePolicy": "Fail",
+        "matchConstraints": actions(),
+        "matchConditions": [{
+            "name": "what-runs-changes",
+            "expression": "request.operation == 'CREATE' || object.spec != oldObject.spec \
+                           || (object.metadata.?annotations[?'longshore.dev/rerun'].hasValue() \
+                           && object.metadata.?annotations[?'longshore.dev/rerun'] != oldObject.metadata.?annotations[?'longshore.dev/rerun'])",
+        }],
+        "variables": variables,
+        "validations": validations,
+    })
+}
+
+impl Named {
+    /// The names that are left after the first `slot` different ones were taken.
+    fn left(&self, slot: usize) -> String {
+        format!("variables.{}{slot}", self.variable)
+    }
+
+    /// Each slot's variable holds what is left, and the slot judges the first of it: every name is
+    /// judged once, whatever the API server's version knows of distinct lists.
+    fn variables(&self) -> Vec<Value> {
+        let mut variables = vec![variable(
+            &format!("{}Any", self.variable),
+            &format!("variables.free || {}", allowed("''", self.resource, None, self.verb)),
+        )];
+        variables.push(variable(
+            &format!("{}0", self.variable),
+            &format!("({}).filter(name, name != '')", self.names),
+        ));
+        for slot in 0..MOST_NAMES {
+            let left = self.left(slot);
+            variables.push(variable(
+                &format!("{}{}", self.variable, slot + 1),
+                &format!("{left}.filter(name, name != {left}[0])"),
+            ));
+        }
+        variables
+    }
+
+    fn validations(&self) -> Vec<Value> {
+        let Self { resource, verb, variable, .. } = self;
+        let any = format!("variables.{variable}Any");
+        let judge = |slot: usize| {
+            let left = self.left(slot);
+            let first = format!("{left}[0]");
+            must_or(
+                &format!("size({left}) == 0 || {any} || {}", allowed("''", resource, Some(&first), verb)),
+                &refusal(resource, verb, &first),
+            )
+        };
+        let mut validations: Vec<Value> = (0..MOST_NAMES).map(judge).collect();
+        validations.push(must_or(
+            &format!("size({}) == 0 || {any}", self.left(MOST_NAMES)),
+            &format!(
+                "variables.who + '\"{verb}\" all {resource}, which an action with more than {MOST_NAMES} different ones needs: \
+                 name fewer, or ask for a role there that allows the verb {verb} on {resource} without resourceNames'"
+            ),
+        ));
+        validations
+    }
+}
+
+/// Whether the requester may do this in the action's namespace; without a name: to all of them.
+fn allowed(group: &str, resource: &str, name: Option<&str>, verb: &str) -> String {
+    let name = name.map(|name| format!(".name({name})")).unwrap_or_default();
+    format!(
+        "authorizer.group({group}).resource('{resource}').namespace(request.namespace){name}.check('{verb}').allowed()"
+    )
+}
+
+/// Who may not do what to which object, and what to do about it.
+fn refusal(resource: &str, verb: &str, name: &str) -> String {
+    format!(
+        "variables.who + '\"{verb}\" {resource}/' + {name} + ', which the action names and its script could read or act as: \
+         leave it out, or ask for a role there that allows the verb {verb} on {resource} with resourceNames [' + {name} + ']'"
+    )
+}
+
+/// What `podTemplate` says beyond what everyone may say. A field that nobody thought of here needs
+/// the right to create pods. What is null or empty says nothing; charts write such things.
+fn pod_template() -> Vec<Value> {
+    let filled = |map: &str| {
+        format!("{map}.filter(key, {map}[key] != null && {map}[key] != [] && {map}[key] != {{}})")
+    };
+    let free = FREE.map(|field| format!("'{field}'")).join(", ");
+    let part = |name: &str| {
+        format!("variables.template.?{name}.orValue(null) == null ? dyn({{}}) : variables.template.{name}")
+    };
+    vec![
+        variable(
+            "template",
+            "has(object.spec.podTemplate) && dyn(object.spec).podTemplate != null ? dyn(object.spec).podTemplate : dyn({})",
+        ),
+        // Labels lead a Service's traffic to the pod and lift network policies; annotations speak
+        // to injectors of secrets and of cloud roles.
+        variable("metadata", &part("metadata")),
+        // Affinity with pods keeps other people's pods off nodes, in other namespaces too.
+        variable("affinity", &part("affinity")),
+        variable("profile", "variables.template.?securityProfile.orValue(null)"),
+        variable(
+            "beyond",
+            &format!(
+                "({}.filter(key, !(key in ['metadata', 'affinity', 'securityProfile'])) \
+                 + {}.map(key, 'metadata.' + key) \
+                 + {}.map(key, 'affinity.' + key) \
+                 + (variables.profile == null || variables.profile == 'Restricted' ? [] : ['securityProfile'])\
+                 ).filter(field, !(field in [{free}]))",
+                filled("variables.template"),
+                filled("variables.metadata"),
+                filled("variables.affinity"),
+            ),
+        ),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a policy may spend, and what a question costs.
+    const BUDGET: usize = 10_000_000;
+    const QUESTION: usize = 350_000;
+
+    fn questions(text: &str) -> usize {
+        text.matches(".check(").count()
+    }
+
+    #[test]
+    fn all_questions_fit_into_the_budget_with_a_quarter_left() {
+        let all = questions(&use_policy().to_string());
+        assert_eq!(all, 1 + 1 + 2 * (1 + MOST_NAMES));
+        assert!(all * QUESTION <= BUDGET * 3 / 4, "{all}");
+    }
+
+    #[test]
+    fn no_expression_asks_more_than_once() {
+        let policy = use_policy();
+        for part in ["variables", "validations"] {
+            for item in policy[part].as_array().unwrap() {
+                assert!(questions(item["expression"].as_str().unwrap()) <= 1, "{item}");
+            }
+        }
+    }
+
+    #[test]
+    fn no_message_sees_the_authorizer() {
+        let policy = use_policy();
+        for validation in policy["validations"].as_array().unwrap() {
+            let words = validation["messageExpression"].as_str().unwrap();
+            assert!(!words.contains("free") && !words.contains("Any"), "{words}");
+        }
+    }
+}

@@ -1,0 +1,176 @@
+//! What comes before a run is frozen: a node that is asked for the image, and what holds a run back.
+
+use super::*;
+use crate::{
+    api::action::{PodTemplate, SecurityProfile},
+    operator::facts::Resolver,
+};
+
+const IMAGE: &str = "registry.example.com/tools:1";
+
+fn denied() -> Resolution {
+    Resolution::NeedsPod { reason: Reason::ImageDenied, message: "denied".into(), script_sha256: None }
+}
+
+/// A run whose image only a node can resolve, and which is on record.
+fn needs_pod() -> World {
+    let mut world = World::new(action());
+    world.resolution = Some(denied());
+    world.write(0);
+    assert_eq!(world.reason(), Reason::Resolving);
+    world
+}
+
+fn resolver(change: impl FnOnce(&mut PodView)) -> Resolver {
+    let mut pod = PodView { uid: "resolver-1".into(), attempt: None, ..pod_view() };
+    change(&mut pod);
+    Resolver { pod, image: IMAGE.into() }
+}
+
+#[test]
+fn a_node_is_asked_where_the_operator_is_refused() {
+    let mut world = needs_pod();
+    assert_eq!(world.step(1), Step::CreateResolver { run: 1 });
+    world.resolver = Some(resolver(|_| {}));
+    assert!(matches!(world.step(3), Step::Wait(Some(_))));
+    let digest = format!("sha256:{}", "2".repeat(64));
+    world.resolver =
+        Some(resolver(|pod| pod.image_id = Some(format!("registry.example.com/tools@{digest}"))));
+    world.write(4);
+    let image = world.action.status.as_ref().unwrap().image.clone().unwrap();
+    assert_eq!((world.phase().as_str(), image.run_as_user), ("Launching", Some(65_532)));
+    assert_eq!(image.resolved, format!("registry.example.com/tools@{digest}"));
+    // First the pod, for which somebody waits.
+    world.resolution = None;
+    assert!(matches!(world.step(5), Step::Launch(_)));
+    world.show_pod(|_| {});
+    assert!(matches!(world.step(6), Step::DeleteResolver { uid, .. } if uid == "resolver-1"));
+}
+
+#[test]
+fn what_a_node_says_is_told_until_the_deadline() {
+    let mut world = needs_pod();
+    world.resolver = Some(resolver(|pod| pod.waiting = Some(("ErrImagePull".into(), "401".into()))));
+    world.write(2);
+    assert_eq!(world.reason(), Reason::ImageDenied);
+    world.write(600);
+    assert_eq!((world.finished(), world.reason()), (true, Reason::ImageDenied));
+    assert!(matches!(world.step(601), Step::DeleteResolver { .. }));
+}
+
+#[test]
+fn an_image_that_no_registry_knows_is_not_waited_for() {
+    let mut world = needs_pod();
+    let words = "rpc error: code = NotFound desc = failed to pull and unpack image";
+    world.resolver = Some(resolver(|pod| pod.waiting = Some(("ErrImagePull".into(), words.into()))));
+    world.write(2);
+    assert_eq!((world.finished(), world.reason()), (true, Reason::ImageNotFound));
+}
+
+#[test]
+fn a_resolver_of_another_image_is_removed() {
+    let mut world = needs_pod();
+    world.resolver = Some(Resolver { image: "registry.example.com/tools:0".into(), ..resolver(|_| {}) });
+    assert!(matches!(world.step(1), Step::DeleteResolver { .. }));
+    world.resolver = Some(resolver(|pod| pod.owner_uid = Some("another".into())));
+    world.write(1);
+    assert_eq!(world.reason(), Reason::PodNameTaken);
+}
+
+#[test]
+fn without_the_policy_nothing_that_names_anything_starts() {
+    let mut action = action();
+    action.spec.service_account_name = Some("deployer".into());
+    let mut world = World::new(action);
+    world.policy_missing = Some("ValidatingAdmissionPolicy longshore-use is missing".into());
+    world.resolution = Some(resolved());
+    world.write(0);
+    assert_eq!((world.phase().as_str(), world.reason()), ("Pending", Reason::PolicyMissing));
+    // It comes back before the deadline.
+    world.policy_missing = None;
+    world.write(5);
+    assert_eq!(world.phase(), "Launching");
+    // And goes again before there is a pod.
+    world.policy_missing = Some("gone".into());
+    world.resolution = None;
+    world.write(6);
+    assert_eq!(world.reason(), Reason::PolicyMissing);
+    assert!(matches!(world.step(7), Step::Wait(Some(_))));
+    world.write(600);
+    assert_eq!((world.finished(), world.reason()), (true, Reason::PolicyMissing));
+}
+
+#[test]
+fn what_names_nothing_needs_no_policy() {
+    let mut world = World::new(action());
+    world.policy_missing = Some("gone".into());
+    world.resolution = Some(resolved());
+    world.write(0);
+    assert_eq!(world.phase(), "Launching");
+}
+
+#[test]
+fn root_in_a_user_namespace_waits_for_a_node_that_has_them() {
+    let mut action = action();
+    action.spec.pod_template = Some(PodTemplate {
+        security_profile: Some(SecurityProfile::UserNamespaceRoot),
+        ..PodTemplate::default()
+    });
+    let mut world = World::new(action);
+    world.user_namespaces = Some(false);
+    world.resolution = Some(resolved());
+    world.write(0);
+    assert_eq!(world.reason(), Reason::UserNamespacesUnsupported);
+    world.user_namespaces = Some(true);
+    world.write(1);
+    assert_eq!(world.phase(), "Launching");
+    assert_eq!(world.action.status.as_ref().unwrap().image.as_ref().unwrap().run_as_user, Some(0));
+}
+
+#[test]
+fn what_outlives_the_script_is_ended_after_the_verdict() {
+    let mut world = World::running();
+    let ended = |pod: &mut PodView| {
+        pod.started = true;
+        pod.others_running = true;
+        pod.active_deadline_seconds = Some(4000);
+        pod.container = ContainerView::Terminated(Box::new(Terminated {
+            started_at: None,
+            finished_at: Some(Time(at(3))),
+            exit_code: 0,
+            reason: "Completed".into(),
+            record: None,
+            message: None,
+        }));
+    };
+    world.show_pod(ended);
+    let exit = exit(Outcome::Exited { code: 0 });
+    world.log = Some(LogFact {
+        pod_uid: "pod-1".into(),
+        exit: Some((exit, at(3))),
+        state: LogState::Complete,
+        ..LogFact::default()
+    });
+    world.write(4);
+    assert!(world.finished());
+    assert!(matches!(world.step(5), Step::Expire { uid, .. } if uid == "pod-1"));
+    world.show_pod(|pod| {
+        ended(pod);
+        pod.active_deadline_seconds = Some(1);
+    });
+    assert!(matches!(world.step(6), Step::Release { .. }));
+}
+
+#[test]
+fn a_record_decides_even_where_its_pod_has_vanished() {
+    let mut world = World::running();
+    world.pod = PodFact::Absent;
+    world.log = Some(LogFact {
+        pod_uid: "pod-1".into(),
+        exit: Some((exit(Outcome::Exited { code: 0 }), at(3))),
+        state: LogState::Complete,
+        ..LogFact::default()
+    });
+    world.write(4);
+    assert_eq!((world.finished(), world.reason()), (true, Reason::Succeeded));
+}

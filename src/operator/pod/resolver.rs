@@ -1,0 +1,120 @@
+//! The pod that finds out what a tag means where the operator itself cannot: the node pulls the
+//! image with whatever credentials it has, and reports the digest. It runs nothing of the image.
+
+use k8s_openapi::{
+    api::core::v1::{Container, LocalObjectReference, Pod, PodSpec, VolumeMount},
+    apimachinery::pkg::apis::meta::v1::ObjectMeta,
+};
+
+use super::{
+    Delivery, PodDefaults, init_containers, node_selector, resources, security, short_name, uid_part, volumes,
+};
+use crate::{
+    api::{CONTAINER, LABEL_ACTION, LABEL_ACTION_UID, LABEL_MANAGED_BY, LABEL_RESOLVER, MANAGED_BY},
+    operator::validate::Checked,
+    record::place,
+};
+
+/// Long enough to pull what takes long, in seconds; the pending deadline ends it earlier.
+const BACKSTOP_SECONDS: i64 = 60;
+
+/// The name of the pod that resolves the image of a run.
+#[must_use]
+pub fn resolver_name(action: &str, uid: &str, run: u32) -> String {
+    format!("{}-{}-{run}-resolve", short_name(action), uid_part(uid))
+}
+
+/// The pod that resolves the image of a run. It has the action's service account, whose pull Secrets
+/// may be needed, and no token of it.
+#[must_use]
+pub fn resolver_pod(action: &Checked, run: u32, defaults: &PodDefaults) -> Pod {
+    let spec = &action.spec;
+    let template = spec.pod_template.clone().unwrap_or_default();
+    Pod {
+        metadata: ObjectMeta {
+            name: Some(resolver_name(&action.name, &action.uid, run)),
+            namespace: Some(action.namespace.clone()),
+            labels: Some(
+                [
+                    (LABEL_MANAGED_BY, MANAGED_BY.to_owned()),
+                    (LABEL_ACTION, action.name.clone()),
+                    (LABEL_ACTION_UID, action.uid.clone()),
+                    (LABEL_RESOLVER, run.to_string()),
+                ]
+                .map(|(key, value)| (key.to_owned(), value))
+                .into(),
+            ),
+            owner_references: Some(vec![action.owner.clone()]),
+            ..Default::default()
+        },
+        spec: Some(PodSpec {
+            restart_policy: Some("Never".into()),
+            service_account_name: spec.service_account_name.clone(),
+            automount_service_account_token: Some(false),
+            enable_service_links: Some(false),
+            termination_grace_period_seconds: Some(0),
+            active_deadline_seconds: Some(spec.pending_deadline_seconds + BACKSTOP_SECONDS),
+            image_pull_secrets: pull_secrets(action),
+            node_selector: Some(node_selector(&template.node_selector, defaults)),
+            tolerations: (!template.tolerations.is_empty()).then_some(template.tolerations),
+            affinity: template.affinity,
+            priority_class_name: template.priority_class_name,
+            security_context: Some(security::of_own_pod()),
+            init_containers: init_containers(action, defaults),
+            containers: vec![Container {
+                name: CONTAINER.into(),
+                // As the action names it: what the tag means on the node is the question.
+                image: Some(spec.image.clone()),
+                image_pull_policy: Some("Always".into()),
+                command: Some(vec![format!("{}/{}", place::RUNNER_DIR, place::RUNNER_FILE)]),
+                args: Some(vec!["--version".into()]),
+                resources: resources(action),
+                security_context: Some(security::of_own_container()),
+                volume_mounts: Some(vec![VolumeMount {
+                    name: volumes::RUNNER.into(),
+                    mount_path: place::RUNNER_DIR.into(),
+                    read_only: (defaults.delivery == Delivery::ImageVolume).then_some(true),
+                    ..Default::default()
+                }]),
+                ..Default::default()
+            }],
+            volumes: Some(vec![volumes::runner(defaults)]),
+            ..Default::default()
+        }),
+        status: None,
+    }
+}
+
+/// The action's pull Secrets, as a pod has them.
+pub(super) fn pull_secrets(action: &Checked) -> Option<Vec<LocalObjectReference>> {
+    let names = &action.spec.image_pull_secrets;
+    (!names.is_empty())
+        .then(|| names.iter().map(|secret| LocalObjectReference { name: secret.name.clone() }).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::operator::{
+        tests::{action, pod_defaults},
+        validate::validate,
+    };
+
+    #[test]
+    fn a_resolver_runs_nothing_of_the_image_and_has_no_token() {
+        let mut action = action();
+        action.spec.service_account_name = Some("deployer".into());
+        let checked = validate(&action, "amd64").unwrap();
+        let pod = resolver_pod(&checked, 3, &pod_defaults(Delivery::ImageVolume));
+        let spec = pod.spec.unwrap();
+        assert_eq!(spec.service_account_name.as_deref(), Some("deployer"));
+        assert_eq!(spec.automount_service_account_token, Some(false));
+        assert_eq!(spec.containers[0].image.as_deref(), Some(action.spec.image.as_str()));
+        assert_eq!(spec.containers[0].args.as_deref(), Some(&["--version".to_owned()][..]));
+    }
+
+    #[test]
+    fn a_resolver_s_name_is_a_host_name() {
+        assert!(resolver_name(&"a".repeat(63), "5f3c9a1b-1234", u32::MAX).len() <= 63);
+    }
+}

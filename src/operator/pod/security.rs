@@ -1,0 +1,203 @@
+//! What the script's container may do: the profile, and what the action says in its place.
+
+use k8s_openapi::api::core::v1::{
+    Capabilities, PodSecurityContext, SeccompProfile, SecurityContext, WindowsSecurityContextOptions,
+};
+
+use crate::{
+    api::action::{DeploymentActionSpec, PodTemplate, SecurityProfile},
+    registry::{DEFAULT_USER, ImageUser, pod_user},
+};
+
+/// Group of every file that the pod's volumes hold. Not root's, and not an image's own.
+const FS_GROUP: i64 = 65_532;
+
+/// The numeric user that the script runs as: what the action says, else what its profile makes of
+/// the image's user. `None` where the image decides.
+#[must_use]
+pub fn run_as_user(spec: &DeploymentActionSpec, image: &ImageUser) -> Option<i64> {
+    let template = spec.pod_template.as_ref();
+    let container = template.and_then(|template| template.container_security_context.as_ref()?.run_as_user);
+    let pod = template.and_then(|template| template.security_context.as_ref()?.run_as_user);
+    container.or(pod).or_else(|| {
+        match template.and_then(|template| template.security_profile).unwrap_or_default() {
+            SecurityProfile::Restricted => Some(pod_user(image)),
+            SecurityProfile::UserNamespaceRoot => Some(0),
+            SecurityProfile::Baseline => None,
+        }
+    })
+}
+
+/// The pod's security settings; `user` is [`run_as_user`]'s.
+#[must_use]
+pub(super) fn of_pod(template: &PodTemplate, user: Option<i64>) -> PodSecurityContext {
+    let profile = template.security_profile.unwrap_or_default();
+    let own = template.security_context.clone().unwrap_or_default();
+    // Every field is named, so that a new one cannot be forgotten here.
+    let PodSecurityContext {
+        app_armor_profile,
+        fs_group,
+        fs_group_change_policy,
+        run_as_group,
+        run_as_non_root,
+        run_as_user,
+        se_linux_change_policy,
+        se_linux_options,
+        seccomp_profile,
+        supplemental_groups,
+        supplemental_groups_policy,
+        sysctls,
+        windows_options: None::<WindowsSecurityContextOptions> | Some(_),
+    } = own;
+    let restricted = profile == SecurityProfile::Restricted;
+    PodSecurityContext {
+        app_armor_profile,
+        fs_group: fs_group.or(Some(FS_GROUP)),
+        fs_group_change_policy: fs_group_change_policy.or_else(|| Some("OnRootMismatch".into())),
+        // OpenShift's convention: what any user may use belongs to root's group.
+        run_as_group: run_as_group.or_else(|| user.map(|_| 0)),
+        run_as_non_root: run_as_non_root.or_else(|| (restricted && user != Some(0)).then_some(true)),
+        run_as_user: run_as_user.or(user),
+        se_linux_change_policy,
+        se_linux_options,
+        seccomp_profile: seccomp_profile.or_else(|| Some(runtime_default())),
+        supplemental_groups,
+        supplemental_groups_policy,
+        sysctls,
+        windows_options: None,
+    }
+}
+
+/// The security settings of the script's container.
+#[must_use]
+pub(super) fn of_container(template: &PodTemplate) -> SecurityContext {
+    let base = match template.security_profile.unwrap_or_default() {
+        SecurityProfile::Restricted => restricted(),
+        // Pod Security "restricted" lets root in where it is none of the node's, and asks for all
+        // else as ever. Who is root wants to write where only root may.
+        SecurityProfile::UserNamespaceRoot => {
+            SecurityContext { read_only_root_filesystem: None, ..restricted() }
+        }
+        SecurityProfile::Baseline => SecurityContext::default(),
+    };
+    let Some(own) = template.container_security_context.clone() else { return base };
+    let SecurityContext {
+        allow_privilege_escalation,
+        app_armor_profile,
+        capabilities,
+        privileged,
+        proc_mount,
+        read_only_root_filesystem,
+        run_as_group,
+        run_as_non_root,
+        run_as_user,
+        se_linux_options,
+        seccomp_profile,
+        windows_options: _,
+    } = own;
+    SecurityContext {
+        allow_privilege_escalation: allow_privilege_escalation.or(base.allow_privilege_escalation),
+        app_armor_profile,
+        capabilities: capabilities.or(base.capabilities),
+        privileged,
+        proc_mount,
+        read_only_root_filesystem: read_only_root_filesystem.or(base.read_only_root_filesystem),
+        run_as_group,
+        run_as_non_root,
+        run_as_user,
+        se_linux_options,
+        seccomp_profile,
+        windows_options: None,
+    }
+}
+
+/// The security settings of containers of ours, under any profile.
+#[must_use]
+pub(crate) fn of_own_container() -> SecurityContext {
+    SecurityContext { run_as_non_root: Some(true), run_as_user: Some(DEFAULT_USER), ..restricted() }
+}
+
+/// The security settings of pods of ours that run nobody's script.
+#[must_use]
+pub(crate) fn of_own_pod() -> PodSecurityContext {
+    PodSecurityContext {
+        run_as_non_root: Some(true),
+        run_as_user: Some(DEFAULT_USER),
+        run_as_group: Some(0),
+        fs_group: Some(FS_GROUP),
+        seccomp_profile: Some(runtime_default()),
+        ..Default::default()
+    }
+}
+
+fn runtime_default() -> SeccompProfile {
+    SeccompProfile { type_: "RuntimeDefault".into(), localhost_profile: None }
+}
+
+/// What Pod Security "restricted" asks of a container, and a root that cannot be written.
+fn restricted() -> SecurityContext {
+    SecurityContext {
+        allow_privilege_escalation: Some(false),
+        read_only_root_filesystem: Some(true),
+        capabilities: Some(Capabilities { add: None, drop: Some(vec!["ALL".into()]) }),
+        ..Default::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn template(profile: SecurityProfile) -> PodTemplate {
+        PodTemplate { security_profile: Some(profile), ..Default::default() }
+    }
+
+    fn user(template: &PodTemplate, image: &ImageUser) -> Option<i64> {
+        let spec = DeploymentActionSpec { pod_template: Some(template.clone()), ..Default::default() };
+        run_as_user(&spec, image)
+    }
+
+    #[test]
+    fn the_profile_decides_on_the_image_s_user() {
+        for (profile, image, expected) in [
+            (SecurityProfile::Restricted, ImageUser::Numeric(1234), Some(1234)),
+            (SecurityProfile::Restricted, ImageUser::Root, Some(DEFAULT_USER)),
+            (SecurityProfile::Restricted, ImageUser::Named("app".into()), Some(DEFAULT_USER)),
+            (SecurityProfile::UserNamespaceRoot, ImageUser::Numeric(1234), Some(0)),
+            (SecurityProfile::Baseline, ImageUser::Root, None),
+            (SecurityProfile::Baseline, ImageUser::Named("app".into()), None),
+        ] {
+            assert_eq!(user(&template(profile), &image), expected, "{profile:?} {image:?}");
+        }
+    }
+
+    #[test]
+    fn what_the_action_says_takes_the_profile_s_place() {
+        let own = PodTemplate {
+            security_context: Some(PodSecurityContext {
+                run_as_user: Some(7),
+                fs_group: Some(8),
+                ..Default::default()
+            }),
+            container_security_context: Some(SecurityContext {
+                read_only_root_filesystem: Some(false),
+                ..Default::default()
+            }),
+            ..Default::default()
+        };
+        assert_eq!(user(&own, &ImageUser::Root), Some(7));
+        let pod = of_pod(&own, Some(7));
+        assert_eq!((pod.run_as_user, pod.fs_group, pod.run_as_non_root), (Some(7), Some(8), Some(true)));
+        let container = of_container(&own);
+        assert_eq!(container.read_only_root_filesystem, Some(false));
+        assert_eq!(container.capabilities, restricted().capabilities);
+    }
+
+    #[test]
+    fn root_is_never_asked_for_and_forbidden_at_once() {
+        let pod = of_pod(&template(SecurityProfile::UserNamespaceRoot), Some(0));
+        assert_eq!((pod.run_as_user, pod.run_as_non_root), (Some(0), None));
+        let pod = of_pod(&template(SecurityProfile::Baseline), None);
+        assert_eq!((pod.run_as_user, pod.run_as_group, pod.run_as_non_root), (None, None, None));
+    }
+}

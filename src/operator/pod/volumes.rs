@@ -1,0 +1,232 @@
+//! The volumes of an attempt's pod and where its container has them.
+
+use k8s_openapi::{
+    api::core::v1::{
+        ConfigMapProjection, ConfigMapVolumeSource, DownwardAPIVolumeFile, DownwardAPIVolumeSource,
+        EmptyDirVolumeSource, ImageVolumeSource, KeyToPath, ObjectFieldSelector, ProjectedVolumeSource,
+        SecretProjection, SecretVolumeSource, Volume, VolumeMount, VolumeProjection,
+    },
+    apimachinery::pkg::api::resource::Quantity,
+};
+
+use super::{Delivery, PodDefaults};
+use crate::{
+    api::{
+        ANNOTATION_BUNDLE,
+        action::{self, PodTemplate, VariablesFrom},
+    },
+    operator::validate::{Checked, input_path},
+    record::place,
+};
+
+/// Owner and group, which is fsGroup, may read.
+const MODE: i32 = 0o440;
+/// The volume that holds the runner.
+pub(super) const RUNNER: &str = "longshore-runner";
+
+/// A volume, and where the script's container has it.
+struct Mounted {
+    volume: Volume,
+    path: String,
+    read_only: bool,
+}
+
+/// All volumes of the pod, and where the script's container has them.
+pub(super) fn volumes(action: &Checked, defaults: &PodDefaults) -> (Vec<Volume>, Vec<VolumeMount>) {
+    let own = [
+        Some(Mounted {
+            volume: runner(defaults),
+            path: place::RUNNER_DIR.into(),
+            read_only: defaults.delivery == Delivery::ImageVolume,
+        }),
+        Some(Mounted { volume: bundle(), path: place::BUNDLE_DIR.into(), read_only: true }),
+        inputs(action).map(|volume| Mounted { volume, path: place::INPUTS_DIR.into(), read_only: true }),
+        script(action).map(|volume| Mounted { volume, path: place::SCRIPT_DIR.into(), read_only: true }),
+    ];
+    let sources = action.spec.variables_from.iter().enumerate().map(|(index, from)| Mounted {
+        volume: source(index, from),
+        path: format!("{}/{index}", place::SOURCES_DIR),
+        read_only: true,
+    });
+    // On disk, since the claim must outlive the container.
+    let folders = [
+        ("longshore-state", place::STATE_DIR, "256Mi"),
+        ("longshore-work", place::WORK_DIR, &defaults.scratch_limit),
+        ("longshore-home", place::HOME_DIR, &defaults.scratch_limit),
+        ("longshore-tmp", place::TMP_DIR, &defaults.scratch_limit),
+    ]
+    .map(|(name, path, limit)| Mounted {
+        volume: folder(name, limit),
+        path: path.into(),
+        read_only: false,
+    });
+    let (mut volumes, mut mounts) = (Vec::new(), Vec::new());
+    for Mounted { volume, path, read_only } in own.into_iter().flatten().chain(sources).chain(folders) {
+        mounts.push(VolumeMount {
+            name: volume.name.clone(),
+            mount_path: path,
+            read_only: read_only.then_some(true),
+            ..Default::default()
+        });
+        volumes.push(volume);
+    }
+    let nothing = PodTemplate::default();
+    let template = action.spec.pod_template.as_ref().unwrap_or(&nothing);
+    volumes.extend(template.volumes.iter().cloned().map(users));
+    mounts.extend(template.volume_mounts.iter().cloned());
+    (volumes, mounts)
+}
+
+/// A volume of the action's own.
+fn users(volume: action::Volume) -> Volume {
+    let action::Volume {
+        name,
+        empty_dir,
+        config_map,
+        secret,
+        projected,
+        downward_api,
+        persistent_volume_claim,
+        ephemeral,
+        csi,
+    } = volume;
+    Volume {
+        name,
+        empty_dir,
+        config_map,
+        secret,
+        projected,
+        downward_api,
+        persistent_volume_claim,
+        ephemeral,
+        csi,
+        ..Default::default()
+    }
+}
+
+fn folder(name: &str, limit: &str) -> Volume {
+    Volume {
+        name: name.into(),
+        empty_dir: Some(EmptyDirVolumeSource {
+            size_limit: Some(Quantity(limit.into())),
+            ..Default::default()
+        }),
+        ..Default::default()
+    }
+}
+
+/// The volume that holds the runner, by either way.
+pub(super) fn runner(defaults: &PodDefaults) -> Volume {
+    match defaults.delivery {
+        Delivery::ImageVolume => Volume {
+            name: RUNNER.into(),
+            image: Some(ImageVolumeSource {
+                reference: Some(defaults.runner_image.clone()),
+                pull_policy: Some(defaults.runner_pull_policy.clone()),
+            }),
+            ..Default::default()
+        },
+        Delivery::InitContainer => folder(RUNNER, "64Mi"),
+    }
+}
+
+fn bundle() -> Volume {
+    Volume {
+        name: "longshore-bundle".into(),
+        downward_api: Some(DownwardAPIVolumeSource {
+            default_mode: Some(MODE),
+            default_user: None,
+            items: Some(vec![DownwardAPIVolumeFile {
+                path: place::BUNDLE_FILE.into(),
+                field_ref: Some(ObjectFieldSelector {
+                    api_version: None,
+                    field_path: format!("metadata.annotations['{ANNOTATION_BUNDLE}']"),
+                }),
+                ..Default::default()
+            }]),
+        }),
+        ..Default::default()
+    }
+}
+
+/// A script from a `ConfigMap`. The runner compares it with what was frozen.
+fn script(action: &Checked) -> Option<Volume> {
+    let from = action.script_ref()?;
+    Some(Volume {
+        name: "longshore-script".into(),
+        config_map: Some(ConfigMapVolumeSource {
+            name: from.name.clone(),
+            default_mode: Some(MODE),
+            items: Some(vec![KeyToPath {
+                key: from.key.clone(),
+                path: place::SCRIPT_FILE.into(),
+                ..Default::default()
+            }]),
+            ..Default::default()
+        }),
+        ..Default::default()
+    })
+}
+
+/// A whole Secret or `ConfigMap`, a folder of its own: two may have the same key.
+fn source(index: usize, from: &VariablesFrom) -> Volume {
+    Volume {
+        name: format!("longshore-source-{index}"),
+        secret: from.secret_ref.as_ref().map(|secret| SecretVolumeSource {
+            secret_name: Some(secret.name.clone()),
+            optional: secret.optional,
+            default_mode: Some(MODE),
+            ..Default::default()
+        }),
+        config_map: from.config_map_ref.as_ref().map(|map| ConfigMapVolumeSource {
+            name: map.name.clone(),
+            optional: map.optional,
+            default_mode: Some(MODE),
+            ..Default::default()
+        }),
+        ..Default::default()
+    }
+}
+
+/// The values of Secrets and `ConfigMap`s, one file a variable: the kubelet mounts them, and
+/// neither the operator nor the pod's spec sees them.
+fn inputs(action: &Checked) -> Option<Volume> {
+    let sources: Vec<VolumeProjection> = action
+        .spec
+        .variables
+        .iter()
+        .enumerate()
+        .filter_map(|(index, variable)| {
+            let from = variable.value_from.as_ref()?;
+            let item = |key: &str| {
+                Some(vec![KeyToPath {
+                    key: key.into(),
+                    path: input_path(index, &variable.name),
+                    ..Default::default()
+                }])
+            };
+            Some(VolumeProjection {
+                secret: from.secret_key_ref.as_ref().map(|key| SecretProjection {
+                    name: key.name.clone(),
+                    items: item(&key.key),
+                    optional: key.optional,
+                }),
+                config_map: from.config_map_key_ref.as_ref().map(|key| ConfigMapProjection {
+                    name: key.name.clone(),
+                    items: item(&key.key),
+                    optional: key.optional,
+                }),
+                ..Default::default()
+            })
+        })
+        .collect();
+    (!sources.is_empty()).then(|| Volume {
+        name: "longshore-inputs".into(),
+        projected: Some(ProjectedVolumeSource {
+            default_mode: Some(MODE),
+            sources: Some(sources),
+            ..Default::default()
+        }),
+        ..Default::default()
+    })
+}

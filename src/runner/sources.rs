@@ -1,0 +1,162 @@
+//! Whole Secrets and `ConfigMap`s as variables, as a container's `envFrom` has them.
+
+use std::{
+    collections::BTreeMap,
+    ffi::{OsStr, OsString},
+    fs::{self, File},
+    io::{self, Read},
+    os::unix::ffi::{OsStrExt, OsStringExt},
+    path::Path,
+};
+
+use crate::record::{bundle::Folder, outcome::Problem};
+
+use super::{environment, refusal::Refusal, secrets::Secrets};
+
+/// The kernel takes 2 MiB of variables in all; these are bounds, not rules.
+const MAX_FILES: usize = 10_000;
+const MAX_BYTES: u64 = 8 * 1024 * 1024;
+/// The link that the kubelet replaces once a new version of all files is there.
+const VERSION_LINK: &str = "..data";
+/// Names that begin so are the kubelet's: no key may.
+const KUBELETS: &[u8] = b"..";
+/// How often a folder is read anew because it was changed meanwhile.
+const MAX_READINGS: usize = 5;
+
+/// Reads folders one after the other, within one bound for them all.
+#[derive(Debug)]
+pub(super) struct Sources {
+    files: usize,
+    bytes: u64,
+}
+
+/// A variable, and the key that it comes from.
+struct Entry {
+    name: OsString,
+    key: OsString,
+    value: Vec<u8>,
+}
+
+impl Sources {
+    pub(super) const fn new() -> Self {
+        Self { files: MAX_FILES, bytes: MAX_BYTES }
+    }
+
+    /// The variables of the folder at `path`; values of a secret one are added to `secrets`.
+    pub(super) fn read(
+        &mut self,
+        path: &Path,
+        folder: &Folder,
+        secrets: &mut Secrets,
+    ) -> Result<Vec<(OsString, OsString)>, Refusal> {
+        let Folder { path: _, prefix, secret, origin } = folder;
+        let mut variables = vec![];
+        for (key, value) in self.one_version(path, origin)? {
+            let mut name = OsString::from(prefix);
+            name.push(&key);
+            if *secret {
+                // Also where it becomes no variable: the script can read the file.
+                secrets.add(&name.to_string_lossy(), &value);
+            }
+            if !can_be_a_name(&name) {
+                continue;
+            }
+            let entry = Entry { name, key, value };
+            if entry.value.contains(&0) {
+                return Err(no_text(&entry, origin));
+            }
+            variables.push((entry.name, OsString::from_vec(entry.value)));
+        }
+        Ok(variables)
+    }
+
+    /// All files, by name, of one version of the object.
+    fn one_version(&mut self, path: &Path, origin: &str) -> Result<BTreeMap<OsString, Vec<u8>>, Refusal> {
+        let link = path.join(VERSION_LINK);
+        let (files, bytes) = (self.files, self.bytes);
+        for _ in 0..MAX_READINGS {
+            // Of two versions mixed, a name could meet a password that is not its own.
+            let version = fs::read_link(&link).ok();
+            (self.files, self.bytes) = (files, bytes);
+            let read = self.all(path, origin);
+            if fs::read_link(&link).ok() == version {
+                return read;
+            }
+        }
+        Err(Refusal::new(
+            Problem::Input,
+            format!("the {origin} changes while it is being read, again and again"),
+        ))
+    }
+
+    fn all(&mut self, path: &Path, origin: &str) -> Result<BTreeMap<OsString, Vec<u8>>, Refusal> {
+        let cannot = |path: &Path, error: &io::Error| {
+            Refusal::new(
+                Problem::Input,
+                format!(
+                    "variables come from the {origin}, which cannot be read from {}: {error}",
+                    path.display()
+                ),
+            )
+        };
+        let mut values = BTreeMap::new();
+        let entries = match fs::read_dir(path) {
+            Ok(entries) => entries,
+            // An optional object that is not there.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(values),
+            Err(error) => return Err(cannot(path, &error)),
+        };
+        for entry in entries {
+            let key = entry.map_err(|error| cannot(path, &error))?.file_name();
+            let path = path.join(&key);
+            // Followed: each file is a link into the folder of its version.
+            if key.as_bytes().starts_with(KUBELETS)
+                || !fs::metadata(&path).map_err(|error| cannot(&path, &error))?.is_file()
+            {
+                continue;
+            }
+            let Some(files) = self.files.checked_sub(1) else {
+                return Err(too_much(origin, &format!("more than {MAX_FILES} keys")));
+            };
+            self.files = files;
+            let mut value = vec![];
+            let file = File::open(&path).map_err(|error| cannot(&path, &error))?;
+            file.take(self.bytes + 1).read_to_end(&mut value).map_err(|error| cannot(&path, &error))?;
+            let Some(bytes) = self.bytes.checked_sub(value.len() as u64) else {
+                return Err(too_much(origin, &format!("more than {MAX_BYTES} bytes")));
+            };
+            self.bytes = bytes;
+            values.insert(key, value);
+        }
+        Ok(values)
+    }
+}
+
+/// As Kubernetes does, names that cannot be a variable's are left out, and so are those that belong
+/// to Longshore.
+fn can_be_a_name(name: &OsStr) -> bool {
+    !name.is_empty()
+        && !name.as_bytes().iter().any(|byte| matches!(byte, b'=' | 0))
+        && !environment::is_reserved(name)
+}
+
+fn too_much(origin: &str, what: &str) -> Refusal {
+    Refusal::new(
+        Problem::Input,
+        format!(
+            "the {origin}, with all that spec.variablesFrom lists before it, has {what}: name what the script \
+             needs in spec.variables instead"
+        ),
+    )
+}
+
+fn no_text(entry: &Entry, origin: &str) -> Refusal {
+    let (key, name) = (entry.key.to_string_lossy(), entry.name.to_string_lossy());
+    Refusal::new(
+        Problem::Input,
+        format!(
+            "key {key:?} of the {origin} holds a NUL byte, so it cannot be the value of the environment variable \
+             {name}: take the other keys one by one in spec.variables, and this one with `as: File`"
+        ),
+    )
+}

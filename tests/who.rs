@@ -1,0 +1,25 @@
+//! Who may do what: the admission policies on a real API server, asked by impersonated users. They
+//! come from the chart, or, where it was not installed, from the files that are generated for it.
+//! No operator is needed, and nothing runs.
+
+// clippy knows `#[test]` functions, and not what they share.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+#[path = "end_to_end/action.rs"]
+mod action;
+#[path = "end_to_end/namespace.rs"]
+mod namespace;
+
+#[path = "who/person.rs"]
+mod person;
+#[path = "who/policies.rs"]
+mod policies;
+
+#[path = "who/changes.rs"]
+mod changes;
+#[path = "who/latest.rs"]
+mod latest;
+#[path = "who/operator.rs"]
+mod operator;
+#[path = "who/requester.rs"]
+mod requester;

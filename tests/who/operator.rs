@@ -1,0 +1,239 @@
+//! What the operator's own user may do: the policies on it, on a user of the test's own.
+
+use k8s_openapi::api::{
+    admissionregistration::v1::{ValidatingAdmissionPolicy, ValidatingAdmissionPolicyBinding},
+    core::v1::{Pod, Secret},
+};
+use kube::{
+    Api, Resource,
+    api::{DeleteParams, Patch, PatchParams, PostParams},
+};
+use longshore::api::policy;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+
+use crate::{
+    namespace::{Namespace, in_namespace, until},
+    person::{Person, refused, rule, says},
+};
+
+/// In a namespace where pods may be anything: somebody with the operator's rights and more, held by
+/// the operator's policies.
+async fn with_operator(test: impl AsyncFnOnce(&Namespace, &Person)) {
+    in_namespace(async |namespace: &Namespace| {
+        let open = json!({"metadata": {"labels": {"pod-security.kubernetes.io/enforce": "privileged"}}});
+        namespace
+            .namespaces()
+            .patch(&namespace.name, &PatchParams::default(), &Patch::Merge(open))
+            .await
+            .expect("opening the namespace");
+        let user = format!("system:serviceaccount:{}:operator", namespace.name);
+        let person =
+            Person::new(namespace, &user, &[rule("", "pods", "*"), rule("", "secrets", "create")]).await;
+        hold(namespace, &user).await;
+        until("the policies are in force", async || {
+            let pods: Api<Pod> = Api::namespaced(person.client.clone(), &namespace.name);
+            let strange = would_create(&pods, &changed(&pod(), "/metadata/labels", json!({}))).await;
+            let secrets: Api<Secret> = Api::namespaced(person.client.clone(), &namespace.name);
+            let other = would_create(&secrets, &changed(&secret(), "/type", json!("Opaque"))).await;
+            let held =
+                |answer: Result<(), String>| answer.is_err_and(|words| words.contains("longshore-operator"));
+            (held(strange) && held(other)).then_some(())
+        })
+        .await;
+        test(namespace, &person).await;
+    })
+    .await;
+}
+
+/// The policies on `user`, under names of their own; they go with the namespace.
+async fn hold(namespace: &Namespace, user: &str) {
+    let owner = namespace.owner_reference().await;
+    let policies: Api<ValidatingAdmissionPolicy> = Api::all(namespace.client.clone());
+    let bindings: Api<ValidatingAdmissionPolicyBinding> = Api::all(namespace.client.clone());
+    for (name, spec) in [
+        (policy::OPERATOR_PODS, policy::operator_pods_policy(user)),
+        (policy::OPERATOR_SECRETS, policy::operator_secrets_policy(user)),
+    ] {
+        let name = format!("{name}-{}", namespace.name);
+        let metadata = json!({"name": name, "ownerReferences": [owner]});
+        let object = json!({"metadata": metadata, "spec": spec});
+        let object = serde_json::from_value(object).expect("a policy");
+        policies.create(&PostParams::default(), &object).await.expect("creating a policy");
+        let object = json!({"metadata": metadata, "spec": policy::binding(&name)});
+        let object = serde_json::from_value(object).expect("a binding");
+        bindings.create(&PostParams::default(), &object).await.expect("creating a binding");
+    }
+}
+
+fn owner() -> Value {
+    json!([{
+        "apiVersion": "longshore.dev/v1alpha1", "kind": "DeploymentAction", "name": "a",
+        "uid": "5f3c9a1b-1234-4321-8765-123456789abc", "controller": true, "blockOwnerDeletion": true,
+    }])
+}
+
+/// A pod as the operator creates it, as far as the policy looks; the gate keeps it from running.
+fn pod() -> Value {
+    json!({
+        "metadata": {"name": "p", "labels": {"app.kubernetes.io/managed-by": "longshore"}, "ownerReferences": owner()},
+        "spec": {
+            "schedulingGates": [{"name": "longshore.dev/tombstone"}],
+            "activeDeadlineSeconds": 100,
+            "initContainers": [{"name": "i", "image": "a:1"}],
+            "containers": [{"name": "c", "image": "a:1", "securityContext": {"privileged": false}}],
+            "volumes": [{"name": "v", "emptyDir": {}}],
+        },
+    })
+}
+
+fn secret() -> Value {
+    json!({"metadata": {"name": "s", "ownerReferences": owner()}, "type": "longshore.dev/outputs", "immutable": true, "stringData": {"a": "b"}})
+}
+
+fn changed(object: &Value, pointer: &str, value: Value) -> Value {
+    let mut object = object.clone();
+    let (parent, field) = pointer.rsplit_once('/').expect("a pointer");
+    object.pointer_mut(parent).expect("a parent")[field] = value;
+    object
+}
+
+async fn would_create<K>(api: &Api<K>, object: &Value) -> Result<(), String>
+where
+    K: Resource + Clone + std::fmt::Debug + serde::Serialize + DeserializeOwned,
+{
+    let object = serde_json::from_value(object.clone()).expect("an object");
+    let parameters = PostParams { dry_run: true, ..PostParams::default() };
+    refused(api.create(&parameters, &object).await).map(|_| ())
+}
+
+#[tokio::test]
+async fn it_creates_pods_of_actions_inside_their_sandbox() {
+    with_operator(async |namespace, operator| {
+        let pods: Api<Pod> = Api::namespaced(operator.client.clone(), &namespace.name);
+        would_create(&pods, &pod()).await.expect("a pod of an action");
+        let job =
+            json!([{"apiVersion": "batch/v1", "kind": "Job", "name": "a", "uid": "x", "controller": true}]);
+        for (pointer, value, words) in [
+            ("/metadata/labels", json!({}), "app.kubernetes.io/managed-by=longshore"),
+            (
+                "/metadata/labels",
+                json!({"app.kubernetes.io/managed-by": "Helm"}),
+                "app.kubernetes.io/managed-by=longshore",
+            ),
+            ("/metadata/ownerReferences", json!([]), "DeploymentAction controls"),
+            ("/metadata/ownerReferences", job, "DeploymentAction controls"),
+            ("/metadata/ownerReferences/0/controller", json!(false), "DeploymentAction controls"),
+            ("/metadata/ownerReferences/0/apiVersion", json!("example.com/v1"), "DeploymentAction controls"),
+            ("/spec/volumes", json!([{"name": "v", "hostPath": {"path": "/"}}]), "hostPath"),
+            ("/spec/hostNetwork", json!(true), "hostNetwork"),
+            ("/spec/hostPID", json!(true), "hostPID"),
+            ("/spec/hostIPC", json!(true), "hostIPC"),
+            ("/spec/containers/0/securityContext", json!({"privileged": true}), "privileged"),
+            ("/spec/initContainers/0/securityContext", json!({"privileged": true}), "privileged"),
+            ("/spec/nodeName", json!("node"), "scheduler"),
+        ] {
+            let mut object = changed(&pod(), pointer, value);
+            if pointer == "/spec/nodeName" {
+                // The API server itself refuses both.
+                object["spec"].as_object_mut().expect("fields").remove("schedulingGates");
+            }
+            says(would_create(&pods, &object).await, &["longshore-operator", words]);
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn it_changes_no_more_of_its_pods_than_it_must() {
+    with_operator(async |namespace, operator| {
+        namespace.put::<Pod>(changed(&pod(), "/metadata/ownerReferences", json!([]))).await;
+        let pods: Api<Pod> = Api::namespaced(operator.client.clone(), &namespace.name);
+        let patch = async |patch: Value| {
+            refused(pods.patch("p", &PatchParams::default(), &Patch::Strategic(patch)).await)
+        };
+        for allowed in [
+            json!({"metadata": {"annotations": {"longshore.dev/stop-reason": "Cancelled"}}}),
+            json!({"metadata": {"finalizers": ["longshore.dev/collect"]}}),
+            json!({"metadata": {"$deleteFromPrimitiveList/finalizers": ["longshore.dev/collect"]}}),
+            json!({"spec": {"activeDeadlineSeconds": 1}}),
+        ] {
+            patch(allowed.clone()).await.unwrap_or_else(|words| panic!("{allowed}: {words}"));
+        }
+        // The API server lets them be added to.
+        let spec = pods.get("p").await.expect("the pod").spec.expect("a spec");
+        let mut tolerations = serde_json::to_value(spec.tolerations.unwrap_or_default()).expect("JSON");
+        tolerations.as_array_mut().expect("a list").push(json!({"operator": "Exists"}));
+        for (refused, words) in [
+            (json!({"metadata": {"labels": {"app": "shop"}}}), "no labels"),
+            (json!({"metadata": {"labels": {"app.kubernetes.io/managed-by": null}}}), "no labels"),
+            (json!({"metadata": {"ownerReferences": owner()}}), "no owner"),
+            (json!({"spec": {"containers": [{"name": "c", "image": "b:1"}]}}), "but activeDeadlineSeconds"),
+            (json!({"spec": {"tolerations": tolerations}}), "but activeDeadlineSeconds"),
+            (json!({"spec": {"schedulingGates": null}}), "but activeDeadlineSeconds"),
+            (json!({"spec": {"nodeSelector": {"a": "b"}}}), "but activeDeadlineSeconds"),
+        ] {
+            says(patch(refused).await, &["longshore-operator", words]);
+        }
+        refused(pods.delete("p", &DeleteParams::default()).await).expect("deleting its own pod");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn it_sets_a_deadline_where_there_is_none() {
+    with_operator(async |namespace, operator| {
+        let mut object = changed(&pod(), "/metadata/ownerReferences", json!([]));
+        object["spec"].as_object_mut().expect("fields").remove("activeDeadlineSeconds");
+        namespace.put::<Pod>(object).await;
+        let pods: Api<Pod> = Api::namespaced(operator.client.clone(), &namespace.name);
+        let patch = Patch::Strategic(json!({"spec": {"activeDeadlineSeconds": 1}}));
+        refused(pods.patch("p", &PatchParams::default(), &patch).await).expect("setting a deadline");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn it_touches_no_pod_of_others() {
+    with_operator(async |namespace, operator| {
+        let mut object = changed(&pod(), "/metadata/ownerReferences", json!([]));
+        object["metadata"]["labels"] = json!({"app.kubernetes.io/managed-by": "Helm"});
+        namespace.put::<Pod>(object).await;
+        let pods: Api<Pod> = Api::namespaced(operator.client.clone(), &namespace.name);
+        for patch in [
+            json!({"metadata": {"annotations": {"a": "b"}}}),
+            json!({"metadata": {"labels": {"app.kubernetes.io/managed-by": "longshore"}}}),
+            json!({"spec": {"activeDeadlineSeconds": 1}}),
+        ] {
+            let answer = pods.patch("p", &PatchParams::default(), &Patch::Strategic(patch)).await;
+            says(refused(answer), &["longshore-operator", "app.kubernetes.io/managed-by=longshore"]);
+        }
+        let answer = refused(pods.delete("p", &DeleteParams::default()).await).map(|_| ());
+        says(answer, &["longshore-operator", "deletes only pods"]);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn it_creates_no_secrets_but_outputs() {
+    with_operator(async |namespace, operator| {
+        let secrets: Api<Secret> = Api::namespaced(operator.client.clone(), &namespace.name);
+        would_create(&secrets, &secret()).await.expect("outputs of an action");
+        for (pointer, value, words) in [
+            ("/type", json!("Opaque"), "longshore.dev/outputs"),
+            ("/type", json!("kubernetes.io/service-account-token"), "longshore.dev/outputs"),
+            ("/immutable", json!(false), "immutable"),
+            ("/immutable", json!(null), "immutable"),
+            ("/metadata/ownerReferences", json!([]), "DeploymentAction controls"),
+            ("/metadata/ownerReferences/0/kind", json!("Other"), "DeploymentAction controls"),
+            ("/metadata/ownerReferences/0/controller", json!(false), "DeploymentAction controls"),
+        ] {
+            let mut object = changed(&secret(), pointer, value);
+            if object["type"] == "kubernetes.io/service-account-token" {
+                object["metadata"]["annotations"] = json!({"kubernetes.io/service-account.name": "default"});
+            }
+            says(would_create(&secrets, &object).await, &["longshore-operator", words]);
+        }
+    })
+    .await;
+}
