@@ -8,6 +8,8 @@
 
 #[path = "end_to_end/action.rs"]
 mod action;
+#[path = "end_to_end/cluster_scoped.rs"]
+mod cluster_scoped;
 #[path = "end_to_end/namespace.rs"]
 mod namespace;
 #[path = "end_to_end/registry.rs"]
@@ -15,6 +17,8 @@ mod registry;
 
 #[path = "end_to_end/afterwards.rs"]
 mod afterwards;
+#[path = "end_to_end/bad_ends.rs"]
+mod bad_ends;
 #[path = "end_to_end/images.rs"]
 mod images;
 #[path = "end_to_end/inputs.rs"]
@@ -33,6 +37,8 @@ mod profiles;
 mod runs;
 #[path = "end_to_end/scripts.rs"]
 mod scripts;
+#[path = "end_to_end/sidecars.rs"]
+mod sidecars;
 #[path = "end_to_end/stops.rs"]
 mod stops;
 #[path = "end_to_end/success.rs"]

@@ -12,6 +12,7 @@ use futures::FutureExt;
 use k8s_openapi::{
     NamespaceResourceScope,
     api::core::v1::{ConfigMap, Event, Namespace as KubeNamespace, Pod, Secret, ServiceAccount},
+    apimachinery::pkg::apis::meta::v1::OwnerReference,
 };
 use kube::{
     Api, Client, Resource, ResourceExt,
@@ -86,7 +87,7 @@ pub(crate) async fn in_namespace(test: impl AsyncFnOnce(&Namespace)) {
 impl Namespace {
     async fn create() -> Self {
         let namespace = Self { client: client().await, name: fresh_name() };
-        namespace.make().await;
+        namespace.make(None).await;
         // The service account controller needs a moment; what an action does in it has its own test.
         until("the namespace's default service account", async || {
             namespace.api::<ServiceAccount>().get_opt("default").await.expect("reading a service account")
@@ -95,17 +96,24 @@ impl Namespace {
         namespace
     }
 
-    /// Another one, without any wait; the test removes it.
+    /// Another one, without any wait; it goes with this one, where the test does not remove it.
     pub(crate) async fn sibling(&self) -> Self {
         let sibling = Self { client: self.client.clone(), name: fresh_name() };
-        sibling.make().await;
+        sibling.make(Some(self.as_owner().await)).await;
         sibling
     }
 
-    async fn make(&self) {
+    /// For objects of the cluster that are to go with the namespace, whatever the test's end.
+    pub(crate) async fn as_owner(&self) -> OwnerReference {
+        let live = self.namespaces().get(&self.name).await.expect("reading the namespace");
+        live.owner_ref(&()).expect("it has a UID")
+    }
+
+    async fn make(&self, owner: Option<OwnerReference>) {
         let object = serde_json::from_value(json!({
             "metadata": {
                 "name": self.name,
+                "ownerReferences": owner.as_slice(),
                 "labels": {"pod-security.kubernetes.io/enforce": "restricted", "longshore.dev/test": "true"},
             },
         }))

@@ -12,14 +12,14 @@ use crate::{
     namespace::{Namespace, in_namespace, within},
 };
 
-fn needs(variable: &Value, deadline: i64) -> Action {
+pub(crate) fn needs(variable: &Value, deadline: i64) -> Action {
     Action::script("echo \"got $VALUE\"")
         .with("variables", json!([variable]))
         .with("pendingDeadlineSeconds", deadline)
 }
 
 /// The cause is told while there is time, then the run ends for it, and nothing is left.
-async fn ends_for(action: &Handle<'_>, reason: Reason, words: &[&str]) {
+pub(crate) async fn ends_for(action: &Handle<'_>, reason: Reason, words: &[&str]) {
     let waiting = action.until("the cause is told before the end", |seen| {
         assert!(
             !seen.is_finished() || seen.reason() == Some(reason),
@@ -39,7 +39,7 @@ async fn ends_for(action: &Handle<'_>, reason: Reason, words: &[&str]) {
     is_without_pods(action.namespace).await;
 }
 
-async fn is_without_pods(namespace: &Namespace) {
+pub(crate) async fn is_without_pods(namespace: &Namespace) {
     within(Duration::from_secs(20), "the pod is gone", async || {
         namespace.pods().await.is_empty().then_some(())
     })
@@ -135,7 +135,7 @@ async fn a_node_that_nobody_has_is_waited_for_until_the_deadline() {
     .await;
 }
 
-async fn quota(namespace: &Namespace, pods: &str) {
+pub(crate) async fn quota(namespace: &Namespace, pods: &str) {
     namespace
         .put::<ResourceQuota>(json!({"metadata": {"name": "few-pods"}, "spec": {"hard": {"pods": pods}}}))
         .await;

@@ -20,6 +20,11 @@ impl Image {
         Self { layer: tar(None), config: json!({}) }
     }
 
+    /// With a layer that is no archive.
+    pub(crate) fn broken() -> Self {
+        Self { layer: vec![b'?'; 4096], config: json!({}) }
+    }
+
     /// With `/program`, static, which prints a line.
     pub(crate) fn static_program() -> Self {
         Self { layer: tar(Some(("program", &elf()))), config: json!({}) }
