@@ -23,8 +23,12 @@ impl Cause {
 /// The cause, where there is one. Events are the pod's, in any order.
 #[must_use]
 pub fn cause(pod: &PodView, events: &[Event]) -> Option<Cause> {
-    if let Some((reason, message)) = &pod.waiting {
-        let reason = match reason.as_str() {
+    if let Some(why) = &pod.stillborn {
+        let message = format!("pod {} ended before the script started: {why}", pod.name);
+        return Some(Cause::new(Reason::StartFailed, message));
+    }
+    if let Some((waiting, message)) = &pod.waiting {
+        return Some(match waiting.as_str() {
             // Kubernetes: pkg/kubelet/images/types.go
             "ErrImagePull"
             | "ImagePullBackOff"
@@ -32,10 +36,9 @@ pub fn cause(pod: &PodView, events: &[Event]) -> Option<Cause> {
             | "ErrImageNeverPull"
             | "ImageInspectError"
             | "RegistryUnavailable"
-            | "SignatureValidationFailed" => Reason::ImagePullFailed,
-            _ => Reason::ContainerConfigError,
-        };
-        return Some(Cause::new(reason, message));
+            | "SignatureValidationFailed" => Cause::new(Reason::ImagePullFailed, message),
+            _ => Cause::new(Reason::ContainerConfigError, format!("{waiting}: {message}")),
+        });
     }
     if let Some(message) = &pod.unschedulable {
         return Some(Cause::new(Reason::Unschedulable, message));
@@ -102,6 +105,14 @@ mod tests {
         ] {
             assert_eq!(cause(&pod_view(), &[event("FailedMount", message)]).unwrap().reason, reason);
         }
+    }
+
+    #[test]
+    fn what_a_node_cannot_set_up_is_told_by_its_name() {
+        let mut pod = pod_view();
+        pod.waiting = Some(("CreateContainerConfigError".into(), "missing value for A".into()));
+        let words = "CreateContainerConfigError: missing value for A";
+        assert_eq!(cause(&pod, &[]), Some(Cause::new(Reason::ContainerConfigError, words)));
     }
 
     #[test]

@@ -54,6 +54,8 @@ pub(crate) fn pod_view() -> PodView {
         message: None,
         unschedulable: None,
         waiting: None,
+        stillborn: None,
+        disruption: None,
         node: Some("node-1".into()),
         mutation: None,
         others_running: false,

@@ -213,9 +213,15 @@ fn ended(exit: &Exit, pod: &PodView, how: &str, well: bool) -> (Reason, String) 
     }
 }
 
+/// Somebody's own words, as the end of a clause.
+pub(super) fn said(words: Option<&str>) -> String {
+    // The kubelet ends some of its own with a full stop and a blank.
+    words.map(|words| format!(": {}", words.trim().trim_end_matches('.'))).unwrap_or_default()
+}
+
 /// Why a pod was stopped from outside.
 fn interruption(pod: &PodView) -> (Reason, String) {
-    let words = pod.message.as_deref().map(|message| format!(": {message}")).unwrap_or_default();
+    let words = said(pod.message.as_deref());
     match pod.reason.as_deref() {
         Some("Evicted") => (Reason::Evicted, format!("since the node evicted the pod{words}")),
         Some("DeadlineExceeded") => {
@@ -225,7 +231,9 @@ fn interruption(pod: &PodView) -> (Reason, String) {
         Some(other) if !pod.deleting => {
             (Reason::Evicted, format!("since the node ended the pod ({other}{words})"))
         }
-        _ if pod.deleting => (Reason::PodDeleted, "since the pod was deleted".into()),
+        _ if pod.deleting => {
+            (Reason::PodDeleted, format!("since the pod was deleted{}", said(pod.disruption.as_deref())))
+        }
         _ => (Reason::ScriptKilled, "by a SIGTERM that nothing explains".into()),
     }
 }
@@ -250,7 +258,7 @@ fn without_record(end: &Terminated, pod: &PodView, log: Option<&LogFact>) -> Ver
             if end.reason.is_empty() { "no reason given" } else { &end.reason },
             end.exit_code,
             pod.reason.as_deref().map(|reason| format!("; pod: {reason}")).unwrap_or_default(),
-            pod.message.as_deref().map(|message| format!(", {message}")).unwrap_or_default(),
+            said(pod.message.as_deref()),
         )
     };
     let mut verdict = if end.reason == "OOMKilled" {

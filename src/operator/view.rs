@@ -1,7 +1,7 @@
 //! A pod as the lifecycle sees it: what matters of it, parsed once.
 
 use k8s_openapi::{
-    api::core::v1::{ContainerStateTerminated, ContainerStatus, Pod},
+    api::core::v1::{ContainerStateTerminated, ContainerStatus, Pod, PodStatus},
     apimachinery::pkg::apis::meta::v1::Time,
 };
 use kube::ResourceExt;
@@ -56,6 +56,11 @@ pub struct PodView {
     pub unschedulable: Option<String>,
     /// Why something in it waits: the node's reason and message.
     pub waiting: Option<(String, String)>,
+    /// Why it ended without our container, where nobody deleted it: the node rejected it, or an
+    /// init container failed.
+    pub stillborn: Option<String>,
+    /// Who takes it away, in their own words: a drain, a preemption, the end of its node.
+    pub disruption: Option<String>,
     /// The node that it is on.
     pub node: Option<String>,
     /// What was changed of it on its way, where that matters for what runs.
@@ -162,14 +167,11 @@ impl PodView {
                 .filter(|id| !id.is_empty() && id.len() <= MAX_IMAGE_ID),
             reason: status.and_then(|status| status.reason.clone()),
             message: status.and_then(|status| status.message.clone()),
-            unschedulable: status.and_then(|status| {
-                status
-                    .conditions
-                    .as_ref()?
-                    .iter()
-                    .find(|condition| condition.type_ == "PodScheduled" && condition.status == "False")
-                    .map(|condition| condition.message.clone().unwrap_or_default())
-            }),
+            unschedulable: status.and_then(|status| condition(status, "PodScheduled", "False")),
+            stillborn: status.filter(|_| !deleting).and_then(stillborn),
+            disruption: status
+                .and_then(|status| condition(status, "DisruptionTarget", "True"))
+                .filter(|message| !message.is_empty()),
             waiting: status.and_then(|status| {
                 let all = status.init_container_statuses.iter().chain(&status.container_statuses).flatten();
                 all.filter_map(|container| container.state.as_ref()?.waiting.as_ref())
@@ -230,6 +232,42 @@ impl PodView {
     }
 }
 
+/// The message of the condition that is so.
+fn condition(status: &PodStatus, kind: &str, is: &str) -> Option<String> {
+    let mut all = status.conditions.iter().flatten();
+    let condition = all.find(|condition| condition.type_ == kind && condition.status == is)?;
+    Some(condition.message.clone().unwrap_or_default())
+}
+
+/// Why a pod that has ended never started our container, in the words of whoever ended it.
+fn stillborn(status: &PodStatus) -> Option<String> {
+    if status.phase.as_deref() != Some("Failed") {
+        return None;
+    }
+    let ours = status.container_statuses.iter().flatten().find(|container| container.name == CONTAINER);
+    if ours
+        .is_some_and(|ours| was_started(ours) || matches!(container_view(ours), ContainerView::Terminated(_)))
+    {
+        return None;
+    }
+    let words =
+        |words: &Option<String>| words.as_deref().map(|words| format!(": {words}")).unwrap_or_default();
+    if let Some(reason) = &status.reason {
+        return Some(format!("{reason}{}", words(&status.message)));
+    }
+    let mut all = status.init_container_statuses.iter().flatten();
+    all.find_map(|container| {
+        let end = container.state.as_ref()?.terminated.as_ref().filter(|end| end.exit_code != 0)?;
+        let why = end.reason.as_deref().unwrap_or("no reason given");
+        let code = end.exit_code;
+        Some(format!(
+            "init container {} ended with exit code {code}: {why}{}",
+            container.name,
+            words(&end.message)
+        ))
+    })
+}
+
 fn node_of(pod: &Pod) -> Option<String> {
     pod.spec.as_ref().and_then(|spec| spec.node_name.clone()).filter(|name| !name.is_empty())
 }
@@ -267,5 +305,51 @@ fn terminated(end: &ContainerStateTerminated) -> Terminated {
         reason: end.reason.clone().unwrap_or_default(),
         message: if record.is_some() { None } else { end.message.clone() },
         record,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn view(status: &Value) -> PodView {
+        let pod = json!({"metadata": {"name": "deploy-1"}, "spec": {"containers": []}, "status": status});
+        PodView::of(&serde_json::from_value(pod).unwrap(), "image")
+    }
+
+    fn container(name: &str, state: &Value, id: Option<&str>) -> Value {
+        json!({"name": name, "image": "", "imageID": "", "ready": false, "restartCount": 0, "state": state, "containerID": id})
+    }
+
+    #[test]
+    fn a_pod_that_failed_without_our_container_says_why() {
+        let failed = json!({"terminated": {"exitCode": 9, "reason": "Error"}});
+        let waiting = json!({"waiting": {"reason": "PodInitializing"}});
+        let mut status = json!({
+            "phase": "Failed",
+            "initContainerStatuses": [container("vault", &failed, Some("containerd://1"))],
+            "containerStatuses": [container("action", &waiting, None)],
+        });
+        let words = "init container vault ended with exit code 9: Error";
+        assert_eq!(view(&status).stillborn.as_deref(), Some(words));
+        status["phase"] = "Pending".into();
+        assert_eq!(view(&status).stillborn, None);
+        // A sidecar that ends badly after the script.
+        status["phase"] = "Failed".into();
+        status["containerStatuses"] = json!([container("action", &failed, Some("containerd://2"))]);
+        assert_eq!(view(&status).stillborn, None);
+        let rejected = json!({"phase": "Failed", "reason": "NodeAffinity", "message": "Pod was rejected"});
+        assert_eq!(view(&rejected).stillborn.as_deref(), Some("NodeAffinity: Pod was rejected"));
+    }
+
+    #[test]
+    fn who_takes_a_pod_away_is_told() {
+        let drained = json!({"type": "DisruptionTarget", "status": "True", "reason": "EvictionByEvictionAPI", "message": "Eviction API: evicting"});
+        assert_eq!(
+            view(&json!({"conditions": [drained]})).disruption.as_deref(),
+            Some("Eviction API: evicting")
+        );
     }
 }

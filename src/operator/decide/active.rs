@@ -13,7 +13,7 @@ use crate::{
         facts::{Facts, LogFact, PodFact, Refusal},
         pod::Attempt,
         status::{progress, terminal},
-        verdict::{Finding, Verdict, of_record, weigh},
+        verdict::{Finding, Verdict, of_record, said, weigh},
         view::PodView,
     },
 };
@@ -279,7 +279,8 @@ impl<'a> Active<'a> {
             || (Reason::PodPending, format!("pod {} has not started", pod.name)),
             |cause| (cause.reason, cause.message.clone()),
         );
-        let past = self.now >= self.deadline;
+        // A kubelet that rejects a pod anew forgets that its container ran.
+        let past = self.now >= self.deadline || (pod.stillborn.is_some() && self.run.started_at.is_none());
         if reason == Reason::PodPending && !past {
             // Nothing to tell yet that the launch has not told.
             return Step::until(self.deadline.min(self.look_again()), self.now);
@@ -299,14 +300,15 @@ impl<'a> Active<'a> {
     /// container was ever seen, its log included, which would begin with the claim.
     fn unseen(&self, pod: &PodView) -> Step {
         let log = self.facts.log.filter(|log| log.pod_uid == pod.uid);
+        let began = self.run.started_at.is_some() || log.is_some_and(|log| log.start.is_some());
         match log {
-            Some(log) if log.start.is_some() || self.run.started_at.is_some() => self.lost(pod),
+            _ if began => self.lost(pod),
             Some(log) if log.state == LogState::Collecting && self.now < deletion_bound(pod) => {
                 Step::until(deletion_bound(pod), self.now)
             }
             // There is no log to tell of.
             _ => {
-                let verdict = self.never_started();
+                let verdict = self.never_started(pod);
                 let (run, image) = (self.seen(pod), self.image_seen(Some(pod)));
                 Step::WriteStatus(Box::new(terminal(self.facts.action, self.now, &verdict, run, image, None)))
             }
@@ -314,25 +316,28 @@ impl<'a> Active<'a> {
     }
 
     /// The verdict on a pod that is gone and of which nothing was ever started.
-    fn never_started(&self) -> Verdict {
-        if self.now < self.deadline {
-            return Verdict::of(Reason::PodDeleted, "the pod was deleted before the script started");
-        }
+    fn never_started(&self, pod: &PodView) -> Verdict {
         // What the status has told since before the pod was deleted: the node's words are gone.
         let told = self.status.conditions().get(crate::api::ConditionType::Ready);
         let cause = told.and_then(|ready| {
             let reason = Reason::parse(&ready.reason)?;
             (reason.class() == Class::Failure).then(|| Verdict::of(reason, ready.message.clone()))
         });
-        cause.unwrap_or_else(|| {
-            Verdict::of(
-                Reason::PendingDeadlineExceeded,
-                format!(
-                    "the script had not started after {} s",
-                    self.facts.action.spec.pending_deadline_seconds
-                ),
-            )
-        })
+        let past = self.now >= self.deadline;
+        match cause {
+            Some(cause) if past || cause.reason == Reason::StartFailed => cause,
+            None if past => {
+                let seconds = self.facts.action.spec.pending_deadline_seconds;
+                let on = pod.node.as_deref().map(|node| format!(" on node {node}")).unwrap_or_default();
+                let what = format!("pod {}{on} had not started the script after {seconds} s", pod.name);
+                Verdict::of(Reason::PendingDeadlineExceeded, format!("{what}, and nothing says why"))
+            }
+            _ => {
+                let words = said(pod.disruption.as_deref());
+                let what = format!("pod {} was deleted before the script started{words}", pod.name);
+                Verdict::of(Reason::PodDeleted, what)
+            }
+        }
     }
 
     fn lost(&self, pod: &PodView) -> Step {

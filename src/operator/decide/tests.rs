@@ -501,6 +501,21 @@ fn a_pod_deleted_before_its_start_was_never_started() {
 }
 
 #[test]
+fn a_pod_that_ended_before_our_container_is_not_waited_for() {
+    let mut world = World::with_pod(|pod| pod.stillborn = Some("NodeAffinity".into()));
+    world.cause = Some(Cause { reason: Reason::StartFailed, message: "NodeAffinity".into() });
+    world.write(3);
+    assert_eq!((world.reason(), world.finished()), (Reason::StartFailed, false));
+    assert!(matches!(world.step(3), Step::Delete { .. }));
+    world.cause = None;
+    world.show_pod(|pod| {
+        pod.deleting = true;
+        pod.gone = true;
+    });
+    world.ends(4, Reason::StartFailed);
+}
+
+#[test]
 fn what_the_kubelet_says_of_a_container_that_nobody_saw_tells_nothing() {
     let lost = |pod: &mut PodView| {
         pod.deleting = true;
