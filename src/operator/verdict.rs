@@ -127,7 +127,9 @@ pub fn weigh(facts: &Facts<'_>, pod: &PodView, outputs: &[Output], now: Timestam
 /// Until when to wait for the node to say why the script was stopped or killed, if at all.
 fn explained(exit: &Exit, pod: &PodView, seen: Timestamp, now: Timestamp) -> Option<Timestamp> {
     let asked = exit.stop.is_some_and(|stop| stop.cause == StopCause::Terminated);
-    let killed = exit.stop.is_none() && exit.outcome == Outcome::Signaled { signal: 9 };
+    // A shell says of a child that SIGKILL ended that it exited with 137.
+    let by_kill = matches!(exit.outcome, Outcome::Signaled { signal: 9 } | Outcome::Exited { code: 137 });
+    let killed = exit.stop.is_none() && by_kill;
     let stopped = asked && !pod.deleting && pod.reason.is_none();
     let unexplained = stopped || (killed && pod.terminated().is_none());
     let latest = seen.saturating_add(EXPLANATION).unwrap_or(now);
@@ -197,6 +199,12 @@ fn ended(exit: &Exit, pod: &PodView, how: &str, well: bool) -> (Reason, String) 
                 "the kernel killed the script because the container was out of memory".into(),
             ),
             Outcome::Signaled { .. } => (Reason::ScriptKilled, format!("the script was ended {how}")),
+            _ if out_of_memory => (
+                Reason::ScriptFailed,
+                format!(
+                    "the kernel killed a process of the script's because the container was out of memory, and the script ended {how}"
+                ),
+            ),
             _ => (Reason::ScriptFailed, format!("the script ended {how}")),
         };
     };
@@ -275,6 +283,8 @@ fn without_record(end: &Terminated, pod: &PodView, log: Option<&LogFact>) -> Ver
         };
         match pod.reason.as_deref() {
             Some("NodeLost") => Verdict::of(Reason::NodeLost, message(what)),
+            // Nothing is said of success: the script had no time to report.
+            Some("Evicted") if began => Verdict::of(Reason::Evicted, message(what)),
             _ => Verdict::of(Reason::Unknown, message(what)),
         }
     };

@@ -645,6 +645,21 @@ fn without_any_record_the_outcome_is_unknown_whatever_the_exit_code() {
 }
 
 #[test]
+fn a_script_that_an_eviction_left_no_time_to_report_was_evicted() {
+    for (lines, verdict) in [(1, Reason::Evicted), (0, Reason::Unknown)] {
+        let mut world = World::running();
+        world.show_pod(|pod| {
+            pod.started = true;
+            pod.container = terminated("Error", None);
+            pod.reason = Some("Evicted".into());
+        });
+        let state = LogState::Incomplete;
+        world.log = Some(LogFact { pod_uid: "pod-1".into(), state, lines, ..LogFact::default() });
+        world.ends(7, verdict);
+    }
+}
+
+#[test]
 fn a_required_output_that_is_missing_fails_the_run() {
     let mut world = World::running();
     world.action.spec.outputs = vec![Output { name: "url".into(), required: Some(true) }];
