@@ -294,7 +294,8 @@ impl Reader {
     }
 
     fn has_ended(&self, pod: &Pod) -> bool {
-        PodView::of(pod, &self.source.image).terminated().is_some()
+        let view = PodView::of(pod, &self.source.image);
+        view.terminated().is_some() || view.stillborn.is_some() || view.gone
     }
 }
 

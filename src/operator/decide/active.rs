@@ -211,7 +211,9 @@ impl<'a> Active<'a> {
         if let Some(mutation) = &pod.mutation {
             return self.mutated(pod, mutation);
         }
-        if facts.log.is_none_or(|log| log.pod_uid != pod.uid) && (pod.started || pod.terminated().is_some()) {
+        // Of a pod that ended without our container, a log may know better.
+        let may_have_log = pod.started || pod.terminated().is_some() || pod.stillborn.is_some();
+        if facts.log.is_none_or(|log| log.pod_uid != pod.uid) && may_have_log {
             return Step::follow(pod);
         }
         match weigh(facts, pod, &facts.action.spec.outputs, self.now) {

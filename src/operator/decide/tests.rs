@@ -504,6 +504,8 @@ fn a_pod_deleted_before_its_start_was_never_started() {
 fn a_pod_that_ended_before_our_container_is_not_waited_for() {
     let mut world = World::with_pod(|pod| pod.stillborn = Some("NodeAffinity".into()));
     world.cause = Some(Cause { reason: Reason::StartFailed, message: "NodeAffinity".into() });
+    assert!(matches!(world.step(3), Step::Follow { .. }));
+    world.log = Some(LogFact { pod_uid: "pod-1".into(), state: LogState::Incomplete, ..LogFact::default() });
     world.write(3);
     assert_eq!((world.reason(), world.finished()), (Reason::StartFailed, false));
     assert!(matches!(world.step(3), Step::Delete { .. }));
