@@ -73,7 +73,7 @@ pub enum Reason {
     PodNameTaken,
     /// The spec changed between the record of the run and the creation of its pod, or the script's `ConfigMap` before the pod had it, so that this run could no longer be executed as recorded.
     FrozenInputsChanged,
-    /// The container runtime could not start the container.
+    /// The container could not be started: the runtime failed, the node rejected the pod, or a container that somebody put in front of it failed.
     StartFailed,
     /// The image does not have the interpreter that the script needs.
     InterpreterNotFound,
@@ -95,7 +95,7 @@ pub enum Reason {
     OutOfMemory,
     /// The script ended with exit code 0 and did not write an output that is required.
     OutputMissing,
-    /// The pod was deleted while the script was running; the script was asked to stop. It is not run again.
+    /// The pod was deleted, before the script started or while it was running; a running script was asked to stop. It is not run again.
     PodDeleted,
     /// The node evicted the pod while the script was running. It is not run again.
     Evicted,
@@ -316,8 +316,8 @@ const ROWS: &[Row] = &[
         reason: Reason::StartFailed,
         name: "StartFailed",
         class: Class::Failure,
-        when: "The container runtime could not start the container.",
-        advice: "The message has the runtime's own words.",
+        when: "The container could not be started: the runtime failed, the node rejected the pod, or a container that somebody put in front of it failed.",
+        advice: "The message has the runtime's or the node's own words.",
     },
     Row {
         reason: Reason::InterpreterNotFound,
@@ -393,8 +393,8 @@ const ROWS: &[Row] = &[
         reason: Reason::PodDeleted,
         name: "PodDeleted",
         class: Class::Failure,
-        when: "The pod was deleted while the script was running; the script was asked to stop. It is not run again.",
-        advice: "Check what the script left behind; then set a new spec.runToken.",
+        when: "The pod was deleted, before the script started or while it was running; a running script was asked to stop. It is not run again.",
+        advice: "If the message says that the script was running, check what it left behind; then set a new spec.runToken.",
     },
     Row {
         reason: Reason::Evicted,

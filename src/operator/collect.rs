@@ -186,7 +186,8 @@ impl Reader {
                 Ok(Reading::Broken) => pause = (pause * 2).min(PAUSE.1),
                 Err(error) => {
                     debug!(pod = self.source.pod, %error, "log cannot be read yet");
-                    if ended && self.found().await == Found::Gone {
+                    // A kubelet that says no means it; one that cannot be asked says nothing.
+                    if ended && is_refusal(&error) && self.found().await == Found::Gone {
                         break;
                     }
                     pause = (pause * 2).min(PAUSE.1);
@@ -297,6 +298,11 @@ impl Reader {
         let view = PodView::of(pod, &self.source.image);
         view.terminated().is_some() || view.stillborn.is_some() || view.gone
     }
+}
+
+/// Whether the API server or the kubelet says that there is no such log.
+fn is_refusal(error: &kube::Error) -> bool {
+    matches!(error, kube::Error::Api(status) if matches!(status.code, 400 | 404))
 }
 
 /// Reads on until a newline, or as much as there is: `Some(true)` where `line` is whole, `None` at

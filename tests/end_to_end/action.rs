@@ -119,10 +119,15 @@ impl Handle<'_> {
         self.until(&what, |action| action.is_seen() && action.reason() == Some(reason)).await
     }
 
-    /// Waits until the script runs and its pod shows its first line.
+    /// Waits until the pod shows the script's first line. Whether the status says Running by then is
+    /// another matter: on a busy node the kubelet tells seconds later.
     pub(crate) async fn under_way(&self) -> Pod {
-        let running = self.reason(Reason::Running).await;
-        let name = running.run().pod_name.clone().expect("a running action names its pod");
+        let launched = self
+            .until("the pod is named", |action| {
+                action.status().run.as_ref().is_some_and(|run| run.pod_name.is_some())
+            })
+            .await;
+        let name = launched.run().pod_name.clone().expect("it is named");
         let pods = self.namespace.api::<Pod>();
         until("the script's first line", async || {
             let log = pods.logs(&name, &kube::api::LogParams::default()).await.unwrap_or_default();

@@ -1,4 +1,4 @@
-//! An action with a run under way.
+//! An action with a run under way whose pod exists, or did.
 
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
@@ -10,8 +10,7 @@ use crate::{
         status::{ImageStatus, LogState, RunStatus},
     },
     operator::{
-        facts::{Facts, LogFact, PodFact, Refusal},
-        pod::Attempt,
+        facts::{Facts, LogFact, PodFact},
         status::{progress, terminal},
         verdict::{Finding, Verdict, of_record, said, weigh},
         view::PodView,
@@ -29,12 +28,12 @@ const LOOK_AGAIN: SignedDuration = SignedDuration::from_secs(5);
 
 /// One look at a run that is under way.
 pub(super) struct Active<'a> {
-    facts: &'a Facts<'a>,
-    now: Timestamp,
-    run: &'a RunStatus,
-    image: Option<&'a ImageStatus>,
-    status: &'a DeploymentActionStatus,
-    deadline: Timestamp,
+    pub(super) facts: &'a Facts<'a>,
+    pub(super) now: Timestamp,
+    pub(super) run: &'a RunStatus,
+    pub(super) image: Option<&'a ImageStatus>,
+    pub(super) status: &'a DeploymentActionStatus,
+    pub(super) deadline: Timestamp,
 }
 
 impl<'a> Active<'a> {
@@ -69,94 +68,6 @@ impl<'a> Active<'a> {
         run.spec_hash = idle::executed(action);
         run.run_token.clone_from(&action.spec.run_token);
         begin::begin(self.facts, self.now, run)
-    }
-
-    fn launch(&self, frozen: &str, image: &ImageStatus) -> Step {
-        if let Some(verdict) = self.hopeless(frozen, image) {
-            return self.give_up(&verdict);
-        }
-        let creation = &self.facts.creation;
-        let Ok(checked) = self.facts.spec else { return Step::Wait(None) };
-        let Ok((bundle, bundle_sha256)) = begin::freeze(checked, self.run, &image.resolved) else {
-            return Step::Wait(None);
-        };
-        let launch = || {
-            Step::Launch(Box::new(Attempt {
-                run: self.run.number,
-                attempt: self.run.attempt,
-                bundle,
-                bundle_sha256,
-                image: image.resolved.clone(),
-                user: image.run_as_user,
-            }))
-        };
-        let go = || match self.facts.not_before {
-            Some(time) if time > self.now => Step::until(time.min(self.deadline), self.now),
-            _ => launch(),
-        };
-        if let Some((reason, message)) = begin::held_back(self.facts, checked) {
-            // It was not so when the run was recorded.
-            return write_or(self.facts, self.progress(reason, &message, self.run.clone()), || {
-                Step::until(self.deadline.min(self.look_again()), self.now)
-            });
-        }
-        match &creation.refusal {
-            Some(Refusal { reason, message, .. }) => {
-                write_or(self.facts, self.progress(*reason, message, self.run.clone()), go)
-            }
-            None => go(),
-        }
-    }
-
-    /// Why this attempt can never get its pod, if so.
-    fn hopeless(&self, frozen: &str, image: &ImageStatus) -> Option<Verdict> {
-        let creation = &self.facts.creation;
-        let rebuilt = self
-            .facts
-            .spec
-            .as_ref()
-            .ok()
-            .and_then(|checked| begin::freeze(checked, self.run, &image.resolved).ok())
-            .map(|(_, sha256)| sha256);
-        if rebuilt.as_deref() != Some(frozen) {
-            return Some(Verdict::of(
-                Reason::FrozenInputsChanged,
-                "the spec changed after the run was recorded and before its pod was created",
-            ));
-        }
-        match &creation.refusal {
-            Some(refusal) if !refusal.may_pass || self.now >= self.deadline => {
-                Some(Verdict::of(refusal.reason, refusal.message.clone()))
-            }
-            _ if self.now >= self.deadline => {
-                let held = self.facts.spec.as_ref().ok();
-                if let Some((reason, message)) =
-                    held.and_then(|checked| begin::held_back(self.facts, checked))
-                {
-                    return Some(Verdict::of(reason, message));
-                }
-                let why = creation.error.clone().unwrap_or_else(|| "the pod was not created".into());
-                Some(Verdict::of(Reason::PendingDeadlineExceeded, why))
-            }
-            _ => None,
-        }
-    }
-
-    /// Ends an attempt that has no pod. Where a creation may still be on its way, only a tombstone
-    /// under its name makes that certain.
-    fn give_up(&self, verdict: &Verdict) -> Step {
-        let creation = &self.facts.creation;
-        if let Some(refused) = &creation.tombstone_refused {
-            let message = format!(
-                "{}; whether its pod was created is not known, since the pod that would hold its name was refused: {refused}",
-                verdict.message
-            );
-            return self.end(&Verdict::of(Reason::Unknown, message), None);
-        }
-        if creation.unanswered {
-            return Step::Entomb { run: self.run.number, attempt: self.run.attempt };
-        }
-        self.end(verdict, None)
     }
 
     /// The pod was seen, and is not there any more although our finalizer was on it.
@@ -245,7 +156,8 @@ impl<'a> Active<'a> {
         if !pod.gone && self.now < deletion_bound(pod) {
             return Step::until(deletion_bound(pod), self.now);
         }
-        let message = format!("pod {}: {mutation}", pod.name);
+        let ran = if pod.started { ", and its container was started before it could be removed" } else { "" };
+        let message = format!("pod {}: {mutation}{ran}", pod.name);
         self.end(&Verdict::of(Reason::PodMutated, message), Some(pod))
     }
 
@@ -294,7 +206,7 @@ impl<'a> Active<'a> {
         })
     }
 
-    fn look_again(&self) -> Timestamp {
+    pub(super) fn look_again(&self) -> Timestamp {
         self.now.saturating_add(LOOK_AGAIN).unwrap_or(self.deadline)
     }
 
@@ -372,13 +284,13 @@ impl<'a> Active<'a> {
             .map(|image| ImageStatus { running: running.or_else(|| image.running.clone()), ..image.clone() })
     }
 
-    fn progress(&self, reason: Reason, message: &str, run: RunStatus) -> DeploymentActionStatus {
+    pub(super) fn progress(&self, reason: Reason, message: &str, run: RunStatus) -> DeploymentActionStatus {
         let image = self.image_seen(self.facts.pod.view());
         let log = self.log_of(&run);
         progress(self.facts.action, self.now, reason, message, run, image, log)
     }
 
-    fn end(&self, verdict: &Verdict, pod: Option<&PodView>) -> Step {
+    pub(super) fn end(&self, verdict: &Verdict, pod: Option<&PodView>) -> Step {
         let mut run = pod.map_or_else(|| self.run.clone(), |pod| self.seen(pod));
         if run.started_at.is_none()
             && let Some(millis) = verdict.millis

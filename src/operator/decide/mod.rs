@@ -5,11 +5,12 @@
 //! that it announces: a crash between the two leaves the announcement, never the deed alone.
 //!
 //! [`idle`] is an action without a run under way, [`begin`] one whose run has nothing frozen yet,
-//! [`active`] one whose run has.
+//! [`launching`] one whose run has and is without a pod, [`active`] one whose run has a pod.
 
 mod active;
 mod begin;
 mod idle;
+mod launching;
 #[cfg(test)]
 mod tests;
 

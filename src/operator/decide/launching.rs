@@ -1,0 +1,98 @@
+//! A run whose inputs are frozen and whose pod does not exist yet: it is created, or the attempt is
+//! given up for certain.
+
+use super::{Step, active::Active, begin, write_or};
+use crate::{
+    api::{Reason, status::ImageStatus},
+    operator::{facts::Refusal, pod::Attempt, verdict::Verdict},
+};
+
+impl Active<'_> {
+    pub(super) fn launch(&self, frozen: &str, image: &ImageStatus) -> Step {
+        if let Some(verdict) = self.hopeless(frozen, image) {
+            return self.give_up(&verdict);
+        }
+        let creation = &self.facts.creation;
+        let Ok(checked) = self.facts.spec else { return Step::Wait(None) };
+        let Ok((bundle, bundle_sha256)) = begin::freeze(checked, self.run, &image.resolved) else {
+            return Step::Wait(None);
+        };
+        let launch = || {
+            Step::Launch(Box::new(Attempt {
+                run: self.run.number,
+                attempt: self.run.attempt,
+                bundle,
+                bundle_sha256,
+                image: image.resolved.clone(),
+                user: image.run_as_user,
+            }))
+        };
+        let go = || match self.facts.not_before {
+            Some(time) if time > self.now => Step::until(time.min(self.deadline), self.now),
+            _ => launch(),
+        };
+        if let Some((reason, message)) = begin::held_back(self.facts, checked) {
+            // It was not so when the run was recorded.
+            return write_or(self.facts, self.progress(reason, &message, self.run.clone()), || {
+                Step::until(self.deadline.min(self.look_again()), self.now)
+            });
+        }
+        match &creation.refusal {
+            Some(Refusal { reason, message, .. }) => {
+                write_or(self.facts, self.progress(*reason, message, self.run.clone()), go)
+            }
+            None => go(),
+        }
+    }
+
+    /// Why this attempt can never get its pod, if so.
+    pub(super) fn hopeless(&self, frozen: &str, image: &ImageStatus) -> Option<Verdict> {
+        let creation = &self.facts.creation;
+        let rebuilt = self
+            .facts
+            .spec
+            .as_ref()
+            .ok()
+            .and_then(|checked| begin::freeze(checked, self.run, &image.resolved).ok())
+            .map(|(_, sha256)| sha256);
+        if rebuilt.as_deref() != Some(frozen) {
+            return Some(Verdict::of(
+                Reason::FrozenInputsChanged,
+                "the spec changed after the run was recorded and before its pod was created",
+            ));
+        }
+        match &creation.refusal {
+            Some(refusal) if !refusal.may_pass || self.now >= self.deadline => {
+                Some(Verdict::of(refusal.reason, refusal.message.clone()))
+            }
+            _ if self.now >= self.deadline => {
+                let held = self.facts.spec.as_ref().ok();
+                if let Some((reason, message)) =
+                    held.and_then(|checked| begin::held_back(self.facts, checked))
+                {
+                    return Some(Verdict::of(reason, message));
+                }
+                let why = creation.error.clone().unwrap_or_else(|| "the pod was not created".into());
+                Some(Verdict::of(Reason::PendingDeadlineExceeded, why))
+            }
+            _ => None,
+        }
+    }
+
+    /// Ends an attempt that has no pod. Where a creation may still be on its way, only a tombstone
+    /// under its name makes that certain.
+    fn give_up(&self, verdict: &Verdict) -> Step {
+        let creation = &self.facts.creation;
+        if let Some(refused) = &creation.tombstone_refused {
+            let message = format!(
+                "{}; whether its pod was created is not known, since the pod that would hold its name was refused: {refused}",
+                verdict.message
+            );
+            return self.end(&Verdict::of(Reason::Unknown, message), None);
+        }
+        if creation.unanswered {
+            return Step::Entomb { run: self.run.number, attempt: self.run.attempt };
+        }
+        self.end(verdict, None)
+    }
+}
