@@ -55,7 +55,10 @@ fn start(command: Command) -> Result<(), Box<dyn std::error::Error>> {
         Command::Reference => print!("{}", api::reference::markdown()?),
         Command::Reasons => print!("{}", api::reason::markdown()),
         Command::Run(options) => {
-            let filter = EnvFilter::try_new(&options.log)?;
+            // At WARN, kube's client writes whole what it cannot read: an action with its values. Our own
+            // lines tell of the same error.
+            let filter =
+                EnvFilter::try_new(&options.log)?.add_directive("kube_client::client=error".parse()?);
             let log = tracing_subscriber::fmt().with_env_filter(filter);
             match options.log_format {
                 LogFormat::Text => log.with_ansi(false).init(),

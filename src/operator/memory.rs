@@ -48,12 +48,16 @@ pub struct Memory {
 }
 
 impl Memory {
-    /// The newer of the cached action and the one that we wrote.
+    /// The newer of the cached action and the one that we wrote, which is forgotten once the cache
+    /// has caught up: a second copy of each action would be most of what the process holds.
     #[must_use]
-    pub fn newest(&self, cached: &DeploymentAction) -> DeploymentAction {
+    pub fn newest(&mut self, cached: &DeploymentAction) -> DeploymentAction {
         match &self.written {
             Some(written) if is_newer(written, cached) => written.clone(),
-            _ => cached.clone(),
+            _ => {
+                self.written = None;
+                cached.clone()
+            }
         }
     }
 
@@ -137,10 +141,12 @@ mod tests {
         written.metadata.resource_version = Some("100".into());
         let mut cached = action();
         cached.metadata.resource_version = Some("99".into());
-        let memory = Memory { written: Some(written.clone()), ..Memory::default() };
+        let mut memory = Memory { written: Some(written.clone()), ..Memory::default() };
         assert_eq!(memory.newest(&cached), written);
         cached.metadata.resource_version = Some("101".into());
         assert_eq!(memory.newest(&cached), cached);
+        assert_eq!(memory.written, None, "kept for nothing");
+        memory.written = Some(written);
         cached.metadata.resource_version = Some("1".into());
         cached.metadata.uid = Some("another".into());
         assert_eq!(memory.newest(&cached), cached);

@@ -89,12 +89,23 @@ pub async fn look(client: &Client, action: &DeploymentAction) -> Result<(PodFact
     let Some(name) = status.and_then(|status| status.run.as_ref()?.pod_name.as_deref()) else {
         return Ok((PodFact::Absent, None));
     };
+    // A status that somebody else wrote: no pod has such a name, and a path must not be made of it.
+    if !may_name_a_pod(name) {
+        return Ok((PodFact::Absent, None));
+    }
     let namespace = action.metadata.namespace.as_deref().unwrap_or_default();
     let pods: Api<Pod> = Api::namespaced(client.clone(), namespace);
     Ok(match call(pods.get_opt(name)).await? {
         Some(pod) => (present(&pod, action), Some(pod)),
         None => (PodFact::Absent, None),
     })
+}
+
+/// DNS-1123 subdomains are made of these alone, and begin with no dot.
+fn may_name_a_pod(name: &str) -> bool {
+    let allowed =
+        |letter: u8| letter.is_ascii_lowercase() || letter.is_ascii_digit() || b"-.".contains(&letter);
+    !name.is_empty() && !name.starts_with('.') && name.bytes().all(allowed)
 }
 
 /// The pod as the lifecycle sees it.
@@ -124,4 +135,37 @@ pub async fn events(client: &Client, namespace: &str, pod_uid: &str) -> Result<V
     let events: Api<Event> = Api::namespaced(client.clone(), namespace);
     let of = ListParams::default().fields(&format!("involvedObject.uid={pod_uid}")).limit(EVENTS);
     Ok(call(events.list(&of)).await?.items)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        api::status::RunStatus,
+        operator::{
+            mocked::{failure, server},
+            tests::action,
+        },
+    };
+
+    #[tokio::test]
+    async fn a_name_that_no_pod_can_have_is_never_asked_for() {
+        for (name, asked) in [
+            ("deploy-1-1", 1),
+            ("", 0),
+            (".", 0),
+            ("..", 0),
+            ("../secrets/a", 0),
+            ("a/log", 0),
+            ("a?b", 0),
+            ("%2e", 0),
+        ] {
+            let (client, seen) = server(|_| failure(404, "NotFound", "none"));
+            let mut action = action();
+            let run = RunStatus { pod_name: Some(name.into()), ..RunStatus::default() };
+            action.status.get_or_insert_default().run = Some(run);
+            let (fact, _) = look(&client, &action).await.unwrap();
+            assert_eq!((fact, seen.lock().unwrap().len()), (PodFact::Absent, asked), "{name:?}");
+        }
+    }
 }

@@ -260,24 +260,26 @@ fn watch_actions(
 fn readable(
     event: watcher::Event<DeserializeGuard<DeploymentAction>>,
 ) -> Option<watcher::Event<DeploymentAction>> {
-    let read = |guard: DeserializeGuard<DeploymentAction>| match guard.0 {
-        Ok(action) => Some(action),
-        Err(invalid) => {
+    let read = |guard: DeserializeGuard<DeploymentAction>| {
+        guard.0.map_err(|invalid| {
             warn!(
                 action = invalid.metadata.name,
                 namespace = invalid.metadata.namespace,
                 error = %invalid.error,
                 "this action cannot be read and is passed over"
             );
-            None
-        }
+            Box::new(DeploymentAction { metadata: invalid.metadata, ..DeploymentAction::default() })
+        })
     };
     Some(match event {
         watcher::Event::Init => watcher::Event::Init,
         watcher::Event::InitDone => watcher::Event::InitDone,
-        watcher::Event::InitApply(guard) => watcher::Event::InitApply(read(guard)?),
-        watcher::Event::Apply(guard) => watcher::Event::Apply(read(guard)?),
-        watcher::Event::Delete(guard) => watcher::Event::Delete(read(guard)?),
+        watcher::Event::InitApply(guard) => watcher::Event::InitApply(read(guard).ok()?),
+        // What was read of it before is out of date: a look at that would conflict for ever.
+        watcher::Event::Apply(guard) => {
+            read(guard).map_or_else(|bare| watcher::Event::Delete(*bare), watcher::Event::Apply)
+        }
+        watcher::Event::Delete(guard) => watcher::Event::Delete(read(guard).unwrap_or_else(|bare| *bare)),
     })
 }
 
@@ -321,7 +323,7 @@ async fn tell_ready(actions: Arc<Notify>, pods: Store<Pod>, health: Health) {
     health.set_ready(pods.wait_until_ready().await.is_ok());
 }
 
-/// Forgets actions that are gone, and looks again for pods whose action is.
+/// Forgets actions that are gone, and looks again for pods that no action waits for.
 async fn sweep(actions: Store<DeploymentAction>, context: Arc<Context>) {
     loop {
         tokio::time::sleep(SWEEP).await;
@@ -334,9 +336,36 @@ async fn sweep(actions: Store<DeploymentAction>, context: Arc<Context>) {
         context.collector.keep(&held);
         context.metrics.logs.set(i64::try_from(context.collector.len()).unwrap_or(i64::MAX));
         for pod in pods.iter().filter(|pod| strays::may_be_stray(pod)) {
-            if strays::owner(pod).is_none_or(|(_, uid)| !known.contains(&uid)) {
-                strays::let_go(&context.client, pod).await;
-            }
+            strays::let_go(&context.client, pod).await;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use kube::runtime::watcher::Event;
+    use serde_json::{Value, from_value, to_value};
+
+    use super::*;
+    use crate::operator::tests::action;
+
+    fn guard(change: impl FnOnce(&mut Value)) -> DeserializeGuard<DeploymentAction> {
+        let mut action = to_value(action()).unwrap();
+        change(&mut action);
+        from_value(action).unwrap()
+    }
+
+    #[test]
+    fn an_action_that_cannot_be_read_any_more_leaves_the_cache() {
+        let unreadable =
+            || guard(|action| action["status"] = serde_json::json!({"run": {"number": 5_000_000_000_u64}}));
+        assert!(
+            matches!(readable(Event::Apply(guard(|_| {}))), Some(Event::Apply(read)) if read == action())
+        );
+        for event in [Event::Apply(unreadable()), Event::Delete(unreadable())] {
+            let Some(Event::Delete(gone)) = readable(event) else { panic!("it stays in the cache") };
+            assert_eq!(ObjectRef::from_obj(&gone), ObjectRef::from_obj(&action()));
+        }
+        assert!(readable(Event::InitApply(unreadable())).is_none());
     }
 }

@@ -1,13 +1,21 @@
-//! Pods whose action is gone: nobody waits for their verdict, so they are let go.
+//! Pods whose action is gone, or does not name them: nobody waits for their verdict, so they are let
+//! go.
 //!
-//! The finalizer would keep them forever: an action that is gone is never looked at again.
+//! The finalizer would keep them forever: an action that is gone is never looked at again, and one
+//! that is there looks at the pods that its status names. A namespace that is deleted waits for its
+//! pods before it deletes actions (KEP-5080), so one such pod would hold it for good.
 
 use k8s_openapi::api::core::v1::Pod;
-use kube::{Api, Client, ResourceExt};
+use kube::{
+    Api, Client, ResourceExt,
+    core::{ApiResource, DynamicObject},
+};
 use tracing::{info, warn};
 
 use super::{CallError, call, finish};
-use crate::api::{DeploymentAction, FINALIZER_COLLECT, LABEL_ACTION};
+use crate::api::{
+    DeploymentAction, FINALIZER_COLLECT, LABEL_ACTION, LABEL_ACTION_UID, LABEL_ATTEMPT, LABEL_RUN,
+};
 
 /// The action that a pod names by label and by owner: its name and UID.
 #[must_use]
@@ -23,26 +31,110 @@ pub fn may_be_stray(pod: &Pod) -> bool {
     held && pod.metadata.deletion_timestamp.is_some()
 }
 
-/// Lets the pod go if its action is gone.
+/// Lets the pod go if its action is gone, or is there and does not name it.
 pub async fn let_go(client: &Client, pod: &Pod) {
     let name = pod.name_any();
     match try_let_go(client, pod).await {
-        Ok(true) => info!(pod = name, "its action is gone: the pod was released"),
+        Ok(true) => info!(pod = name, "no action waits for it: the pod was released"),
         Ok(false) => {}
-        Err(error) => warn!(pod = name, %error, "the pod of an action that is gone was not released"),
+        Err(error) => warn!(pod = name, %error, "a pod that no action waits for was not released"),
     }
 }
 
 async fn try_let_go(client: &Client, pod: &Pod) -> Result<bool, CallError> {
     let namespace = pod.namespace().unwrap_or_default();
     if let Some((action, uid)) = owner(pod) {
-        let actions: Api<DeploymentAction> = Api::namespaced(client.clone(), &namespace);
-        let live = call(actions.get_metadata_opt(&action)).await?;
-        if live.is_some_and(|live| live.metadata.uid.as_deref() == Some(&uid)) {
+        // Untyped: one that cannot be read is passed over, and looks at no pod.
+        let resource = ApiResource::erase::<DeploymentAction>(&());
+        let actions: Api<DynamicObject> = Api::namespaced_with(client.clone(), &namespace, &resource);
+        let live = call(actions.get_opt(&action)).await?;
+        if live.is_some_and(|live| live.metadata.uid.as_deref() == Some(&uid) && names(live, pod)) {
             return Ok(false);
         }
     }
     let uid = pod.uid().unwrap_or_default();
     finish::release(client, &namespace, &pod.name_any(), &uid).await?;
     Ok(true)
+}
+
+/// Whether the operator will look at this pod for the sake of this action.
+fn names(action: DynamicObject, pod: &Pod) -> bool {
+    let Ok(action) = action.try_parse::<DeploymentAction>() else { return false };
+    let Some(run) = action.status.and_then(|status| status.run) else { return false };
+    let number = |label: &str| pod.labels().get(label).and_then(|value| value.parse::<u32>().ok());
+    // One of an earlier run is let go once the action is at rest.
+    let earlier =
+        number(LABEL_RUN).zip(number(LABEL_ATTEMPT)).is_some_and(|of| of < (run.number, run.attempt))
+            && pod.labels().get(LABEL_ACTION_UID) == action.metadata.uid.as_ref();
+    run.pod_name == pod.metadata.name || earlier
+}
+
+#[cfg(test)]
+mod tests {
+    use k8s_openapi::jiff::Timestamp;
+    use serde_json::{Value, from_value, json, to_value};
+
+    use super::*;
+    use crate::operator::{
+        mocked::{failure, server},
+        tests::action,
+    };
+
+    /// Whether a pod of this name and run is let go while `live` is what the API server has.
+    async fn is_let_go(live: (u16, Value), name: &str, run: &str) -> bool {
+        let uid = action().metadata.uid;
+        let pod = from_value(json!({"metadata": {
+            "name": name, "namespace": "shop", "uid": "pod-uid", "deletionTimestamp": Timestamp::UNIX_EPOCH.to_string(),
+            "finalizers": [FINALIZER_COLLECT],
+            "labels": {LABEL_ACTION: "deploy", LABEL_ACTION_UID: uid, LABEL_RUN: run, LABEL_ATTEMPT: "1"},
+            "ownerReferences": [{
+                "apiVersion": "longshore.dev/v1alpha1", "kind": "DeploymentAction", "name": "deploy", "uid": uid,
+                "controller": true,
+            }],
+        }}))
+        .unwrap();
+        let (client, seen) = server(move |request| match request.method.as_str() {
+            "GET" => live.clone(),
+            _ => (
+                200,
+                json!({"apiVersion": "meta.k8s.io/v1", "kind": "PartialObjectMetadata", "metadata": {}}),
+            ),
+        });
+        assert!(may_be_stray(&pod));
+        let_go(&client, &pod).await;
+        let seen = seen.lock().unwrap();
+        seen.iter().any(|seen| seen.method == "PATCH")
+    }
+
+    fn live(run: &Value) -> (u16, Value) {
+        let mut live = to_value(action()).unwrap();
+        live["apiVersion"] = json!("longshore.dev/v1alpha1");
+        live["kind"] = json!("DeploymentAction");
+        live["status"] = json!({"run": run});
+        (200, live)
+    }
+
+    fn run(number: u64, pod: &str) -> Value {
+        json!({
+            "number": number, "id": "a-1", "generation": 1, "attempt": 1, "trigger": "Created", "specHash": "v1:",
+            "podName": pod,
+        })
+    }
+
+    #[tokio::test]
+    async fn a_pod_that_its_action_looks_at_is_kept() {
+        assert!(!is_let_go(live(&run(2, "deploy-2-1")), "deploy-2-1", "2").await);
+        assert!(!is_let_go(live(&run(2, "deploy-2-1")), "deploy-1-1", "1").await, "of an earlier run");
+    }
+
+    #[tokio::test]
+    async fn a_pod_that_nobody_looks_at_is_let_go() {
+        assert!(is_let_go(failure(404, "NotFound", ""), "deploy-1-1", "1").await, "the action is gone");
+        assert!(is_let_go(live(&Value::Null), "deploy-1-1", "1").await, "its status was emptied");
+        assert!(is_let_go(live(&run(1, "deploy-1-1")), "other", "x").await, "a forged pod");
+        assert!(is_let_go(live(&run(1, "deploy-1-1")), "deploy-2-1", "2").await, "its status was restored");
+        let unreadable = live(&run(5_000_000_000, "deploy-1-1"));
+        assert!(is_let_go(unreadable, "deploy-1-1", "1").await, "nobody can read the action");
+        assert!(!is_let_go(failure(500, "InternalError", ""), "other", "x").await, "nobody knows");
+    }
 }
