@@ -29,6 +29,9 @@ pub struct Memory {
     pub resolver: Option<Pod>,
     /// The UID of one that we deleted: the cache may be behind that.
     pub resolver_deleted: Option<String>,
+    /// The UID of the pod that we let go last: the cache may be behind that, and it must not cost a
+    /// second call.
+    pub released: Option<String>,
     /// Whose creations `creation` speaks of: run and attempt.
     pub attempt: Option<(u32, u32)>,
     /// What is known of them.

@@ -35,11 +35,15 @@ pub fn pod(pods: &Store<Pod>, action: &DeploymentAction, memory: &Memory) -> Pod
     let namespace = action.metadata.namespace.as_deref().unwrap_or_default();
     let cached = pods.get(&ObjectRef::new(name).within(namespace));
     let created = memory.created.as_ref().filter(|pod| pod.metadata.name.as_deref() == Some(name));
-    match (cached, created) {
+    let mut fact = match (cached, created) {
         (Some(pod), _) => present(&pod, action),
         (None, Some(pod)) => present(pod, action),
         (None, None) => PodFact::NotSeen,
+    };
+    if let PodFact::Present(pod) = &mut fact {
+        pod.finalizer &= memory.released.as_ref() != Some(&pod.uid);
     }
+    fact
 }
 
 /// The pod that resolves the image of the latest run: from the cache, or from our own creation.

@@ -271,7 +271,9 @@ impl<'a> Pass<'a> {
                     .await
                     .map_err(failed("releasing the pod"))?;
                 self.context.collector.forget(&uid);
-                lock(self.memory).created = None;
+                let mut memory = lock(self.memory);
+                memory.created = None;
+                memory.released = Some(uid);
                 return Ok(Some(Action::requeue(std::time::Duration::from_secs(1))));
             }
         }

@@ -1,7 +1,7 @@
 //! Who may create which actions: each person with each thing that an action can name.
 
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams};
-use longshore::api::DeploymentAction;
+use longshore::{api::DeploymentAction, operator::validate::validate};
 use serde_json::{Value, json};
 
 use crate::{
@@ -320,4 +320,21 @@ async fn the_largest_action_is_judged_within_the_budget() {
         actions(&person, &namespace.name).must_create(&spec).await;
     })
     .await;
+}
+
+/// The operator holds the same back while the policy is missing: what counts as naming is written
+/// down in both.
+#[test]
+fn the_operator_takes_the_same_for_naming() {
+    let named_by = |spec: &Value| {
+        let mut action: DeploymentAction = serde_json::from_value(action("named", spec)).unwrap();
+        action.metadata.uid = Some("5f3c9a1b".into());
+        validate(&action, "amd64").unwrap().named()
+    };
+    for Thing { spec, words } in named().into_iter().chain(of_the_pod()) {
+        assert!(named_by(&spec).is_some(), "{words}: {spec}");
+    }
+    for spec in free() {
+        assert_eq!(named_by(&spec), None, "{spec}");
+    }
 }
