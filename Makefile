@@ -39,6 +39,10 @@ deploy: images $(if $(filter current,$(LONGSHORE_CLUSTER)),,test-images) ## Inst
 test: ## All tests, on a real cluster; ends with one line of counts
 	@tests/suite.sh
 
+.PHONY: fuzz
+fuzz: ## Send mutated actions to the running cluster: N=10000 SEED=1
+	@tests/fuzz.sh "$(N)" "$(SEED)"
+
 .PHONY: lint
 lint: ## Format, lints, licences, generated files, chart
 	@tests/lint.sh

@@ -38,6 +38,7 @@ if step "cluster" tests/cluster/up.sh && step "install" make --no-print-director
 	step "who may do what" on_cluster --test who
 	step "end to end" on_cluster --test end_to_end
 	step "examples" on_cluster --test examples
+	step "mutated resources" on_cluster --test fuzz
 	step "the operator restarts" on_cluster --test operator_restart
 	step "without the policy" on_cluster --test policy_missing
 	step "by init container" on_cluster --test init_container

@@ -1,0 +1,115 @@
+//! The namespaces that cases are sent to, and what actions there may name.
+
+use std::time::{Duration, Instant, SystemTime};
+
+use futures::future::join_all;
+use k8s_openapi::api::{
+    core::v1::{Namespace as KubeNamespace, ResourceQuota, Secret},
+    rbac::v1::{Role, RoleBinding},
+};
+use kube::{
+    Api, Client,
+    api::{DeleteParams, PostParams},
+};
+use serde_json::json;
+
+use crate::{
+    namespace::{Namespace, setting},
+    words::SENTINEL,
+};
+
+/// Where one round of cases goes.
+pub(crate) struct Places {
+    client: Client,
+    /// Where a quota lets no pod be made.
+    pub(crate) quiet: Vec<String>,
+    /// Where pods can be made.
+    pub(crate) open: String,
+}
+
+impl Places {
+    pub(crate) async fn create(client: &Client, round: u64) -> Self {
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("a clock after 1970");
+        let name = |kind: &str| format!("fuzz-{kind}-{round}-{:x}", now.as_micros() & 0xff_ffff_ffff);
+        let places =
+            Self { client: client.clone(), quiet: ["a", "b", "c"].map(name).to_vec(), open: name("open") };
+        join_all(places.all().map(|name| places.fill(name))).await;
+        places
+    }
+
+    fn all(&self) -> impl Iterator<Item = &String> {
+        self.quiet.iter().chain([&self.open])
+    }
+
+    async fn fill(&self, name: &str) {
+        let labels = json!({"longshore.dev/test": "true"});
+        let object =
+            serde_json::from_value(json!({"metadata": {"name": name, "labels": labels}})).expect("one");
+        let namespaces: Api<KubeNamespace> = Api::all(self.client.clone());
+        namespaces.create(&PostParams::default(), &object).await.expect("creating the namespace");
+        let namespace = Namespace { client: self.client.clone(), name: name.to_owned() };
+        if name != self.open {
+            let none = json!({"metadata": {"name": "no-pods"}, "spec": {"hard": {"pods": "0"}}});
+            namespace.put::<ResourceQuota>(none).await;
+        }
+        namespace.secret("sentinel", json!({"password": SENTINEL, "TOKEN": SENTINEL})).await;
+        namespace.config_map("settings", json!({"run.sh": "echo hello", "EMPTY": "", "A": SENTINEL})).await;
+        let (user, basic) = (setting("LONGSHORE_REGISTRY_USER"), setting("LONGSHORE_BASIC_REGISTRY"));
+        let token = setting("LONGSHORE_TOKEN_REGISTRY");
+        let entry = json!({"username": user, "password": SENTINEL});
+        pull_secret(&namespace, "pull", json!({"auths": {&basic: entry, &token: entry}})).await;
+        pull_secret(&namespace, "pull-odd", json!({"auths": {&basic: {"auth": SENTINEL}, SENTINEL: entry}}))
+            .await;
+        pull_secret(
+            &namespace,
+            "pull-typed",
+            json!({"auths": {&basic: {"username": [SENTINEL], "password": {"a": SENTINEL}}, "[": SENTINEL}}),
+        )
+        .await;
+        grant(&namespace).await;
+    }
+
+    /// Asks for all of them to be removed.
+    pub(crate) async fn remove(&self) {
+        let namespaces: Api<KubeNamespace> = Api::all(self.client.clone());
+        for name in self.all() {
+            namespaces.delete(name, &DeleteParams::background()).await.expect("removing the namespace");
+        }
+    }
+
+    /// Waits until none is left, and says what holds one that is.
+    pub(crate) async fn gone(&self, by: Instant) {
+        let namespaces: Api<KubeNamespace> = Api::all(self.client.clone());
+        for name in self.all() {
+            while let Some(left) = namespaces.get_opt(name).await.expect("reading the namespace") {
+                let held = left.status.and_then(|status| status.conditions).unwrap_or_default();
+                assert!(Instant::now() < by, "namespace {name} is still there: {held:#?}");
+                tokio::time::sleep(Duration::from_millis(500)).await;
+            }
+        }
+    }
+}
+
+async fn pull_secret(namespace: &Namespace, name: &str, config: serde_json::Value) {
+    let object = json!({
+        "metadata": {"name": name},
+        "type": "kubernetes.io/dockerconfigjson",
+        "stringData": {".dockerconfigjson": config.to_string()},
+    });
+    namespace.put::<Secret>(object).await;
+}
+
+/// The operator may read the pull Secrets, so that it does.
+async fn grant(namespace: &Namespace) {
+    let rules = json!([{
+        "apiGroups": [""], "resources": ["secrets"], "resourceNames": ["pull", "pull-odd", "pull-typed"],
+        "verbs": ["get"],
+    }]);
+    namespace.put::<Role>(json!({"metadata": {"name": "pull"}, "rules": rules})).await;
+    let binding = json!({
+        "metadata": {"name": "pull"},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "pull"},
+        "subjects": [{"kind": "ServiceAccount", "name": "longshore", "namespace": "longshore-system"}],
+    });
+    namespace.put::<RoleBinding>(binding).await;
+}
