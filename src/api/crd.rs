@@ -61,7 +61,18 @@ fn whole_numbers(value: &mut Value) {
 /// Bounds what has no bound of its own, since every text and list comes from somebody.
 fn tidy(schema: &mut Value) {
     let Value::Object(object) = schema else { return };
-    // Numbers have their own bounds; `format: uint32` is unknown to Kubernetes and warned of.
+    // What a type of the spec cannot hold would be accepted, and the action never read: a format
+    // alone refuses nothing. More digits than a double has are lost in a bound, so 64 bits have none.
+    let whole = match object.get("format").and_then(Value::as_str) {
+        Some("int32") => Some((i64::from(i32::MIN), i64::from(i32::MAX))),
+        Some("uint32") => Some((0, i64::from(u32::MAX))),
+        _ => None,
+    };
+    if let Some((least, most)) = whole {
+        object.entry("minimum").or_insert_with(|| json!(least));
+        object.entry("maximum").or_insert_with(|| json!(most));
+    }
+    // `format: uint32` is unknown to Kubernetes and warned of.
     if object.get("format").and_then(Value::as_str).is_some_and(|format| format.starts_with("uint")) {
         object.remove("format");
     }
@@ -128,6 +139,20 @@ mod tests {
         walk("spec", &root["spec"], &mut seen);
         walk("status", &root["status"], &mut seen);
         seen
+    }
+
+    #[test]
+    fn no_number_is_accepted_that_its_type_cannot_hold() {
+        let seen = schemas();
+        let of_32_bits: Vec<_> = seen.iter().filter(|(_, schema)| schema["format"] == "int32").collect();
+        assert!(of_32_bits.len() > 5);
+        for (path, schema) in of_32_bits {
+            assert!(schema["minimum"].as_f64() >= Some(f64::from(i32::MIN)), "{path}");
+            assert!(schema["maximum"].as_f64() <= Some(f64::from(i32::MAX)), "{path}");
+            assert!(schema["maximum"].is_number(), "{path}");
+        }
+        let (_, number) = seen.iter().find(|(path, _)| path == "status.run.number").unwrap();
+        assert_eq!(number["maximum"].as_f64(), Some(f64::from(u32::MAX)));
     }
 
     #[test]
