@@ -9,7 +9,7 @@ use k8s_openapi::{
         EphemeralVolumeSource, HostAlias, PersistentVolumeClaimVolumeSource, PodSecurityContext,
         ProjectedVolumeSource, SecretVolumeSource, SecurityContext, Toleration, VolumeMount,
     },
-    apimachinery::pkg::{api::resource::Quantity, util::intstr::IntOrString},
+    apimachinery::pkg::api::resource::Quantity,
 };
 use kube::CustomResource;
 use schemars::JsonSchema;
@@ -319,22 +319,32 @@ pub struct Resources {
     /// What is set aside for it.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(schema_with = "rules::quantities")]
-    pub requests: BTreeMap<String, IntOrString>,
+    pub requests: BTreeMap<String, Amount>,
     /// What it may use at most.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(schema_with = "rules::quantities")]
-    pub limits: BTreeMap<String, IntOrString>,
+    pub limits: BTreeMap<String, Amount>,
 }
 
-/// `quantities` as the pod's spec has them.
+/// A quantity as people write it: `cpu: 1` as well as `memory: 256Mi`. Kubernetes' own type for
+/// either has 32 bits, and 4 GiB written as a number have more.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Amount {
+    /// A whole number.
+    Whole(i64),
+    /// A quantity.
+    Text(String),
+}
+
+/// `amounts` as the pod's spec has them.
 #[must_use]
-pub fn to_quantities(quantities: &BTreeMap<String, IntOrString>) -> Option<BTreeMap<String, Quantity>> {
-    let of = |quantity: &IntOrString| match quantity {
-        IntOrString::Int(number) => Quantity(number.to_string()),
-        IntOrString::String(text) => Quantity(text.clone()),
+pub fn to_quantities(amounts: &BTreeMap<String, Amount>) -> Option<BTreeMap<String, Quantity>> {
+    let of = |amount: &Amount| match amount {
+        Amount::Whole(number) => Quantity(number.to_string()),
+        Amount::Text(text) => Quantity(text.clone()),
     };
-    (!quantities.is_empty())
-        .then(|| quantities.iter().map(|(name, quantity)| (name.clone(), of(quantity))).collect())
+    (!amounts.is_empty()).then(|| amounts.iter().map(|(name, amount)| (name.clone(), of(amount))).collect())
 }
 
 /// What the action says of its pod beyond the container.
@@ -522,5 +532,20 @@ pub mod defaults {
     #[must_use]
     pub const fn pod_retention() -> i64 {
         86_400
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn four_gibibytes_may_be_written_as_a_number() {
+        let resources: Resources = serde_json::from_value(
+            serde_json::json!({"limits": {"cpu": "500m", "memory": 4_294_967_296_i64}}),
+        )
+        .unwrap();
+        let limits = to_quantities(&resources.limits).unwrap();
+        assert_eq!((limits["memory"].0.as_str(), limits["cpu"].0.as_str()), ("4294967296", "500m"));
     }
 }

@@ -264,6 +264,9 @@ pub(super) fn annotations() -> Value {
     json!([rule(NOT_RESERVED, RESERVED)])
 }
 
+/// The largest whole number that every JSON reader takes for what it is: 2^53 - 1.
+const MAX_WHOLE: i64 = 9_007_199_254_740_991;
+
 /// The schema of a map of quantities: `cpu: 1` as well as `memory: 256Mi`.
 pub(super) fn quantities(_: &mut SchemaGenerator) -> Schema {
     json_schema!({
@@ -273,6 +276,8 @@ pub(super) fn quantities(_: &mut SchemaGenerator) -> Schema {
             "x-kubernetes-int-or-string": true,
             "anyOf": [{"type": "integer"}, {"type": "string"}],
             "maxLength": 64,
+            "minimum": 0,
+            "maximum": MAX_WHOLE,
             "pattern": r"^[+]?(([0-9]+(\.[0-9]*)?)|(\.[0-9]+))(([KMGTPE]i)|[numkMGTPE]|([eE][+-]?[0-9]+))?$",
         },
     })

@@ -97,6 +97,7 @@ async fn quantities_as_people_write_them() {
         ("memory", json!("256Mi")),
         ("memory", json!("1e9")),
         ("memory", json!(134_217_728)),
+        ("memory", json!(4_294_967_296_i64)),
         ("example.com/gpu", json!("2")),
     ] {
         accepted(json!({"resources": {"requests": {resource: quantity}, "limits": {resource: quantity}}}))

@@ -241,7 +241,16 @@ async fn labels_and_annotations_of_longshore_s_own() {
 
 #[tokio::test]
 async fn quantities_that_are_none() {
-    for quantity in [json!("lots"), json!("1 Gi"), json!("-1"), json!(""), json!("1.5.5"), json!("64MB")] {
+    for quantity in [
+        json!(-1),
+        json!(9_007_199_254_740_992_i64),
+        json!("lots"),
+        json!("1 Gi"),
+        json!("-1"),
+        json!(""),
+        json!("1.5.5"),
+        json!("64MB"),
+    ] {
         refused_with(
             json!({"resources": {"limits": {"memory": quantity}}}),
             &["spec.resources.limits.memory"],
