@@ -1,6 +1,8 @@
 //! Where things lie in an action's container: the operator mounts them there, the runner finds
 //! them there.
 
+use std::ffi::OsStr;
+
 /// The folder that holds the runner's binary and nothing else.
 pub const RUNNER_DIR: &str = "/longshore/bin";
 /// The runner's file name, in its image as in [`RUNNER_DIR`].
@@ -36,6 +38,12 @@ pub const ENV_BUNDLE_SHA256: &str = "LONGSHORE_BUNDLE_SHA256";
 pub const ENV_POD_UID: &str = "LONGSHORE_POD_UID";
 /// Names that begin so belong to Longshore; variables of an action may not.
 pub const RESERVED_PREFIX: &str = "LONGSHORE_";
+
+/// Whether a variable's name belongs to Longshore.
+#[must_use]
+pub fn is_reserved(name: &OsStr) -> bool {
+    name.as_encoded_bytes().starts_with(RESERVED_PREFIX.as_bytes())
+}
 
 /// The script's outputs file.
 pub const ENV_OUTPUT: &str = "LONGSHORE_OUTPUT";

@@ -4,10 +4,7 @@ use std::{
     collections::BTreeMap,
     ffi::{OsStr, OsString},
     fs,
-    os::unix::{
-        ffi::{OsStrExt, OsStringExt},
-        fs::DirBuilderExt,
-    },
+    os::unix::{ffi::OsStringExt, fs::DirBuilderExt},
     path::PathBuf,
 };
 
@@ -41,7 +38,7 @@ impl Environment {
         image: impl Iterator<Item = (OsString, OsString)>,
     ) -> Result<Self, Refusal> {
         let mut environment = Self::default();
-        environment.variables.extend(image.filter(|(name, _)| !is_reserved(name)));
+        environment.variables.extend(image.filter(|(name, _)| !place::is_reserved(name)));
         for (name, value) in [("HOME", places.home()), ("TMPDIR", places.tmp()), ("PWD", places.work())] {
             environment.set(name, value);
         }
@@ -126,7 +123,7 @@ impl Environment {
     }
 
     fn add_own(&mut self, places: &Places, run: &RunIdentity) {
-        self.variables.retain(|name, _| !is_reserved(name));
+        self.variables.retain(|name, _| !place::is_reserved(name));
         self.set(place::ENV_OUTPUT, places.output());
         self.set(place::ENV_STOP_REASON_FILE, places.stop_reason());
         self.set(place::ENV_NAMESPACE, &run.namespace);
@@ -135,11 +132,6 @@ impl Environment {
         self.set(place::ENV_RUN, run.number.to_string());
         self.set(place::ENV_ATTEMPT, run.attempt.to_string());
     }
-}
-
-/// Whether a name belongs to Longshore.
-pub(super) fn is_reserved(name: &OsStr) -> bool {
-    name.as_bytes().starts_with(place::RESERVED_PREFIX.as_bytes())
 }
 
 /// Kubernetes allows nearly any character in a variable's name, slashes and dots among them.

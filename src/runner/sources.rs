@@ -9,9 +9,9 @@ use std::{
     path::Path,
 };
 
-use crate::record::{bundle::Folder, outcome::Problem};
+use crate::record::{bundle::Folder, outcome::Problem, place};
 
-use super::{environment, refusal::Refusal, secrets::Secrets};
+use super::{refusal::Refusal, secrets::Secrets};
 
 /// The kernel takes 2 MiB of variables in all; these are bounds, not rules.
 const MAX_FILES: usize = 10_000;
@@ -137,7 +137,7 @@ impl Sources {
 fn can_be_a_name(name: &OsStr) -> bool {
     !name.is_empty()
         && !name.as_bytes().iter().any(|byte| matches!(byte, b'=' | 0))
-        && !environment::is_reserved(name)
+        && !place::is_reserved(name)
 }
 
 fn too_much(origin: &str, what: &str) -> Refusal {
