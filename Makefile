@@ -52,5 +52,5 @@ generate: ## Write the CRD, the reference and the list of reasons from the code
 	@tests/generate.sh
 
 .PHONY: bench
-bench: ## Measure an echo action against a bare pod on the running cluster
+bench: ## Measure actions against bare pods on the running cluster, and the runner alone
 	@tests/bench.sh

@@ -14,4 +14,6 @@ if [ "${LONGSHORE_CLUSTER:-}" != current ]; then
 	say ""
 	say "operator: $(awk '/^VmRSS/ { printf "%.1f MiB resident", $2 / 1024 }' "/proc/$pid/status")"
 fi
-ls -l "${CARGO_TARGET_DIR:-target}"/x86_64-unknown-linux-gnu/release/longshore-runner | awk '{ printf "runner: %.2f MB on disk\n", $5 / 1e6 }'
+runner=$(realpath "${CARGO_TARGET_DIR:-target}/x86_64-unknown-linux-gnu/release/longshore-runner")
+stat --format %s "$runner" | awk '{ printf "runner: %.2f MB on disk\n\n", $1 / 1e6 }'
+LONGSHORE_RUNNER=$runner cargo bench --quiet --profile dev --bench runner

@@ -1,0 +1,157 @@
+//! The runner alone, without a cluster: how fast a script's output goes through it with nothing,
+//! little and much to mask, how much memory that takes, and how long an echo takes.
+//!
+//! `LONGSHORE_RUNNER` names the binary to be measured: the one that is installed, not a test's.
+
+use std::{
+    error::Error,
+    fs,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
+
+use longshore::record::{
+    VERSION,
+    bundle::{Bundle, Limits, Program, RunIdentity, Source, Variable},
+    place, sha256_hex,
+};
+
+/// Of the script's output, in bytes.
+const OUTPUT: u64 = 1_000_000_000;
+const LINE: &str =
+    "2026-11-23T12:00:00Z INFO orders: applied migration of a table, took 13 ms, rows 4711, lock none";
+const ECHOES: usize = 20;
+
+type Result<T> = std::result::Result<T, Box<dyn Error>>;
+
+fn main() -> Result<()> {
+    let runner = std::env::var_os("LONGSHORE_RUNNER").ok_or("LONGSHORE_RUNNER is not set: use make bench")?;
+    let runner = PathBuf::from(runner);
+    println!(
+        "the runner alone, {OUTPUT} bytes in lines of {}, generator and reader on the same cores",
+        LINE.len() + 1
+    );
+    println!("\n| to be masked | MB/s | peak memory, MiB |\n|---|---|---|");
+    for (what, bytes) in [
+        ("nothing", 0),
+        ("a token of 40 bytes", 40),
+        ("a kubeconfig of 6 KiB", 6 * 1024),
+        ("a PEM file of 1 MiB", 1024 * 1024),
+    ] {
+        let script = format!("yes '{LINE}' | head -c {OUTPUT}");
+        let (took, peak) = run(&runner, &script, &secret(bytes))?;
+        #[expect(clippy::cast_precision_loss, reason = "figures for people")]
+        let (rate, peak) = (OUTPUT as f64 / took.as_secs_f64() / 1e6, peak as f64 / 1024.0);
+        println!("| {what} | {rate:.0} | {peak:.1} |");
+    }
+    let mut echoes = vec![];
+    for _ in 0..ECHOES {
+        echoes.push(run(&runner, "echo hello", "")?.0);
+    }
+    echoes.sort_unstable();
+    println!("\nan echo, n = {ECHOES}: median {:.1} ms", echoes[ECHOES / 2].as_secs_f64() * 1e3);
+    Ok(())
+}
+
+/// Lines of 64 letters that look random, as keys do; nothing of it is in the output.
+fn secret(bytes: usize) -> String {
+    let mut text = String::new();
+    for number in 0.. {
+        if text.len() >= bytes {
+            break;
+        }
+        text.push_str(&sha256_hex(format!("{number}").as_bytes()));
+        text.push('\n');
+    }
+    text.truncate(bytes);
+    text
+}
+
+/// The time that it took, and the largest resident memory in KiB.
+fn run(runner: &Path, script: &str, secret: &str) -> Result<(Duration, u64)> {
+    let root = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("bench-runner-{}", std::process::id()));
+    let _ = fs::remove_dir_all(&root);
+    let measured = run_in(&root, runner, script, secret);
+    let _ = fs::remove_dir_all(&root);
+    measured
+}
+
+fn run_in(root: &Path, runner: &Path, script: &str, secret: &str) -> Result<(Duration, u64)> {
+    let at = |path: &str| root.join(path.trim_start_matches('/'));
+    for folder in [place::STATE_DIR, place::BUNDLE_DIR, place::INPUTS_DIR, "/dev"] {
+        fs::create_dir_all(at(folder))?;
+    }
+    fs::write(at(place::TERMINATION_LOG), "")?;
+    fs::write(at(place::INPUTS_DIR).join("secret"), secret)?;
+    let bundle = bundle(script, !secret.is_empty()).to_json()?;
+    fs::write(at(place::BUNDLE_DIR).join(place::BUNDLE_FILE), &bundle)?;
+    let begin = Instant::now();
+    let mut child = Command::new(runner)
+        .arg("--root")
+        .arg(root)
+        .env_clear()
+        .env("PATH", "/usr/bin:/bin")
+        .env(place::ENV_BUNDLE_SHA256, sha256_hex(bundle.as_bytes()))
+        .env(place::ENV_POD_UID, "11111111-2222-3333-4444-555555555555")
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()?;
+    let mut report = child.stdout.take().ok_or("the runner has no standard output")?;
+    let reader = thread::spawn(move || std::io::copy(&mut report, &mut std::io::sink()));
+    let mut peak = 0;
+    while child.try_wait()?.is_none() {
+        peak = resident(&child).unwrap_or(peak);
+        thread::sleep(Duration::from_millis(1));
+    }
+    let took = begin.elapsed();
+    let reported = reader.join().map_err(|_| "the reader failed")??;
+    let status = child.wait()?;
+    if !status.success() || reported == 0 {
+        return Err(format!("the runner ended with {status} after {reported} bytes").into());
+    }
+    Ok((took, peak))
+}
+
+/// The largest resident memory up to now, in KiB; none once the process has ended.
+fn resident(child: &Child) -> Option<u64> {
+    let status = fs::read_to_string(format!("/proc/{}/status", child.id())).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    line.trim().trim_end_matches(" kB").parse().ok()
+}
+
+fn bundle(script: &str, secret: bool) -> Bundle {
+    let variables = if secret {
+        vec![Variable {
+            name: "SECRET".into(),
+            source: Source::File {
+                path: "secret".into(),
+                secret: true,
+                optional: false,
+                origin: "the benchmark's secret".into(),
+            },
+            as_file: true,
+        }]
+    } else {
+        vec![]
+    };
+    Bundle {
+        version: VERSION,
+        run: RunIdentity {
+            namespace: "bench".into(),
+            action: "bench".into(),
+            action_uid: "5f3c9a1b-0000".into(),
+            id: "5f3c9a1b-1".into(),
+            number: 1,
+            attempt: 1,
+        },
+        image: "example.com/tools@sha256:00".into(),
+        program: Program::Script { text: script.into(), interpreter: vec![] },
+        args: vec![],
+        variables_from: vec![],
+        variables,
+        outputs: vec![],
+        limits: Limits { run_deadline_seconds: 600, grace_seconds: 1 },
+    }
+}
