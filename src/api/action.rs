@@ -326,6 +326,16 @@ pub struct Resources {
     pub limits: BTreeMap<String, Amount>,
 }
 
+impl Resources {
+    /// Whether it asks for more of a node than everyone may: a device, say, or huge pages. The same
+    /// as in [`super::policy::use_policy`], where the reasons are.
+    #[must_use]
+    pub fn claims_more(&self) -> bool {
+        let everyones = |name: &String| matches!(name.as_str(), "cpu" | "memory" | "ephemeral-storage");
+        !self.requests.keys().chain(self.limits.keys()).all(everyones)
+    }
+}
+
 /// A quantity as people write it: `cpu: 1` as well as `memory: 256Mi`. Kubernetes' own type for
 /// either has 32 bits, and 4 GiB written as a number have more.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -425,7 +435,7 @@ impl PodTemplate {
         } = self;
         metadata.as_ref().is_some_and(|of| !of.labels.is_empty() || !of.annotations.is_empty())
             || !tolerations.is_empty()
-            || affinity.as_ref().is_some_and(|of| of.pod_affinity.is_some() || of.pod_anti_affinity.is_some())
+            || affinity.as_ref().is_some_and(speaks_of_pods)
             || priority_class_name.is_some()
             || runtime_class_name.is_some()
             || !host_aliases.is_empty()
@@ -435,6 +445,25 @@ impl PodTemplate {
             || !volumes.is_empty()
             || !volume_mounts.is_empty()
     }
+}
+
+/// Whether it has a rule about other pods; empty lists are none.
+fn speaks_of_pods(affinity: &Affinity) -> bool {
+    let near = affinity.pod_affinity.as_ref().map(|of| {
+        (
+            of.required_during_scheduling_ignored_during_execution.as_deref(),
+            of.preferred_during_scheduling_ignored_during_execution.as_deref(),
+        )
+    });
+    let far = affinity.pod_anti_affinity.as_ref().map(|of| {
+        (
+            of.required_during_scheduling_ignored_during_execution.as_deref(),
+            of.preferred_during_scheduling_ignored_during_execution.as_deref(),
+        )
+    });
+    [near, far].into_iter().flatten().any(|(required, preferred)| {
+        required.is_some_and(|terms| !terms.is_empty()) || preferred.is_some_and(|terms| !terms.is_empty())
+    })
 }
 
 /// What a script's container may do, from least to most.

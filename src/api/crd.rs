@@ -72,6 +72,13 @@ fn tidy(schema: &mut Value) {
         object.entry("minimum").or_insert_with(|| json!(least));
         object.entry("maximum").or_insert_with(|| json!(most));
     }
+    // A null that the schema lets in must be among the values, or it is refused as none of them.
+    if object.get("nullable") == Some(&Value::Bool(true))
+        && let Some(Value::Array(values)) = object.get_mut("enum")
+        && !values.contains(&Value::Null)
+    {
+        values.push(Value::Null);
+    }
     // `format: uint32` is unknown to Kubernetes and warned of.
     if object.get("format").and_then(Value::as_str).is_some_and(|format| format.starts_with("uint")) {
         object.remove("format");

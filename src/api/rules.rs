@@ -55,7 +55,7 @@ pub(super) fn image() -> Value {
     let name = name();
     json!([
         {
-            "rule": format!("self.matches(r'^{name}(?:{TAG})?(?:@.*)?$')"),
+            "rule": format!("self.matches(r'^{name}(?:{TAG})?(?:@[^@]*)?$')"),
             "message": "image is no image reference: write REGISTRY/REPOSITORY:TAG or REGISTRY/REPOSITORY@sha256:DIGEST in lower case, for example registry.example.com/team/tools:2026.11",
         },
         {

@@ -24,7 +24,7 @@ use crate::{
 };
 
 pub use resolver::{resolver_name, resolver_pod};
-pub use security::run_as_user;
+pub use security::{may_run_as, run_as_user};
 pub(super) use security::{of_own_container, of_own_pod};
 
 /// For the runner to drain and report after the script's grace period, in seconds.

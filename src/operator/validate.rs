@@ -7,7 +7,7 @@ use super::hash;
 use crate::{
     api::{
         DeploymentAction, DeploymentActionSpec,
-        action::{KeyRef, ScriptRef, SecurityProfile, VariableForm, VariablesFrom},
+        action::{KeyRef, Resources, ScriptRef, SecurityProfile, VariableForm, VariablesFrom},
     },
     record::{
         self,
@@ -169,6 +169,9 @@ impl Checked {
             && template.claims_more()
         {
             named.push("podTemplate beyond placement".to_owned());
+        }
+        if spec.resources.as_ref().is_some_and(Resources::claims_more) {
+            named.push("resources beyond cpu, memory and ephemeral-storage".to_owned());
         }
         named.dedup();
         (!named.is_empty()).then(|| named.join(", "))

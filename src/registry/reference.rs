@@ -237,6 +237,16 @@ impl ImageReference {
     pub fn pinned(&self, digest: &str) -> String {
         format!("{}/{}@{digest}", self.registry, self.repository)
     }
+
+    /// Whether `image` is what [`Self::pinned`] makes of this reference and a digest: that of the
+    /// reference, where it has one.
+    #[must_use]
+    pub fn is_pinned_as(&self, image: &str) -> bool {
+        let Some((_, digest)) = image.rsplit_once('@') else { return false };
+        digest::is_valid(digest)
+            && self.pinned(digest) == image
+            && self.digest.as_deref().is_none_or(|own| own == digest)
+    }
 }
 
 impl fmt::Display for ImageReference {

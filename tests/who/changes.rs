@@ -74,7 +74,7 @@ async fn who_takes_the_names_away_needs_none_of_them() {
 }
 
 #[tokio::test]
-async fn metadata_and_status_are_not_judged() {
+async fn metadata_is_not_judged() {
     with_stranger(async |_, stranger| {
         for metadata in [
             json!({"labels": {"argocd.argoproj.io/instance": "shop"}}),
@@ -85,9 +85,26 @@ async fn metadata_and_status_are_not_judged() {
         ] {
             stranger.patch("theirs", &json!({"metadata": metadata})).await.expect("a change of metadata");
         }
-        let status = Patch::Merge(json!({"status": {"phase": "Testing"}}));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_status_is_written_by_who_may_create_pods_and_nobody_else() {
+    with_stranger(async |namespace, stranger| {
+        // It says which image is started next: who writes it would choose what reads the Secret.
+        let image = json!({"requested": "a:1", "resolved": "registry.example.com/evil:1", "runAsUser": 0});
+        let status = Patch::Merge(json!({"status": {"phase": "Testing", "image": image}}));
         let patched = stranger.0.patch_status("theirs", &PatchParams::default(), &status).await;
-        refused(patched).expect("a change of the status");
+        says(refused(patched), &["longshore-use", "somebody", &namespace.name, "spec.runToken"]);
+        let live = stranger.0.get("theirs").await.expect("the action");
+        let replaced = stranger.0.replace_status("theirs", &PostParams::default(), &live).await;
+        says(refused(replaced), &["longshore-use", "somebody"]);
+        let rules = [rule("longshore.dev", "deploymentactions/status", "*"), rule("", "pods", "create")];
+        let free = actions(&Person::new(namespace, "free", &rules).await, &namespace.name);
+        let harmless = Patch::Merge(json!({"status": {"phase": "Pending"}}));
+        let patched = free.0.patch_status("theirs", &PatchParams::default(), &harmless).await;
+        refused(patched).expect("a status by who may create pods");
     })
     .await;
 }

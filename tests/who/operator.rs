@@ -132,6 +132,23 @@ async fn it_creates_pods_of_actions_inside_their_sandbox() {
             ("/spec/containers/0/securityContext", json!({"privileged": true}), "privileged"),
             ("/spec/initContainers/0/securityContext", json!({"privileged": true}), "privileged"),
             ("/spec/nodeName", json!("node"), "scheduler"),
+            (
+                "/spec/containers/0/securityContext",
+                json!({"capabilities": {"add": ["CHOWN", "SYS_ADMIN"]}}),
+                "capabilities",
+            ),
+            (
+                "/spec/initContainers/0/securityContext",
+                json!({"capabilities": {"add": ["ALL"]}}),
+                "capabilities",
+            ),
+            ("/spec/securityContext", json!({"seccompProfile": {"type": "Unconfined"}}), "Unconfined"),
+            (
+                "/spec/containers/0/securityContext",
+                json!({"appArmorProfile": {"type": "Unconfined"}}),
+                "Unconfined",
+            ),
+            ("/spec/containers/0/ports", json!([{"containerPort": 1, "hostPort": 1}]), "hostPort"),
         ] {
             let mut object = changed(&pod(), pointer, value);
             if pointer == "/spec/nodeName" {
@@ -140,6 +157,10 @@ async fn it_creates_pods_of_actions_inside_their_sandbox() {
             }
             says(would_create(&pods, &object).await, &["longshore-operator", words]);
         }
+        let root = changed(&pod(), "/spec/hostUsers", json!(false));
+        let capabilities = json!({"capabilities": {"add": ["SYS_ADMIN"]}});
+        let root = changed(&root, "/spec/containers/0/securityContext", capabilities);
+        would_create(&pods, &root).await.expect("root in a user namespace");
     })
     .await;
 }

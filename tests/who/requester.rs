@@ -66,7 +66,12 @@ fn of_the_pod() -> Vec<Thing> {
         (json!({"affinity": {"podAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": term}}}), "affinity.podAffinity"),
     ]
     .map(|(template, field)| thing(json!({"podTemplate": template}), field))
-    .into()
+    .into_iter()
+    .chain([
+        thing(json!({"resources": {"limits": {"example.com/kvm": 1}}}), "example.com/kvm"),
+        thing(json!({"resources": {"requests": {"cpu": 1, "hugepages-2Mi": "2Mi"}}}), "hugepages-2Mi"),
+    ])
+    .collect()
 }
 
 /// What everyone may say who may create actions.
@@ -74,12 +79,14 @@ fn free() -> Vec<Value> {
     let nodes = json!({"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [{"matchExpressions": [{"key": "disk", "operator": "Exists"}]}]}});
     vec![
         json!({}),
-        json!({"resources": {"requests": {"cpu": "1"}}}),
+        json!({"resources": {"requests": {"cpu": "1"}, "limits": {"memory": "64Mi", "ephemeral-storage": "1Gi"}}}),
         json!({"variables": [{"name": "A", "value": "b"}], "args": ["x"], "outputs": [{"name": "url"}]}),
         json!({"podTemplate": {}}),
         json!({"podTemplate": {"nodeSelector": {"disk": "ssd"}, "affinity": {"nodeAffinity": nodes}, "securityProfile": "Restricted"}}),
         // As charts render what is not set.
         json!({"podTemplate": {"metadata": {"labels": {}, "annotations": {}}, "tolerations": [], "affinity": {}, "volumes": []}}),
+        json!({"podTemplate": {"affinity": {"podAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": []}, "podAntiAffinity": {}}}}),
+        json!({"podTemplate": {"securityProfile": null}, "resources": null, "variables": [{"name": "A", "value": "b", "as": null}]}),
     ]
 }
 

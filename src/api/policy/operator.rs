@@ -6,13 +6,38 @@ use serde_json::{Value, json};
 use super::{must, variable};
 use crate::api::{GROUP, LABEL_MANAGED_BY, MANAGED_BY};
 
+/// What Pod Security "baseline" lets containers have; inside a user namespace any is harmless
+/// (`k8s.io/pod-security-admission/policy/check_capabilities_baseline.go`).
+const CAPABILITIES: [&str; 13] = [
+    "AUDIT_WRITE",
+    "CHOWN",
+    "DAC_OVERRIDE",
+    "FOWNER",
+    "FSETID",
+    "KILL",
+    "MKNOD",
+    "NET_BIND_SERVICE",
+    "SETFCAP",
+    "SETGID",
+    "SETPCAP",
+    "SETUID",
+    "SYS_CHROOT",
+];
+
 /// The spec of the policy on the pods of `user`: those it creates run an action and stay inside
 /// their sandbox, and it touches no others.
 #[must_use]
 pub fn operator_pods_policy(user: &str) -> Value {
     let created = |rule: &str| format!("request.operation != 'CREATE' || {rule}");
     let updated = |rule: &str| format!("request.operation != 'UPDATE' || {rule}");
-    let privileged = "exists(container, container.?securityContext.?privileged.orValue(false))";
+    let capabilities = CAPABILITIES.map(|name| format!("'{name}'")).join(", ");
+    // Of every container: the parts of its security settings that would open the sandbox.
+    let none = |open: &str| created(&format!("!variables.containers.exists(container, {open})"));
+    let unconfined = |settings: &str| {
+        format!(
+            "({settings}.?seccompProfile.?type.orValue('') == 'Unconfined' || {settings}.?appArmorProfile.?type.orValue('') == 'Unconfined')"
+        )
+    };
     json!({
         "failurePolicy": "Fail",
         "matchConstraints": of("pods", &["CREATE", "UPDATE", "DELETE"]),
@@ -24,6 +49,11 @@ pub fn operator_pods_policy(user: &str) -> Value {
                     "(request.operation == 'CREATE' ? object : oldObject).metadata.?labels[?'{LABEL_MANAGED_BY}'].orValue('') == '{MANAGED_BY}'"
                 ),
             ),
+            variable(
+                "containers",
+                "object == null ? [] : object.spec.containers + object.spec.?initContainers.orValue([])",
+            ),
+            variable("ownUsers", "object != null && !object.spec.?hostUsers.orValue(true)"),
         ],
         "validations": [
             must(
@@ -47,10 +77,30 @@ pub fn operator_pods_policy(user: &str) -> Value {
                 "Longshore's operator creates no pods with hostNetwork, hostPID or hostIPC",
             ),
             must(
-                &created(&format!(
-                    "!(object.spec.containers.{privileged} || object.spec.?initContainers.orValue([]).{privileged})"
-                )),
+                &none("container.?securityContext.?privileged.orValue(false)"),
                 "Longshore's operator creates no privileged containers",
+            ),
+            must(
+                &none(&format!(
+                    "!variables.ownUsers && container.?securityContext.?capabilities.?add.orValue([]).exists(name, !(name in [{capabilities}]))"
+                )),
+                "Longshore's operator adds no capabilities beyond those of Pod Security baseline, unless the pod has a user namespace of its own",
+            ),
+            must(
+                &none("!variables.ownUsers && container.?securityContext.?procMount.orValue('Default') != 'Default'"),
+                "Longshore's operator unmasks /proc only where the pod has a user namespace of its own",
+            ),
+            must(
+                &created(&format!(
+                    "!({} || variables.containers.exists(container, {}))",
+                    unconfined("object.spec.?securityContext"),
+                    unconfined("container.?securityContext"),
+                )),
+                "Longshore's operator creates no pods without seccomp or AppArmor (type Unconfined)",
+            ),
+            must(
+                &none("container.?ports.orValue([]).exists(port, port.?hostPort.orValue(0) != 0)"),
+                "Longshore's operator creates no pods with ports of their node (hostPort)",
             ),
             must(
                 &created("object.spec.?nodeName.orValue('') == ''"),

@@ -12,6 +12,9 @@ const MOST_NAMES: usize = 8;
 /// Everyone may set these in `podTemplate`. They can only make the choice of nodes smaller.
 const FREE: [&str; 2] = ["nodeSelector", "affinity.nodeAffinity"];
 
+/// Everyone may ask for these in `resources`.
+const EVERYONES: [&str; 3] = ["cpu", "memory", "ephemeral-storage"];
+
 /// A kind of object that actions name any number of.
 struct Named {
     /// As RBAC names it.
@@ -48,6 +51,8 @@ const NAMED: [Named; 2] = [
 /// The spec of the policy on who creates an action, changes its spec or asks for a rerun: they may
 /// create pods in its namespace, or use each thing that it names.
 ///
+/// Nor may others than they write its status.
+///
 /// It judges no other change of metadata alone: the garbage collector patches finalizers when an action
 /// is deleted, and is nobody who may use a Secret.
 #[must_use]
@@ -59,6 +64,11 @@ pub fn use_policy() -> Value {
             "request.userInfo.username + ' may neither create pods in namespace ' + request.namespace + ' nor '",
         ),
         // The schema lets it be null.
+        variable(
+            "resources",
+            "has(object.spec.resources) && dyn(object.spec).resources != null ? dyn(object.spec).resources : dyn({})",
+        ),
+        variable("devices", &format!("{} + {}", devices("limits"), devices("requests"))),
         variable(
             "account",
             "has(object.spec.serviceAccountName) && dyn(object.spec).serviceAccountName != null ? object.spec.serviceAccountName : ''",
@@ -82,18 +92,53 @@ pub fn use_policy() -> Value {
          + ', without which an action may not have spec.podTemplate.' + variables.beyond.join(', spec.podTemplate.') \
          + ': leave it out, or ask for a role there that allows the verb create on pods'",
     ));
+    validations.push(must_or(
+        "size(variables.devices) == 0 || variables.free",
+        "request.userInfo.username + ' may not create pods in namespace ' + request.namespace \
+         + ', without which an action may not have spec.resources for ' + variables.devices.join(', ') \
+         + ': leave it out (cpu, memory and ephemeral-storage are for everyone), or ask for a role there that allows the verb create on pods'",
+    ));
+    // The status says which image the operator starts next, as which user, and whose log it reads.
+    validations.insert(
+        0,
+        must_or(
+            "request.subResource != 'status'",
+            "request.userInfo.username + ' may not create pods in namespace ' + request.namespace \
+             + ', without which nobody but the operator may write the status of an action: to ask for a run, set spec.runToken'",
+        ),
+    );
+    let free = allowed("''", "pods", None, "create");
     json!({
         "failurePolicy": "Fail",
-        "matchConstraints": actions(),
+        "matchConstraints": constraints(),
         "matchConditions": [{
             "name": "what-runs-changes",
-            "expression": "request.operation == 'CREATE' || object.spec != oldObject.spec \
-                           || (object.metadata.?annotations[?'longshore.dev/rerun'].hasValue() \
-                           && object.metadata.?annotations[?'longshore.dev/rerun'] != oldObject.metadata.?annotations[?'longshore.dev/rerun'])",
+            // Who is free is not judged further when writing a status: the operator does it often.
+            "expression": format!(
+                "request.subResource == 'status' ? !{free} : (request.operation == 'CREATE' || object.spec != oldObject.spec \
+                 || (object.metadata.?annotations[?'longshore.dev/rerun'].hasValue() \
+                 && object.metadata.?annotations[?'longshore.dev/rerun'] != oldObject.metadata.?annotations[?'longshore.dev/rerun']))"
+            ),
         }],
         "variables": variables,
         "validations": validations,
     })
+}
+
+/// Actions and their statuses.
+fn constraints() -> Value {
+    let mut constraints = actions();
+    constraints["resourceRules"][0]["resources"] = json!(["deploymentactions", "deploymentactions/status"]);
+    constraints
+}
+
+/// What the action asks for of its node beyond everyone's share: device plugins hand out parts of
+/// the node itself under such names, and huge pages are reserved for somebody.
+fn devices(list: &str) -> String {
+    let free = EVERYONES.map(|name| format!("'{name}'")).join(", ");
+    format!(
+        "(variables.resources.?{list}.orValue(null) == null ? [] : variables.resources.{list}.filter(name, !(name in [{free}])))"
+    )
 }
 
 impl Named {
@@ -168,6 +213,9 @@ fn pod_template() -> Vec<Value> {
     let filled = |map: &str| {
         format!("{map}.filter(key, {map}[key] != null && {map}[key] != [] && {map}[key] != {{}})")
     };
+    // A kind of affinity of which every list is empty.
+    let affine = "variables.affinity.filter(key, variables.affinity[key] != null \
+                  && variables.affinity[key].exists(list, variables.affinity[key][list] != null && variables.affinity[key][list] != []))";
     let free = FREE.map(|field| format!("'{field}'")).join(", ");
     let part = |name: &str| {
         format!("variables.template.?{name}.orValue(null) == null ? dyn({{}}) : variables.template.{name}")
@@ -193,7 +241,7 @@ fn pod_template() -> Vec<Value> {
                  ).filter(field, !(field in [{free}]))",
                 filled("variables.template"),
                 filled("variables.metadata"),
-                filled("variables.affinity"),
+                affine,
             ),
         ),
     ]
@@ -214,7 +262,7 @@ mod tests {
     #[test]
     fn all_questions_fit_into_the_budget_with_a_quarter_left() {
         let all = questions(&use_policy().to_string());
-        assert_eq!(all, 1 + 1 + 2 * (1 + MOST_NAMES));
+        assert_eq!(all, 1 + 1 + 1 + 2 * (1 + MOST_NAMES));
         assert!(all * QUESTION <= BUDGET * 3 / 4, "{all}");
     }
 

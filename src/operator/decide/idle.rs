@@ -59,7 +59,9 @@ fn settle(
     let own = facts
         .pod
         .view()
-        .filter(|pod| run.pod_uid.as_ref().is_none_or(|uid| *uid == pod.uid) && !pod.tombstone);
+        .filter(|pod| run.pod_uid.as_ref().is_none_or(|uid| *uid == pod.uid) && !pod.tombstone)
+        // A status that somebody else wrote must not lead to another action's pod.
+        .filter(|pod| pod.owner_uid == facts.action.metadata.uid);
     if let Some(stray) = facts.pod.view()
         && own.is_none()
         && !stray.tombstone

@@ -4,7 +4,12 @@
 use super::{Step, active::Active, begin, write_or};
 use crate::{
     api::{Reason, status::ImageStatus},
-    operator::{facts::Refusal, pod::Attempt, verdict::Verdict},
+    operator::{
+        facts::Refusal,
+        pod::{self, Attempt},
+        validate::Checked,
+        verdict::Verdict,
+    },
 };
 
 impl Active<'_> {
@@ -48,6 +53,11 @@ impl Active<'_> {
     /// Why this attempt can never get its pod, if so.
     pub(super) fn hopeless(&self, frozen: &str, image: &ImageStatus) -> Option<Verdict> {
         let creation = &self.facts.creation;
+        if let Ok(checked) = self.facts.spec
+            && let Some(what) = not_ours(checked, image)
+        {
+            return Some(Verdict::of(Reason::FrozenInputsChanged, what));
+        }
         let rebuilt = self
             .facts
             .spec
@@ -95,4 +105,20 @@ impl Active<'_> {
         }
         self.end(verdict, None)
     }
+}
+
+/// What in the recorded image no operator would have recorded for this spec: somebody else wrote the
+/// status, or the spec names another image by now. The record decides what the pod runs and as whom,
+/// so it must not say more than its action.
+fn not_ours(checked: &Checked, image: &ImageStatus) -> Option<String> {
+    if !checked.image.is_pinned_as(&image.resolved) {
+        return Some(format!(
+            "status.image.resolved is {}, which is not {} with a digest",
+            image.resolved, checked.image
+        ));
+    }
+    (!pod::may_run_as(&checked.spec, image.run_as_user)).then(|| {
+        let user = image.run_as_user.map_or("not set".to_owned(), |user| user.to_string());
+        format!("status.image.runAsUser is {user}, which spec.podTemplate does not allow")
+    })
 }

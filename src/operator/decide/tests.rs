@@ -432,6 +432,30 @@ fn a_spec_that_changed_before_its_pod_was_created_is_not_executed_as_recorded() 
 }
 
 #[test]
+fn an_image_or_user_that_only_the_status_names_is_not_run() {
+    let forge = |change: &dyn Fn(&mut crate::api::status::ImageStatus)| {
+        let mut world = World::launching();
+        change(world.action.status.as_mut().unwrap().image.as_mut().unwrap());
+        // Who may write the status can also write the bundle's hash that fits.
+        let (run, image) = {
+            let status = world.action.status.as_ref().unwrap();
+            (status.run.clone().unwrap(), status.image.clone().unwrap())
+        };
+        let (_, sha256) = begin::freeze(world.spec.as_ref().unwrap(), &run, &image.resolved).unwrap();
+        world.action.status.as_mut().unwrap().run.as_mut().unwrap().bundle_sha256 = Some(sha256);
+        world
+    };
+    assert!(matches!(forge(&|_| {}).step(1), Step::Launch(_)));
+    let digest = format!("sha256:{}", "b".repeat(64));
+    for other in [format!("registry.example.com/evil@{digest}"), "registry.example.com/tools:1".to_owned()] {
+        forge(&|image| image.resolved.clone_from(&other)).ends(1, Reason::FrozenInputsChanged);
+    }
+    for user in [None, Some(0)] {
+        forge(&|image| image.run_as_user = user).ends(1, Reason::FrozenInputsChanged);
+    }
+}
+
+#[test]
 fn a_stranger_with_the_pod_s_name_is_named() {
     let mut world = World::with_pod(|pod| pod.owner_uid = Some("another".into()));
     world.ends(1, Reason::PodNameTaken);

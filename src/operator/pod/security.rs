@@ -16,16 +16,34 @@ const FS_GROUP: i64 = 65_532;
 /// the image's user. `None` where the image decides.
 #[must_use]
 pub fn run_as_user(spec: &DeploymentActionSpec, image: &ImageUser) -> Option<i64> {
-    let template = spec.pod_template.as_ref();
-    let container = template.and_then(|template| template.container_security_context.as_ref()?.run_as_user);
-    let pod = template.and_then(|template| template.security_context.as_ref()?.run_as_user);
-    container.or(pod).or_else(|| {
-        match template.and_then(|template| template.security_profile).unwrap_or_default() {
-            SecurityProfile::Restricted => Some(pod_user(image)),
-            SecurityProfile::UserNamespaceRoot => Some(0),
-            SecurityProfile::Baseline => None,
-        }
+    own_user(spec).or_else(|| match profile(spec) {
+        SecurityProfile::Restricted => Some(pod_user(image)),
+        SecurityProfile::UserNamespaceRoot => Some(0),
+        SecurityProfile::Baseline => None,
     })
+}
+
+/// Whether [`run_as_user`] can have said this of the spec, with whatever image.
+#[must_use]
+pub fn may_run_as(spec: &DeploymentActionSpec, user: Option<i64>) -> bool {
+    let own = own_user(spec);
+    match profile(spec) {
+        _ if own.is_some() => user == own,
+        SecurityProfile::Restricted => user.is_some_and(|user| user > 0),
+        SecurityProfile::UserNamespaceRoot => user == Some(0),
+        SecurityProfile::Baseline => user.is_none(),
+    }
+}
+
+/// The user that the action itself names.
+fn own_user(spec: &DeploymentActionSpec) -> Option<i64> {
+    let template = spec.pod_template.as_ref()?;
+    let container = template.container_security_context.as_ref().and_then(|own| own.run_as_user);
+    container.or_else(|| template.security_context.as_ref()?.run_as_user)
+}
+
+fn profile(spec: &DeploymentActionSpec) -> SecurityProfile {
+    spec.pod_template.as_ref().and_then(|template| template.security_profile).unwrap_or_default()
 }
 
 /// The pod's security settings; `user` is [`run_as_user`]'s.
@@ -168,7 +186,25 @@ mod tests {
             (SecurityProfile::Baseline, ImageUser::Named("app".into()), None),
         ] {
             assert_eq!(user(&template(profile), &image), expected, "{profile:?} {image:?}");
+            let spec = DeploymentActionSpec { pod_template: Some(template(profile)), ..Default::default() };
+            assert!(may_run_as(&spec, expected), "{profile:?} {expected:?}");
         }
+    }
+
+    #[test]
+    fn a_record_may_not_say_more_than_its_action() {
+        let spec =
+            |profile| DeploymentActionSpec { pod_template: Some(template(profile)), ..Default::default() };
+        for (profile, users) in [
+            (SecurityProfile::Restricted, [None, Some(0), Some(-1)]),
+            (SecurityProfile::UserNamespaceRoot, [None, Some(1), Some(-1)]),
+            (SecurityProfile::Baseline, [Some(0), Some(1), Some(-1)]),
+        ] {
+            for user in users {
+                assert!(!may_run_as(&spec(profile), user), "{profile:?} {user:?}");
+            }
+        }
+        assert!(!may_run_as(&DeploymentActionSpec::default(), Some(0)));
     }
 
     #[test]
