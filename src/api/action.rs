@@ -79,7 +79,7 @@ pub struct DeploymentActionSpec {
     /// A program of the image to run instead of a script, and its first arguments; for images
     /// without an interpreter. Nothing in it is expanded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 256), inner(length(max = 8192)), extend("x-kubernetes-list-type" = "atomic"))]
+    #[schemars(length(min = 1, max = 256), inner(length(max = 8192)), extend("x-kubernetes-list-type" = "atomic", "x-kubernetes-validations" = rules::command()))]
     pub command: Option<Vec<String>>,
 
     /// Arguments for the script or the command. Nothing in them is expanded.
@@ -96,7 +96,8 @@ pub struct DeploymentActionSpec {
     pub variables: Vec<Variable>,
 
     /// Whole Secrets and `ConfigMap`s whose keys become environment variables. Of two that have the
-    /// same key the later one wins, and `variables` win over all of them.
+    /// same key the later one wins, and `variables` win over all of them. Keys that cannot be a
+    /// variable's name, or that begin with `LONGSHORE_`, are left out.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "atomic"))]
     pub variables_from: Vec<VariablesFrom>,
@@ -261,7 +262,8 @@ pub struct Variable {
     pub form: Option<VariableForm>,
 }
 
-/// How a variable's value reaches the script.
+/// How a variable's value reaches the script. `Env` (where nothing is given): the variable holds the
+/// value. `File`: it holds the path of a file with the value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum VariableForm {
     /// In the environment.
@@ -466,7 +468,10 @@ fn speaks_of_pods(affinity: &Affinity) -> bool {
     })
 }
 
-/// What a script's container may do, from least to most.
+/// `Restricted` (where nothing is given): never root, no capabilities, a read-only root.
+/// `UserNamespaceRoot`: root in a user namespace of its own. `Baseline`: the user that the image
+/// names, root among them, with the runtime's capabilities. The namespace's Pod Security decides
+/// whether it is let in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub enum SecurityProfile {
     /// Never root, no capabilities, a read-only root: Pod Security "restricted".

@@ -34,6 +34,38 @@ pub enum ConditionType {
 }
 
 impl ConditionType {
+    /// Those that say something beside the outcome.
+    pub const OWN: [Self; 5] = [
+        Self::OutputsLost,
+        Self::OutputsDropped,
+        Self::ValuesUnmasked,
+        Self::ImageUnverified,
+        Self::VerdictDisputed,
+    ];
+
+    /// When it is True, in one sentence.
+    #[must_use]
+    pub const fn when(self) -> &'static str {
+        match self {
+            Self::Ready => "The action has done what it should.",
+            Self::Succeeded => "The latest run succeeded.",
+            Self::Finished => "The latest run has ended.",
+            Self::Reconciling => "A run is under way.",
+            Self::Stalled => "The latest run failed, and nothing more happens by itself.",
+            Self::OutputsLost => "The script's outputs were lost with its log; the verdict stands.",
+            Self::OutputsDropped => {
+                "Outputs that the script wrote were dropped: undeclared, too long, or malformed. The message says which."
+            }
+            Self::ValuesUnmasked => {
+                "A secret value is too short to be masked in the log. The message says whose."
+            }
+            Self::ImageUnverified => {
+                "What the node reports that it ran is none of the image's digests that are known."
+            }
+            Self::VerdictDisputed => "What came later contradicts the verdict, which stands.",
+        }
+    }
+
     /// The type as it stands in the status.
     #[must_use]
     pub const fn as_str(self) -> &'static str {

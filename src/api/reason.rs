@@ -3,6 +3,8 @@
 //! Every reason that a condition can carry is here, with when it is given and what to do then;
 //! `docs/reasons.md` is generated from it.
 
+use super::condition::ConditionType;
+
 /// What a reason says of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Class {
@@ -49,9 +51,9 @@ pub enum Reason {
     RegistryUnavailable,
     /// The node could not pull the image until the pending deadline.
     ImagePullFailed,
-    /// A Secret, or a key in it, that a variable names did not appear until the pending deadline.
+    /// A Secret, or a key in it, that the action names did not appear until the pending deadline.
     SecretMissing,
-    /// A `ConfigMap`, or a key in it, that a variable names did not appear until the pending deadline.
+    /// A `ConfigMap`, or a key in it, that the action names did not appear until the pending deadline.
     ConfigMapMissing,
     /// The service account did not appear until the pending deadline.
     ServiceAccountMissing,
@@ -87,7 +89,7 @@ pub enum Reason {
     BundleRejected,
     /// The script ended with an exit code other than 0.
     ScriptFailed,
-    /// A signal that neither Longshore nor the kubelet sent ended the script.
+    /// A signal ended the script, or asked it to stop, and it was neither a deadline nor the end of its pod.
     ScriptKilled,
     /// The script ran longer than spec.runDeadlineSeconds and was stopped.
     DeadlineExceeded,
@@ -232,15 +234,15 @@ const ROWS: &[Row] = &[
         reason: Reason::SecretMissing,
         name: "SecretMissing",
         class: Class::Failure,
-        when: "A Secret, or a key in it, that a variable names did not appear until the pending deadline.",
-        advice: "Create the Secret or the key, or correct the variable; then set a new spec.runToken.",
+        when: "A Secret, or a key in it, that the action names did not appear until the pending deadline.",
+        advice: "Create the Secret or the key, or correct its name in the spec; then set a new spec.runToken.",
     },
     Row {
         reason: Reason::ConfigMapMissing,
         name: "ConfigMapMissing",
         class: Class::Failure,
-        when: "A ConfigMap, or a key in it, that a variable names did not appear until the pending deadline.",
-        advice: "Create the ConfigMap or the key, or correct the variable; then set a new spec.runToken.",
+        when: "A ConfigMap, or a key in it, that the action names did not appear until the pending deadline.",
+        advice: "Create the ConfigMap or the key, or correct its name in the spec; then set a new spec.runToken.",
     },
     Row {
         reason: Reason::ServiceAccountMissing,
@@ -365,8 +367,8 @@ const ROWS: &[Row] = &[
         reason: Reason::ScriptKilled,
         name: "ScriptKilled",
         class: Class::Failure,
-        when: "A signal that neither Longshore nor the kubelet sent ended the script.",
-        advice: "SIGKILL is often the kernel, short of memory: raise spec.resources.limits.memory. SIGSEGV and SIGABRT are the program's own.",
+        when: "A signal ended the script, or asked it to stop, and it was neither a deadline nor the end of its pod.",
+        advice: "SIGKILL is often the kernel, short of memory: raise spec.resources.limits.memory. SIGSEGV and SIGABRT are the program's own. Asked to stop from outside, look at what was injected into the pod, such as probes and hooks.",
     },
     Row {
         reason: Reason::DeadlineExceeded,
@@ -498,6 +500,10 @@ pub fn markdown() -> String {
         for row in ROWS.iter().filter(|row| row.class == class) {
             page += &format!("| `{}` | {} | {} |\n", row.name, row.when, row.advice);
         }
+    }
+    page += "\n## Conditions of their own\n\nThey are there only while they are True, beside whatever the outcome is; their reason is their name.\n\n| condition | when |\n|---|---|\n";
+    for condition in ConditionType::OWN {
+        page += &format!("| `{}` | {} |\n", condition.as_str(), condition.when());
     }
     page
 }

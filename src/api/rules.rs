@@ -69,6 +69,14 @@ pub(super) fn image() -> Value {
     ])
 }
 
+/// Rules of `command`.
+pub(super) fn command() -> Value {
+    json!([rule(
+        "self.size() == 0 || self[0] != ''",
+        "command begins with the program to run, and that is empty: write its path or name"
+    )])
+}
+
 /// Rules of `script`.
 pub(super) fn script() -> Value {
     json!([rule(
@@ -178,8 +186,8 @@ pub(super) fn volume() -> Value {
 pub(super) fn volume_mounts() -> Value {
     json!([
         rule(
-            "self.all(mount, mount.mountPath.matches('^/[^:]+$') && !mount.mountPath.matches('(^|/)[.][.](/|$)'))",
-            "a mountPath is an absolute path below /, without ':' and '..'"
+            "self.all(mount, mount.mountPath.matches('^(/[^/:]+)+/?$') && !mount.mountPath.matches('/[.][.]?(/|$)'))",
+            "a mountPath is an absolute path below /, without ':', '//', '.' and '..'"
         ),
         rule(
             "self.all(mount, !mount.mountPath.matches('^/+(longshore(/.*)?|tmp/*|dev/+termination-log)$'))",

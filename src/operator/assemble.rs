@@ -17,6 +17,9 @@ const MAX_RECORD_BYTES: usize = 6 * MAX_OUTPUTS_BYTES + 64 * 1024;
 /// How many gaps are kept by name.
 const MAX_GAPS: usize = 100;
 
+/// So much of a foreign line is kept, in bytes.
+const MAX_FOREIGN_BYTES: usize = 512;
+
 /// What a line was.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Accepted {
@@ -74,7 +77,7 @@ impl Assembler {
 
     /// Takes a line, without its newline.
     pub fn accept(&mut self, line: &[u8], now: Timestamp) -> Accepted {
-        let Some(frame) = Frame::decode(line) else { return self.foreign() };
+        let Some(frame) = Frame::decode(line) else { return self.foreign(line) };
         if frame.sequence < self.next {
             return Accepted::Nothing;
         }
@@ -101,7 +104,12 @@ impl Assembler {
         }
     }
 
-    fn foreign(&mut self) -> Accepted {
+    fn foreign(&mut self, line: &[u8]) -> Accepted {
+        if self.fact.first_foreign.is_none() {
+            let mut words = String::from_utf8_lossy(&line[..line.len().min(MAX_FOREIGN_BYTES)]).into_owned();
+            words.retain(|letter| !letter.is_control());
+            self.fact.first_foreign = Some(words);
+        }
         self.foreign.0 += 1;
         self.foreign.1 = self.foreign.1.max(self.foreign.0);
         Accepted::Nothing
@@ -110,7 +118,7 @@ impl Assembler {
     fn record(&mut self, frame: &Frame<'_>, now: Timestamp) -> Accepted {
         if self.partial.len() + frame.text.len() > MAX_RECORD_BYTES {
             self.partial.clear();
-            return self.foreign();
+            return self.foreign(&frame.text);
         }
         self.partial.extend_from_slice(&frame.text);
         if frame.ending == Ending::Continued {
@@ -124,7 +132,7 @@ impl Assembler {
                 self.fact.exit = Some((exit, now));
             }
             Ok(Record::End(end)) if end.of == self.of => self.fact.end = Some(end),
-            _ => return self.foreign(),
+            _ => return self.foreign(&text),
         }
         Accepted::Record
     }

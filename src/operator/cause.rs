@@ -29,6 +29,10 @@ pub fn cause(pod: &PodView, events: &[Event]) -> Option<Cause> {
     }
     if let Some((waiting, message)) = &pod.waiting {
         return Some(match waiting.as_str() {
+            // containerd, of an index that has other variants of the platform alone.
+            _ if message.contains("no match for platform in manifest") => {
+                Cause::new(Reason::ImagePlatformMissing, message)
+            }
             // Kubernetes: pkg/kubelet/images/types.go
             "ErrImagePull"
             | "ImagePullBackOff"
@@ -37,15 +41,18 @@ pub fn cause(pod: &PodView, events: &[Event]) -> Option<Cause> {
             | "ImageInspectError"
             | "RegistryUnavailable"
             | "SignatureValidationFailed" => Cause::new(Reason::ImagePullFailed, message),
+            // The kubelet's error itself, where it has no word for it: what a pull Secret holds.
+            other if other.contains(' ') => Cause::new(
+                Reason::ImagePullFailed,
+                format!("{message} (where this is about JSON, a pull Secret holds what it should not)"),
+            ),
             _ => Cause::new(Reason::ContainerConfigError, format!("{waiting}: {message}")),
         });
     }
     if let Some(message) = &pod.unschedulable {
         return Some(Cause::new(Reason::Unschedulable, message));
     }
-    let mut newest: Vec<&Event> = events.iter().collect();
-    newest.sort_by_key(|event| std::cmp::Reverse(event.last_timestamp.as_ref().map(|time| time.0)));
-    newest.into_iter().find_map(|event| {
+    newest(events).into_iter().find_map(|event| {
         let message = event.message.as_deref()?;
         match event.reason.as_deref()? {
             "FailedMount" => mount_cause(message),
@@ -53,6 +60,36 @@ pub fn cause(pod: &PodView, events: &[Event]) -> Option<Cause> {
             _ => None,
         }
     })
+}
+
+fn newest(events: &[Event]) -> Vec<&Event> {
+    let mut newest: Vec<&Event> = events.iter().collect();
+    newest.sort_by_key(|event| std::cmp::Reverse(event.last_timestamp.as_ref().map(|time| time.0)));
+    newest
+}
+
+/// What the pod's events say of why the kubelet stopped its container. A script that ends well when
+/// it is asked to leaves a pod whose status tells nothing, evicted or not.
+pub fn explain(pod: &mut PodView, events: &[Event]) {
+    let of_pod = |event: &&Event| event.involved_object.uid.as_deref() == Some(&pod.uid);
+    for event in newest(events).into_iter().filter(of_pod).collect::<Vec<_>>() {
+        let message = || event.message.clone().unwrap_or_default();
+        match event.reason.as_deref() {
+            // Kubernetes: pkg/kubelet/eviction/eviction_manager.go
+            Some("Evicted") if pod.reason.is_none() => {
+                (pod.reason, pod.message) = (Some("Evicted".into()), event.message.clone());
+            }
+            // Kubernetes: pkg/kubelet/kuberuntime/kuberuntime_container.go; without a cause it says
+            // "Stopping container action" alone.
+            Some("FailedPostStartHook" | "Preempting") if pod.stopped_by.is_none() => {
+                pod.stopped_by = Some(message());
+            }
+            Some("Killing") if pod.stopped_by.is_none() && message().contains("probe") => {
+                pod.stopped_by = Some(message());
+            }
+            _ => {}
+        }
+    }
 }
 
 /// The kubelet tells of missing Secrets and `ConfigMap`s in a projected volume by an event alone.
@@ -121,5 +158,37 @@ mod tests {
         pod.waiting = Some(("ImagePullBackOff".into(), "no such host".into()));
         let found = cause(&pod, &[event("FailedMount", "secret \"db\" not found")]).unwrap();
         assert_eq!(found, Cause::new(Reason::ImagePullFailed, "no such host"));
+    }
+
+    #[test]
+    fn an_eviction_that_only_an_event_tells_of_is_one() {
+        let of_pod = |reason: &str, message: &str| {
+            let mut event = event(reason, message);
+            event.involved_object.uid = Some(pod_view().uid);
+            event
+        };
+        let explained = |events: &[Event]| {
+            let mut pod = pod_view();
+            explain(&mut pod, events);
+            (pod.reason, pod.message, pod.stopped_by)
+        };
+        let evicted = of_pod("Evicted", "Pod ephemeral local storage usage exceeds the limit");
+        let (reason, message, _) = explained(&[of_pod("Killing", "Stopping container action"), evicted]);
+        assert_eq!(reason.as_deref(), Some("Evicted"));
+        assert!(message.unwrap().contains("ephemeral"));
+        let probe = "Container action failed liveness probe, will be restarted";
+        assert_eq!(explained(&[of_pod("Killing", probe)]).2.as_deref(), Some(probe));
+        assert_eq!(explained(&[of_pod("Killing", "Stopping container action")]), (None, None, None));
+        // Of another pod, such as the one before.
+        assert_eq!(explained(&[event("Evicted", "x")]), (None, None, None));
+    }
+
+    #[test]
+    fn an_error_that_the_kubelet_has_no_word_for_is_told_once() {
+        let mut pod = pod_view();
+        let words = "json: cannot unmarshal number into Go struct field";
+        pod.waiting = Some((words.into(), words.into()));
+        let found = cause(&pod, &[]).unwrap();
+        assert_eq!((found.reason, found.message.matches(words).count()), (Reason::ImagePullFailed, 1));
     }
 }

@@ -166,6 +166,8 @@ pub struct LogFact {
     pub tail: String,
     /// Lines that the runner did not write.
     pub foreign: u64,
+    /// The first of them.
+    pub first_foreign: Option<String>,
     /// What is missing.
     pub missing: Vec<String>,
 }

@@ -130,6 +130,11 @@ fn refusal(error: &CallError) -> Option<Refusal> {
         }
         // Of quota: somebody else's change came between.
         409 => Some(Refusal { reason: Reason::Launching, may_pass: true, message }),
+        // Quota on what the pod does not say, and a LimitRange could add.
+        403 if message.contains("failed quota") && message.contains("must specify") => {
+            let message = format!("{message} (in spec.resources, or by a LimitRange's defaults)");
+            Some(Refusal { reason: Reason::PodRefused, may_pass: false, message })
+        }
         _ => Some(Refusal { reason: Reason::PodRefused, may_pass: false, message }),
     }
 }

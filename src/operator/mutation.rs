@@ -31,6 +31,10 @@ pub fn mutation(pod: &Pod, image: &str) -> Option<String> {
             container.args.clone().unwrap_or_default()
         ));
     }
+    let bundle = container.env.iter().flatten().find(|variable| variable.name == place::ENV_BUNDLE_SHA256);
+    if bundle.is_none_or(|variable| variable.value.is_none()) {
+        return Some(format!("its environment has no {} any more", place::ENV_BUNDLE_SHA256));
+    }
     if spec.restart_policy.as_deref() != Some("Never") {
         return Some(format!(
             "its restart policy is {} and not Never",
@@ -68,6 +72,7 @@ mod tests {
         assert!(change(&|spec| spec.containers[0].image = Some("evil".into())).is_some());
         assert!(change(&|spec| spec.containers[0].command = None).is_some());
         assert!(change(&|spec| spec.containers[0].args = Some(vec!["install".into()])).is_some());
+        assert!(change(&|spec| spec.containers[0].env = None).is_some());
         assert!(change(&|spec| spec.restart_policy = Some("OnFailure".into())).is_some());
         assert!(change(&|spec| spec.containers[0].restart_policy = Some("Always".into())).is_some());
         assert!(

@@ -13,15 +13,21 @@ use kube::{
 
 use super::{
     CallError, call,
-    facts::{PodFact, Resolver},
+    facts::{LogFact, PodFact, Resolver},
     memory::Memory,
     pod::resolver_name,
+    verdict::is_explained,
     view::PodView,
 };
-use crate::api::{CONTAINER, DeploymentAction, LABEL_ACTION_UID, condition::ConditionType};
+use crate::{
+    api::{CONTAINER, DeploymentAction, LABEL_ACTION_UID, condition::ConditionType},
+    record::outcome::StopCause,
+};
 
 /// A pod that does not start tells why in its events, after a moment and not at every look.
 const EVENTS_AFTER: SignedDuration = SignedDuration::from_secs(2);
+/// How soon the events of a pod whose script was asked to stop are read again.
+const AGAIN: SignedDuration = SignedDuration::from_secs(1);
 /// So many events of a pod are read at most.
 const EVENTS: u32 = 50;
 
@@ -121,14 +127,30 @@ pub fn present(pod: &Pod, action: &DeploymentAction) -> PodFact {
 
 /// Whether the events of this pod are to be read now.
 #[must_use]
-pub fn needs_events(action: &DeploymentAction, pod: &PodFact, memory: &Memory, now: Timestamp) -> bool {
+pub fn needs_events(
+    action: &DeploymentAction,
+    pod: &PodFact,
+    log: Option<&LogFact>,
+    memory: &Memory,
+    now: Timestamp,
+) -> bool {
     let Some(view) = pod.view() else { return false };
     let Some(status) = &action.status else { return false };
     let since = status.run.as_ref().and_then(|run| run.requested_at.as_ref());
     let waits = !view.started && !view.deleting && !view.tombstone && view.waiting.is_none();
     let old = since.is_some_and(|since| now.duration_since(since.0) >= EVENTS_AFTER);
     let read = memory.events.as_ref().is_some_and(|(at, _)| now.duration_since(*at) < EVENTS_AFTER);
-    waits && old && !read && !status.conditions().is_true(ConditionType::Finished)
+    let open = !status.conditions().is_true(ConditionType::Finished);
+    // Read again after a moment: the script may be quicker than the event.
+    let again = memory.events.as_ref().is_none_or(|(at, _)| now.duration_since(*at) >= AGAIN);
+    let stopped = log.is_some_and(|log| {
+        log.pod_uid == view.uid
+            && log
+                .exit
+                .as_ref()
+                .is_some_and(|(exit, _)| exit.stop.is_some_and(|stop| stop.cause == StopCause::Terminated))
+    });
+    open && ((waits && old && !read) || (stopped && again && !is_explained(view)))
 }
 
 /// The pod's events.

@@ -17,7 +17,7 @@ use tracing::{Span, debug, info, instrument, warn};
 
 use super::{
     CallError,
-    cause::cause,
+    cause::{cause, explain},
     collect::{Collector, Source},
     decide::{Step, decide},
     facts::{Facts, LogFact, PodFact, Refusal, Resolution},
@@ -184,8 +184,12 @@ impl<'a> Pass<'a> {
         {
             memory.turn_to((run.number, run.attempt), false);
         }
-        let pod =
+        let mut pod =
             self.looked.clone().unwrap_or_else(|| observe::pod(&self.context.pods, &self.action, &memory));
+        let events = memory.events.as_ref().map_or(&[][..], |(_, events)| events);
+        if let PodFact::Present(view) = &mut pod {
+            explain(view, events);
+        }
         let log: Option<LogFact> = pod
             .view()
             .map(|view| view.uid.clone())
@@ -193,7 +197,6 @@ impl<'a> Pass<'a> {
             .and_then(|uid| self.context.collector.fact(&uid));
         let older = observe::older(&self.context.pods, &self.action);
         let resolver = observe::resolver(&self.context.pods, &self.action, &memory);
-        let events = memory.events.as_ref().map_or(&[][..], |(_, events)| events);
         let facts = Facts {
             action: &self.action,
             spec: &self.spec,
@@ -481,7 +484,8 @@ impl<'a> Pass<'a> {
                 .looked
                 .clone()
                 .unwrap_or_else(|| observe::pod(&self.context.pods, &self.action, &memory));
-            if !observe::needs_events(&self.action, &pod, &memory, now) {
+            let log = pod.view().and_then(|view| self.context.collector.fact(&view.uid));
+            if !observe::needs_events(&self.action, &pod, log.as_ref(), &memory, now) {
                 return;
             }
             pod.view().map(|view| view.uid.clone()).unwrap_or_default()

@@ -295,6 +295,12 @@ fn watch_pods(client: &Client, news: mpsc::UnboundedSender<ObjectRef<DeploymentA
     tokio::spawn(async move {
         let mut pods = std::pin::pin!(pods);
         while let Some(event) = pods.next().await {
+            if let Ok(watcher::Event::Delete(pod)) = &event
+                && strays::is_held(pod)
+            {
+                let (client, pod) = (client.clone(), pod.clone());
+                tokio::spawn(async move { strays::lost_sight(&client, &pod).await });
+            }
             match event {
                 Ok(
                     watcher::Event::Apply(pod) | watcher::Event::InitApply(pod) | watcher::Event::Delete(pod),

@@ -76,7 +76,17 @@ pub fn terminal(
     run.exit_code = verdict.exit_code;
     run.duration_seconds = verdict.millis.and_then(|millis| i64::try_from((millis + 500) / 1000).ok());
     let reason = verdict.reason.as_str();
-    let message = sentence(&verdict.message, verdict.reason.advice());
+    // Where no script was started, there is no log of one.
+    let log = log.filter(|log| verdict.reason != Reason::StartFailed || log.start.is_some() || log.lines > 0);
+    let silent = verdict.reason == Reason::ScriptFailed && log.is_some_and(|log| log.lines == 0);
+    let advice = if verdict.advised {
+        ""
+    } else if silent {
+        "It wrote nothing: `set -x` shows what it does."
+    } else {
+        verdict.reason.advice()
+    };
+    let message = sentence(&verdict.message, advice);
     let well = verdict.succeeded();
     let stalled = stalled_message(verdict, log);
     let dropped = (!verdict.dropped.is_empty()).then(|| verdict.dropped.join("; "));
@@ -178,17 +188,19 @@ fn unverified(image: Option<&ImageStatus>) -> Option<String> {
     let running = image.running.as_deref()?;
     let digest = |reference: &str| reference.rsplit(['@', '/']).next().unwrap_or_default().to_owned();
     let pinned = digest(&image.resolved);
-    let known: Vec<&str> =
+    let mut known: Vec<&str> =
         [Some(pinned.as_str()), image.platform_digest.as_deref(), image.config_digest.as_deref()]
             .into_iter()
             .flatten()
             .collect();
+    known.dedup();
     if known.contains(&digest(running).as_str()) {
         return None;
     }
     let unread = image.config_digest.is_none();
     Some(format!(
-        "the node reports that it ran {running}, which is none of the image's digests: {}{}",
+        "the node reports that it ran {running}, which is none of the image's digests: {}{}; a runtime that has the \
+         same image under several manifests names any of them: compare the two where it matters",
         known.join(", "),
         if unread { " (the registry told no others)" } else { "" }
     ))

@@ -27,8 +27,7 @@ pub fn owner(pod: &Pod) -> Option<(String, String)> {
 /// Whether somebody must look whether this pod's action is still there.
 #[must_use]
 pub fn may_be_stray(pod: &Pod) -> bool {
-    let held = pod.finalizers().iter().any(|finalizer| finalizer == FINALIZER_COLLECT);
-    held && pod.metadata.deletion_timestamp.is_some()
+    is_held(pod) && pod.metadata.deletion_timestamp.is_some()
 }
 
 /// Lets the pod go if its action is gone, or is there and does not name it.
@@ -39,6 +38,32 @@ pub async fn let_go(client: &Client, pod: &Pod) {
         Ok(false) => {}
         Err(error) => warn!(pod = name, %error, "a pod that no action waits for was not released"),
     }
+}
+
+/// Lets a pod go that left our sight with our finalizer on it: somebody took a label off, and nothing
+/// would tell of it any more.
+pub async fn lost_sight(client: &Client, pod: &Pod) {
+    let (name, namespace) = (pod.name_any(), pod.namespace().unwrap_or_default());
+    let pods: Api<Pod> = Api::namespaced(client.clone(), &namespace);
+    let released = async {
+        match call(pods.get_opt(&name)).await? {
+            Some(live) if live.uid() == pod.uid() && is_held(&live) => {
+                finish::release(client, &namespace, &name, &live.uid().unwrap_or_default()).await?;
+                Ok::<_, CallError>(true)
+            }
+            _ => Ok(false),
+        }
+    };
+    match released.await {
+        Ok(true) => warn!(pod = name, "a label that it is known by was removed: the pod was released"),
+        Ok(false) => {}
+        Err(error) => warn!(pod = name, %error, "a pod that lost a label was not released"),
+    }
+}
+
+/// Whether our finalizer is on it.
+pub fn is_held(pod: &Pod) -> bool {
+    pod.finalizers().iter().any(|finalizer| finalizer == FINALIZER_COLLECT)
 }
 
 async fn try_let_go(client: &Client, pod: &Pod) -> Result<bool, CallError> {

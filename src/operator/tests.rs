@@ -56,6 +56,8 @@ pub(crate) fn pod_view() -> PodView {
         waiting: None,
         stillborn: None,
         disruption: None,
+        stopped_by: None,
+        before: None,
         node: Some("node-1".into()),
         mutation: None,
         others_running: false,

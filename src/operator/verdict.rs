@@ -15,11 +15,16 @@ use super::{
 };
 use crate::{
     api::{Reason, action::Output, status::LogState},
-    record::outcome::{Exit, Outcome, Problem, StopCause, outputs_sha256},
+    record::{
+        outcome::{Exit, Outcome, Problem, StopCause, outputs_sha256},
+        place,
+    },
 };
 
 /// How long a verdict waits for the node's explanation, such as that the pod is being evicted.
 const EXPLANATION: SignedDuration = SignedDuration::from_secs(3);
+/// How soon to look again meanwhile: what explains it may be in an event that nothing brings here.
+const LOOK_AGAIN: SignedDuration = SignedDuration::from_secs(1);
 /// How long a verdict waits for the log of a container that has ended.
 const LOG_AFTER_END: SignedDuration = SignedDuration::from_secs(20);
 /// The same where the termination message has the whole verdict; its times are in whole seconds.
@@ -42,6 +47,8 @@ pub struct Verdict {
     pub dropped: Vec<String>,
     /// That outputs were lost.
     pub lost: Option<String>,
+    /// Whether the message itself says what to do.
+    pub advised: bool,
 }
 
 impl Verdict {
@@ -56,6 +63,7 @@ impl Verdict {
             outputs: BTreeMap::new(),
             dropped: Vec::new(),
             lost: None,
+            advised: false,
         }
     }
 
@@ -130,10 +138,17 @@ fn explained(exit: &Exit, pod: &PodView, seen: Timestamp, now: Timestamp) -> Opt
     // A shell says of a child that SIGKILL ended that it exited with 137.
     let by_kill = matches!(exit.outcome, Outcome::Signaled { signal: 9 } | Outcome::Exited { code: 137 });
     let killed = exit.stop.is_none() && by_kill;
-    let stopped = asked && !pod.deleting && pod.reason.is_none();
+    let stopped = asked && !is_explained(pod);
     let unexplained = stopped || (killed && pod.terminated().is_none());
     let latest = seen.saturating_add(EXPLANATION).unwrap_or(now);
-    (unexplained && now < latest).then_some(latest)
+    let again = now.saturating_add(LOOK_AGAIN).unwrap_or(now);
+    (unexplained && now < latest).then(|| latest.min(again))
+}
+
+/// Whether anything says why the script was asked to stop.
+#[must_use]
+pub fn is_explained(pod: &PodView) -> bool {
+    pod.deleting || pod.reason.is_some() || pod.stopped_by.is_some()
 }
 
 /// What the exit record of a pod says that is not there any more.
@@ -169,6 +184,18 @@ fn from_record(exit: &Exit, pod: &PodView, outputs: &[Output]) -> Verdict {
         outputs: exit.outputs.clone(),
         dropped: exit.outputs_dropped.clone(),
         lost: None,
+        // The runner knows better than a table what is wrong.
+        advised: matches!(
+            exit.outcome,
+            Outcome::NotStarted {
+                problem: Problem::Input
+                    | Problem::TooLong
+                    | Problem::ScriptChanged
+                    | Problem::InterpreterNotFound
+                    | Problem::CommandNotFound,
+                ..
+            }
+        ),
     };
     if verdict.succeeded() {
         require(&mut verdict, outputs);
@@ -242,7 +269,10 @@ fn interruption(pod: &PodView) -> (Reason, String) {
         _ if pod.deleting => {
             (Reason::PodDeleted, format!("since the pod was deleted{}", said(pod.disruption.as_deref())))
         }
-        _ => (Reason::ScriptKilled, "by a SIGTERM that nothing explains".into()),
+        _ => match &pod.stopped_by {
+            Some(words) => (Reason::ScriptKilled, format!("by the kubelet ({words})")),
+            None => (Reason::ScriptKilled, "by a signal that nothing explains".into()),
+        },
     }
 }
 
@@ -259,12 +289,28 @@ fn not_started(problem: Problem, pod: &PodView) -> Reason {
     }
 }
 
+/// The container runtime's words where it could not execute the runner: they are all of the log,
+/// and nothing of the image can have written them, since nothing of it ran.
+fn never_executed(log: Option<&LogFact>) -> Option<&str> {
+    let log = log.filter(|log| log.state != LogState::Collecting && log.start.is_none() && log.lines == 0)?;
+    let words = log.first_foreign.as_deref().filter(|_| log.foreign == 1)?;
+    words.strip_prefix("exec ")?.strip_prefix(place::RUNNER_DIR)?.strip_prefix('/')?;
+    Some(words)
+}
+
 fn without_record(end: &Terminated, pod: &PodView, log: Option<&LogFact>) -> Verdict {
+    if let Some(words) = never_executed(log) {
+        return Verdict::of(
+            Reason::StartFailed,
+            format!("the container runtime could not start the runner: {words}"),
+        );
+    }
     let message = |what: &str| {
         format!(
-            "{what} (container: {}, exit code {}{}{})",
+            "{what} (container: {}, exit code {}{}{}{})",
             if end.reason.is_empty() { "no reason given" } else { &end.reason },
             end.exit_code,
+            if pod.deleting { "; the pod was deleted" } else { "" },
             pod.reason.as_deref().map(|reason| format!("; pod: {reason}")).unwrap_or_default(),
             said(pod.message.as_deref()),
         )

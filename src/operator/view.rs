@@ -61,6 +61,10 @@ pub struct PodView {
     pub stillborn: Option<String>,
     /// Who takes it away, in their own words: a drain, a preemption, the end of its node.
     pub disruption: Option<String>,
+    /// Why the kubelet stopped its container, from its events: no status shows it.
+    pub stopped_by: Option<String>,
+    /// What must be over before its container starts, and is not.
+    pub before: Option<String>,
     /// The node that it is on.
     pub node: Option<String>,
     /// What was changed of it on its way, where that matters for what runs.
@@ -172,17 +176,9 @@ impl PodView {
             disruption: status
                 .and_then(|status| condition(status, "DisruptionTarget", "True"))
                 .filter(|message| !message.is_empty()),
-            waiting: status.and_then(|status| {
-                let all = status.init_container_statuses.iter().chain(&status.container_statuses).flatten();
-                all.filter_map(|container| container.state.as_ref()?.waiting.as_ref())
-                    .find(|waiting| waiting.message.is_some())
-                    .map(|waiting| {
-                        (
-                            waiting.reason.clone().unwrap_or_default(),
-                            waiting.message.clone().unwrap_or_default(),
-                        )
-                    })
-            }),
+            stopped_by: None,
+            before: status.filter(|_| !deleting && !ended).and_then(|status| before(pod, status)),
+            waiting: status.and_then(waiting),
             node: node_of(pod),
             mutation: mutation(pod, image),
             others_running: status.is_some_and(|status| {
@@ -237,6 +233,45 @@ fn condition(status: &PodStatus, kind: &str, is: &str) -> Option<String> {
     let mut all = status.conditions.iter().flatten();
     let condition = all.find(|condition| condition.type_ == kind && condition.status == is)?;
     Some(condition.message.clone().unwrap_or_default())
+}
+
+/// Why something of the pod waits: the node's reason and message, with the container's name where it
+/// is not ours.
+fn waiting(status: &PodStatus) -> Option<(String, String)> {
+    let mut all = status.init_container_statuses.iter().chain(&status.container_statuses).flatten();
+    all.find_map(|container| {
+        let waiting = container.state.as_ref()?.waiting.as_ref()?;
+        let words = waiting.message.as_ref()?;
+        let ours = container.name == CONTAINER;
+        let of = if ours { String::new() } else { format!("container {}: ", container.name) };
+        Some((waiting.reason.clone().unwrap_or_default(), format!("{of}{words}")))
+    })
+}
+
+/// Which container before ours is not done: init containers run one after the other, and one that
+/// stays (a sidecar) counts as done once it has started.
+fn before(pod: &Pod, status: &PodStatus) -> Option<String> {
+    let stays = |name: &str| {
+        let mut all = pod.spec.iter().flat_map(|spec| spec.init_containers.iter().flatten());
+        all.any(|container| container.name == name && container.restart_policy.as_deref() == Some("Always"))
+    };
+    let judged = status.conditions.iter().flatten().any(|condition| condition.type_ == "PodScheduled");
+    if !judged && node_of(pod).is_none() {
+        let scheduler = pod.spec.as_ref().and_then(|spec| spec.scheduler_name.as_deref());
+        return Some(format!(
+            "no scheduler has looked at it (schedulerName {})",
+            scheduler.unwrap_or("none")
+        ));
+    }
+    let mut all = status.init_container_statuses.iter().flatten();
+    all.find_map(|container| {
+        container.state.as_ref()?.running.as_ref()?;
+        let name = &container.name;
+        if !stays(name) {
+            return Some(format!("init container {name} is still running"));
+        }
+        (container.started != Some(true)).then(|| format!("sidecar {name} has not passed its startup probe"))
+    })
 }
 
 /// Why a pod that has ended never started our container, in the words of whoever ended it.
@@ -350,6 +385,36 @@ mod tests {
         assert_eq!(
             view(&json!({"conditions": [drained]})).disruption.as_deref(),
             Some("Eviction API: evicting")
+        );
+    }
+
+    #[test]
+    fn what_our_container_waits_for_is_named() {
+        let spec = json!({"nodeName": "n", "containers": [], "initContainers": [{"name": "istio-proxy", "restartPolicy": "Always"}]});
+        let before = |name: &str, started: Option<bool>, conditions: &Value| {
+            let mut init = container(name, &json!({"running": {}}), Some("containerd://1"));
+            init["started"] = json!(started);
+            let pod = json!({"metadata": {"name": "p"}, "spec": spec, "status": {"conditions": conditions, "initContainerStatuses": [init]}});
+            PodView::of(&serde_json::from_value(pod).unwrap(), "image").before
+        };
+        let scheduled = json!([{"type": "PodScheduled", "status": "True"}]);
+        let words = before("vault-init", None, &scheduled).unwrap();
+        assert_eq!(words, "init container vault-init is still running");
+        let words = before("istio-proxy", Some(false), &scheduled).unwrap();
+        assert_eq!(words, "sidecar istio-proxy has not passed its startup probe");
+        assert_eq!(before("istio-proxy", Some(true), &scheduled), None);
+        let unseen = json!({"metadata": {"name": "p"}, "spec": {"containers": [], "schedulerName": "mine"}, "status": {"phase": "Pending"}});
+        let view = PodView::of(&serde_json::from_value(unseen).unwrap(), "image");
+        assert!(view.before.unwrap().contains("schedulerName mine"));
+    }
+
+    #[test]
+    fn a_container_that_somebody_injected_waits_under_its_name() {
+        let waiting = json!({"waiting": {"reason": "ErrImagePull", "message": "not found"}});
+        let status = json!({"containerStatuses": [container("action", &json!({"waiting": {"reason": "PodInitializing"}}), None), container("proxy", &waiting, None)]});
+        assert_eq!(
+            view(&status).waiting,
+            Some(("ErrImagePull".to_owned(), "container proxy: not found".to_owned()))
         );
     }
 }

@@ -7,15 +7,31 @@ use nix::sys::{
     signalfd::{SfdFlags, SignalFd},
 };
 
-/// SIGTERM, SIGINT and SIGCHLD, blocked and queued. Blocked signals reach a PID 1 too, for which
-/// the kernel drops all that have neither a handler nor a mask.
+/// What an image can ask the container runtime to stop it with (`STOPSIGNAL`), and SIGCHLD. Nginx
+/// wants SIGQUIT, Apache SIGWINCH, systemd SIGRTMIN+3: an image that is made for another program
+/// must not keep the script from being asked.
+const STOPS: [Signal; 8] = [
+    Signal::SIGTERM,
+    Signal::SIGINT,
+    Signal::SIGHUP,
+    Signal::SIGQUIT,
+    Signal::SIGUSR1,
+    Signal::SIGUSR2,
+    Signal::SIGWINCH,
+    Signal::SIGPWR,
+];
+/// The first real-time signal that a program may use under glibc; the kernel's last is 64.
+const FIRST_REAL_TIME: u32 = 34;
+
+/// [`STOPS`], the real-time signals and SIGCHLD, blocked and queued. Blocked signals reach a PID 1
+/// too, for which the kernel drops all that have neither a handler nor a mask.
 #[derive(Debug)]
 pub(super) struct Signals(SignalFd);
 
 /// What came since the last look.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Arrived {
-    /// SIGTERM or SIGINT.
+    /// One that asks to stop.
     pub(super) stop: bool,
     /// A child changed its state.
     pub(super) child: bool,
@@ -24,9 +40,13 @@ pub(super) struct Arrived {
 impl Signals {
     /// Must come first of all: what arrives earlier is lost, or the end.
     pub(super) fn install() -> nix::Result<Self> {
-        let mut set = SigSet::empty();
-        for signal in [Signal::SIGTERM, Signal::SIGINT, Signal::SIGCHLD] {
-            set.add(signal);
+        // Real-time signals have no names to add them by: all, without the named ones that stay as
+        // they are.
+        let mut set = SigSet::all();
+        for signal in Signal::iterator() {
+            if signal != Signal::SIGCHLD && !STOPS.contains(&signal) {
+                set.remove(signal);
+            }
         }
         // The script is started with an empty mask, so nothing of this reaches it.
         set.thread_block()?;
@@ -43,7 +63,8 @@ impl Signals {
         while let Ok(Some(info)) = self.0.read_signal() {
             match i32::try_from(info.ssi_signo).map(Signal::try_from) {
                 Ok(Ok(Signal::SIGCHLD)) => arrived.child = true,
-                Ok(Ok(Signal::SIGTERM | Signal::SIGINT)) => arrived.stop = true,
+                Ok(Ok(signal)) if STOPS.contains(&signal) => arrived.stop = true,
+                _ if info.ssi_signo >= FIRST_REAL_TIME => arrived.stop = true,
                 _ => {}
             }
         }

@@ -215,6 +215,22 @@ async fn it_sets_a_deadline_where_there_is_none() {
 }
 
 #[tokio::test]
+async fn it_lets_go_of_a_pod_that_lost_its_label() {
+    with_operator(async |namespace, operator| {
+        let mut object = pod();
+        object["metadata"]["labels"] = json!({});
+        object["metadata"]["finalizers"] = json!(["longshore.dev/collect"]);
+        // An owner that is not there has the pod collected: then it waits for its finalizer.
+        namespace.put::<Pod>(object).await;
+        let pods: Api<Pod> = Api::namespaced(operator.client.clone(), &namespace.name);
+        let patch = json!({"metadata": {"$deleteFromPrimitiveList/finalizers": ["longshore.dev/collect"]}});
+        refused(pods.patch("p", &PatchParams::default(), &Patch::Strategic(patch)).await)
+            .expect("letting go of it");
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn it_touches_no_pod_of_others() {
     with_operator(async |namespace, operator| {
         let mut object = changed(&pod(), "/metadata/ownerReferences", json!([]));

@@ -46,7 +46,10 @@ pub fn operator_pods_policy(user: &str) -> Value {
             variable(
                 "managed",
                 &format!(
-                    "(request.operation == 'CREATE' ? object : oldObject).metadata.?labels[?'{LABEL_MANAGED_BY}'].orValue('') == '{MANAGED_BY}'"
+                    "(request.operation == 'CREATE' ? object : oldObject).metadata.?labels[?'{LABEL_MANAGED_BY}'].orValue('') == '{MANAGED_BY}' \
+                     || (request.operation == 'UPDATE' && {})",
+                    // One that lost its label must still be let go, or its namespace never ends.
+                    owned("oldObject")
                 ),
             ),
             variable(
@@ -63,7 +66,7 @@ pub fn operator_pods_policy(user: &str) -> Value {
                 ),
             ),
             must(
-                &created(&format!("({})", owned())),
+                &created(&format!("({})", owned("object"))),
                 "Longshore's operator creates only pods that a DeploymentAction controls",
             ),
             must(
@@ -147,7 +150,7 @@ pub fn operator_secrets_policy(user: &str) -> Value {
                 "object.?immutable.orValue(false) == true",
                 "Longshore's operator creates only immutable Secrets",
             ),
-            must(&owned(), "Longshore's operator creates only Secrets that a DeploymentAction controls"),
+            must(&owned("object"), "Longshore's operator creates only Secrets that a DeploymentAction controls"),
         ],
     })
 }
@@ -168,10 +171,10 @@ fn by(user: &str) -> Value {
     json!([{"name": "operator", "expression": format!("request.userInfo.username == '{user}'")}])
 }
 
-/// That a `DeploymentAction` controls the object.
-fn owned() -> String {
+/// That a `DeploymentAction` controls `object`.
+fn owned(object: &str) -> String {
     format!(
-        "object.metadata.?ownerReferences.orValue([]).exists(owner, owner.apiVersion.startsWith('{GROUP}/') && owner.kind == 'DeploymentAction' && owner.?controller.orValue(false))"
+        "{object}.metadata.?ownerReferences.orValue([]).exists(owner, owner.apiVersion.startsWith('{GROUP}/') && owner.kind == 'DeploymentAction' && owner.?controller.orValue(false))"
     )
 }
 

@@ -190,7 +190,10 @@ impl<'a> Active<'a> {
             return if self.now >= bound { self.lost(pod) } else { Step::until(bound, self.now) };
         }
         let (reason, message) = self.facts.cause.as_ref().map_or_else(
-            || (Reason::PodPending, format!("pod {} has not started", pod.name)),
+            || {
+                let why = pod.before.as_deref().map(|why| format!(": {why}")).unwrap_or_default();
+                (Reason::PodPending, format!("{}{why}", not_started(pod)))
+            },
             |cause| (cause.reason, cause.message.clone()),
         );
         // A kubelet that rejects a pod anew forgets that its container ran.
@@ -244,7 +247,10 @@ impl<'a> Active<'a> {
                 let seconds = self.facts.action.spec.pending_deadline_seconds;
                 let on = pod.node.as_deref().map(|node| format!(" on node {node}")).unwrap_or_default();
                 let what = format!("pod {}{on} had not started the script after {seconds} s", pod.name);
-                Verdict::of(Reason::PendingDeadlineExceeded, format!("{what}, and nothing says why"))
+                let waits =
+                    told.and_then(|ready| ready.message.strip_prefix(&not_started(pod))?.strip_prefix(": "));
+                let why = waits.unwrap_or("nothing says why");
+                Verdict::of(Reason::PendingDeadlineExceeded, format!("{what}, and {why}"))
             }
             _ => {
                 let words = said(pod.disruption.as_deref());
@@ -304,6 +310,11 @@ impl<'a> Active<'a> {
         let image = self.image_seen(pod);
         Step::WriteStatus(Box::new(terminal(self.facts.action, self.now, verdict, run, image, log)))
     }
+}
+
+/// What the status says of a pod that waits.
+fn not_started(pod: &PodView) -> String {
+    format!("pod {} has not started", pod.name)
 }
 
 /// By when a pod that is being deleted should be gone.

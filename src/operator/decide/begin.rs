@@ -143,8 +143,11 @@ impl Beginning<'_> {
                 ),
             };
         }
-        let words = pod.waiting.as_ref().map(|(_, words)| words).or(pod.unschedulable.as_ref());
-        let Some(words) = words else {
+        if let Some(words) = &pod.unschedulable {
+            let message = format!("{refused}; pod {}, which asks a node, is on none: {words}", pod.name);
+            return self.hold(Reason::Unschedulable, &message);
+        }
+        let Some((_, words)) = &pod.waiting else {
             return self.hold_as(Reason::Resolving, &self.asks(refused), reason);
         };
         let message = format!("{refused}; nor could a node, asked by pod {}: {words}", pod.name);

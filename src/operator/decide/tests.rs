@@ -432,6 +432,38 @@ fn a_spec_that_changed_before_its_pod_was_created_is_not_executed_as_recorded() 
 }
 
 #[test]
+fn what_a_pod_waited_for_is_told_at_the_pending_deadline() {
+    let mut world = World::with_pod(|pod| pod.before = Some("init container vault is still running".into()));
+    assert!(matches!(world.step(20), Step::Wait(_)), "no write for what mostly passes");
+    world.write(600);
+    assert!(matches!(world.step(600), Step::Delete { .. }));
+    world.show_pod(|pod| {
+        (pod.deleting, pod.gone, pod.finalizer) = (true, true, true);
+    });
+    world.ends(601, Reason::PendingDeadlineExceeded);
+    let message = world.action.status.as_ref().unwrap().conditions().get(ConditionType::Ready).unwrap();
+    assert!(message.message.contains("and init container vault is still running"), "{}", message.message);
+}
+
+#[test]
+fn what_the_runtime_says_of_a_runner_that_it_could_not_execute_is_a_failed_start() {
+    let mut world = World::with_pod(|pod| {
+        pod.started = true;
+        pod.container = terminated("Error", None);
+    });
+    let words = "exec /longshore/bin/longshore-runner: argument list too long";
+    world.log = Some(LogFact {
+        pod_uid: "pod-1".into(),
+        state: LogState::Incomplete,
+        foreign: 1,
+        first_foreign: Some(words.into()),
+        ..LogFact::default()
+    });
+    world.ends(100, Reason::StartFailed);
+    assert!(world.action.status.as_ref().unwrap().log.is_none());
+}
+
+#[test]
 fn an_image_or_user_that_only_the_status_names_is_not_run() {
     let forge = |change: &dyn Fn(&mut crate::api::status::ImageStatus)| {
         let mut world = World::launching();

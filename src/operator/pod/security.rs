@@ -116,7 +116,13 @@ pub(super) fn of_container(template: &PodTemplate) -> SecurityContext {
     SecurityContext {
         allow_privilege_escalation: allow_privilege_escalation.or(base.allow_privilege_escalation),
         app_armor_profile,
-        capabilities: capabilities.or(base.capabilities),
+        // Who adds one has not asked for the runtime's whole set.
+        capabilities: match (capabilities, base.capabilities) {
+            (Some(own), Some(base)) => {
+                Some(Capabilities { add: own.add.or(base.add), drop: own.drop.or(base.drop) })
+            }
+            (own, base) => own.or(base),
+        },
         privileged,
         proc_mount,
         read_only_root_filesystem: read_only_root_filesystem.or(base.read_only_root_filesystem),
@@ -227,6 +233,23 @@ mod tests {
         let container = of_container(&own);
         assert_eq!(container.read_only_root_filesystem, Some(false));
         assert_eq!(container.capabilities, restricted().capabilities);
+    }
+
+    #[test]
+    fn who_adds_a_capability_gets_no_other() {
+        let asking = |profile| PodTemplate {
+            container_security_context: Some(SecurityContext {
+                capabilities: Some(Capabilities { add: Some(vec!["CHOWN".into()]), drop: None }),
+                ..Default::default()
+            }),
+            ..template(profile)
+        };
+        for profile in [SecurityProfile::Restricted, SecurityProfile::UserNamespaceRoot] {
+            let capabilities = of_container(&asking(profile)).capabilities.unwrap();
+            assert_eq!(capabilities.drop, Some(vec!["ALL".to_owned()]), "{profile:?}");
+            assert_eq!(capabilities.add, Some(vec!["CHOWN".to_owned()]), "{profile:?}");
+        }
+        assert_eq!(of_container(&asking(SecurityProfile::Baseline)).capabilities.unwrap().drop, None);
     }
 
     #[test]
