@@ -9,6 +9,8 @@
 mod mounted_script;
 #[path = "runner/sandbox.rs"]
 mod sandbox;
+#[path = "runner/stop_signals.rs"]
+mod stop_signals;
 #[path = "runner/variables_from.rs"]
 mod variables_from;
 

@@ -54,6 +54,12 @@ async fn a_digest_that_is_none() {
         refused_with(json!({"image": format!("tools:1@{digest}")}), &["spec.image", "@sha256:", "64"]).await;
     }
     let upper = "A".repeat(64);
+    let digest = format!("sha256:{}", "a".repeat(64));
+    refused_with(
+        json!({"image": format!("tools:1@{digest}@{digest}")}),
+        &["spec.image", "no image reference"],
+    )
+    .await;
     refused_with(json!({"image": format!("tools@sha256:{upper}")}), &["spec.image", "lower case"]).await;
 }
 

@@ -69,11 +69,12 @@ async fn mounts_in_the_runner_s_way_or_of_nothing() {
         })
     };
     template_refused(mount("other", "/data"), &["spec.podTemplate", "names a volume"]).await;
-    for path in ["/longshore", "/longshore/bin", "//longshore/state", "/tmp", "/tmp/", "/dev/termination-log"]
+    for path in ["/longshore", "/longshore/bin", "/longshore/state/", "/tmp", "/tmp/", "/dev/termination-log"]
     {
         template_refused(mount("data", path), &["volumeMounts", "Longshore's own"]).await;
     }
-    for path in ["data", "/", "/a/../longshore", "/a:b"] {
+    for path in ["data", "/", "//", "/.", "/a/../longshore", "/./tmp", "/a/./b", "//longshore/state", "/a:b"]
+    {
         template_refused(mount("data", path), &["volumeMounts", "an absolute path"]).await;
     }
 }

@@ -160,6 +160,33 @@ async fn a_changed_restart_policy_is_told_and_never_runs() {
         .await;
 }
 
+#[tokio::test]
+async fn a_taken_away_environment_is_told_and_never_runs() {
+    in_namespace(async |namespace| {
+        namespace.mutate_pods("[JSONPatch{op: 'remove', path: '/spec/containers/0/env'}]").await;
+        let done = namespace.run(Action::script(NEVER)).await;
+        done.assert_failed(Reason::PodMutated, None).assert_says(&["LONGSHORE_BUNDLE_SHA256"]);
+        is_without_pods(namespace).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_the_runtime_says_where_it_cannot_execute_the_runner_is_told() {
+    in_namespace(async |namespace| {
+        // More than the kernel takes as one variable (128 KiB).
+        let long = "x".repeat(140_000);
+        let add = format!(
+            "[JSONPatch{{op: 'add', path: '/spec/containers/0/env/-', value: Object.spec.containers.env{{name: 'BIG', value: '{long}'}}}}]"
+        );
+        namespace.mutate_pods(&add).await;
+        let done = namespace.run(Action::script(NEVER)).await;
+        done.assert_failed(Reason::StartFailed, None).assert_says(&["argument list too long"]);
+        assert!(done.status().log.is_none());
+    })
+    .await;
+}
+
 /// Fills a folder with more than the node lets it have, and stays.
 fn glutton(folder: &str) -> Action {
     Action::script(&format!("head -c 60M /dev/zero > \"{folder}/file\"; echo written; sleep 100"))
@@ -210,6 +237,19 @@ async fn a_script_that_ignores_its_eviction_was_evicted() {
         let action =
             Action::script(script).with("resources", json!({"limits": {"ephemeral-storage": "20Mi"}}));
         is_evicted(namespace, action, None, &["Evicted", "ephemeral local storage usage exceeds"]).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_script_that_ends_well_when_its_pod_is_evicted_was_evicted() {
+    in_namespace(async |namespace| {
+        // Its pod then shows phase Succeeded and no reason: only an event tells.
+        let script =
+            "trap 'exit 0' TERM; head -c 60M /dev/zero > file; echo written; while :; do sleep 1; done";
+        let action =
+            Action::script(script).with("resources", json!({"limits": {"ephemeral-storage": "20Mi"}}));
+        is_evicted(namespace, action, Some(0), &["ephemeral local storage usage exceeds", "20Mi"]).await;
     })
     .await;
 }

@@ -1,7 +1,7 @@
 //! What an action may say of its pod: volumes, security settings, whole Secrets, a script that
 //! comes from a `ConfigMap`.
 
-use k8s_openapi::api::core::v1::{ConfigMap, ResourceQuota};
+use k8s_openapi::api::core::v1::{ConfigMap, Pod, ResourceQuota};
 use kube::{
     Api,
     api::{DeleteParams, Patch, PatchParams},
@@ -11,7 +11,7 @@ use serde_json::json;
 
 use crate::{
     action::Action,
-    namespace::{in_namespace, setting},
+    namespace::{in_namespace, setting, until},
 };
 
 fn from_map(name: &str, interpreter: &[&str]) -> Action {
@@ -155,6 +155,39 @@ async fn volumes_and_settings_of_the_action_s_own_are_honoured() {
         let done = action.finished().await;
         done.assert_succeeded().assert_tail_has(&["1717\n", "4711", "from the map\n", "cached\n", "127.0.0.9"]);
         assert_eq!(done.image().run_as_user, Some(1717));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn who_adds_a_capability_gets_that_one_alone() {
+    in_namespace(async |namespace| {
+        namespace.enforce("privileged").await;
+        let template = json!({
+            "securityProfile": "UserNamespaceRoot",
+            "containerSecurityContext": {"capabilities": {"add": ["CHOWN"]}},
+        });
+        let script = "grep CapEff /proc/self/status; touch a; chown 1 a && echo changed";
+        let done = namespace.run(Action::script(script).with("podTemplate", template)).await;
+        done.assert_succeeded().assert_tail_has(&["0000000000000001\n", "changed\n"]);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_pod_that_lost_its_label_holds_nothing_up() {
+    in_namespace(async |namespace| {
+        let action = namespace.apply("bare", Action::script("echo begun; sleep 60")).await;
+        let pod = action.under_way().await;
+        let name = pod.metadata.name.unwrap();
+        let bare = json!({"metadata": {"labels": {"app.kubernetes.io/managed-by": null}}});
+        namespace.api::<Pod>().patch(&name, &PatchParams::default(), &Patch::Merge(bare)).await.unwrap();
+        until("the pod has no finalizer of ours", async || {
+            action.pod().await.metadata.finalizers.is_none_or(|all| all.is_empty()).then_some(())
+        })
+        .await;
+        action.delete(&DeleteParams::default()).await;
+        until("the pod is gone", async || namespace.pods().await.is_empty().then_some(())).await;
     })
     .await;
 }

@@ -169,3 +169,17 @@ async fn a_secret_that_is_no_pull_secret_is_named() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn a_pod_that_asks_a_node_and_gets_none_is_unschedulable() {
+    in_namespace(async |namespace| {
+        pull_secret(namespace, "pull", &setting("LONGSHORE_REGISTRY_PASSWORD")).await;
+        let (_, registry) = REGISTRIES[0];
+        let nowhere = json!({"nodeSelector": {"example.com/nowhere": "true"}});
+        let action =
+            action(&private(registry)).with("podTemplate", nowhere).with("pendingDeadlineSeconds", 8);
+        let done = namespace.run(action).await;
+        done.assert_failed(Reason::Unschedulable, None).assert_says(&["which asks a node", "node affinity"]);
+    })
+    .await;
+}

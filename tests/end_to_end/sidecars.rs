@@ -159,3 +159,18 @@ async fn records_in_another_container_s_log_are_nobody_s() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn an_init_container_that_does_not_end_is_named_at_the_pending_deadline() {
+    in_namespace(async |namespace| {
+        let container = injected("initContainers", "exec sleep 100", "");
+        namespace.mutate_pods(&also_first(&container)).await;
+        let action = Action::script("echo no").with("pendingDeadlineSeconds", 8);
+        let action = namespace.apply("waiting", action).await;
+        let done = action.finished().await;
+        done.assert_failed(Reason::PendingDeadlineExceeded, None)
+            .assert_says(&["init container beside is still running"]);
+        is_without_pods(namespace).await;
+    })
+    .await;
+}
