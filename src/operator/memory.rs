@@ -4,6 +4,7 @@
 use std::{
     collections::{HashMap, HashSet},
     sync::{Arc, Mutex, PoisonError},
+    time::Instant,
 };
 
 use k8s_openapi::{
@@ -48,6 +49,8 @@ pub struct Memory {
     pub written_at: Option<Timestamp>,
     /// Errors of reconciling in a row.
     pub errors: u32,
+    /// When the part of the run began that is under way: for the metrics alone.
+    pub since: Option<Instant>,
 }
 
 impl Memory {

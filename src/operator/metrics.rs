@@ -1,4 +1,7 @@
 //! Counts and durations, without a label that a user can make grow.
+//!
+//! What is the controller's own has the names that controller-runtime gives it
+//! (`pkg/internal/controller/metrics`), so that dashboards for operators fit.
 
 use std::{sync::Arc, time::Duration};
 
@@ -8,7 +11,10 @@ use prometheus_client::{
     registry::Registry,
 };
 
-use crate::api::{Reason, reason::Class};
+use crate::api::{Reason, reason::Class, status::LogState};
+
+/// The controller's name in its metrics.
+const CONTROLLER: &str = "deploymentaction";
 
 /// Labels of a finished run: both from closed lists.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -17,10 +23,76 @@ struct RunLabels {
     reason: &'static str,
 }
 
-/// Label of a failed pass: from a closed list.
+/// Label of all that is the controller's: there is one.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ControllerLabels {
+    controller: &'static str,
+}
+
+/// Labels of a look at an action.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct LookLabels {
+    controller: &'static str,
+    result: &'static str,
+}
+
+/// Label of a failed look: from a closed list.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ErrorLabels {
     category: &'static str,
+}
+
+/// Label of a part of a run's time.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct PhaseLabels {
+    phase: &'static str,
+}
+
+/// Label of a log that was read.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct LogLabels {
+    state: &'static str,
+}
+
+/// A part of a run's time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Phase {
+    /// From when the run is taken up until its image is pinned and all is recorded.
+    Resolve,
+    /// From there until its pod is created.
+    Launch,
+    /// From there until its container is seen running: scheduling, pulling, mounting.
+    Start,
+    /// The script's own time, by the runner's clock.
+    Script,
+    /// From the exit record's arrival until the verdict is in the status.
+    Finish,
+    /// From the exit record's arrival until the log is read to its end.
+    Collect,
+}
+
+impl Phase {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Resolve => "resolve",
+            Self::Launch => "launch",
+            Self::Start => "start",
+            Self::Script => "script",
+            Self::Finish => "finish",
+            Self::Collect => "collect",
+        }
+    }
+}
+
+/// How many runs are where.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Active {
+    /// Their image is being resolved, or something holds them back.
+    pub pending: u32,
+    /// Their pod is on its way.
+    pub launching: u32,
+    /// Their script runs.
+    pub running: u32,
 }
 
 /// All metrics of the process.
@@ -28,62 +100,141 @@ struct ErrorLabels {
 pub struct Metrics {
     registry: Arc<Registry>,
     runs: Family<RunLabels, Counter>,
-    run_seconds: Histogram,
-    reconciles: Counter,
-    reconcile_errors: Family<ErrorLabels, Counter>,
-    reconcile_seconds: Histogram,
+    phases: Family<PhaseLabels, Histogram>,
+    active: Family<PhaseLabels, Gauge>,
+    log_bytes: Counter,
+    logs_read: Family<LogLabels, Counter>,
+    looks: Family<LookLabels, Counter>,
+    look_errors: Family<ControllerLabels, Counter>,
+    look_error_categories: Family<ErrorLabels, Counter>,
+    look_seconds: Family<ControllerLabels, Histogram>,
+    workers: Family<ControllerLabels, Gauge>,
+    most_workers: Family<ControllerLabels, Gauge>,
     /// Whether this instance leads.
     pub leader: Gauge,
-    /// Logs that are being read.
+    /// Whether the policy on naming things is missing or altered, so that nothing that names
+    /// anything starts.
+    pub policy_missing: Gauge,
+    /// Logs that are being read or kept.
     pub logs: Gauge,
 }
 
 impl Default for Metrics {
     fn default() -> Self {
-        let runs = Family::default();
-        let run_seconds = Histogram::new([1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 3600.0, 14_400.0]);
-        let reconciles = Counter::default();
-        let reconcile_errors = Family::default();
-        let reconcile_seconds = Histogram::new([0.001, 0.005, 0.02, 0.1, 0.5, 2.0, 10.0, 60.0]);
-        let leader = Gauge::default();
-        let logs = Gauge::default();
-        let mut registry = Registry::with_prefix("longshore");
-        registry.register("runs", "Runs that have ended, by outcome and reason", runs.clone());
-        registry.register("run_seconds", "How long scripts ran", run_seconds.clone());
-        registry.register("reconciles", "Looks at an action", reconciles.clone());
-        registry.register("reconcile_errors", "Looks that broke off, by category", reconcile_errors.clone());
-        registry.register("reconcile_seconds", "How long looks took", reconcile_seconds.clone());
-        registry.register("leader", "Whether this instance leads", leader.clone());
-        registry.register("logs_active", "Logs that are being read or kept", logs.clone());
-        Self {
-            registry: Arc::new(registry),
-            runs,
-            run_seconds,
-            reconciles,
-            reconcile_errors,
-            reconcile_seconds,
-            leader,
-            logs,
-        }
+        let metrics = Self {
+            registry: Arc::default(),
+            runs: Family::default(),
+            phases: Family::new_with_constructor(|| {
+                Histogram::new([
+                    0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0, 300.0, 900.0, 3600.0,
+                    14_400.0,
+                ])
+            }),
+            active: Family::default(),
+            log_bytes: Counter::default(),
+            logs_read: Family::default(),
+            looks: Family::default(),
+            look_errors: Family::default(),
+            look_error_categories: Family::default(),
+            look_seconds: Family::new_with_constructor(|| {
+                Histogram::new([0.001, 0.005, 0.02, 0.1, 0.5, 2.0, 10.0, 60.0])
+            }),
+            workers: Family::default(),
+            most_workers: Family::default(),
+            leader: Gauge::default(),
+            policy_missing: Gauge::default(),
+            logs: Gauge::default(),
+        };
+        let mut all = Registry::default();
+        let own = all.sub_registry_with_prefix("longshore");
+        own.register("runs", "Runs that have ended, by outcome and reason", metrics.runs.clone());
+        own.register("run_phase_seconds", "Parts of runs' time", metrics.phases.clone());
+        own.register("runs_active", "Runs that have not ended, by where they are", metrics.active.clone());
+        own.register("log_bytes", "Bytes of scripts' output that were read", metrics.log_bytes.clone());
+        own.register(
+            "logs",
+            "Logs that were read to their end, by what came of it",
+            metrics.logs_read.clone(),
+        );
+        own.register("logs_active", "Logs that are being read or kept", metrics.logs.clone());
+        own.register("leader", "Whether this instance leads", metrics.leader.clone());
+        own.register(
+            "policy_missing",
+            "Whether the admission policy longshore-use is missing or altered",
+            metrics.policy_missing.clone(),
+        );
+        own.register(
+            "reconcile_error_causes",
+            "Looks that broke off, by category",
+            metrics.look_error_categories.clone(),
+        );
+        let theirs = all.sub_registry_with_prefix("controller_runtime");
+        theirs.register("reconcile", "Looks at an action, by result", metrics.looks.clone());
+        theirs.register("reconcile_errors", "Looks that broke off", metrics.look_errors.clone());
+        theirs.register("reconcile_time_seconds", "How long looks took", metrics.look_seconds.clone());
+        theirs.register("active_workers", "Looks that are under way", metrics.workers.clone());
+        theirs.register(
+            "max_concurrent_reconciles",
+            "How many looks there may be at once",
+            metrics.most_workers.clone(),
+        );
+        Self { registry: Arc::new(all), ..metrics }
     }
 }
 
+const OURS: ControllerLabels = ControllerLabels { controller: CONTROLLER };
+
 impl Metrics {
     /// A run has ended.
-    pub fn finished(&self, reason: Reason, seconds: Option<i64>) {
+    pub fn finished(&self, reason: Reason) {
         let outcome = if reason.class() == Class::Success { "succeeded" } else { "failed" };
         self.runs.get_or_create(&RunLabels { outcome, reason: reason.as_str() }).inc();
-        if let Some(seconds) = seconds.and_then(|seconds| u32::try_from(seconds).ok()) {
-            self.run_seconds.observe(f64::from(seconds));
+    }
+
+    /// A part of a run is over.
+    pub fn phase(&self, phase: Phase, took: Duration) {
+        self.phases.get_or_create(&PhaseLabels { phase: phase.as_str() }).observe(took.as_secs_f64());
+    }
+
+    /// How many runs are where now.
+    pub fn active(&self, active: Active) {
+        for (phase, count) in
+            [("pending", active.pending), ("launching", active.launching), ("running", active.running)]
+        {
+            self.active.get_or_create(&PhaseLabels { phase }).set(count.into());
         }
     }
 
+    /// A log was read to its end.
+    pub fn log_read(&self, state: LogState, bytes: u64) {
+        let state = match state {
+            LogState::Complete => "Complete",
+            LogState::Incomplete => "Incomplete",
+            LogState::Collecting => return,
+        };
+        self.logs_read.get_or_create(&LogLabels { state }).inc();
+        self.log_bytes.inc_by(bytes);
+    }
+
+    /// There may be so many looks at once.
+    pub fn concurrency(&self, most: u16) {
+        self.most_workers.get_or_create(&OURS).set(most.into());
+    }
+
+    /// A look at an action begins.
+    pub fn look(&self) {
+        self.workers.get_or_create(&OURS).inc();
+    }
+
     /// A look at an action is over.
-    pub fn reconciled(&self, took: Duration, error: Option<&'static str>) {
-        self.reconciles.inc();
-        self.reconcile_seconds.observe(took.as_secs_f64());
+    pub fn looked(&self, took: Duration, error: Option<&'static str>) {
+        self.workers.get_or_create(&OURS).dec();
+        self.look_seconds.get_or_create(&OURS).observe(took.as_secs_f64());
+        let result = if error.is_some() { "error" } else { "requeue_after" };
+        self.looks.get_or_create(&LookLabels { controller: CONTROLLER, result }).inc();
         if let Some(category) = error {
-            self.reconcile_errors.get_or_create(&ErrorLabels { category }).inc();
+            self.look_errors.get_or_create(&OURS).inc();
+            self.look_error_categories.get_or_create(&ErrorLabels { category }).inc();
         }
     }
 
@@ -102,11 +253,46 @@ impl Metrics {
 mod tests {
     use super::*;
 
+    fn has(metrics: &Metrics, line: &str) {
+        let text = metrics.text().unwrap();
+        assert!(text.lines().any(|has| has == line), "{line} is not in\n{text}");
+    }
+
     #[test]
     fn a_run_is_counted_by_outcome_and_reason() {
         let metrics = Metrics::default();
-        metrics.finished(Reason::ScriptFailed, Some(3));
-        let text = metrics.text().unwrap();
-        assert!(text.contains(r#"longshore_runs_total{outcome="failed",reason="ScriptFailed"} 1"#), "{text}");
+        metrics.finished(Reason::ScriptFailed);
+        has(&metrics, r#"longshore_runs_total{outcome="failed",reason="ScriptFailed"} 1"#);
+    }
+
+    #[test]
+    fn parts_of_runs_logs_and_runs_under_way_are_told() {
+        let metrics = Metrics::default();
+        metrics.phase(Phase::Start, Duration::from_millis(700));
+        has(&metrics, r#"longshore_run_phase_seconds_sum{phase="start"} 0.7"#);
+        metrics.active(Active { pending: 1, launching: 2, running: 3 });
+        has(&metrics, r#"longshore_runs_active{phase="launching"} 2"#);
+        metrics.log_read(LogState::Complete, 42);
+        has(&metrics, r#"longshore_logs_total{state="Complete"} 1"#);
+        has(&metrics, "longshore_log_bytes_total 42");
+        metrics.log_read(LogState::Collecting, 1);
+        has(&metrics, "longshore_log_bytes_total 42");
+    }
+
+    #[test]
+    fn looks_are_told_as_by_other_controllers() {
+        let metrics = Metrics::default();
+        metrics.concurrency(32);
+        metrics.look();
+        has(&metrics, r#"controller_runtime_active_workers{controller="deploymentaction"} 1"#);
+        metrics.looked(Duration::from_millis(2), Some("timeout"));
+        has(&metrics, r#"controller_runtime_active_workers{controller="deploymentaction"} 0"#);
+        has(
+            &metrics,
+            r#"controller_runtime_reconcile_total{controller="deploymentaction",result="error"} 1"#,
+        );
+        has(&metrics, r#"controller_runtime_reconcile_errors_total{controller="deploymentaction"} 1"#);
+        has(&metrics, r#"controller_runtime_max_concurrent_reconciles{controller="deploymentaction"} 32"#);
+        has(&metrics, r#"longshore_reconcile_error_causes_total{category="timeout"} 1"#);
     }
 }

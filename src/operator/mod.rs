@@ -8,6 +8,7 @@ pub mod assemble;
 pub mod cause;
 pub mod collect;
 pub mod decide;
+pub mod events;
 pub mod facts;
 pub mod finish;
 pub mod hash;

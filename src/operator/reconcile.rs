@@ -1,6 +1,9 @@
 //! Asks [`decide`] for the next step, carries it out, and asks again until the answer is to wait.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
 
 use k8s_openapi::{
     api::core::v1::Pod,
@@ -20,11 +23,12 @@ use super::{
     cause::{cause, explain},
     collect::{Collector, Source},
     decide::{Step, decide},
+    events::Events,
     facts::{Facts, LogFact, PodFact, Refusal, Resolution},
     finish,
     launch::{self, Launched},
     memory::{Memories, Memory, backoff},
-    metrics::Metrics,
+    metrics::{Metrics, Phase},
     nodes::Nodes,
     observe,
     options::Options,
@@ -36,7 +40,7 @@ use super::{
     write_status,
 };
 use crate::{
-    api::{DeploymentAction, DeploymentActionStatus, Reason, condition::ConditionType},
+    api::{DeploymentAction, DeploymentActionStatus, Reason, condition::ConditionType, status::LogState},
     record::outcome::Identity,
     registry::{Platform, Registry},
 };
@@ -62,6 +66,8 @@ pub struct Context {
     pub nodes: Nodes,
     /// Whether the policy stands that keeps people from naming what they may not use.
     pub use_policy: UsePolicy,
+    /// Tells of runs by Kubernetes events.
+    pub events: Events,
     /// What is remembered of each action.
     pub memories: Memories,
     /// Counts.
@@ -108,9 +114,10 @@ pub async fn reconcile(
     context: Arc<Context>,
 ) -> Result<Action, ReconcileError> {
     let started = tokio::time::Instant::now();
+    context.metrics.look();
     let memory = context.memories.of(action.metadata.uid.as_deref().unwrap_or_default());
     let result = Box::pin(Pass::new(&context, &action, &memory).run()).await;
-    context.metrics.reconciled(started.elapsed(), result.as_ref().err().map(ReconcileError::category));
+    context.metrics.looked(started.elapsed(), result.as_ref().err().map(ReconcileError::category));
     if result.is_ok() {
         lock(&memory).errors = 0;
     }
@@ -163,6 +170,9 @@ impl<'a> Pass<'a> {
     }
 
     async fn run(mut self) -> Result<Action, ReconcileError> {
+        if let Some(run) = self.action.status.as_ref().and_then(|status| status.run.as_ref()) {
+            Span::current().record("run", run.id.as_str());
+        }
         let mut last = "none";
         for _ in 0..MOST_STEPS {
             self.read_events().await;
@@ -242,7 +252,7 @@ impl<'a> Pass<'a> {
             Step::Expire { name, uid } => {
                 info!(pod = name, "ending containers that outlived the script");
                 stop::expire(client, &namespace, &name, &uid).await.map_err(failed("ending the pod"))?;
-                return Ok(Some(Action::requeue(std::time::Duration::from_secs(1))));
+                return Ok(Some(Action::requeue(Duration::from_secs(1))));
             }
             Step::WriteStatus(status) => return self.write(*status).await,
             Step::Look => {
@@ -267,7 +277,7 @@ impl<'a> Pass<'a> {
                 info!(pod = name, "deleting the pod");
                 stop::delete(client, &namespace, &name, &uid).await.map_err(failed("deleting the pod"))?;
                 // The cache tells of it.
-                return Ok(Some(Action::requeue(std::time::Duration::from_secs(1))));
+                return Ok(Some(Action::requeue(Duration::from_secs(1))));
             }
             Step::Release { name, uid } => {
                 finish::release(client, &namespace, &name, &uid)
@@ -277,7 +287,7 @@ impl<'a> Pass<'a> {
                 let mut memory = lock(self.memory);
                 memory.created = None;
                 memory.released = Some(uid);
-                return Ok(Some(Action::requeue(std::time::Duration::from_secs(1))));
+                return Ok(Some(Action::requeue(Duration::from_secs(1))));
             }
         }
         Ok(None)
@@ -286,7 +296,11 @@ impl<'a> Pass<'a> {
     async fn resolve(&mut self) {
         let Ok(checked) = &self.spec else { return };
         let platform = Platform::linux(&self.context.options.architecture);
-        let failures = lock(self.memory).failures;
+        let failures = {
+            let mut memory = lock(self.memory);
+            memory.since.get_or_insert_with(Instant::now);
+            memory.failures
+        };
         let sources = Sources {
             client: &self.context.client,
             registry: &self.context.registry,
@@ -337,7 +351,7 @@ impl<'a> Pass<'a> {
             Launched::NameTaken | Launched::NotWanted | Launched::Unanswered(_) => {}
         }
         // The cache will tell.
-        Ok(Some(Action::requeue(std::time::Duration::from_secs(1))))
+        Ok(Some(Action::requeue(Duration::from_secs(1))))
     }
 
     async fn write(&mut self, status: DeploymentActionStatus) -> Result<Option<Action>, ReconcileError> {
@@ -346,7 +360,6 @@ impl<'a> Pass<'a> {
             .as_ref()
             .filter(|run| run.bundle_sha256.is_some() && run.pod_uid.is_none())
             .map(|run| (run.number, run.attempt));
-        let was_finished = self.finished();
         let mut result = write_status::write_status(&self.context.client, &self.action, status.clone()).await;
         if let Err(error) = &result
             && error.code() == Some(422)
@@ -365,35 +378,78 @@ impl<'a> Pass<'a> {
                 memory.written = Some(written.clone());
                 memory.written_at = Some(Timestamp::now());
                 drop(memory);
-                self.action = written;
-                if !was_finished && self.finished() {
-                    self.tell_end();
-                }
+                let before = std::mem::replace(&mut self.action, written).status;
+                self.tell(before.as_ref());
                 Ok(None)
             }
             // Somebody changed the action: the cache will have it in a moment.
             Err(error) if error.code() == Some(409) => {
                 lock(self.memory).written = None;
-                Ok(Some(Action::requeue(std::time::Duration::from_millis(200))))
+                Ok(Some(Action::requeue(Duration::from_millis(200))))
             }
             Err(error) if error.code() == Some(404) => Ok(Some(Action::await_change())),
             Err(source) => Err(ReconcileError::Call { step: "writing the status", source }),
         }
     }
 
-    fn finished(&self) -> bool {
-        let status = self.action.status.as_ref();
-        status.is_some_and(|status| status.conditions().is_true(ConditionType::Finished))
+    /// Tells of what the status says now and did not say before: log, events, metrics.
+    fn tell(&self, before: Option<&DeploymentActionStatus>) {
+        let Some(status) = &self.action.status else { return };
+        let Some(run) = &status.run else { return };
+        Span::current().record("run", run.id.as_str());
+        let context = self.context;
+        let now = Timestamp::now();
+        context.events.tell(before, &self.action, now);
+        let before = before.filter(|before| before.run.as_ref().is_some_and(|of| of.number == run.number));
+        let log = run.pod_uid.as_ref().and_then(|uid| context.collector.fact(uid));
+        let exit = log.as_ref().and_then(|log| log.exit.as_ref());
+        let since_exit = exit.and_then(|(_, seen)| now.duration_since(*seen).try_into().ok());
+        let recorded =
+            |of: &DeploymentActionStatus| of.run.as_ref().is_some_and(|run| run.bundle_sha256.is_some());
+        let started =
+            |of: &DeploymentActionStatus| of.run.as_ref().is_some_and(|run| run.started_at.is_some());
+        let finished = |of: &DeploymentActionStatus| of.conditions().is_true(ConditionType::Finished);
+        let newly = |is: &dyn Fn(&DeploymentActionStatus) -> bool| is(status) && !before.is_some_and(is);
+        if newly(&recorded) {
+            self.passed(Phase::Resolve, true);
+        }
+        if newly(&started) {
+            self.passed(Phase::Start, false);
+        }
+        if newly(&finished) {
+            lock(self.memory).since = None;
+            let reason = status.conditions().get(ConditionType::Ready).map(|ready| ready.reason.as_str());
+            let reason = reason.and_then(Reason::parse).unwrap_or(Reason::Unknown);
+            info!(%reason, exit_code = run.exit_code, "run finished");
+            context.metrics.finished(reason);
+            if let Some((exit, _)) = exit {
+                context.metrics.phase(Phase::Script, Duration::from_millis(exit.millis));
+            }
+            if let Some(took) = since_exit {
+                context.metrics.phase(Phase::Finish, took);
+            }
+        }
+        let read = |of: &DeploymentActionStatus| {
+            of.log.as_ref().is_some_and(|log| log.state != LogState::Collecting)
+        };
+        if newly(&read)
+            && let Some(log) = &status.log
+        {
+            context.metrics.log_read(log.state, log.bytes);
+            if let Some(took) = since_exit {
+                context.metrics.phase(Phase::Collect, took);
+            }
+        }
     }
 
-    fn tell_end(&self) {
-        let Some(status) = &self.action.status else { return };
-        let reason = status.conditions().get(ConditionType::Ready).map(|ready| ready.reason.as_str());
-        let reason = reason.and_then(Reason::parse).unwrap_or(Reason::Unknown);
-        let run = status.run.as_ref();
-        Span::current().record("run", run.map(|run| run.id.as_str()));
-        info!(%reason, exit_code = run.and_then(|run| run.exit_code), "run finished");
-        self.context.metrics.finished(reason, run.and_then(|run| run.duration_seconds));
+    /// A part of the run is over whose beginning this process has seen.
+    fn passed(&self, phase: Phase, goes_on: bool) {
+        let mut memory = lock(self.memory);
+        let since = std::mem::replace(&mut memory.since, goes_on.then(Instant::now));
+        drop(memory);
+        if let Some(since) = since {
+            self.context.metrics.phase(phase, since.elapsed());
+        }
     }
 
     async fn launched(&mut self, launched: Launched) -> Result<Option<Action>, ReconcileError> {
@@ -401,6 +457,7 @@ impl<'a> Pass<'a> {
         match launched {
             Launched::Created(pod) => {
                 info!(pod = pod.name_any(), "pod created");
+                self.passed(Phase::Launch, true);
                 self.looked = Some(observe::present(&pod, &self.action));
                 let mut memory = lock(self.memory);
                 memory.succeeded();
@@ -408,7 +465,7 @@ impl<'a> Pass<'a> {
                 memory.created = Some(*pod);
             }
             Launched::NameTaken => return self.look_again().await,
-            Launched::NotWanted => return Ok(Some(Action::requeue(std::time::Duration::from_secs(1)))),
+            Launched::NotWanted => return Ok(Some(Action::requeue(Duration::from_secs(1)))),
             Launched::Refused(refusal) => {
                 info!(message = refusal.message, "the pod was refused");
                 let mut memory = lock(self.memory);
@@ -452,7 +509,7 @@ impl<'a> Pass<'a> {
             .map_err(|source| ReconcileError::Call { step: "looking at the pod", source })?;
         if pod.is_none() {
             // It was there a moment ago: the next pass begins with that.
-            return Ok(Some(Action::requeue(std::time::Duration::from_secs(1))));
+            return Ok(Some(Action::requeue(Duration::from_secs(1))));
         }
         let mut memory = lock(self.memory);
         memory.succeeded();

@@ -21,9 +21,10 @@ use tracing::{debug, error, info, warn};
 
 use super::{
     collect::Collector,
+    events::Events,
     lease::Leadership,
     memory::Memories,
-    metrics::Metrics,
+    metrics::{Active, Metrics},
     nodes::Nodes,
     options::Options,
     reconcile::{Context, after_error, reconcile},
@@ -40,6 +41,8 @@ use crate::{
 const SHUTDOWN: Duration = Duration::from_secs(20);
 /// How often the caches are searched for what has gone.
 const SWEEP: Duration = Duration::from_mins(2);
+/// How often runs under way are counted.
+const COUNT: Duration = Duration::from_secs(5);
 /// For all that one image needs of its registry.
 const REGISTRY_LIMIT: Duration = Duration::from_secs(20);
 
@@ -183,6 +186,7 @@ async fn lead(
     let filled = Arc::new(Notify::new());
     let actions = watch_actions(&client, writer, Arc::clone(&filled));
     let context = Arc::new(Context {
+        events: Events::new(client.clone(), &options.identity),
         collector: Collector::new(client.clone(), pods.clone(), news.clone()),
         client,
         registry,
@@ -194,6 +198,8 @@ async fn lead(
         options,
     });
     tokio::spawn(tell_ready(filled, context.pods.clone(), health));
+    context.metrics.concurrency(context.options.concurrency);
+    tokio::spawn(count(action_store.clone(), Arc::clone(&context)));
     tokio::spawn(sweep(action_store.clone(), Arc::clone(&context)));
 
     Controller::for_stream(actions, action_store)
@@ -327,6 +333,25 @@ fn watch_pods(client: &Client, news: mpsc::UnboundedSender<ObjectRef<DeploymentA
 async fn tell_ready(actions: Arc<Notify>, pods: Store<Pod>, health: Health) {
     actions.notified().await;
     health.set_ready(pods.wait_until_ready().await.is_ok());
+}
+
+/// Counts runs that are under way, for the metrics.
+async fn count(actions: Store<DeploymentAction>, context: Arc<Context>) {
+    loop {
+        let mut active = Active::default();
+        for action in actions.state() {
+            let Some(status) = &action.status else { continue };
+            match status.phase.as_deref() {
+                Some("Pending") => active.pending += 1,
+                Some("Launching") => active.launching += 1,
+                Some("Running") => active.running += 1,
+                _ => {}
+            }
+        }
+        context.metrics.active(active);
+        context.metrics.policy_missing.set(i64::from(context.use_policy.missing().is_some()));
+        tokio::time::sleep(COUNT).await;
+    }
 }
 
 /// Forgets actions that are gone, and looks again for pods that no action waits for.
