@@ -4,7 +4,6 @@
 use std::{
     collections::{HashMap, HashSet},
     sync::{Arc, Mutex, PoisonError},
-    time::Instant,
 };
 
 use k8s_openapi::{
@@ -13,7 +12,10 @@ use k8s_openapi::{
 };
 use kube::ResourceExt;
 
-use super::facts::{Creation, Resolution};
+use super::{
+    facts::{Creation, Resolution},
+    traces::Part,
+};
 use crate::api::DeploymentAction;
 
 /// The first and the longest pause after a failure, in milliseconds.
@@ -49,8 +51,10 @@ pub struct Memory {
     pub written_at: Option<Timestamp>,
     /// Errors of reconciling in a row.
     pub errors: u32,
-    /// When the part of the run began that is under way: for the metrics alone.
-    pub since: Option<Instant>,
+    /// When the part of the run began that is under way: for metrics and traces alone.
+    pub since: Option<Timestamp>,
+    /// The parts of the run that are over, as far as this process has seen them.
+    pub parts: Vec<Part>,
 }
 
 impl Memory {

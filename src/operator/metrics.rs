@@ -11,6 +11,7 @@ use prometheus_client::{
     registry::Registry,
 };
 
+use super::traces::Part;
 use crate::api::{Reason, reason::Class, status::LogState};
 
 /// The controller's name in its metrics.
@@ -72,7 +73,9 @@ pub enum Phase {
 }
 
 impl Phase {
-    const fn as_str(self) -> &'static str {
+    /// As a label, and as a span's name.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::Resolve => "resolve",
             Self::Launch => "launch",
@@ -192,8 +195,10 @@ impl Metrics {
     }
 
     /// A part of a run is over.
-    pub fn phase(&self, phase: Phase, took: Duration) {
-        self.phases.get_or_create(&PhaseLabels { phase: phase.as_str() }).observe(took.as_secs_f64());
+    pub fn phase(&self, part: Part) {
+        // A clock that was set back must not count as an age.
+        let took = Duration::try_from(part.end.duration_since(part.begin)).unwrap_or_default();
+        self.phases.get_or_create(&PhaseLabels { phase: part.phase.as_str() }).observe(took.as_secs_f64());
     }
 
     /// How many runs are where now.
@@ -251,6 +256,8 @@ impl Metrics {
 
 #[cfg(test)]
 mod tests {
+    use k8s_openapi::jiff::Timestamp;
+
     use super::*;
 
     fn has(metrics: &Metrics, line: &str) {
@@ -268,7 +275,9 @@ mod tests {
     #[test]
     fn parts_of_runs_logs_and_runs_under_way_are_told() {
         let metrics = Metrics::default();
-        metrics.phase(Phase::Start, Duration::from_millis(700));
+        let begin = Timestamp::UNIX_EPOCH;
+        let end = Timestamp::from_millisecond(700).unwrap();
+        metrics.phase(Part { phase: Phase::Start, begin, end });
         has(&metrics, r#"longshore_run_phase_seconds_sum{phase="start"} 0.7"#);
         metrics.active(Active { pending: 1, launching: 2, running: 3 });
         has(&metrics, r#"longshore_runs_active{phase="launching"} 2"#);

@@ -31,10 +31,12 @@ pub mod stop;
 pub mod strays;
 pub mod tail;
 pub mod tombstone;
+pub mod traces;
 pub mod use_policy;
 pub mod validate;
 pub mod verdict;
 pub mod view;
+pub mod watch;
 pub mod write_status;
 
 #[cfg(test)]

@@ -87,6 +87,15 @@ pub struct Options {
     #[arg(long, env = "LONGSHORE_USE_POLICY", value_enum, default_value = "enforced")]
     pub use_policy: UsePolicyOption,
 
+    /// Namespace whose actions are run; may be given several times. All namespaces where none is.
+    #[arg(long = "watch-namespace", env = "LONGSHORE_WATCH_NAMESPACES", value_delimiter = ',')]
+    pub watch_namespaces: Vec<String>,
+
+    /// Base URL of an OTLP receiver (HTTP) that gets a trace of each run, such as
+    /// `http://collector.monitoring:4318`; none is sent without it.
+    #[arg(long, env = "LONGSHORE_OTLP_ENDPOINT")]
+    pub otlp_endpoint: Option<String>,
+
     /// Where /livez, /readyz and /metrics are served.
     #[arg(long, env = "LONGSHORE_LISTEN", default_value = "0.0.0.0:8080")]
     pub listen: SocketAddr,

@@ -13,7 +13,7 @@ use k8s_openapi::{
     apimachinery::pkg::apis::meta::v1::ObjectMeta,
 };
 
-use super::validate::Checked;
+use super::{traces, validate::Checked};
 use crate::{
     api::{
         ANNOTATION_BUNDLE, CONTAINER, FINALIZER_COLLECT, LABEL_ACTION, LABEL_ACTION_UID, LABEL_ATTEMPT,
@@ -178,6 +178,12 @@ fn action_container(action: &Checked, attempt: &Attempt, volume_mounts: Vec<Volu
         args: Some(vec!["run".into()]),
         working_dir: Some(place::WORK_DIR.into()),
         env: Some(vec![
+            // Not in the bundle: it is no input, and the script's variables come later.
+            EnvVar {
+                name: place::ENV_TRACEPARENT.into(),
+                value: Some(traces::traceparent(&action.uid, attempt.run)),
+                ..Default::default()
+            },
             EnvVar {
                 name: place::ENV_BUNDLE_SHA256.into(),
                 value: Some(attempt.bundle_sha256.clone()),

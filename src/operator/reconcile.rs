@@ -2,7 +2,7 @@
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use k8s_openapi::{
@@ -35,6 +35,7 @@ use super::{
     resolve::{self, Sources},
     status::with_condition,
     stop,
+    traces::{Part, Traces},
     use_policy::UsePolicy,
     validate::{Checked, Invalid, validate},
     write_status,
@@ -68,6 +69,8 @@ pub struct Context {
     pub use_policy: UsePolicy,
     /// Tells of runs by Kubernetes events.
     pub events: Events,
+    /// Tells of runs by OpenTelemetry traces.
+    pub traces: Traces,
     /// What is remembered of each action.
     pub memories: Memories,
     /// Counts.
@@ -298,7 +301,7 @@ impl<'a> Pass<'a> {
         let platform = Platform::linux(&self.context.options.architecture);
         let failures = {
             let mut memory = lock(self.memory);
-            memory.since.get_or_insert_with(Instant::now);
+            memory.since.get_or_insert_with(Timestamp::now);
             memory.failures
         };
         let sources = Sources {
@@ -403,7 +406,6 @@ impl<'a> Pass<'a> {
         let before = before.filter(|before| before.run.as_ref().is_some_and(|of| of.number == run.number));
         let log = run.pod_uid.as_ref().and_then(|uid| context.collector.fact(uid));
         let exit = log.as_ref().and_then(|log| log.exit.as_ref());
-        let since_exit = exit.and_then(|(_, seen)| now.duration_since(*seen).try_into().ok());
         let recorded =
             |of: &DeploymentActionStatus| of.run.as_ref().is_some_and(|run| run.bundle_sha256.is_some());
         let started =
@@ -417,17 +419,27 @@ impl<'a> Pass<'a> {
             self.passed(Phase::Start, false);
         }
         if newly(&finished) {
-            lock(self.memory).since = None;
             let reason = status.conditions().get(ConditionType::Ready).map(|ready| ready.reason.as_str());
             let reason = reason.and_then(Reason::parse).unwrap_or(Reason::Unknown);
             info!(%reason, exit_code = run.exit_code, "run finished");
             context.metrics.finished(reason);
-            if let Some((exit, _)) = exit {
-                context.metrics.phase(Phase::Script, Duration::from_millis(exit.millis));
+            let mut parts = {
+                let mut memory = lock(self.memory);
+                memory.since = None;
+                std::mem::take(&mut memory.parts)
+            };
+            if let Some((exit, seen)) = exit {
+                let ran = SignedDuration::from_millis(i64::try_from(exit.millis).unwrap_or_default());
+                let begin = seen.saturating_sub(ran).unwrap_or(*seen);
+                for part in [
+                    Part { phase: Phase::Script, begin, end: *seen },
+                    Part { phase: Phase::Finish, begin: *seen, end: now },
+                ] {
+                    context.metrics.phase(part);
+                    parts.push(part);
+                }
             }
-            if let Some(took) = since_exit {
-                context.metrics.phase(Phase::Finish, took);
-            }
+            context.traces.tell(&self.action, &parts, now);
         }
         let read = |of: &DeploymentActionStatus| {
             of.log.as_ref().is_some_and(|log| log.state != LogState::Collecting)
@@ -436,19 +448,21 @@ impl<'a> Pass<'a> {
             && let Some(log) = &status.log
         {
             context.metrics.log_read(log.state, log.bytes);
-            if let Some(took) = since_exit {
-                context.metrics.phase(Phase::Collect, took);
+            if let Some((_, seen)) = exit {
+                context.metrics.phase(Part { phase: Phase::Collect, begin: *seen, end: now });
             }
         }
     }
 
     /// A part of the run is over whose beginning this process has seen.
     fn passed(&self, phase: Phase, goes_on: bool) {
+        let now = Timestamp::now();
         let mut memory = lock(self.memory);
-        let since = std::mem::replace(&mut memory.since, goes_on.then(Instant::now));
-        drop(memory);
-        if let Some(since) = since {
-            self.context.metrics.phase(phase, since.elapsed());
+        let since = std::mem::replace(&mut memory.since, goes_on.then_some(now));
+        if let Some(begin) = since {
+            let part = Part { phase, begin, end: now };
+            memory.parts.push(part);
+            self.context.metrics.phase(part);
         }
     }
 

@@ -2,10 +2,10 @@
 
 use std::{sync::Arc, time::Duration};
 
-use futures::{Stream, StreamExt, TryStreamExt, future};
+use futures::{Stream, StreamExt, TryStreamExt, future, stream::BoxStream};
 use k8s_openapi::api::core::v1::Pod;
 use kube::{
-    Api, Client, Config, ResourceExt,
+    Client, Config, ResourceExt,
     core::DeserializeGuard,
     runtime::{
         Controller, WatchStreamExt, controller,
@@ -30,7 +30,9 @@ use super::{
     reconcile::{Context, after_error, reconcile},
     serve::{self, Health},
     strays,
+    traces::{Traces, TracesError},
     use_policy::UsePolicy,
+    watch,
 };
 use crate::{
     api::{DeploymentAction, LABEL_ACTION, LABEL_MANAGED_BY, MANAGED_BY},
@@ -52,6 +54,9 @@ pub enum RunError {
     /// There is no way to the API server.
     #[error("no configuration for the API server: {0}")]
     Config(#[from] kube::config::InferConfigError),
+    /// Traces cannot be sent.
+    #[error(transparent)]
+    Traces(#[from] TracesError),
     /// The client cannot be made.
     #[error("no client for the API server: {0}")]
     Client(#[from] kube::Error),
@@ -100,6 +105,7 @@ pub async fn run(options: Options) -> Result<(), RunError> {
         timeout: REGISTRY_LIMIT,
         ca_bundle_pem,
     })?;
+    let traces = Traces::new(options.otlp_endpoint.as_deref())?;
     let metrics = Metrics::default();
     let health = Health::default();
     let listener = TcpListener::bind(options.listen)
@@ -126,7 +132,7 @@ pub async fn run(options: Options) -> Result<(), RunError> {
     metrics.leader.set(1);
     health.set_ready(false);
     let (shutdown, end) = tokio::sync::oneshot::channel();
-    let work = lead(client, registry, options, metrics.clone(), health, end);
+    let work = lead(client, registry, options, Tellers { metrics: metrics.clone(), traces }, health, end);
     let mut work = std::pin::pin!(work);
     let result = tokio::select! {
         () = &mut work => Ok(()),
@@ -161,12 +167,24 @@ async fn stopped() {
     }
 }
 
+/// The namespaces that are named, each once: to watch one twice would tell all of it twice.
+fn namespaces(named: &[String]) -> Vec<String> {
+    let named = named.iter().map(|name| name.trim().to_owned()).filter(|name| !name.is_empty());
+    named.collect::<std::collections::BTreeSet<_>>().into_iter().collect()
+}
+
+/// Who tells of runs beside the status.
+struct Tellers {
+    metrics: Metrics,
+    traces: Traces,
+}
+
 /// What only the leader does.
 async fn lead(
     client: Client,
     registry: Registry,
     options: Options,
-    metrics: Metrics,
+    Tellers { metrics, traces }: Tellers,
     health: Health,
     end: tokio::sync::oneshot::Receiver<()>,
 ) {
@@ -181,11 +199,16 @@ async fn lead(
     tokio::spawn(use_policy.clone().watch(client.clone()));
 
     let (news, looks) = mpsc::unbounded_channel();
-    let pods = watch_pods(&client, news.clone());
+    let namespaces = namespaces(&options.watch_namespaces);
+    if !namespaces.is_empty() {
+        info!(?namespaces, "only actions of these namespaces are run");
+    }
+    let pods = watch_pods(&client, &namespaces, news.clone());
     let (action_store, writer) = reflector::store();
     let filled = Arc::new(Notify::new());
-    let actions = watch_actions(&client, writer, Arc::clone(&filled));
+    let actions = watch_actions(&client, &namespaces, writer, Arc::clone(&filled));
     let context = Arc::new(Context {
+        traces,
         events: Events::new(client.clone(), &options.identity),
         collector: Collector::new(client.clone(), pods.clone(), news.clone()),
         client,
@@ -246,13 +269,15 @@ fn tokio_stream<T>(mut receiver: mpsc::UnboundedReceiver<T>) -> impl Stream<Item
 /// All actions. One that cannot be read is passed over and told of: it must not end the watch.
 fn watch_actions(
     client: &Client,
+    namespaces: &[String],
     writer: reflector::store::Writer<DeploymentAction>,
     filled: Arc<Notify>,
 ) -> impl Stream<Item = Result<DeploymentAction, watcher::Error>> + use<> {
-    let api: Api<DeserializeGuard<DeploymentAction>> = Api::all(client.clone());
-    watcher(api, watcher::Config::default())
-        .default_backoff()
-        .try_filter_map(|event| future::ready(Ok(readable(event))))
+    let watches = watch::watches(client, namespaces, &watcher::Config::default());
+    let readable = |watch: BoxStream<'static, _>| {
+        watch.try_filter_map(|event| future::ready(Ok(readable(event)))).boxed()
+    };
+    watch::merge(watches.into_iter().map(readable).collect())
         .modify(|action| action.managed_fields_mut().clear())
         .reflect(writer)
         .inspect_ok(move |event| {
@@ -290,12 +315,15 @@ fn readable(
 }
 
 /// All pods of ours: each event is a reason to look at its action.
-fn watch_pods(client: &Client, news: mpsc::UnboundedSender<ObjectRef<DeploymentAction>>) -> Store<Pod> {
+fn watch_pods(
+    client: &Client,
+    namespaces: &[String],
+    news: mpsc::UnboundedSender<ObjectRef<DeploymentAction>>,
+) -> Store<Pod> {
     let (store, writer) = reflector::store();
     let ours = watcher::Config::default().labels(&format!("{LABEL_MANAGED_BY}={MANAGED_BY},{LABEL_ACTION}"));
     let client = client.clone();
-    let pods = watcher(Api::<Pod>::all(client.clone()), ours)
-        .default_backoff()
+    let pods = watch::merge(watch::watches::<Pod>(&client, namespaces, &ours))
         .modify(|pod| pod.managed_fields_mut().clear())
         .reflect(writer);
     tokio::spawn(async move {

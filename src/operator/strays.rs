@@ -62,6 +62,7 @@ pub async fn lost_sight(client: &Client, pod: &Pod) {
 }
 
 /// Whether our finalizer is on it.
+#[must_use]
 pub fn is_held(pod: &Pod) -> bool {
     pod.finalizers().iter().any(|finalizer| finalizer == FINALIZER_COLLECT)
 }

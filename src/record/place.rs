@@ -45,6 +45,9 @@ pub fn is_reserved(name: &OsStr) -> bool {
     name.as_encoded_bytes().starts_with(RESERVED_PREFIX.as_bytes())
 }
 
+/// The parent of what the script traces, by W3C Trace Context: the runner hands the container's
+/// environment on, and an action may have a variable of its own by this name.
+pub const ENV_TRACEPARENT: &str = "TRACEPARENT";
 /// The script's outputs file.
 pub const ENV_OUTPUT: &str = "LONGSHORE_OUTPUT";
 /// The file that says why the script was asked to stop; it exists once it was.

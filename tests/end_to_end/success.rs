@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::core::v1::{Event, Pod};
+use kube::api::ListParams;
 use longshore::{
     api::{ConditionType, status::Trigger},
     record::sha256_hex,
@@ -238,6 +239,46 @@ async fn children_left_behind_are_ended_with_the_script() {
             (pod.status?.phase? == "Succeeded").then_some(())
         })
         .await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_script_has_a_trace_parent_that_an_action_may_replace() {
+    in_namespace(async |namespace| {
+        let script = "printenv TRACEPARENT";
+        let done = namespace.apply("given", Action::script(script)).await.finished().await;
+        done.assert_succeeded();
+        let parent = done.tail().trim_end().to_owned();
+        assert!(parent.len() == 55 && parent.starts_with("00-") && parent.ends_with("-01"), "{parent}");
+        let own = Action::script(script).with("variables", json!([{"name": "TRACEPARENT", "value": "mine"}]));
+        let own = namespace.apply("own", own).await;
+        assert_eq!(own.finished().await.tail(), "mine\n");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn events_tell_of_a_run_s_start_and_end() {
+    in_namespace(async |namespace| {
+        let action = namespace.apply("told", Action::script("sleep 1; exit 3")).await;
+        action.finished().await;
+        let events = until("both events are there", async || {
+            let all = namespace.api::<Event>().list(&ListParams::default()).await.unwrap().items;
+            let of: Vec<Event> = all
+                .into_iter()
+                .filter(|event| event.involved_object.kind.as_deref() == Some("DeploymentAction"))
+                .collect();
+            (of.len() >= 2).then_some(of)
+        })
+        .await;
+        let told =
+            |reason: &str| events.iter().find(|event| event.reason.as_deref() == Some(reason)).unwrap();
+        assert_eq!(events.len(), 2, "{events:?}");
+        assert!(told("Started").message.as_ref().unwrap().contains("@sha256:"));
+        let end = told("ScriptFailed");
+        assert_eq!(end.type_.as_deref(), Some("Warning"));
+        assert!(end.message.as_ref().unwrap().starts_with("Run 1: the script ended with exit code 3"));
     })
     .await;
 }
