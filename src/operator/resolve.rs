@@ -201,3 +201,36 @@ const fn reason(error: &ResolveError) -> Reason {
         | ResolveError::Failing { .. } => Reason::RegistryUnavailable,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::{
+        operator::{mocked::server, tests::action, validate::validate},
+        registry::RegistryConfig,
+    };
+
+    #[tokio::test]
+    async fn a_near_registry_ends_the_run_and_nobody_is_asked() {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let (client, seen) = server(|_| (500, json!({})));
+        let registry = Registry::new(RegistryConfig::default()).unwrap();
+        let platform = Platform::linux("amd64");
+        let sources =
+            Sources { client: &client, registry: &registry, credentials_file: None, platform: &platform };
+        let mut action = action();
+        for image in ["127.1:8080/x:1".to_owned(), format!("localhost:8080/x@sha256:{}", "0".repeat(64))] {
+            action.spec.image = image;
+            let checked = validate(&action, "amd64").unwrap();
+            for failures in [0, TRIES] {
+                let (resolution, pause) = resolve(&sources, &checked, failures).await;
+                let Resolution::Refused { reason, message } = resolution else { panic!("{resolution:?}") };
+                assert_eq!((reason, pause), (Reason::RegistryUnavailable, None));
+                assert!(message.contains("the operator opens no connections"), "{message}");
+            }
+        }
+        assert!(seen.lock().unwrap().is_empty());
+    }
+}

@@ -5,17 +5,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderName, HeaderValue};
-use reqwest::{RequestBuilder, Response, StatusCode, Url};
+use reqwest::header::{CONTENT_TYPE, HeaderName, HeaderValue};
+use reqwest::{Response, StatusCode, Url};
 
 use secrecy::ExposeSecret as _;
 
 use super::credentials::{Asker, Credentials, Salt};
 use super::error::{Advice, ResolveError};
 use super::reference::ImageReference;
-use super::refusal::{retry_after, start, words};
-use super::token::{Challenge, Grant, TokenServer, Tokens, bearer};
-use super::transport::{PlainHttp, advice, authority, chain, clean};
+use super::refusal::{Speaker, retry_after, start, words};
+use super::token::{Challenge, Grant, TokenServer, Tokens, basic, bearer};
+use super::transport::{Http, Lost, MAX_REDIRECTS, advice, authority, chain, clean};
 use super::{digest, manifest};
 
 /// The distribution specification's bound, in bytes: registries must accept manifests of this size.
@@ -45,14 +45,12 @@ pub(super) struct Answer {
     pub(super) content_type: Option<String>,
     pub(super) digest: String,
     pub(super) body: Vec<u8>,
+    pub(super) speaker: Speaker,
 }
 
 /// Connections and tokens, kept from one image to the next.
 pub(super) struct Client {
-    pub(super) http: reqwest::Client,
-    /// For requests whose body is a secret: a redirect would take it along, to any host.
-    pub(super) straight: reqwest::Client,
-    pub(super) plain_http: PlainHttp,
+    pub(super) http: Http,
     pub(super) tokens: Tokens,
     pub(super) salt: Salt,
 }
@@ -67,27 +65,27 @@ impl Client {
     ) -> Result<Answer, ResolveError> {
         let question = Question::registry(image, asker);
         let (url, limit) = self.address(&question, content)?;
-        let request = || {
-            let request = self.http.get(url.clone());
-            match content {
-                Content::Config(_) => request,
-                _ => request.header(ACCEPT, manifest::ACCEPT),
-            }
+        let accept = match content {
+            Content::Tagged(_) | Content::Manifest(_) => Some(manifest::ACCEPT),
+            Content::Config(_) => None,
         };
-        let response = self.send(&question, &request, &url).await?;
+        let response = self.send(&question, &url, accept).await?;
+        let speaker = speaker(&response, &url);
         if response.status() != StatusCode::OK {
-            return Err(question.refusal(response).await);
+            return Err(question.refusal(response, speaker).await);
         }
         let header = |name| response.headers().get(name).and_then(|value| value.to_str().ok());
         let content_type = header(CONTENT_TYPE).map(ToOwned::to_owned);
         let told = header(DOCKER_CONTENT_DIGEST).filter(|told| !told.is_empty()).map(ToOwned::to_owned);
         let body = question.body(response, limit).await?;
-        let expected = match content {
-            Content::Tagged(_) => told,
-            Content::Manifest(digest) | Content::Config(digest) => Some(digest.to_owned()),
+        let digest = match (content, told) {
+            (Content::Manifest(digest) | Content::Config(digest), _) => {
+                question.verify(digest, &body, speaker)?
+            }
+            (Content::Tagged(_), Some(told)) => question.verify_own(&told, &body, speaker)?,
+            (Content::Tagged(_), None) => digest::sha256(&body),
         };
-        let digest = question.verify(expected, &body)?;
-        Ok(Answer { content_type, digest, body })
+        Ok(Answer { content_type, digest, body, speaker })
     }
 
     fn address(&self, question: &Question<'_>, content: Content<'_>) -> Result<(Url, usize), ResolveError> {
@@ -100,7 +98,7 @@ impl Client {
             Content::Tagged(name) | Content::Manifest(name) => ("manifests", name, MAX_MANIFEST),
             Content::Config(name) => ("blobs", name, MAX_CONFIG),
         };
-        let scheme = self.plain_http.scheme(host);
+        let scheme = self.http.scheme(host);
         let repository = question.image.repository();
         let url = Url::parse(&format!("{scheme}://{host}/v2/{repository}/{kind}/{name}"))
             .map_err(|error| question.invalid(format!("its name is no address ({error})")))?;
@@ -112,27 +110,27 @@ impl Client {
     async fn send(
         &self,
         question: &Question<'_>,
-        request: &(impl Fn() -> RequestBuilder + Sync),
         url: &Url,
+        accept: Option<&'static str>,
     ) -> Result<Response, ResolveError> {
         let (registry, repository) = (question.image.registry(), question.image.repository());
         let owner = self.salt.owner(question.asker);
         let cached = self.tokens.get(&owner, registry, repository);
-        let first = question.answer(with(request(), cached)).await?;
+        let first = question.answer(self.http.get(url, accept, cached)).await?;
         if first.status() != StatusCode::UNAUTHORIZED
             // What answers after a redirect is not the registry, and is shown nothing.
-            || first.url().origin() != url.origin()
+            || speaker(&first, url) == Speaker::Other
         {
             return Ok(first);
         }
         let authorization = match (Challenge::find(first.headers()), question.asker.credentials()) {
             (Some(Challenge::Basic), Credentials::Basic { username, password }) => {
                 // Not cached: a password is held by its Secret's reader alone.
-                return question.answer(request().basic_auth(username, Some(password.expose_secret()))).await;
+                basic(username, password)
             }
             (Some(Challenge::Bearer(_)), Credentials::RegistryToken(token)) => bearer(token.expose_secret()),
             (Some(Challenge::Bearer(server)), _) => {
-                let (token, lifetime) = self.token(question, server).await?;
+                let (token, lifetime) = self.token(question, server, url).await?;
                 self.tokens.put(owner, registry, repository, token.clone(), lifetime);
                 Some(token)
             }
@@ -141,24 +139,20 @@ impl Client {
         if authorization.is_none() {
             return Ok(first);
         }
-        question.answer(with(request(), authorization)).await
+        question.answer(self.http.get(url, accept, authorization)).await
     }
 
     async fn token(
         &self,
         question: &Question<'_>,
         server: TokenServer,
+        registry: &Url,
     ) -> Result<(HeaderValue, Duration), ResolveError> {
         let mut url = Url::parse(&server.realm).map_err(|_| {
             question.invalid(format!("it names a token server at {:?}", clean(&server.realm)))
         })?;
         let name = format!("{}'s token server {}", question.registry, authority(&url));
         let question = Question { registry: &name, ..*question };
-        // The credentials are this registry's, and it may send us anywhere with them; but nowhere
-        // in the clear.
-        if !self.plain_http.allows(&url) {
-            return Err(question.unreachable(PlainHttp::refusal(&url), Advice::RefusedPlainHttp, None));
-        }
         // The scope is ours, not the challenge's: the right to pull this repository, no other.
         let scope = format!("repository:{}:pull", question.image.repository());
         let mut wanted = vec![("scope", scope.as_str())];
@@ -166,18 +160,19 @@ impl Client {
         let response = if let Credentials::IdentityToken(token) = question.asker.credentials() {
             wanted.extend([("grant_type", "refresh_token"), ("client_id", CLIENT_ID)]);
             wanted.push(("refresh_token", token.expose_secret()));
-            question.answer(self.straight.post(url).form(&wanted)).await?
+            question.answer(self.http.post(&url, &wanted)).await?
         } else {
             url.query_pairs_mut().extend_pairs(wanted);
-            let mut request = self.http.get(url);
-            if let Credentials::Basic { username, password } = question.asker.credentials() {
-                request = request.basic_auth(username, Some(password.expose_secret()));
-            }
-            question.answer(request).await?
+            let authorization = match question.asker.credentials() {
+                Credentials::Basic { username, password } => basic(username, password),
+                _ => None,
+            };
+            question.answer(self.http.get(&url, None, authorization)).await?
         };
         if response.status() != StatusCode::OK {
             let exchanges = matches!(question.asker.credentials(), Credentials::IdentityToken(_));
-            return Err(Question { exchanges, ..question }.refusal(response).await);
+            let speaker = speaker(&response, registry);
+            return Err(Question { exchanges, ..question }.refusal(response, speaker).await);
         }
         let body = question.body(response, MAX_TOKEN).await?;
         // The parser's words would repeat parts of the answer, and so of the token.
@@ -188,11 +183,9 @@ impl Client {
     }
 }
 
-fn with(request: RequestBuilder, token: Option<HeaderValue>) -> RequestBuilder {
-    match token {
-        Some(token) => request.header(AUTHORIZATION, token),
-        None => request,
-    }
+/// Who answers to whom this registry is.
+fn speaker(response: &Response, registry: &Url) -> Speaker {
+    if response.url().origin() == registry.origin() { Speaker::Registry } else { Speaker::Other }
 }
 
 /// What is asked, of whom and by whom: what errors speak of.
@@ -213,13 +206,16 @@ impl<'a> Question<'a> {
 }
 
 impl Question<'_> {
-    async fn answer(&self, request: RequestBuilder) -> Result<Response, ResolveError> {
-        request.send().await.map_err(|error| self.lost(error))
+    async fn answer(
+        &self,
+        answer: impl Future<Output = Result<Response, Lost>>,
+    ) -> Result<Response, ResolveError> {
+        answer.await.map_err(|lost| self.lost(lost))
     }
 
     async fn body(&self, mut response: Response, limit: usize) -> Result<Vec<u8>, ResolveError> {
         let mut body = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(|error| self.lost(error))? {
+        while let Some(chunk) = response.chunk().await.map_err(|error| self.lost(error.into()))? {
             if body.len() + chunk.len() > limit {
                 return Err(self.invalid(format!("the answer is longer than {} KiB", limit >> 10)));
             }
@@ -228,32 +224,46 @@ impl Question<'_> {
         Ok(body)
     }
 
-    fn verify(&self, expected: Option<String>, body: &[u8]) -> Result<String, ResolveError> {
-        let Some(expected) = expected else { return Ok(digest::sha256(body)) };
-        let expected = Some(expected.as_str())
-            .filter(|expected| digest::is_valid(expected))
-            .ok_or_else(|| self.invalid(format!("it names the digest {:?}", clean(&expected))))?;
-        match digest::same_algorithm(expected, body) {
-            Some(found) if found == expected => Ok(found),
-            found => Err(self.invalid(format!(
+    /// Checks what was read against a digest that is known to whoever asks.
+    fn verify(&self, expected: &str, body: &[u8], speaker: Speaker) -> Result<String, ResolveError> {
+        match (digest::same_algorithm(expected, body), speaker) {
+            (Some(found), _) if found == expected => Ok(found),
+            // The digest of what any server holds would tell whether it holds what somebody guesses.
+            (_, Speaker::Other) => Err(self.invalid(format!(
+                "the content should have the digest {expected}, and what another server sent in its place has not"
+            ))),
+            (found, Speaker::Registry) => Err(self.invalid(format!(
                 "the content should have the digest {expected} and has {}",
                 found.as_deref().unwrap_or("none that is known")
             ))),
         }
     }
 
+    /// Checks what was read against the digest that came with it.
+    fn verify_own(&self, told: &str, body: &[u8], speaker: Speaker) -> Result<String, ResolveError> {
+        let (valid, own) = (digest::is_valid(told), speaker == Speaker::Registry);
+        match digest::same_algorithm(told, body).filter(|found| valid && found == told) {
+            Some(found) => Ok(found),
+            None if !own => {
+                Err(self.invalid("another server names a digest that its content has not".to_owned()))
+            }
+            None if !valid => Err(self.invalid(format!("it names the digest {:?}", clean(told)))),
+            None => self.verify(told, body, speaker),
+        }
+    }
+
     /// An answer other than 200, as an error.
-    async fn refusal(&self, response: Response) -> ResolveError {
+    async fn refusal(&self, response: Response, speaker: Speaker) -> ResolveError {
         let (status, https) = (response.status(), response.url().scheme() == "https");
         let retry_after = retry_after(response.headers(), Timestamp::now());
         let plain_text =
             response.headers().get(CONTENT_TYPE).is_some_and(|t| t.as_bytes().starts_with(b"text/plain"));
         let body = start(response).await;
         let text = String::from_utf8_lossy(&body);
-        let told = if self.asker.credentials().are_in(&text) {
+        let told = if self.asker.is_betrayed_by(&text) {
             "and repeats what it was shown".to_owned()
         } else {
-            words(&text, plain_text)
+            words(&text, plain_text, speaker)
         };
         let words = if told.is_empty() {
             format!("HTTP {}", status.as_u16())
@@ -288,12 +298,32 @@ impl Question<'_> {
         }
     }
 
-    fn lost(&self, error: reqwest::Error) -> ResolveError {
-        let cause = chain(&error);
-        let https = error.url().is_none_or(|url| url.scheme() == "https");
-        let advice = advice(&cause, https);
-        // Addresses of storage carry signatures.
-        self.unreachable(cause, advice, Some(Arc::new(error.without_url())))
+    fn lost(&self, lost: Lost) -> ResolveError {
+        match lost {
+            Lost::PlainHttp(host) => {
+                let cause = format!("plain HTTP is not allowed to {host}");
+                self.unreachable(cause, Advice::RefusedPlainHttp, None)
+            }
+            // Always the same: whether something listens there is nobody's business.
+            Lost::Near(host) => {
+                let cause = format!(
+                    "{host} is, or its name leads to, a loopback, link-local, multicast or unspecified \
+                     address, and the operator opens no connections to those"
+                );
+                self.unreachable(cause, Advice::RefusedAddress, None)
+            }
+            Lost::Redirects => {
+                let cause = format!("more than {MAX_REDIRECTS} redirects");
+                self.unreachable(cause, Advice::CheckNetwork, None)
+            }
+            Lost::Http(error) => {
+                let cause = chain(&error);
+                let https = error.url().is_none_or(|url| url.scheme() == "https");
+                let advice = advice(&cause, https);
+                // Addresses of storage carry signatures.
+                self.unreachable(cause, advice, Some(Arc::new(error.without_url())))
+            }
+        }
     }
 
     pub(super) fn unreachable(

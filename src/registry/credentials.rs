@@ -69,13 +69,6 @@ impl Credentials {
         let fits = !username.is_empty() && username.chars().count() <= MAX_SHOWN_USER;
         (fits && !user_is_secret).then(|| clean(username))
     }
-
-    /// Whether the text repeats what nobody may read. A registry may well write what it did not
-    /// like into its answer.
-    pub(super) fn are_in(&self, text: &str) -> bool {
-        let hidden_user = if self.shown_user().is_some() { "" } else { self.username() };
-        [self.secret(), hidden_user].into_iter().any(|secret| !secret.is_empty() && text.contains(secret))
-    }
 }
 
 impl fmt::Debug for Credentials {
@@ -96,6 +89,14 @@ pub enum Origin {
         /// The Secret's name.
         name: String,
     },
+    /// A Secret that a service account of a namespace lists, for that namespace alone. Who names the
+    /// account need not know the Secret: neither its name nor its user is told.
+    ServiceAccount {
+        /// The namespace.
+        namespace: String,
+        /// The service account's name.
+        name: String,
+    },
 }
 
 impl fmt::Display for Origin {
@@ -103,6 +104,9 @@ impl fmt::Display for Origin {
         match self {
             Self::Operator => f.write_str("the operator's own pull Secret"),
             Self::Secret { namespace, name } => write!(f, "Secret {namespace}/{name}"),
+            Self::ServiceAccount { namespace, name } => {
+                write!(f, "a pull Secret of service account {namespace}/{name}")
+            }
         }
     }
 }
@@ -148,8 +152,31 @@ impl Asker {
     pub fn scope(&self) -> Scope {
         match &self.origin {
             Origin::Operator => Scope::Operator,
-            Origin::Secret { namespace, .. } => Scope::Namespace(namespace.clone()),
+            Origin::Secret { namespace, .. } | Origin::ServiceAccount { namespace, .. } => {
+                Scope::Namespace(namespace.clone())
+            }
         }
+    }
+
+    /// The user, where whoever sees messages may know it.
+    fn shown_user(&self) -> Option<String> {
+        match self.origin {
+            Origin::Operator | Origin::Secret { .. } => self.credentials.shown_user(),
+            Origin::ServiceAccount { .. } => None,
+        }
+    }
+
+    /// Whether the text repeats what nobody may read. A registry may well write what it did not
+    /// like into its answer.
+    pub(super) fn is_betrayed_by(&self, text: &str) -> bool {
+        let (secret, user) = (self.credentials.secret(), self.credentials.username());
+        let tells_user = match (self.shown_user(), self.credentials.shown_user()) {
+            (Some(_), _) => false,
+            // A name, which may be short, is looked for as a word; a token anywhere.
+            (None, Some(_)) => has_word(text, user),
+            (None, None) => !user.is_empty() && text.contains(user),
+        };
+        tells_user || (!secret.is_empty() && text.contains(secret))
     }
 }
 
@@ -158,7 +185,7 @@ impl fmt::Display for Asker {
         let what = match (&self.credentials, &self.origin) {
             (Credentials::Anonymous, _) => return f.write_str("anonymously"),
             (_, Origin::Operator) => return f.write_str("with the operator's own credentials"),
-            (Credentials::Basic { .. }, _) => match self.credentials.shown_user() {
+            (Credentials::Basic { .. }, _) => match self.shown_user() {
                 Some(user) => return write!(f, "as user {user} of {}", self.origin),
                 None => "user and password",
             },
@@ -167,6 +194,13 @@ impl fmt::Display for Asker {
         };
         write!(f, "with the {what} of {}", self.origin)
     }
+}
+
+fn has_word(text: &str, word: &str) -> bool {
+    text.match_indices(word).any(|(start, _)| {
+        let end = start + word.len();
+        !text[..start].ends_with(char::is_alphanumeric) && !text[end..].starts_with(char::is_alphanumeric)
+    })
 }
 
 /// Whose a cached thing is: the same scope and the same credentials, which stand here as a hash.
@@ -207,6 +241,10 @@ mod tests {
         Credentials::Basic { username: username.to_owned(), password: password.into() }
     }
 
+    fn account() -> Origin {
+        Origin::ServiceAccount { namespace: "team".to_owned(), name: "deployer".to_owned() }
+    }
+
     fn secret(namespace: &str) -> Origin {
         Origin::Secret { namespace: namespace.to_owned(), name: "pull".to_owned() }
     }
@@ -242,6 +280,16 @@ mod tests {
                 secret("team"),
                 "with the registry token of Secret team/pull",
             ),
+            (
+                basic("hush", "hush"),
+                account(),
+                "with the user and password of a pull Secret of service account team/deployer",
+            ),
+            (
+                Credentials::IdentityToken("hush".into()),
+                account(),
+                "with the identity token of a pull Secret of service account team/deployer",
+            ),
         ] {
             let asker = Asker::new(credentials, origin);
             assert_eq!(asker.to_string(), expected);
@@ -251,12 +299,16 @@ mod tests {
 
     #[test]
     fn finds_itself_in_what_a_registry_writes() {
-        assert!(basic("ci", "hush").are_in("bad password hush"));
-        assert!(basic("hush", "").are_in("unknown user hush"));
-        assert!(Credentials::IdentityToken("hush".into()).are_in("hush expired"));
-        assert!(!basic("ci", "hush").are_in("unknown user ci"));
-        assert!(!basic("ci", "").are_in("unknown"));
-        assert!(!Credentials::Anonymous.are_in("anything"));
+        let betrays = |credentials, text| Asker::new(credentials, secret("team")).is_betrayed_by(text);
+        assert!(betrays(basic("ci", "hush"), "bad password hush"));
+        assert!(betrays(basic("hush", ""), "unknown user hush"));
+        assert!(betrays(Credentials::IdentityToken("hush".into()), "hush expired"));
+        assert!(!betrays(basic("ci", "hush"), "unknown user ci"));
+        assert!(!betrays(basic("ci", ""), "unknown"));
+        assert!(!betrays(Credentials::Anonymous, "anything"));
+        let betrays = |text| Asker::new(basic("ci", "hush"), account()).is_betrayed_by(text);
+        assert!(betrays("unknown user ci") && betrays("\"ci\" is unknown") && betrays("hush"));
+        assert!(!betrays("insufficient scope"));
     }
 
     #[test]

@@ -143,6 +143,8 @@ pub enum Advice {
     RepairCertificate,
     /// It, or what it sends us to, would have us use plain HTTP where no flag allows it.
     RefusedPlainHttp,
+    /// It, or what it sends us to, is on the operator's own loopback or link.
+    RefusedAddress,
     /// Its name is not known to DNS, or DNS does not answer.
     CheckName,
     /// Nothing of the above: down, behind a network policy, too slow.
@@ -164,7 +166,7 @@ impl Advice {
             Self::RepairCertificate => {
                 "The registry's certificate does not fit; renew it, or write the name that it was made for".to_owned()
             }
-            Self::RefusedPlainHttp => {
+            Self::RefusedPlainHttp | Self::RefusedAddress => {
                 "If that is meant, name it in the chart's registries.plainHttp".to_owned()
             }
             Self::CheckName => format!(
@@ -232,9 +234,15 @@ impl ResolveError {
         }
     }
 
-    /// Whether the registry, not the image, is why nothing is known. Who has a digest can go on.
-    pub(super) fn says_nothing_of_the_image(&self) -> bool {
-        !matches!(self, Self::NoPlatform { .. } | Self::NotAnImage { .. })
+    /// Whether the registry, not the image, is why nothing is known. Who has a digest can go on; but
+    /// not to a near address: the node's words would tell of its ports as ours would.
+    pub(super) fn lets_a_digest_pass(&self) -> bool {
+        !matches!(
+            self,
+            Self::NoPlatform { .. }
+                | Self::NotAnImage { .. }
+                | Self::Unreachable { advice: Advice::RefusedAddress, .. }
+        )
     }
 }
 

@@ -14,6 +14,7 @@ mod error;
 mod keyring;
 mod manifest;
 mod platform;
+mod reach;
 pub mod reference;
 mod refusal;
 mod resolve;

@@ -5,7 +5,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use super::client::{Answer, Client, Content, Question};
-use reqwest::redirect;
 use rustls::crypto::CryptoProvider;
 
 use super::credentials::{Asker, Owner, Salt};
@@ -14,8 +13,9 @@ use super::error::{Advice, ResolveError};
 use super::manifest::{Config, Fault, Manifest, config_of, entry};
 use super::platform::Platform;
 use super::reference::ImageReference;
+use super::refusal::Speaker;
 use super::token::Tokens;
-use super::transport::{self, PlainHttp};
+use super::transport::{self, Http, PlainHttp, Reach};
 use super::user::ImageUser;
 
 pub use super::transport::SetupError;
@@ -39,7 +39,8 @@ const MAX_KNOWN: usize = 1024;
 #[derive(Debug, Clone)]
 pub struct RegistryConfig {
     /// The registries to speak plain HTTP to, each as it stands in references: `host` or
-    /// `host:port`. All others get HTTPS, wherever they send us.
+    /// `host:port`. All others get HTTPS, wherever they send us, and no request leads to addresses
+    /// on the operator's own loopback or link.
     pub plain_http: Vec<String>,
     /// For one image in all: token, manifests, config.
     pub timeout: Duration,
@@ -93,14 +94,15 @@ impl Registry {
     /// No provider is installed, the CA bundle is none, there are no root certificates at all, or no
     /// random bytes.
     pub fn new(config: RegistryConfig) -> Result<Self, SetupError> {
+        Self::reaching(Reach::NotNear, config)
+    }
+
+    fn reaching(reach: Reach, config: RegistryConfig) -> Result<Self, SetupError> {
         let RegistryConfig { plain_http, timeout, ca_bundle_pem } = config;
-        let plain_http = PlainHttp::new(&plain_http);
-        let ca_bundle_pem = ca_bundle_pem.as_deref();
-        let http = transport::client(transport::redirects(plain_http.clone()), ca_bundle_pem)?;
-        let straight = transport::client(redirect::Policy::none(), ca_bundle_pem)?;
+        let http = Http::new(PlainHttp::new(&plain_http), ca_bundle_pem.as_deref(), reach)?;
         let provider = CryptoProvider::get_default().ok_or(SetupError::NoProvider)?;
         let salt = Salt::new(provider.secure_random)?;
-        let client = Client { http, straight, plain_http, tokens: Tokens::default(), salt };
+        let client = Client { http, tokens: Tokens::default(), salt };
         Ok(Self { inner: Arc::new(Inner { client, timeout, known: Known::default() }) })
     }
 
@@ -110,7 +112,7 @@ impl Registry {
     /// a digest given, the registry is read for the user alone, and a registry that cannot be read
     /// is no error: the result says [`ImageUser::Unreadable`], has no other digests, and holds the
     /// reason in [`ResolvedImage::unread`]. What the content behind the digest itself shows (not
-    /// for this platform, no image) is an error all the same.
+    /// for this platform, no image) is an error all the same, as is a registry on a near address.
     ///
     /// The asker's credentials are shown to the registry if it asks who is there, and to the token
     /// server that it names; not to where they redirect to, and in the clear only to hosts named in
@@ -132,7 +134,7 @@ impl Registry {
             Err(question.unreachable(cause, Advice::CheckNetwork, None))
         });
         match (read, image.digest()) {
-            (Err(error), Some(digest)) if error.says_nothing_of_the_image() => Ok(ResolvedImage {
+            (Err(error), Some(digest)) if error.lets_a_digest_pass() => Ok(ResolvedImage {
                 digest: digest.to_owned(),
                 platform_digest: None,
                 config_digest: None,
@@ -198,12 +200,19 @@ impl Inner {
         let mut platform_digest = digest.to_owned();
         for _ in 0..MAX_DEPTH {
             let by_tag = answer.is_some();
-            let Answer { content_type, body, .. } = match answer.take() {
+            let Answer { content_type, body, speaker, .. } = match answer.take() {
                 Some(answer) => answer,
                 None => self.client.read(image, Content::Manifest(&platform_digest), asker).await?,
             };
             let told = |fault| told(image, asker, by_tag, fault);
-            match Manifest::parse(content_type.as_deref(), &body).map_err(told)? {
+            let parsed = Manifest::parse(content_type.as_deref(), &body).map_err(|fault| match speaker {
+                // Under a tag, it may be anything that another server has.
+                Speaker::Other if by_tag => {
+                    Fault::Garbage("content of another server, which is no manifest of an image".to_owned())
+                }
+                _ => fault,
+            });
+            match parsed.map_err(told)? {
                 Manifest::Index(index) => {
                     let entry = entry(&index, platform).map_err(no_platform)?;
                     platform_digest = checked(&entry.digest).map_err(told)?.to_owned();

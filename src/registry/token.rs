@@ -6,8 +6,12 @@ use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use http_auth::parser::ChallengeParser;
 use reqwest::header::{HeaderMap, HeaderValue, WWW_AUTHENTICATE};
+use secrecy::zeroize::Zeroizing;
+use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
 
 use super::credentials::Owner;
@@ -88,6 +92,15 @@ impl Grant {
 /// The header that shows the token; none where it fits into no header.
 pub(super) fn bearer(token: &str) -> Option<HeaderValue> {
     let mut header = HeaderValue::from_str(&format!("Bearer {token}")).ok()?;
+    header.set_sensitive(true);
+    Some(header)
+}
+
+/// The header that shows user and password.
+pub(super) fn basic(username: &str, password: &SecretString) -> Option<HeaderValue> {
+    let pair = Zeroizing::new(format!("{username}:{}", password.expose_secret()));
+    let encoded = Zeroizing::new(STANDARD.encode(pair.as_bytes()));
+    let mut header = HeaderValue::from_str(&format!("Basic {}", *encoded)).ok()?;
     header.set_sensitive(true);
     Some(header)
 }

@@ -5,55 +5,53 @@ use std::error::Error as _;
 use std::sync::Arc;
 use std::time::Duration;
 
-use reqwest::{Certificate, Url, redirect};
+use reqwest::header::{ACCEPT, AUTHORIZATION, HeaderMap, HeaderValue, LOCATION};
+use reqwest::{Certificate, Response, Url, redirect};
 
 use super::error::Advice;
+use super::reach::{NearAlone, Resolver, names_near_address};
 
 /// A connection that takes longer will not come; the overall time is for slow answers.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// As curl and Go's client: enough for storage behind a CDN, no endless circle.
-const MAX_REDIRECTS: usize = 10;
+pub(super) const MAX_REDIRECTS: usize = 10;
 
-/// In an error's text, so that [`advice`] finds it again behind reqwest's own types.
-const REFUSED: &str = "plain HTTP is not allowed to";
-
-/// The hosts, with their ports, that may be spoken to in the clear.
+/// The hosts, with their ports, that may be spoken to in the clear. They are an administrator's own
+/// words, so they may lie on near addresses too.
 #[derive(Debug, Clone, Default)]
 pub(super) struct PlainHttp(Arc<BTreeSet<String>>);
 
 impl PlainHttp {
     /// From what the flag names: `host` (port 80) or `host:port`.
     pub(super) fn new(hosts: &[String]) -> Self {
-        let with_port = |host: &String| {
-            let host = host.to_ascii_lowercase();
-            let has_port = host.rfind(':').is_some_and(|colon| !host[colon..].contains(']'));
-            if has_port { host } else { format!("{host}:80") }
-        };
-        Self(Arc::new(hosts.iter().map(with_port).collect()))
+        // By the parser that reads what is compared with them.
+        let with_port = |host: &String| host_and_port(&Url::parse(&format!("http://{host}")).ok()?);
+        Self(Arc::new(hosts.iter().filter_map(with_port).collect()))
     }
 
     /// `http` or `https`, for a registry as it stands in a reference.
     pub(super) fn scheme(&self, host: &str) -> &'static str {
-        let named = Url::parse(&format!("http://{host}")).is_ok_and(|url| self.allows(&url));
+        let named = Url::parse(&format!("http://{host}")).is_ok_and(|url| self.names(&url));
         if named { "http" } else { "https" }
     }
 
-    /// Whether a request may go there.
-    pub(super) fn allows(&self, url: &Url) -> bool {
-        match (url.scheme(), url.host_str(), url.port_or_known_default()) {
-            ("https", Some(_), _) => true,
-            ("http", Some(host), Some(port)) => {
-                self.0.contains(&format!("{}:{port}", host.to_ascii_lowercase()))
-            }
+    fn names(&self, url: &Url) -> bool {
+        host_and_port(url).is_some_and(|named| self.0.contains(&named))
+    }
+
+    /// Whether a request may go there in the clear, where it would.
+    fn allows(&self, url: &Url) -> bool {
+        match url.scheme() {
+            "https" => true,
+            "http" => self.names(url),
             _ => false,
         }
     }
+}
 
-    /// Why a request may not go there.
-    pub(super) fn refusal(url: &Url) -> String {
-        format!("{REFUSED} {}", authority(url))
-    }
+fn host_and_port(url: &Url) -> Option<String> {
+    Some(format!("{}:{}", url.host_str()?, url.port_or_known_default()?))
 }
 
 /// `host` or `host:port`, as in a reference.
@@ -79,11 +77,118 @@ pub enum SetupError {
     Tls(String),
 }
 
-/// Builds a client.
-pub(super) fn client(
-    redirects: redirect::Policy,
-    ca_bundle_pem: Option<&[u8]>,
-) -> Result<reqwest::Client, SetupError> {
+/// Which addresses requests may lead to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Reach {
+    /// None that are near, but those of hosts that an administrator named.
+    NotNear,
+    /// Every one: the tests' servers listen on the loopback.
+    #[cfg(test)]
+    Everywhere,
+}
+
+/// Sends requests where they may go.
+pub(super) struct Http {
+    /// To hosts that an administrator named.
+    named: reqwest::Client,
+    /// To all others.
+    others: reqwest::Client,
+    in_the_clear: PlainHttp,
+    reach: Reach,
+}
+
+/// Why there is no answer.
+#[derive(Debug)]
+pub(super) enum Lost {
+    /// The address is one in the clear, which is not allowed to this host.
+    PlainHttp(String),
+    /// The host is near.
+    Near(String),
+    /// There is no end to the redirects.
+    Redirects,
+    /// The request failed.
+    Http(reqwest::Error),
+}
+
+impl Http {
+    pub(super) fn new(
+        in_the_clear: PlainHttp,
+        ca_bundle_pem: Option<&[u8]>,
+        reach: Reach,
+    ) -> Result<Self, SetupError> {
+        let resolver = Resolver::default();
+        let guarding = if reach == Reach::NotNear { resolver.guarding() } else { resolver.clone() };
+        let (named, others) = (client(resolver, ca_bundle_pem)?, client(guarding, ca_bundle_pem)?);
+        Ok(Self { named, others, in_the_clear, reach })
+    }
+
+    /// `http` or `https`, for a registry as it stands in a reference.
+    pub(super) fn scheme(&self, host: &str) -> &'static str {
+        self.in_the_clear.scheme(host)
+    }
+
+    /// Asks, and goes where it is sent: registries send blobs' readers to storage elsewhere. The
+    /// credentials are for the URL's own origin.
+    pub(super) async fn get(
+        &self,
+        url: &Url,
+        accept: Option<&'static str>,
+        authorization: Option<HeaderValue>,
+    ) -> Result<Response, Lost> {
+        let mut headers = HeaderMap::new();
+        headers.extend(accept.map(|accept| (ACCEPT, HeaderValue::from_static(accept))));
+        headers.extend(authorization.map(|authorization| (AUTHORIZATION, authorization)));
+        let mut url = url.clone();
+        for _ in 0..=MAX_REDIRECTS {
+            let request = self.client(&url)?.get(url.clone()).headers(headers.clone());
+            let response = request.send().await.map_err(Lost::from)?;
+            let Some(next) = next(&response) else { return Ok(response) };
+            if next.origin() != url.origin() {
+                headers.remove(AUTHORIZATION);
+            }
+            url = next;
+        }
+        Err(Lost::Redirects)
+    }
+
+    /// Sends a form, and goes nowhere else: it holds a secret, which a redirect would take along.
+    pub(super) async fn post(&self, url: &Url, form: &[(&str, &str)]) -> Result<Response, Lost> {
+        self.client(url)?.post(url.clone()).form(form).send().await.map_err(Lost::from)
+    }
+
+    /// The client for the URL; each step of a way is judged by itself.
+    fn client(&self, url: &Url) -> Result<&reqwest::Client, Lost> {
+        if !self.in_the_clear.allows(url) {
+            Err(Lost::PlainHttp(authority(url)))
+        } else if self.in_the_clear.names(url) {
+            Ok(&self.named)
+        } else if self.reach == Reach::NotNear && names_near_address(url) {
+            Err(Lost::Near(authority(url)))
+        } else {
+            Ok(&self.others)
+        }
+    }
+}
+
+impl From<reqwest::Error> for Lost {
+    fn from(error: reqwest::Error) -> Self {
+        match error.url() {
+            Some(url) if NearAlone::caused(&error) => Self::Near(authority(url)),
+            _ => Self::Http(error),
+        }
+    }
+}
+
+/// Where the answer sends on to.
+fn next(response: &Response) -> Option<Url> {
+    if !matches!(response.status().as_u16(), 301 | 302 | 303 | 307 | 308) {
+        return None;
+    }
+    let location = response.headers().get(LOCATION)?.to_str().ok()?;
+    response.url().join(location).ok()
+}
+
+fn client(resolver: Resolver, ca_bundle_pem: Option<&[u8]>) -> Result<reqwest::Client, SetupError> {
     // reqwest would panic.
     if rustls::crypto::CryptoProvider::get_default().is_none() {
         return Err(SetupError::NoProvider);
@@ -91,7 +196,9 @@ pub(super) fn client(
     let mut builder = reqwest::Client::builder()
         .user_agent(concat!("longshore/", env!("CARGO_PKG_VERSION")))
         .connect_timeout(CONNECT_TIMEOUT)
-        .redirect(redirects);
+        .dns_resolver(resolver)
+        // reqwest's own policy cannot choose the client for the next step.
+        .redirect(redirect::Policy::none());
     if let Some(pem) = ca_bundle_pem {
         let authorities =
             Certificate::from_pem_bundle(pem).map_err(|error| SetupError::CaBundle(chain(&error)))?;
@@ -103,21 +210,6 @@ pub(super) fn client(
     builder.build().map_err(|error| SetupError::Tls(chain(&error)))
 }
 
-/// Registries send blobs' readers to storage elsewhere. reqwest takes the credentials off when
-/// host, port or scheme change; that nobody is sent into the clear is our part.
-pub(super) fn redirects(plain_http: PlainHttp) -> redirect::Policy {
-    redirect::Policy::custom(move |attempt| {
-        if attempt.previous().len() > MAX_REDIRECTS {
-            attempt.error(format!("more than {MAX_REDIRECTS} redirects"))
-        } else if plain_http.allows(attempt.url()) {
-            attempt.follow()
-        } else {
-            let refusal = PlainHttp::refusal(attempt.url());
-            attempt.error(refusal)
-        }
-    })
-}
-
 /// The error and its causes, each once: reqwest's own text says no more than "error sending
 /// request".
 pub(super) fn chain(error: &reqwest::Error) -> String {
@@ -126,7 +218,6 @@ pub(super) fn chain(error: &reqwest::Error) -> String {
     let mut text = match error {
         e if e.is_timeout() => "timed out",
         e if e.is_connect() => "cannot connect",
-        e if e.is_redirect() => "bad redirect",
         e if e.is_body() || e.is_decode() => "the answer broke off",
         _ => "no answer",
     }
@@ -150,9 +241,7 @@ pub(super) fn chain(error: &reqwest::Error) -> String {
 /// hyper, or hidden behind `io::Error`; the tests hold the words.
 pub(super) fn advice(cause: &str, https: bool) -> Advice {
     let has = |words: &[&str]| words.iter().any(|word| cause.contains(word));
-    if has(&[REFUSED]) {
-        Advice::RefusedPlainHttp
-    } else if https && has(&["InvalidContentType"]) {
+    if https && has(&["InvalidContentType"]) {
         Advice::NameAsPlainHttp
     } else if !https && has(&["invalid HTTP version", "invalid HTTP status", "HTTPS"]) {
         Advice::NameNotAsPlainHttp
@@ -190,8 +279,8 @@ mod tests {
 
     #[test]
     fn plain_http_is_for_exactly_what_is_named() {
-        let hosts =
-            ["Registry.local", "10.77.0.2:5000", "[fd00::1]:5000", "[fd00::2]"].map(ToOwned::to_owned);
+        let hosts = ["Registry.local", "10.77.0.2:5000", "[fd00::1]:5000", "[FD00:0::2]", "127.1:5000", "["]
+            .map(ToOwned::to_owned);
         let plain = PlainHttp::new(&hosts);
         for host in [
             "registry.local",
@@ -200,6 +289,7 @@ mod tests {
             "10.77.0.2:5000",
             "[fd00::1]:5000",
             "[fd00::2]",
+            "127.0.0.1:5000",
         ] {
             assert_eq!(plain.scheme(host), "http", "{host}");
         }

@@ -122,3 +122,134 @@ async fn a_private_authority_is_trusted_where_it_is_named() {
         assert!(matches!(error, SetupError::CaBundle(_)), "{error}");
     }
 }
+
+/// A client that goes nowhere near, as the operator's does, but for the hosts that are named.
+fn guarded(plain_http: &[&str], ca_bundle_pem: Option<Vec<u8>>) -> Registry {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let plain_http = plain_http.iter().map(ToString::to_string).collect();
+    Registry::new(RegistryConfig { plain_http, timeout: TIMEOUT, ca_bundle_pem }).unwrap()
+}
+
+/// The ports of a server that speaks plain HTTP, of one with a good certificate, and of none; and
+/// that certificate's authority.
+async fn ports() -> ([String; 3], Fake, Vec<u8>) {
+    let port = |host: &str| host.rsplit_once(':').unwrap().1.to_owned();
+    let fake = Fake::start().await;
+    let (tls, authority) = raw_tls("localhost", b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n").await;
+    let free = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().to_string();
+    ([port(&fake.host), port(&tls), port(&free)], fake, authority)
+}
+
+const REFUSED: &str = "is, or its name leads to, a loopback, link-local, multicast or unspecified address";
+
+#[tokio::test]
+async fn near_registries_are_not_asked_whether_they_are_there_or_not() {
+    let (ports, fake, authority) = ports().await;
+    let client = guarded(&[], Some(authority.clone()));
+    for near in
+        ["127.0.0.1", "127.1", "0x7f000001", "2130706433", "localhost", "[::1]", "[::ffff:7f00:1]", "0.0.0.0"]
+    {
+        let mut texts = Vec::new();
+        for port in &ports {
+            let host = format!("{near}:{port}");
+            let (advice, text) = unreachable(&client, &host).await;
+            assert_eq!(advice, Advice::RefusedAddress, "{text}");
+            assert!(
+                text.starts_with(&format!("cannot reach registry {host} for image {host}/team")),
+                "{text}"
+            );
+            assert!(text.contains(REFUSED) && text.contains("name it in the chart's registries.plainHttp"));
+            texts.push(text.replace(port, "PORT"));
+            // The node is not asked instead.
+            let digest = digest::sha256(b"");
+            let error = resolve(&client, &format!("{host}/team/tools@{digest}")).await.unwrap_err();
+            assert!(error.to_string().contains(REFUSED) && !error.is_transient(), "{error}");
+        }
+        assert!(texts.iter().all(|text| *text == texts[0]), "{texts:?}");
+    }
+    let (advice, text) = unreachable(&client, "169.254.169.254").await;
+    assert_eq!(advice, Advice::RefusedAddress, "{text}");
+    assert!(fake.seen().is_empty());
+
+    // With its port, and no other.
+    let named = format!("localhost:{}", ports[0]);
+    let client = guarded(&[&named, "127.1:1"], Some(authority));
+    let error = resolve(&client, &format!("{named}/team/tools:1")).await.unwrap_err();
+    assert_eq!((error.category(), fake.seen().len()), ("not_found", 1));
+    let (advice, text) = unreachable(&client, "127.0.0.1:1").await;
+    assert_eq!(advice, Advice::CheckNetwork, "{text}");
+    for host in [format!("localhost:{}", ports[1]), fake.host.clone()] {
+        let (advice, text) = unreachable(&client, &host).await;
+        assert_eq!(advice, Advice::RefusedAddress, "{text}");
+    }
+}
+
+#[tokio::test]
+async fn nobody_is_led_near() {
+    let (ports, near, authority) = ports().await;
+    let fake = Fake::start().await;
+    let client = guarded(&[&fake.host], Some(authority));
+    let image = format!("{}/team/tools:1", fake.host);
+    for host in ["127.0.0.1", "127.1", "localhost", "[::1]"] {
+        for sends in [
+            |to: String| Reply::new(307, "").header("location", to),
+            |to: String| Reply { token: Some(("open", to)), ..Reply::new(200, "{}") },
+        ] {
+            let mut texts = Vec::new();
+            for port in &ports {
+                fake.on("/v2/team/tools/manifests/1", sends(format!("https://{host}:{port}/x")));
+                let error = resolve(&client, &image).await.unwrap_err();
+                assert!(
+                    matches!(error, ResolveError::Unreachable { advice: Advice::RefusedAddress, .. }),
+                    "{error}"
+                );
+                texts.push(error.to_string().replace(port, "PORT"));
+            }
+            assert!(texts[0].contains(REFUSED) && texts.iter().all(|text| *text == texts[0]), "{texts:?}");
+        }
+    }
+    assert!(near.seen().is_empty());
+}
+
+#[tokio::test]
+async fn little_is_told_of_other_servers() {
+    let (fake, [_, _, config]) = with_index().await;
+    let other = Fake::start().await;
+    let there = format!("http://{}/there", other.host);
+    let to_other = || Reply::new(307, "").header("location", there.clone());
+    let blob = format!("/v2/team/tools/blobs/{config}");
+    let image = format!("{}/team/tools:1", fake.host);
+    let error = async |reply: Reply| {
+        other.on("/there", reply);
+        let client = registry(&[&fake.host, &other.host], TIMEOUT, None);
+        resolve(&client, &image).await.unwrap_err().to_string()
+    };
+
+    fake.on(&blob, to_other());
+    let told = error(Reply::new(200, "concealed")).await;
+    let found = digest::sha256(b"concealed");
+    assert!(
+        told.contains(&format!("should have the digest {config}, and")) && !told.contains(&found),
+        "{told}"
+    );
+
+    fake.on("/v2/team/tools/manifests/1", to_other());
+    let kind = "application/x-concealed";
+    for reply in [
+        Reply::new(403, "concealed").header("content-type", "text/plain"),
+        Reply::new(500, r#"{"error":"concealed","error_description":"concealed"}"#),
+        Reply::new(404, r#"{"errors":[{"code":"UNKNOWN","message":"unknown","detail":"concealed"}]}"#),
+        Reply::new(200, "{}").header("docker-content-digest", "concealed"),
+        Reply::new(200, "{}").header("docker-content-digest", found.as_str()),
+        Reply::new(200, "{}").header("content-type", kind),
+        Reply::new(200, r#"{"schemaVersion":2,"mediaType":"concealed"}"#),
+        Reply::new(200, r#"{"schemaVersion":"concealed"}"#),
+    ] {
+        let told = error(reply).await;
+        for word in ["concealed", found.as_str(), digest::sha256(b"{}").as_str()] {
+            assert!(!told.contains(word), "{told}");
+        }
+    }
+    let told = error(Reply::error(404, "MANIFEST_UNKNOWN", "no such tag")).await;
+    assert!(told.contains("HTTP 404 MANIFEST_UNKNOWN: no such tag"), "{told}");
+}

@@ -121,16 +121,16 @@ async fn an_identity_token_is_exchanged() {
     );
     assert!(fake.requests().iter().all(|seen| !seen.authorization.contains("hush")));
 
-    for reply in [
-        Reply::new(400, r#"{"error":"invalid_grant","error_description":"expired"}"#),
-        Reply::new(401, r#"{"details":"expired"}"#),
-        Reply::new(404, "expired").header("content-type", "text/plain"),
-        Reply::new(405, "expired").header("content-type", "text/plain"),
+    for (reply, told) in [
+        (Reply::new(400, r#"{"error":"invalid_grant","error_description":"no"}"#), "says HTTP 400."),
+        (Reply::new(401, r#"{"details":"expired"}"#), "says HTTP 401 expired."),
+        (Reply::new(404, "no").header("content-type", "text/plain"), "says HTTP 404."),
+        (Reply::error(405, "UNSUPPORTED", "no"), "says HTTP 405 UNSUPPORTED: no."),
     ] {
         tokens.on("/token", reply);
         let client = registry(&[&fake.host, &tokens.host], TIMEOUT, None);
         let error = resolve(&client, &fake, &asker).await.unwrap_err();
-        assert!(is_denied(&error) && error.to_string().contains("expired"), "{error}");
+        assert!(is_denied(&error) && error.to_string().contains(told), "{error}");
     }
 }
 
@@ -226,6 +226,24 @@ async fn refusals_keep_their_words_but_no_secret() {
     let error = resolve(&client, &fake, &Asker::anonymous()).await.unwrap_err();
     assert!(matches!(error, ResolveError::NotFound { .. }) && error.may_help_to_ask_as_another());
     assert!(error.to_string().contains("asked anonymously, says HTTP 404"), "{error}");
+}
+
+#[tokio::test]
+async fn who_asks_is_not_told_of_a_service_accounts_secret() {
+    let (fake, ..) = locked(|reply| reply.basic = Some("robot:hush")).await;
+    let client = registry(&[&fake.host], TIMEOUT, None);
+    let origin = Origin::ServiceAccount { namespace: "team".to_owned(), name: "deployer".to_owned() };
+    let asker = Asker::new(basic("wrong"), origin);
+    let error = resolve(&client, &fake, &asker).await.unwrap_err();
+    let said = "asked with the user and password of a pull Secret of service account team/deployer, does";
+    assert!(is_denied(&error) && error.to_string().contains(said), "{error}");
+
+    let path = "/v2/team/tools/manifests/1";
+    fake.on(path, Reply::error(403, "DENIED", "user ci may not read insufficient"));
+    let error = resolve(&client, &fake, &asker).await.unwrap_err();
+    assert!(error.to_string().contains("HTTP 403 and repeats what it was shown"), "{error}");
+    let error = resolve(&client, &fake, &of("team", basic("wrong"))).await.unwrap_err();
+    assert!(error.to_string().contains("user ci may not read"), "{error}");
 }
 
 #[tokio::test]

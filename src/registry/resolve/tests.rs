@@ -11,7 +11,7 @@ pub(super) fn registry(plain_http: &[&str], timeout: Duration, ca_bundle_pem: Op
     // Fails where another test was first.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let plain_http = plain_http.iter().map(ToString::to_string).collect();
-    Registry::new(RegistryConfig { plain_http, timeout, ca_bundle_pem }).unwrap()
+    Registry::reaching(Reach::Everywhere, RegistryConfig { plain_http, timeout, ca_bundle_pem }).unwrap()
 }
 
 pub(super) async fn resolve(registry: &Registry, image: &str) -> Result<ResolvedImage, ResolveError> {
@@ -282,12 +282,14 @@ async fn a_token_server_is_asked_once_for_a_repository() {
     }
     assert_eq!(tokens.seen(), ["/token?scope=repository%3Ateam%2Ftools%3Apull&service=the+registry"]);
 
-    // What the token server says counts as the registry's word.
+    // Why the token server refuses is why the registry does.
     tokens.on("/token", Reply::error(403, "DENIED", "private"));
     let client = registry(&[&fake.host, &tokens.host], TIMEOUT, None);
     let error = resolve(&client, &format!("{}/team/tools:a", fake.host)).await.unwrap_err();
     assert!(
-        matches!(error, ResolveError::Denied { .. }) && error.to_string().contains("token server 127.0.0.1"),
+        matches!(error, ResolveError::Denied { .. })
+            && error.to_string().contains("token server 127.0.0.1")
+            && error.to_string().contains("HTTP 403 DENIED: private"),
         "{error}"
     );
     tokens.on("/token", Reply::new(429, "").header("retry-after", "7"));
