@@ -5,6 +5,8 @@
 // clippy knows `#[test]` functions, and not what they share.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+#[path = "runner/masking.rs"]
+mod masking;
 #[path = "runner/mounted_script.rs"]
 mod mounted_script;
 #[path = "runner/sandbox.rs"]

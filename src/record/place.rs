@@ -32,6 +32,10 @@ pub const TMP_DIR: &str = "/tmp";
 /// Where the kubelet reads the container's termination message.
 pub const TERMINATION_LOG: &str = "/dev/termination-log";
 
+/// A file that may hold a token, which is replaced by a new one now and then: the service account's,
+/// where the pod has one (`plugin/pkg/admission/serviceaccount` of Kubernetes).
+pub const TOKEN_FILE: &str = "/var/run/secrets/kubernetes.io/serviceaccount/token";
+
 /// SHA-256 of the bundle, in the pod's spec, which nobody can change.
 pub const ENV_BUNDLE_SHA256: &str = "LONGSHORE_BUNDLE_SHA256";
 /// The pod's UID, from the downward API.

@@ -52,8 +52,32 @@ impl Masker {
     /// Takes the stream's next bytes and gives those that are certain by now.
     pub(super) fn push<'a>(&'a mut self, bytes: &'a [u8]) -> &'a [u8] {
         let Some(texts) = self.patterns.texts() else { return bytes };
-        let mut at = self.held.len();
+        let new = self.held.len();
         self.held.extend_from_slice(bytes);
+        self.scan(&texts, new);
+        self.release(self.certain(&texts));
+        &self.out
+    }
+
+    /// Looks for other secrets from here on, and among them in what is held back. What was found
+    /// stays masked.
+    pub(super) fn learn(&mut self, patterns: &Patterns) {
+        self.patterns = patterns.clone();
+        self.walks.clear();
+        let Some(texts) = self.patterns.texts() else { return };
+        let mut all = std::mem::take(&mut self.found);
+        let blind = std::mem::take(&mut self.blind);
+        // What may have begun, begins in what is held: a walk through the old list means nothing in
+        // the new one.
+        self.scan(&texts, 0);
+        self.blind = self.blind.max(blind);
+        all.append(&mut self.found);
+        all.sort_unstable_by_key(|secret| secret.start);
+        all.into_iter().for_each(|secret| add(&mut self.found, secret));
+    }
+
+    /// Takes the held bytes from `at` on.
+    fn scan(&mut self, texts: &Texts, mut at: usize) {
         while at < self.held.len() {
             if self.walks.is_empty() && self.blind == 0 {
                 let from = (at + 1).saturating_sub(MIN_TEXT_BYTES);
@@ -61,11 +85,9 @@ impl Masker {
                 let Some(skip) = windows.position(|window| texts.may_begin(window)) else { break };
                 at = from + skip + MIN_TEXT_BYTES - 1;
             }
-            self.take(&texts, at);
+            self.take(texts, at);
             at += 1;
         }
-        self.release(self.certain(&texts));
-        &self.out
     }
 
     /// Takes the byte at `at` of `held`.
@@ -156,12 +178,13 @@ impl Masker {
     }
 }
 
-/// Joins a secret with those that it overlaps or touches. It ends behind all of them.
+/// Joins a secret with those that it overlaps or touches. It ends behind all of them, or begins
+/// where the last of them does or later.
 fn add(found: &mut Vec<Range<usize>>, mut new: Range<usize>) {
     while let Some(last) = found.last()
         && last.end >= new.start
     {
-        new.start = new.start.min(last.start);
+        new = new.start.min(last.start)..new.end.max(last.end);
         found.pop();
     }
     found.push(new);
@@ -174,7 +197,7 @@ mod tests {
     use super::*;
 
     fn patterns(texts: &[&str]) -> Patterns {
-        Patterns::new(texts.iter().map(|text| text.as_bytes().to_vec()).collect())
+        Patterns::new(texts.iter().map(|text| text.as_bytes().to_vec()))
     }
 
     fn mask(texts: &[&str], text: &str) -> String {
@@ -253,6 +276,10 @@ mod tests {
                 }
             }
         }
+        shown(text, &masked)
+    }
+
+    fn shown(text: &[u8], masked: &[bool]) -> Vec<u8> {
         let mut out = vec![];
         for at in 0..text.len() {
             if !masked[at] {
@@ -282,6 +309,46 @@ mod tests {
             prop_assert_eq!(&out, &reference(&secrets, pieces.concat().as_bytes()));
             let out = String::from_utf8(out).unwrap();
             prop_assert!(secrets.iter().all(|secret| !out.contains(secret.as_str())));
+        }
+
+        #[test]
+        fn what_is_learned_in_between_loses_no_match(
+            old in proptest::collection::vec("[ab]{4,7}", 0..3),
+            new in proptest::collection::vec("[ab]{4,7}", 0..3),
+            before in "[abc]{0,20}",
+            behind in "[abc]{0,20}",
+            size in 1usize..10,
+        ) {
+            let texts = |secrets: &[String]| -> Vec<Vec<u8>> {
+                secrets.iter().map(|secret| secret.clone().into_bytes()).collect()
+            };
+            let more: Vec<std::rc::Rc<[u8]>> = texts(&new).into_iter().map(std::rc::Rc::from).collect();
+            let first = Patterns::new(texts(&old));
+            let both = first.with(&more);
+            let mut masker = Masker::new(first);
+            let mut out = vec![];
+            for piece in before.as_bytes().chunks(size) {
+                out.extend_from_slice(masker.push(piece));
+            }
+            let left = before.len() - masker.held.len();
+            masker.learn(&both);
+            for piece in behind.as_bytes().chunks(size) {
+                out.extend_from_slice(masker.push(piece));
+            }
+            out.extend_from_slice(masker.finish());
+            // New secrets are known in what was held back, and behind it.
+            let text = [before.as_bytes(), behind.as_bytes()].concat();
+            let mut masked = vec![false; text.len()];
+            for (secrets, from) in [(&old, 0), (&new, left)] {
+                for secret in secrets {
+                    for at in from..text.len() {
+                        if text[at..].starts_with(secret.as_bytes()) {
+                            masked[at..at + secret.len()].fill(true);
+                        }
+                    }
+                }
+            }
+            prop_assert_eq!(out, shown(&text, &masked));
         }
 
         #[test]

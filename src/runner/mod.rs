@@ -11,6 +11,7 @@
 //! use for a second one. It knows nothing of Kubernetes; all that it is told is in
 //! [`crate::record`], and all that it says as well.
 
+mod addresses;
 mod bundle;
 mod children;
 mod claim;
@@ -19,12 +20,14 @@ mod elf;
 mod encodings;
 mod environment;
 mod exit_code;
+mod fields;
 mod folders;
 mod inputs;
 mod interpreter;
 mod lines;
 mod mask;
 mod outputs;
+mod parts;
 mod patterns;
 mod places;
 mod program;
@@ -34,12 +37,14 @@ mod run;
 mod script;
 mod secrets;
 mod shebang;
+mod shell;
 mod signals;
 mod sink;
 mod sources;
 mod stop;
 mod streams;
 mod supervise;
+mod token_file;
 
 pub use command_line::main;
 pub use exit_code::{

@@ -27,7 +27,17 @@ impl fmt::Debug for Patterns {
 
 impl Patterns {
     /// Prepares `texts`, each of which has at least [`MIN_TEXT_BYTES`]; shorter ones are left out.
-    pub(super) fn new(mut texts: Vec<Vec<u8>>) -> Self {
+    pub(super) fn new(texts: impl IntoIterator<Item = Vec<u8>>) -> Self {
+        Self::of(texts.into_iter().map(Rc::from).collect())
+    }
+
+    /// These and `more`. No text is copied.
+    pub(super) fn with<'a>(&'a self, more: impl IntoIterator<Item = &'a Rc<[u8]>>) -> Self {
+        let known = self.0.iter().flat_map(|texts| texts.sorted.iter());
+        Self::of(known.chain(more).cloned().collect())
+    }
+
+    fn of(mut texts: Vec<Rc<[u8]>>) -> Self {
         texts.retain(|text| text.len() >= MIN_TEXT_BYTES);
         if texts.is_empty() {
             return Self(None);
@@ -52,7 +62,7 @@ impl Patterns {
 /// The sorted list.
 pub(super) struct Texts {
     /// All different.
-    sorted: Vec<Vec<u8>>,
+    sorted: Vec<Rc<[u8]>>,
     /// Which first bytes there are, by their hash: most of a stream is passed over by it.
     filter: Filter,
 }
@@ -118,7 +128,7 @@ impl Texts {
 
     /// How many bytes more the longest text of a walk has.
     pub(super) fn rest(&self, walk: Walk) -> usize {
-        let longest = self.sorted[walk.first..walk.end].iter().map(Vec::len).max();
+        let longest = self.sorted[walk.first..walk.end].iter().map(|text| text.len()).max();
         longest.unwrap_or(0).saturating_sub(walk.depth)
     }
 
@@ -130,7 +140,7 @@ impl Texts {
     }
 
     fn beginning_with(&self, bytes: &[u8]) -> (usize, usize) {
-        let first = self.sorted.partition_point(|text| text.as_slice() < bytes);
+        let first = self.sorted.partition_point(|text| &**text < bytes);
         let rest = &self.sorted[first..];
         // What gets through the filter by chance costs no second search.
         if !rest.first().is_some_and(|text| text.starts_with(bytes)) {
@@ -155,7 +165,7 @@ mod tests {
     use super::*;
 
     fn walked(texts: &[&str], bytes: &str) -> Vec<usize> {
-        let patterns = Patterns::new(texts.iter().map(|text| text.as_bytes().to_vec()).collect());
+        let patterns = Patterns::new(texts.iter().map(|text| text.as_bytes().to_vec()));
         let texts = patterns.texts().unwrap();
         let (mut walk, mut step) = texts.begin(&bytes.as_bytes()[..MIN_TEXT_BYTES]);
         let mut found = vec![];

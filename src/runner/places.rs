@@ -79,6 +79,10 @@ impl Places {
         self.at(place::TMP_DIR)
     }
 
+    pub(super) fn token(&self) -> PathBuf {
+        self.at(place::TOKEN_FILE)
+    }
+
     pub(super) fn termination_log(&self) -> PathBuf {
         self.at(place::TERMINATION_LOG)
     }

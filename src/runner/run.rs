@@ -32,6 +32,7 @@ use super::{
     sink::Sink,
     streams::Streams,
     supervise::{self, Supervisor},
+    token_file::TokenFile,
 };
 
 /// Runs the bundle's script, or says why not. Returns the container's exit code.
@@ -91,9 +92,7 @@ impl Attempt {
     fn first(mut self, bundle: &Bundle, signals: &Signals) -> u8 {
         let mut patterns = Patterns::default();
         match self.start(bundle, signals, &mut patterns) {
-            Ok((script, streams, started)) => {
-                self.supervise(bundle, signals, &patterns, script, streams, started)
-            }
+            Ok((script, streams, started)) => self.supervise(bundle, signals, script, streams, started),
             Err(refusal) => self.refuse(refusal, &patterns),
         }
     }
@@ -110,7 +109,8 @@ impl Attempt {
         }
         folders::prepare(&self.places)?;
         let mut environment = Environment::prepare(&self.places, bundle, env::vars_os())?;
-        *patterns = environment.take_patterns()?;
+        let secrets = TokenFile::new(self.places.token(), environment.take_patterns()?);
+        *patterns = secrets.patterns().clone();
         // Before programs are looked for: a relative path is the script's.
         let work = self.places.work();
         env::set_current_dir(&work).map_err(|error| Refusal::internal("change to", &work, &error))?;
@@ -126,7 +126,7 @@ impl Attempt {
         let started = Instant::now();
         let Started { pid, stdout, stderr } = program::spawn(&invocation, &environment)?;
         self.report.script_starts(started);
-        Ok((Script::new(pid), Streams::new(stdout, stderr, patterns), started))
+        Ok((Script::new(pid), Streams::new(stdout, stderr, secrets), started))
     }
 
     fn invocation(&self, bundle: &Bundle, environment: &Environment) -> Result<Invocation, Refusal> {
@@ -144,7 +144,6 @@ impl Attempt {
         mut self,
         bundle: &Bundle,
         signals: &Signals,
-        patterns: &Patterns,
         script: Script,
         streams: Streams,
         started: Instant,
@@ -158,7 +157,7 @@ impl Attempt {
             streams,
         };
         let ended = supervisor.run(started);
-        let outputs = outputs::read(&self.places.output(), &bundle.outputs, patterns);
+        let outputs = outputs::read(&self.places.output(), &bundle.outputs, supervisor.streams.patterns());
         let exit = Exit {
             version: VERSION,
             of: self.of.clone(),

@@ -1,19 +1,26 @@
 //! Which texts must not be seen.
 
+use std::collections::HashSet;
+
 use super::{
     encodings,
+    parts::{self, Spelled},
     patterns::{MIN_TEXT_BYTES, Patterns},
+    shell,
 };
 
 /// Shorter values are not masked: masking `true` or `1234` would make logs unreadable and hide
 /// little.
 const MIN_VALUE_BYTES: usize = 6;
-/// Of a value with several lines, shorter words are not masked by themselves: lines of a kubeconfig
-/// such as `apiVersion: v1` must stay legible.
-const MIN_WORD_BYTES: usize = 16;
+/// The same for a part of a value, where its name or place says that it is a credential.
+pub(super) const MIN_CREDENTIAL_BYTES: usize = MIN_VALUE_BYTES;
+/// Other parts of a value are masked by themselves from this length on: lines of a kubeconfig such
+/// as `apiVersion: v1` must stay legible.
+pub(super) const MIN_WORD_BYTES: usize = 16;
 
 /// How much all forms of all values may have. They lie in the memory of the user's container; a
-/// Secret of 1 MiB, the most that Kubernetes takes, has 15 to 45 MiB of them.
+/// Secret of 1 MiB, the most that Kubernetes takes, has 15 to 45 MiB of them, and as much again
+/// where all of it is named as credentials.
 const MAX_FORMS_BYTES: usize = 64 * 1024 * 1024;
 
 // A value that is long enough is masked in every form: its shortest one, base64 without the
@@ -23,7 +30,7 @@ const _: () = assert!(MIN_VALUE_BYTES >= MIN_TEXT_BYTES && MIN_WORD_BYTES >= MIN
 /// Gathers secret values as they are read.
 #[derive(Debug, Default)]
 pub(super) struct Secrets {
-    forms: Vec<Vec<u8>>,
+    forms: HashSet<Vec<u8>>,
     forms_bytes: usize,
     values_bytes: usize,
     unmasked: Vec<String>,
@@ -43,7 +50,9 @@ pub(super) struct TooLong {
 impl Secrets {
     /// Adds the value of the variable `name`.
     pub(super) fn add(&mut self, name: &str, value: &[u8]) {
-        let value = without_trailing_newlines(value);
+        // Files often end in a newline that nobody counts as a part of the value, and a shell drops
+        // blanks at both ends where quotes are missing.
+        let value = value.trim_ascii();
         if value.is_empty() {
             return;
         }
@@ -54,21 +63,36 @@ impl Secrets {
             return;
         }
         self.values_bytes += value.len();
-        let first = self.forms.len();
-        for form in forms(value) {
-            // Past the bound nothing is run, so nothing needs to be kept.
-            if self.forms_bytes > MAX_FORMS_BYTES {
-                return;
-            }
-            if !self.forms[first..].contains(&form) {
-                self.forms_bytes += form.len();
-                self.forms.push(form);
-            }
+        parts::of(value, &mut |part, spelled| self.add_part(part, spelled));
+    }
+
+    fn add_part(&mut self, part: &[u8], spelled: Spelled) {
+        if part.len() < MIN_VALUE_BYTES {
+            return;
         }
-        // These may be many, and are sorted later.
-        for form in words(value).chain(encodings::base64_lines(value)) {
-            self.forms_bytes += form.len();
-            self.forms.push(form);
+        self.add_form(part.to_vec());
+        if spelled == Spelled::Plainly {
+            return;
+        }
+        let quoted = shell::spellings(part).into_iter().chain(encodings::json(part));
+        quoted.for_each(|form| self.add_form(form));
+        if spelled == Spelled::Quoted {
+            return;
+        }
+        let encoded = encodings::base64(part)
+            .chain(encodings::base64_lines(part))
+            .chain(encodings::hex(part))
+            .chain(encodings::url(part));
+        encoded.for_each(|form| self.add_form(form));
+    }
+
+    fn add_form(&mut self, form: Vec<u8>) {
+        // Past the bound nothing is run, so nothing needs to be kept.
+        if self.forms_bytes <= MAX_FORMS_BYTES {
+            let len = form.len();
+            if self.forms.insert(form) {
+                self.forms_bytes += len;
+            }
         }
     }
 
@@ -81,36 +105,20 @@ impl Secrets {
     ///
     /// # Errors
     /// Where they have too many bytes.
-    pub(super) fn take_patterns(&mut self) -> Result<Patterns, TooLong> {
+    pub(super) fn take_forms(&mut self) -> Result<HashSet<Vec<u8>>, TooLong> {
         if self.forms_bytes > MAX_FORMS_BYTES {
             return Err(TooLong { values_bytes: self.values_bytes });
         }
-        Ok(Patterns::new(std::mem::take(&mut self.forms)))
+        Ok(std::mem::take(&mut self.forms))
     }
-}
 
-/// The texts by which one value may show.
-fn forms(value: &[u8]) -> impl Iterator<Item = Vec<u8>> {
-    std::iter::once(value.to_vec())
-        .chain(encodings::base64(value))
-        .chain(encodings::hex(value))
-        .chain(encodings::url(value))
-        .chain(encodings::json(value))
-}
-
-/// Of a value with several lines, what is secret by itself.
-fn words(value: &[u8]) -> impl Iterator<Item = Vec<u8>> {
-    let several = value.contains(&b'\n');
-    value
-        .split(u8::is_ascii_whitespace)
-        .filter(move |word| several && word.len() >= MIN_WORD_BYTES)
-        .map(<[u8]>::to_vec)
-}
-
-/// Files often end in a newline that nobody counts as a part of the value.
-fn without_trailing_newlines(value: &[u8]) -> &[u8] {
-    let end = value.iter().rposition(|byte| !matches!(byte, b'\n' | b'\r')).map_or(0, |last| last + 1);
-    &value[..end]
+    /// The same, ready for use.
+    ///
+    /// # Errors
+    /// Where they have too many bytes.
+    pub(super) fn take_patterns(&mut self) -> Result<Patterns, TooLong> {
+        Ok(Patterns::new(self.take_forms()?))
+    }
 }
 
 #[cfg(test)]
@@ -173,17 +181,16 @@ mod tests {
     #[test]
     fn no_form_of_a_value_that_is_masked_is_left_out() {
         for value in ["abcdef", "\u{1f600}\u{1f600}", "%%%%%%", "\"\"\"\"\"\""] {
-            assert!(
-                forms(value.as_bytes()).all(|form| form.len() > MIN_VALUE_BYTES || form == value.as_bytes())
-            );
+            let forms = secrets(&[value]).take_forms().unwrap();
+            assert!(forms.iter().all(|form| form.len() > MIN_VALUE_BYTES || form == value.as_bytes()));
         }
     }
 
     #[test]
     fn too_much_is_refused_and_not_kept() {
         let mut secrets = Secrets::default();
-        for _ in 0..5 {
-            secrets.add("LONG", &vec![b'x'; 2 * 1024 * 1024]);
+        for letter in b'a'..=b'e' {
+            secrets.add("LONG", &vec![letter; 2 * 1024 * 1024]);
         }
         assert!(secrets.forms_bytes < MAX_FORMS_BYTES + 8 * 1024 * 1024);
         let error = secrets.take_patterns().unwrap_err();
@@ -231,6 +238,17 @@ mod tests {
         })
     }
 
+    fn plain_shell(bytes: &[u8], quote: &str, escaped: impl Fn(u8) -> bool) -> Vec<u8> {
+        bytes.iter().fold(vec![], |mut out, &byte| {
+            match byte {
+                b'\'' => out.extend_from_slice(quote.as_bytes()),
+                _ if escaped(byte) => out.extend([b'\\', byte]),
+                _ => out.push(byte),
+            }
+            out
+        })
+    }
+
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(300))]
         #[test]
@@ -242,7 +260,7 @@ mod tests {
             size in 1usize..40,
         ) {
             for secret in [secret.as_slice(), text.as_bytes()] {
-                let secret = without_trailing_newlines(secret);
+                let secret = secret.trim_ascii();
                 prop_assume!(secret.len() >= MIN_VALUE_BYTES);
                 let around = [before.as_slice(), secret, behind.as_slice()].concat();
                 let hex = crate::record::hex(secret);
@@ -254,6 +272,9 @@ mod tests {
                     (plain_url(secret).into_bytes(), 0),
                     (hex.to_uppercase().into_bytes(), 0),
                     (hex.into_bytes(), 0),
+                    (plain_shell(secret, "'\\''", |_| false), 0),
+                    (plain_shell(secret, "'\"'\"'", |_| false), 0),
+                    (plain_shell(secret, "'", |byte| b"$`\"\\".contains(&byte)), 0),
                 ];
                 shown.extend(json.map(|json| (json.as_bytes()[1..json.len() - 1].to_vec(), 0)));
                 let mut secrets = Secrets::default();
@@ -268,6 +289,8 @@ mod tests {
                     }
                     out.extend_from_slice(masker.finish());
                     prop_assert!(out.ends_with(b">>\nkind: Config\n"));
+                    // An outer quote, where the secret ends in one.
+                    let edge = if secret.starts_with(b"'") || secret.ends_with(b"'") { edge.max(2) } else { edge };
                     prop_assert!(out.windows(3).any(|window| window == b"***"));
                     // Of base64 the neighbours stay, and the characters shared with them.
                     let rest = out.len() - b"<<***>>\nkind: Config\n".len();

@@ -3,13 +3,14 @@
 use std::{
     io::{self, PipeReader, Read},
     os::fd::{AsFd, BorrowedFd},
+    time::Instant,
 };
 
 use nix::fcntl::{FcntlArg, fcntl};
 
 use crate::record::frame::Kind;
 
-use super::{lines::Lines, mask::Masker, patterns::Patterns, report::Report};
+use super::{lines::Lines, mask::Masker, patterns::Patterns, report::Report, token_file::TokenFile};
 
 /// A larger pipe lets a script run on while the runner writes. What the kernel refuses stays small.
 const PIPE_BYTES: i32 = 1024 * 1024;
@@ -37,18 +38,23 @@ impl Stream {
         }
     }
 
-    /// Reads once; blocks unless there is something to read.
-    fn read(&mut self, buffer: &mut [u8], report: &mut Report) {
-        let Some(pipe) = &mut self.pipe else { return };
+    /// Reads once; blocks unless there is something to read. Gives how much is to be taken.
+    fn read(&mut self, buffer: &mut [u8], report: &mut Report) -> usize {
+        let Some(pipe) = &mut self.pipe else { return 0 };
         match pipe.read(buffer) {
             Ok(len) if len > 0 => {
                 self.bytes += len as u64;
-                let masked = self.masker.push(&buffer[..len]);
-                self.lines.push(masked, |ending, text| report.log(self.kind, ending, text));
+                return len;
             }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Ok(_) | Err(_) => self.close(report),
         }
+        0
+    }
+
+    fn take(&mut self, text: &[u8], report: &mut Report) {
+        let masked = self.masker.push(text);
+        self.lines.push(masked, |ending, text| report.log(self.kind, ending, text));
     }
 
     fn close(&mut self, report: &mut Report) {
@@ -64,13 +70,16 @@ impl Stream {
 pub(super) struct Streams {
     streams: [Stream; 2],
     buffer: Vec<u8>,
+    secrets: TokenFile,
 }
 
 impl Streams {
-    pub(super) fn new(out: PipeReader, err: PipeReader, patterns: &Patterns) -> Self {
+    pub(super) fn new(out: PipeReader, err: PipeReader, secrets: TokenFile) -> Self {
+        let patterns = secrets.patterns();
         Self {
             streams: [Stream::new(Kind::Stdout, out, patterns), Stream::new(Kind::Stderr, err, patterns)],
             buffer: vec![0; READ_BYTES],
+            secrets,
         }
     }
 
@@ -84,8 +93,40 @@ impl Streams {
 
     /// Reads once from the pipe with this number, which must be ready.
     pub(super) fn read(&mut self, number: usize, report: &mut Report) {
-        if let Some(stream) = self.streams.get_mut(number) {
-            stream.read(&mut self.buffer, report);
+        let Some(stream) = self.streams.get_mut(number) else { return };
+        let len = stream.read(&mut self.buffer, report);
+        if len == 0 {
+            return;
+        }
+        if self.secrets.look() {
+            self.learn();
+        }
+        self.streams[number].take(&self.buffer[..len], report);
+    }
+
+    /// When to call [`Self::look`].
+    pub(super) fn next_look(&self) -> Option<Instant> {
+        self.secrets.next()
+    }
+
+    /// Looks whether there is a new token, where that was not done for some time.
+    pub(super) fn look(&mut self, now: Instant) {
+        if self.secrets.look_if_due(now) {
+            self.learn();
+        }
+    }
+
+    /// What is to be masked by now.
+    pub(super) fn patterns(&mut self) -> &Patterns {
+        if self.secrets.look() {
+            self.learn();
+        }
+        self.secrets.patterns()
+    }
+
+    fn learn(&mut self) {
+        for stream in &mut self.streams {
+            stream.masker.learn(self.secrets.patterns());
         }
     }
 

@@ -106,6 +106,7 @@ impl Supervisor<'_> {
 
     /// Waits for something to do, until `until` at the latest, and moves what can be moved.
     fn turn(&mut self, until: Option<Instant>) -> Arrived {
+        let until = until.into_iter().chain(self.streams.next_look()).min();
         let room = self.report.sink().has_room();
         let mut ready = [false; 2];
         {
@@ -129,7 +130,9 @@ impl Supervisor<'_> {
                 ready[number] = fd.any().unwrap_or(true);
             }
         }
-        self.report.set_time(Instant::now());
+        let now = Instant::now();
+        self.report.set_time(now);
+        self.streams.look(now);
         for (number, _) in ready.into_iter().enumerate().filter(|(_, ready)| *ready) {
             self.streams.read(number, self.report);
         }

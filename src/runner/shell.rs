@@ -1,0 +1,206 @@
+//! How shells spell a value: so that it can be read again (`set -x`, `declare -p`, `export -p`,
+//! `printf %q`), and back.
+
+/// What no shell quotes.
+fn is_plain(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"_-./+:@%".contains(&byte)
+}
+
+/// Every spelling that differs from the value itself, without the quotes around it. None where
+/// shells leave it as it is.
+pub(super) fn spellings(value: &[u8]) -> Vec<Vec<u8>> {
+    if value.iter().all(|&byte| is_plain(byte)) {
+        return vec![];
+    }
+    let mut all = vec![
+        double_quoted(value),
+        backslashed(value),
+        dollar_quoted(value, true),
+        dollar_quoted(value, false),
+    ];
+    if value.contains(&b'\'') {
+        all.extend([
+            // bash, zsh; Python's shlex.quote; dash, busybox; YAML and SQL.
+            with_quotes_as(value, b"'\\''"),
+            with_quotes_as(value, b"'\"'\"'"),
+            quoted_in_runs(value),
+            with_quotes_as(value, b"''"),
+        ]);
+    }
+    all
+}
+
+fn with_quotes_as(value: &[u8], quote: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(value.len() + 16);
+    for &byte in value {
+        if byte == b'\'' {
+            out.extend_from_slice(quote);
+        } else {
+            out.push(byte);
+        }
+    }
+    without_outer(value, out)
+}
+
+/// Each run of quotes within double quotes.
+fn quoted_in_runs(value: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(value.len() + 16);
+    let mut in_run = false;
+    for &byte in value {
+        if (byte == b'\'') != in_run {
+            out.extend_from_slice(if in_run { b"\"'" } else { b"'\"" });
+            in_run = !in_run;
+        }
+        out.push(byte);
+    }
+    if in_run {
+        out.extend_from_slice(b"\"'");
+    }
+    without_outer(value, out)
+}
+
+/// Shells differ in whether a quote at the value's end is followed by an empty rest.
+fn without_outer(value: &[u8], spelled: Vec<u8>) -> Vec<u8> {
+    let mut inner = spelled.as_slice();
+    if value.starts_with(b"'") {
+        inner = inner.strip_prefix(b"'").unwrap_or(inner);
+    }
+    if value.ends_with(b"'") {
+        inner = inner.strip_suffix(b"'").unwrap_or(inner);
+    }
+    inner.to_vec()
+}
+
+fn double_quoted(value: &[u8]) -> Vec<u8> {
+    escaped(value, |byte| b"\"$`\\".contains(&byte))
+}
+
+/// As bash's `printf %q` does where nothing is unprintable.
+fn backslashed(value: &[u8]) -> Vec<u8> {
+    escaped(value, |byte| b" !\"$&'()*,;<>?[\\]^`{|}".contains(&byte))
+}
+
+fn escaped(value: &[u8], special: impl Fn(u8) -> bool) -> Vec<u8> {
+    let mut out = Vec::with_capacity(value.len() + 16);
+    for &byte in value {
+        if special(byte) {
+            out.push(b'\\');
+        }
+        out.push(byte);
+    }
+    out
+}
+
+/// `$'...'`, as bash writes what is unprintable. What is not ASCII is that in some locales.
+fn dollar_quoted(value: &[u8], ascii: bool) -> Vec<u8> {
+    let mut out = Vec::with_capacity(value.len() + 16);
+    for &byte in value {
+        let letter = match byte {
+            b'\\' | b'\'' => byte,
+            0x07 => b'a',
+            0x08 => b'b',
+            b'\t' => b't',
+            b'\n' => b'n',
+            0x0b => b'v',
+            0x0c => b'f',
+            b'\r' => b'r',
+            0x1b => b'E',
+            _ if byte < b' ' || byte == 0x7f || (ascii && !byte.is_ascii()) => {
+                out.extend([b'\\', b'0' + (byte >> 6), b'0' + ((byte >> 3) & 7), b'0' + (byte & 7)]);
+                continue;
+            }
+            _ => {
+                out.push(byte);
+                continue;
+            }
+        };
+        out.extend([b'\\', letter]);
+    }
+    out
+}
+
+/// The word with which `text` begins, as a shell reads it, without expansions.
+pub(super) fn first_word(text: &[u8]) -> Vec<u8> {
+    let mut out = vec![];
+    let mut quote = None;
+    let mut bytes = text.iter().copied().peekable();
+    while let Some(byte) = bytes.next() {
+        match (quote, byte) {
+            (None, b' ' | b'\t' | b'\n' | b'\r' | b';' | b'&') => break,
+            (None, b'\'' | b'"') => quote = Some(byte),
+            (Some(open), _) if byte == open => quote = None,
+            (None, b'\\') => out.extend(bytes.next()),
+            (Some(b'"'), b'\\') => {
+                // Before anything else it stands for itself.
+                if !bytes.peek().is_some_and(|next| b"\"$`\\".contains(next)) {
+                    out.push(byte);
+                }
+                out.extend(bytes.next());
+            }
+            _ => out.push(byte),
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn spelled(value: &str) -> Vec<String> {
+        spellings(value.as_bytes()).into_iter().map(|form| String::from_utf8(form).unwrap()).collect()
+    }
+
+    #[test]
+    fn what_needs_no_quotes_has_no_spelling() {
+        assert_eq!(spelled("aB3_-./+:@%"), [""; 0]);
+    }
+
+    #[test]
+    fn quotes_and_dollars_are_spelled_as_shells_do() {
+        // Taken from bash 5.2, dash 0.5.12 and Python 3.
+        for (value, wanted) in [
+            (
+                "pa'ss$wo\"rd",
+                &[
+                    "pa'\\''ss$wo\"rd",
+                    "pa\\'ss\\$wo\\\"rd",
+                    "pa'ss\\$wo\\\"rd",
+                    "pa'\"'\"'ss$wo\"rd",
+                    "pa''ss$wo\"rd",
+                ][..],
+            ),
+            ("a b`c\\!", &["a\\ b\\`c\\\\\\!", "a b\\`c\\\\!"]),
+            ("it''s", &["it'\"''\"'s", "it'\\'''\\''s"]),
+            ("a\tb\x1b\x01'\u{e9}", &["a\\tb\\E\\001\\'\\303\\251", "a\\tb\\E\\001\\'\u{e9}"]),
+        ] {
+            let spelled = spelled(value);
+            for wanted in wanted {
+                assert!(spelled.iter().any(|form| form == wanted), "{wanted}: {spelled:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_quote_at_the_end_is_spelled_as_far_as_shells_agree() {
+        let spelled = spelled("'ab'");
+        // bash: ''\''ab'\''', zsh: \''ab'\', dash: ''"'"'ab'"'".
+        for wanted in ["\\''ab'\\'", "\"'\"'ab'\"'\""] {
+            assert!(spelled.iter().any(|form| form == wanted), "{wanted}: {spelled:?}");
+        }
+    }
+
+    #[test]
+    fn words_are_read_back() {
+        for (text, wanted) in [
+            ("'pa'\\''ss$wo\"rd' # x", "pa'ss$wo\"rd"),
+            ("\"pa'ss\\$wo\\\"rd\\n\";x", "pa'ss$wo\"rd\\n"),
+            ("pa\\'ss\\$wo rd", "pa'ss$wo"),
+            ("'a'\"b\"c", "abc"),
+            ("'open", "open"),
+            ("", ""),
+        ] {
+            assert_eq!(first_word(text.as_bytes()), wanted.as_bytes(), "{text}");
+        }
+    }
+}
