@@ -17,7 +17,7 @@ const KUBECONFIG: &[u8] =
 fn what_is_taken_out_of_a_secret_is_masked() {
     let told = Sandbox::script(
         "sed -n 's/.*\"password\": \"\\(.*\\)\".*/\\1/p' \"$J\"\n\
-         printf %b \"$(sed -n 's/.*\"key\": \"\\(.*\\)\".*/\\1/p' \"$J\")\"; echo\n\
+         printf %b \"$(sed -n 's/.*\"key\": \"\\(.*\\)\".*/\\1/p' \"$J\")\"\n\
          . \"$E\"; echo \"$DB_PASSWORD\"; echo \"$TOKEN\"; echo $LOG_LEVEL\n\
          sed -n 's/.*token: \"\\(.*\\)\"/\\1/p' \"$K\"; head -2 \"$K\"\n\
          echo $U | sed 's/.*:\\(.*\\)@.*/\\1/'; echo $B",
