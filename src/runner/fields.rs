@@ -88,14 +88,18 @@ impl<'a> Field<'a> {
             && let Some(end) = end_of_quoted(rest)
         {
             let inner = &rest[1..end];
-            values.push(inner.into());
-            let word_end = if self.first { rest.len() } else { rest.len().min(end + MAX_INNER_BYTES) };
-            values.push(shell::first_word(&rest[..word_end]).into());
-            if quote == b'"' {
-                values.extend(
-                    serde_json::from_slice::<String>(&rest[..=end]).ok().map(|text| text.into_bytes().into()),
-                );
-            } else if inner.windows(2).any(|pair| pair == b"''") {
+            let decoded =
+                (quote == b'"').then(|| serde_json::from_slice::<String>(&rest[..=end]).ok()).flatten();
+            // Where JSON reads it, its own spelling is one of the value's anyhow.
+            let raw = decoded.is_none().then_some(inner);
+            values.extend(raw.map(Cow::from));
+            values.extend(decoded.map(|text| text.into_bytes().into()));
+            if self.separator == b'=' {
+                // In the midst of a line each must stay short.
+                let end = if self.first { rest.len() } else { end + 1 };
+                values.push(shell::first_word(&rest[..end]).into());
+            }
+            if quote == b'\'' && inner.windows(2).any(|pair| pair == b"''") {
                 values.push(undoubled(inner).into());
             }
             return values;

@@ -74,7 +74,7 @@ impl Secrets {
         if spelled == Spelled::Plainly {
             return;
         }
-        let quoted = shell::spellings(part).into_iter().chain(encodings::json(part));
+        let quoted = shell::spellings(part).chain(encodings::json(part));
         quoted.for_each(|form| self.add_form(form));
         if spelled == Spelled::Quoted {
             return;

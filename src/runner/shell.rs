@@ -6,28 +6,22 @@ fn is_plain(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"_-./+:@%".contains(&byte)
 }
 
-/// Every spelling that differs from the value itself, without the quotes around it. None where
+/// Every spelling that may differ from the value itself, without the quotes around it. None where
 /// shells leave it as it is.
-pub(super) fn spellings(value: &[u8]) -> Vec<Vec<u8>> {
-    if value.iter().all(|&byte| is_plain(byte)) {
-        return vec![];
-    }
-    let mut all = vec![
-        double_quoted(value),
-        backslashed(value),
-        dollar_quoted(value, true),
-        dollar_quoted(value, false),
+pub(super) fn spellings(value: &[u8]) -> impl Iterator<Item = Vec<u8>> {
+    const OF_ALL: [fn(&[u8]) -> Vec<u8>; 4] =
+        [double_quoted, backslashed, |value| dollar_quoted(value, true), |value| dollar_quoted(value, false)];
+    // bash, zsh; Python's shlex.quote; dash, busybox; YAML and SQL.
+    const OF_QUOTES: [fn(&[u8]) -> Vec<u8>; 4] = [
+        |value| with_quotes_as(value, b"'\\''"),
+        |value| with_quotes_as(value, b"'\"'\"'"),
+        quoted_in_runs,
+        |value| with_quotes_as(value, b"''"),
     ];
-    if value.contains(&b'\'') {
-        all.extend([
-            // bash, zsh; Python's shlex.quote; dash, busybox; YAML and SQL.
-            with_quotes_as(value, b"'\\''"),
-            with_quotes_as(value, b"'\"'\"'"),
-            quoted_in_runs(value),
-            with_quotes_as(value, b"''"),
-        ]);
-    }
-    all
+    let of_all: &[_] = if value.iter().all(|&byte| is_plain(byte)) { &[] } else { &OF_ALL };
+    let of_quotes: &[_] = if value.contains(&b'\'') { &OF_QUOTES } else { &[] };
+    // One at a time: a value may have a mebibyte.
+    of_all.iter().chain(of_quotes).map(move |spelling| spelling(value))
 }
 
 fn with_quotes_as(value: &[u8], quote: &[u8]) -> Vec<u8> {
@@ -77,10 +71,16 @@ fn double_quoted(value: &[u8]) -> Vec<u8> {
 
 /// As bash's `printf %q` does where nothing is unprintable.
 fn backslashed(value: &[u8]) -> Vec<u8> {
-    escaped(value, |byte| b" !\"$&'()*,;<>?[\\]^`{|}".contains(&byte))
+    let mut before = 0;
+    escaped(value, |byte| {
+        // Where bash would read a home.
+        let home = byte == b'~' && matches!(before, b':' | b'=');
+        before = byte;
+        home || b" !\"$&'()*,;<>?[\\]^`{|}".contains(&byte)
+    })
 }
 
-fn escaped(value: &[u8], special: impl Fn(u8) -> bool) -> Vec<u8> {
+fn escaped(value: &[u8], mut special: impl FnMut(u8) -> bool) -> Vec<u8> {
     let mut out = Vec::with_capacity(value.len() + 16);
     for &byte in value {
         if special(byte) {
@@ -148,7 +148,7 @@ mod tests {
     use super::*;
 
     fn spelled(value: &str) -> Vec<String> {
-        spellings(value.as_bytes()).into_iter().map(|form| String::from_utf8(form).unwrap()).collect()
+        spellings(value.as_bytes()).map(|form| String::from_utf8(form).unwrap()).collect()
     }
 
     #[test]
@@ -170,7 +170,7 @@ mod tests {
                     "pa''ss$wo\"rd",
                 ][..],
             ),
-            ("a b`c\\!", &["a\\ b\\`c\\\\\\!", "a b\\`c\\\\!"]),
+            ("a b`c\\!:~~", &["a\\ b\\`c\\\\\\!:\\~~", "a b\\`c\\\\!:~~"]),
             ("it''s", &["it'\"''\"'s", "it'\\'''\\''s"]),
             ("a\tb\x1b\x01'\u{e9}", &["a\\tb\\E\\001\\'\\303\\251", "a\\tb\\E\\001\\'\u{e9}"]),
         ] {
