@@ -21,10 +21,9 @@ fn user_info(word: &[u8]) -> Option<UserInfo<'_>> {
         Some(at) if scheme.is_some() => &rest[..at],
         // An image with its digest has no password.
         Some(at) if !rest[at..].starts_with(b"@sha256:") => &rest[..at],
-        Some(_) => return None,
         // A password may have what should be encoded. What has a port there has none.
         None if scheme.is_some() && !ends_in_port(&rest[..end]) => &rest[..at(rest)?],
-        None => return None,
+        Some(_) | None => return None,
     };
     let colon = info.iter().position(|&byte| byte == b':');
     let (user, password) = colon.map_or((info, None), |colon| (&info[..colon], Some(&info[colon + 1..])));

@@ -73,7 +73,9 @@ impl Masker {
         self.blind = self.blind.max(blind);
         all.append(&mut self.found);
         all.sort_unstable_by_key(|secret| secret.start);
-        all.into_iter().for_each(|secret| add(&mut self.found, secret));
+        for secret in all {
+            add(&mut self.found, secret);
+        }
     }
 
     /// Takes the held bytes from `at` on.

@@ -447,7 +447,8 @@ mod tests {
             let json = serde_json::to_string(&password).unwrap();
             let single = password.replace('\'', "'\\''");
             let yaml = password.replace('\'', "''");
-            let url: String = password.bytes().map(|byte| format!("%{byte:02X}")).collect();
+            let url = crate::record::hex(password.as_bytes());
+            let url: String = url.as_bytes().chunks(2).flat_map(|pair| ["%", str::from_utf8(pair).unwrap()]).collect();
             let sources = [
                 format!("{{\"user\":\"{filler}\",\"db\":{{\"password\":{json}}}}}"),
                 format!("[\n  {{\n    \"apiToken\" : {json} ,\n    \"x\": 1\n  }}\n]\n"),

@@ -1,6 +1,8 @@
 //! How shells spell a value: so that it can be read again (`set -x`, `declare -p`, `export -p`,
 //! `printf %q`), and back.
 
+type Spelling = fn(&[u8]) -> Vec<u8>;
+
 /// What no shell quotes.
 fn is_plain(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"_-./+:@%".contains(&byte)
@@ -9,10 +11,10 @@ fn is_plain(byte: u8) -> bool {
 /// Every spelling that may differ from the value itself, without the quotes around it. None where
 /// shells leave it as it is.
 pub(super) fn spellings(value: &[u8]) -> impl Iterator<Item = Vec<u8>> {
-    const OF_ALL: [fn(&[u8]) -> Vec<u8>; 4] =
+    const OF_ALL: [Spelling; 4] =
         [double_quoted, backslashed, |value| dollar_quoted(value, true), |value| dollar_quoted(value, false)];
     // bash, zsh; Python's shlex.quote; dash, busybox; YAML and SQL.
-    const OF_QUOTES: [fn(&[u8]) -> Vec<u8>; 4] = [
+    const OF_QUOTES: [Spelling; 4] = [
         |value| with_quotes_as(value, b"'\\''"),
         |value| with_quotes_as(value, b"'\"'\"'"),
         quoted_in_runs,
@@ -33,7 +35,7 @@ fn with_quotes_as(value: &[u8], quote: &[u8]) -> Vec<u8> {
             out.push(byte);
         }
     }
-    without_outer(value, out)
+    without_outer(value, &out)
 }
 
 /// Each run of quotes within double quotes.
@@ -50,12 +52,12 @@ fn quoted_in_runs(value: &[u8]) -> Vec<u8> {
     if in_run {
         out.extend_from_slice(b"\"'");
     }
-    without_outer(value, out)
+    without_outer(value, &out)
 }
 
 /// Shells differ in whether a quote at the value's end is followed by an empty rest.
-fn without_outer(value: &[u8], spelled: Vec<u8>) -> Vec<u8> {
-    let mut inner = spelled.as_slice();
+fn without_outer(value: &[u8], spelled: &[u8]) -> Vec<u8> {
+    let mut inner = spelled;
     if value.starts_with(b"'") {
         inner = inner.strip_prefix(b"'").unwrap_or(inner);
     }

@@ -68,7 +68,7 @@ impl Stream {
 /// Both streams, each with its own masker and its own unfinished line.
 #[derive(Debug)]
 pub(super) struct Streams {
-    streams: [Stream; 2],
+    both: [Stream; 2],
     buffer: Vec<u8>,
     secrets: TokenFile,
 }
@@ -77,7 +77,7 @@ impl Streams {
     pub(super) fn new(out: PipeReader, err: PipeReader, secrets: TokenFile) -> Self {
         let patterns = secrets.patterns();
         Self {
-            streams: [Stream::new(Kind::Stdout, out, patterns), Stream::new(Kind::Stderr, err, patterns)],
+            both: [Stream::new(Kind::Stdout, out, patterns), Stream::new(Kind::Stderr, err, patterns)],
             buffer: vec![0; READ_BYTES],
             secrets,
         }
@@ -85,7 +85,7 @@ impl Streams {
 
     /// The pipes that are still open, by their number.
     pub(super) fn open(&self) -> impl Iterator<Item = (usize, BorrowedFd<'_>)> {
-        self.streams
+        self.both
             .iter()
             .enumerate()
             .filter_map(|(number, stream)| Some((number, stream.pipe.as_ref()?.as_fd())))
@@ -93,7 +93,7 @@ impl Streams {
 
     /// Reads once from the pipe with this number, which must be ready.
     pub(super) fn read(&mut self, number: usize, report: &mut Report) {
-        let Some(stream) = self.streams.get_mut(number) else { return };
+        let Some(stream) = self.both.get_mut(number) else { return };
         let len = stream.read(&mut self.buffer, report);
         if len == 0 {
             return;
@@ -101,7 +101,7 @@ impl Streams {
         if self.secrets.look() {
             self.learn();
         }
-        self.streams[number].take(&self.buffer[..len], report);
+        self.both[number].take(&self.buffer[..len], report);
     }
 
     /// When to call [`Self::look`].
@@ -125,23 +125,23 @@ impl Streams {
     }
 
     fn learn(&mut self) {
-        for stream in &mut self.streams {
+        for stream in &mut self.both {
             stream.masker.learn(self.secrets.patterns());
         }
     }
 
     /// How much was read so far.
     pub(super) fn bytes(&self) -> u64 {
-        self.streams.iter().map(|stream| stream.bytes).sum()
+        self.both.iter().map(|stream| stream.bytes).sum()
     }
 
     pub(super) fn all_closed(&self) -> bool {
-        self.streams.iter().all(|stream| stream.pipe.is_none())
+        self.both.iter().all(|stream| stream.pipe.is_none())
     }
 
     /// Ends the streams, whether or not somebody still holds the pipes.
     pub(super) fn close(&mut self, report: &mut Report) {
-        for stream in &mut self.streams {
+        for stream in &mut self.both {
             stream.close(report);
         }
     }
