@@ -15,8 +15,8 @@ use crate::record::{
 };
 
 use super::{
-    folders, inputs::Input, patterns::Patterns, places::Places, refusal::Refusal, secrets::Secrets,
-    sources::Sources,
+    changing_files::Watched, folders, inputs::Input, patterns::Patterns, places::Places, refusal::Refusal,
+    secrets::Secrets, sources::Sources,
 };
 
 /// Where programs are looked for if the image has no `PATH`: what container runtimes set.
@@ -27,6 +27,8 @@ const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/s
 pub(super) struct Environment {
     variables: BTreeMap<OsString, OsString>,
     secrets: Secrets,
+    /// Files of secrets that may change while the script runs.
+    watched: Watched,
 }
 
 impl Environment {
@@ -42,6 +44,8 @@ impl Environment {
         for (name, value) in [("HOME", places.home()), ("TMPDIR", places.tmp()), ("PWD", places.work())] {
             environment.set(name, value);
         }
+        // Before they are read: a change in between must not be missed.
+        environment.watch(places, bundle);
         let mut sources = Sources::new();
         for folder in &bundle.variables_from {
             let path = places.source(&folder.path);
@@ -52,6 +56,26 @@ impl Environment {
         }
         environment.add_own(places, &bundle.run);
         Ok(environment)
+    }
+
+    fn watch(&mut self, places: &Places, bundle: &Bundle) {
+        let secret = |variable: &Variable| match &variable.source {
+            Source::File { path, secret: true, .. } => Some(places.input(path)),
+            Source::File { .. } | Source::Value { .. } => None,
+        };
+        let inputs: Vec<PathBuf> = bundle.variables.iter().filter_map(secret).collect();
+        if !inputs.is_empty() {
+            self.watched.add(&places.input(""), inputs);
+        }
+        for folder in bundle.variables_from.iter().filter(|folder| folder.secret) {
+            self.watched.add_all_of(&places.source(&folder.path));
+        }
+        self.watched.add_unread(&places.token(), &mut self.secrets);
+    }
+
+    /// The files of secrets that may change. To be asked once.
+    pub(super) fn take_watched(&mut self) -> Watched {
+        std::mem::take(&mut self.watched)
     }
 
     pub(super) const fn variables(&self) -> &BTreeMap<OsString, OsString> {

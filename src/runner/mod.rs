@@ -13,6 +13,7 @@
 
 mod addresses;
 mod bundle;
+mod changing_files;
 mod children;
 mod claim;
 mod command_line;
@@ -44,7 +45,6 @@ mod sources;
 mod stop;
 mod streams;
 mod supervise;
-mod token_file;
 
 pub use command_line::main;
 pub use exit_code::{

@@ -18,6 +18,7 @@ use crate::record::{
 
 use super::{
     bundle,
+    changing_files::ChangingFiles,
     children::Script,
     claim::{self, Claim},
     environment::Environment,
@@ -32,7 +33,6 @@ use super::{
     sink::Sink,
     streams::Streams,
     supervise::{self, Supervisor},
-    token_file::TokenFile,
 };
 
 /// Runs the bundle's script, or says why not. Returns the container's exit code.
@@ -109,7 +109,7 @@ impl Attempt {
         }
         folders::prepare(&self.places)?;
         let mut environment = Environment::prepare(&self.places, bundle, env::vars_os())?;
-        let secrets = TokenFile::new(self.places.token(), environment.take_patterns()?);
+        let secrets = ChangingFiles::new(environment.take_watched(), environment.take_patterns()?);
         *patterns = secrets.patterns().clone();
         // Before programs are looked for: a relative path is the script's.
         let work = self.places.work();

@@ -10,7 +10,7 @@ use nix::fcntl::{FcntlArg, fcntl};
 
 use crate::record::frame::Kind;
 
-use super::{lines::Lines, mask::Masker, patterns::Patterns, report::Report, token_file::TokenFile};
+use super::{changing_files::ChangingFiles, lines::Lines, mask::Masker, patterns::Patterns, report::Report};
 
 /// A larger pipe lets a script run on while the runner writes. What the kernel refuses stays small.
 const PIPE_BYTES: i32 = 1024 * 1024;
@@ -70,11 +70,11 @@ impl Stream {
 pub(super) struct Streams {
     both: [Stream; 2],
     buffer: Vec<u8>,
-    secrets: TokenFile,
+    secrets: ChangingFiles,
 }
 
 impl Streams {
-    pub(super) fn new(out: PipeReader, err: PipeReader, secrets: TokenFile) -> Self {
+    pub(super) fn new(out: PipeReader, err: PipeReader, secrets: ChangingFiles) -> Self {
         let patterns = secrets.patterns();
         Self {
             both: [Stream::new(Kind::Stdout, out, patterns), Stream::new(Kind::Stderr, err, patterns)],

@@ -86,3 +86,22 @@ fn a_token_beside_the_script_is_masked_also_once_it_is_replaced() {
     assert!(lines[3].starts_with("***") && lines[3].len() <= 6, "{out}");
     assert_eq!(told.outputs(), [("new", "***"), ("out", "***")].into());
 }
+
+#[test]
+fn a_value_that_changes_while_the_script_runs_is_masked_too() {
+    let sandbox = Sandbox::script(
+        "cat $PASSWORD; echo; touch ready; until grep -q second $PASSWORD; do sleep 0.05; done; \
+         cat $PASSWORD; echo; echo \"o=$(cat $PASSWORD)\" >> $LONGSHORE_OUTPUT",
+    )
+    .input("PASSWORD", Some(b"first-password"), false, true)
+    .outputs(&["o"]);
+    let running = sandbox.start(As::Process);
+    wait_for(&sandbox.at("longshore/work/ready"));
+    let file = sandbox.at(place::INPUTS_DIR).join("PASSWORD");
+    fs::write(file.with_extension("new"), "second-password").unwrap();
+    fs::rename(file.with_extension("new"), file).unwrap();
+    let told = running.wait();
+    told.assert_exited(0);
+    assert_eq!(told.out(), "***\n***\n");
+    assert_eq!(told.exit().outputs["o"], "***");
+}
