@@ -30,6 +30,12 @@ on_cluster() {
 	cargo test --locked --no-fail-fast "$@" -- --test-threads 8
 }
 
+gitops() {
+	# Here, so that building it does not count as the tests' time.
+	tests/cluster/build/build.sh gitops
+	on_cluster --test gitops
+}
+
 step "lint" tests/lint.sh
 step "pure tests and mocked services" cargo test --locked --no-fail-fast --lib --bins
 step "the runner as a process" cargo test --locked --test runner
@@ -38,6 +44,7 @@ if step "cluster" tests/cluster/up.sh && step "install" make --no-print-director
 	step "who may do what" on_cluster --test who
 	step "end to end" on_cluster --test end_to_end
 	step "examples" on_cluster --test examples
+	step "what GitOps tools see" gitops
 	step "mutated resources" on_cluster --test fuzz
 	step "the operator restarts" on_cluster --test operator_restart
 	step "without the policy" on_cluster --test policy_missing
