@@ -28,7 +28,7 @@ async fn from_client_side_to_server_side_with_another_kind_of_script() {
         ];
         namespace.kubectl_with(&flux, &other).succeeded();
         namespace.kubectl(&WAIT).succeeded();
-        let first = namespace.object("deploy");
+        let first = namespace.settled("deploy").await;
         assert_eq!(
             first["spec"]["script"],
             json!({"configMapKeyRef": {"name": "scripts", "key": "deploy.sh"}})
@@ -100,7 +100,7 @@ async fn a_tenant_s_service_account_may_name_what_it_was_given() {
         }
         namespace.kubectl_with(&apply, &of("orders-db")).succeeded();
         namespace.kubectl(&WAIT).succeeded();
-        assert_eq!(namespace.object("deploy")["status"]["log"]["tail"], "13 letters\n");
+        assert_eq!(namespace.settled("deploy").await["status"]["log"]["tail"], "13 letters\n");
     })
     .await;
 }

@@ -71,7 +71,7 @@ async fn an_escaped_script_runs_with_its_own_variables() {
             .kubectl(&["wait", "deploymentaction/deploy", "--for=condition=Ready", "--timeout=60s"])
             .succeeded();
         assert_eq!(
-            namespace.object("deploy")["status"]["log"]["tail"],
+            namespace.settled("deploy").await["status"]["log"]["tail"],
             "hello world at orders.example.com\n"
         );
     })

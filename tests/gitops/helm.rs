@@ -31,9 +31,10 @@ impl<'a> Release<'a> {
         self.namespace.object("orders")["status"].clone()
     }
 
-    #[track_caller]
-    fn assert_run(&self, number: u32, phase: &str, tail: &str) {
-        let status = self.status();
+    async fn assert_run(&self, number: u32, phase: &str, tail: &str) {
+        // Helm has waited: the phase is there at once.
+        assert_eq!(self.status()["phase"], phase);
+        let status = self.namespace.settled("orders").await["status"].clone();
         let seen = (&status["run"]["number"], &status["phase"], &status["log"]["tail"]);
         assert_eq!(seen, (&number.into(), &phase.into(), &tail.into()), "{status}");
     }
@@ -44,31 +45,21 @@ async fn install_waits_for_the_end_and_upgrade_for_the_new_one() {
     in_namespace(async |namespace| {
         let release = Release::of(namespace);
         release.helm("install", "sleep 1; echo one", &["--wait"]).succeeded();
-        release.assert_run(1, "Succeeded", "one\n");
+        release.assert_run(1, "Succeeded", "one\n").await;
         release.helm("upgrade", "sleep 1; echo two", &["--wait"]).succeeded();
-        release.assert_run(2, "Succeeded", "two\n");
+        release.assert_run(2, "Succeeded", "two\n").await;
         // The same chart and values: nothing runs.
         release.helm("upgrade", "sleep 1; echo two", &["--wait"]).succeeded();
-        release.assert_run(2, "Succeeded", "two\n");
+        release.assert_run(2, "Succeeded", "two\n").await;
         // With the revision as a token, each upgrade runs it.
         let token = ["--wait", "--set-literal", "runToken={{ .Release.Name }}-{{ .Release.Revision }}"];
         for number in [3, 4] {
             release.helm("upgrade", "sleep 1; echo two", &token).succeeded();
-            release.assert_run(number, "Succeeded", "two\n");
+            release.assert_run(number, "Succeeded", "two\n").await;
         }
         namespace.helm(&["uninstall", "--wait", "orders"]).succeeded();
         let left = namespace.kubectl(&["get", "deploymentactions", "--output=name"]).succeeded();
         assert_eq!(left, "");
-    })
-    .await;
-}
-
-#[tokio::test]
-async fn install_does_not_wait_unless_told_to() {
-    in_namespace(async |namespace| {
-        let release = Release::of(namespace);
-        release.helm("install", "sleep 600", &[]).succeeded();
-        assert_ne!(release.status()["phase"], "Succeeded");
     })
     .await;
 }
@@ -79,33 +70,37 @@ async fn a_failure_ends_the_wait_with_the_action_s_own_words() {
         let release = Release::of(namespace);
         let said =
             release.helm("install", "echo one; echo two; exit 3", &["--wait", "--timeout=2m"]).failed();
-        let status = release.status();
-        let conditions = status["conditions"].as_array().expect("conditions");
+        let what = "status: Failed, message: ScriptFailed: the script ended with exit code 3";
+        assert!(said.contains(what), "{said}");
+        let action = namespace.settled("orders").await;
+        let conditions = action["status"]["conditions"].as_array().expect("conditions");
         let stalled = conditions.iter().find(|one| one["type"] == "Stalled").expect("Stalled");
         let message = stalled["message"].as_str().expect("a message");
-        assert!(said.contains(&format!("status: Failed, message: {message}")), "{said}");
         assert!(message.starts_with("ScriptFailed: ") && message.ends_with("log: one | two"), "{message}");
         // Nothing of the action changes: it is what it was, and so is Helm's answer.
         let again = release.helm("upgrade", "echo one; echo two; exit 3", &["--wait"]).failed();
-        assert!(again.contains(message), "{again}");
-        release.assert_run(1, "Failed", "one\ntwo\n");
+        assert!(again.contains(&format!("status: Failed, message: {message}")), "{again}");
+        release.assert_run(1, "Failed", "one\ntwo\n").await;
         release.helm("upgrade", "echo mended", &["--wait"]).succeeded();
-        release.assert_run(2, "Succeeded", "mended\n");
+        release.assert_run(2, "Succeeded", "mended\n").await;
     })
     .await;
 }
 
 #[tokio::test]
-async fn a_timeout_says_what_is_going_on_and_stops_nothing() {
+async fn without_wait_it_does_not_and_a_timeout_says_what_is_going_on_and_stops_nothing() {
     in_namespace(async |namespace| {
         let release = Release::of(namespace);
-        let said = release.helm("install", "sleep 8; echo done", &["--wait", "--timeout=5s"]).failed();
+        let script = "sleep 8; echo done";
+        release.helm("install", script, &[]).succeeded();
+        assert_ne!(release.status()["phase"], "Succeeded");
+        let wait = ["wait", "deploymentaction/orders", "--timeout=60s"];
+        namespace.kubectl(&[&wait[..], &["--for=jsonpath={.status.phase}=Running"]].concat()).succeeded();
+        let said = release.helm("upgrade", script, &["--wait", "--timeout=1s"]).failed();
         assert!(said.contains("status: InProgress, message: the script is running"), "{said}");
         assert!(said.contains("context deadline exceeded"), "{said}");
-        namespace
-            .kubectl(&["wait", "deploymentaction/orders", "--for=condition=Succeeded", "--timeout=60s"])
-            .succeeded();
-        release.assert_run(1, "Succeeded", "done\n");
+        namespace.kubectl(&[&wait[..], &["--for=condition=Succeeded"]].concat()).succeeded();
+        release.assert_run(1, "Succeeded", "done\n").await;
     })
     .await;
 }
@@ -129,7 +124,7 @@ async fn a_failed_upgrade_that_is_rolled_back_runs_the_old_script_again() {
         release.helm("install", "echo one", &["--wait"]).succeeded();
         let said = release.helm("upgrade", "echo two; exit 3", &["--rollback-on-failure"]).failed();
         assert!(said.contains("ScriptFailed: ") && said.contains("rolled back"), "{said}");
-        release.assert_run(3, "Succeeded", "one\n");
+        release.assert_run(3, "Succeeded", "one\n").await;
     })
     .await;
 }
@@ -138,9 +133,9 @@ async fn a_failed_upgrade_that_is_rolled_back_runs_the_old_script_again() {
 async fn an_action_that_is_itself_a_hook_is_not_waited_for() {
     in_namespace(async |namespace| {
         let release = Release::of(namespace);
-        // Its failure is seen by nobody.
-        release.helm("install", "sleep 5; exit 3", &["--wait", "--set=hook=pre-install"]).succeeded();
-        assert_ne!(release.status()["phase"], "Failed", "{}", release.status());
+        release.helm("install", "sleep 600", &["--wait", "--set=hook=pre-install"]).succeeded();
+        let finished = ["wait", "deploymentaction/orders", "--for=condition=Finished", "--timeout=1s"];
+        namespace.kubectl(&finished).failed();
     })
     .await;
 }

@@ -55,10 +55,8 @@ async fn of_an_action_that_was_just_applied() {
 #[tokio::test]
 async fn of_one_that_failed() {
     in_namespace(async |namespace| {
-        namespace.kubectl_with(
-            &["apply", "--filename=-"],
-            &Action::script("sleep 0.5; exit 3").object("action").to_string(),
-        );
+        let object = Action::script("sleep 0.5; exit 3").object("action").to_string();
+        namespace.kubectl_with(&["apply", "--filename=-"], &object).succeeded();
         wait(namespace, "action", FINISHED, "60s").succeeded();
         let phase = "--for=jsonpath={.status.phase}=Failed";
         let code = "--for=jsonpath={.status.run.exitCode}=3";
@@ -125,7 +123,9 @@ async fn in_a_pipeline_as_the_documentation_says() {
             .filter_map(|block| block.split("```").next())
             .find(|block| block.contains("kubectl wait"))
             .expect("docs/gitops.md has the script");
-        for (script_of_action, well) in [("echo hello", true), ("echo hello; exit 3", false)] {
+        for (script_of_action, well) in
+            [("echo hello; sleep 1", true), ("echo hello; sleep 1; exit 3", false)]
+        {
             let folder = crate::tools::Folder::with(&format!("{}-{well}", namespace.name), &[]);
             let object = Action::script(script_of_action).object("deploy-orders").to_string();
             std::fs::write(folder.0.join("deploy-orders.yaml"), object).unwrap();

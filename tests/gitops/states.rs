@@ -1,13 +1,35 @@
 //! Each state that an action can be in, brought about, and what kstatus and Argo CD make of it.
 
+use std::time::Instant;
+
 use longshore::api::Reason;
 use serde_json::json;
 
 use crate::{
     action::{Action, from_secret},
-    namespace::{in_namespace, setting},
-    tools::{argocd, assert_seen, kstatus},
+    namespace::{BOUND, Namespace, in_namespace, setting},
+    tools::{assert_seen, kstatus},
 };
+
+/// Looks at an action as often as it can until kstatus says Current: before, neither tool may say
+/// anything but that it is under way. Which runs were seen.
+fn runs_until_current(namespace: &Namespace, name: &str) -> Vec<Option<u64>> {
+    let begun = Instant::now();
+    let mut runs = Vec::new();
+    loop {
+        assert!(begun.elapsed() < BOUND, "{name} is still under way");
+        let object = namespace.object(name);
+        let run = object["status"]["run"]["number"].as_u64();
+        if runs.last() != Some(&run) {
+            runs.push(run);
+        }
+        if kstatus(&object).status == "Current" {
+            assert_seen(&object, "Current", "Healthy");
+            return runs;
+        }
+        assert_seen(&object, "InProgress", "Progressing");
+    }
+}
 
 #[tokio::test]
 async fn not_seen_yet() {
@@ -27,7 +49,7 @@ async fn pending_and_then_failed_for_it() {
     in_namespace(async |namespace| {
         let wanted = Action::script("echo $TOKEN")
             .with("variables", [from_secret("TOKEN", "missing", "token")])
-            .with("pendingDeadlineSeconds", 8);
+            .with("pendingDeadlineSeconds", 12);
         let action = namespace.apply("pending", wanted).await;
         action.reason(Reason::SecretMissing).await;
         let object = namespace.object("pending");
@@ -99,10 +121,7 @@ async fn manual_and_never_asked_is_as_it_should_be() {
         assert!(argocd.message.starts_with("NotRequested: "), "{argocd:?}");
         // Asked, it is like any other.
         action.patch_spec(json!({"runToken": "now"})).await;
-        action.reason(Reason::Running).await;
-        assert_seen(&namespace.object("manual"), "InProgress", "Progressing");
-        action.finished().await.assert_succeeded();
-        assert_seen(&namespace.object("manual"), "Current", "Healthy");
+        assert_eq!(runs_until_current(namespace, "manual").last(), Some(&Some(1)));
     })
     .await;
 }
@@ -137,25 +156,11 @@ async fn changed_after_its_end_and_not_seen_yet() {
 #[tokio::test]
 async fn changed_while_it_runs_it_never_looks_finished_between_the_runs() {
     in_namespace(async |namespace| {
-        let action = namespace.apply("twice", Action::script("sleep 2; exit 3")).await;
-        action.reason(Reason::Running).await;
+        let wanted = Action::script("echo begun; sleep 3; exit 3");
+        let action = namespace.apply("twice", wanted).await;
+        action.under_way().await;
         action.patch_spec(json!({"script": {"inline": "sleep 1"}})).await;
-        let mut runs = Vec::new();
-        loop {
-            let object = namespace.object("twice");
-            let (in_kstatus, in_argocd) = (kstatus(&object), argocd(&object));
-            let run = object["status"]["run"]["number"].as_u64().expect("a run");
-            if runs.last() != Some(&run) {
-                runs.push(run);
-            }
-            if in_kstatus.status == "Current" {
-                assert_eq!((run, in_argocd.status.as_str()), (2, "Healthy"), "{object}");
-                break;
-            }
-            assert_eq!(in_kstatus.status, "InProgress", "{object}");
-            assert_eq!(in_argocd.status, "Progressing", "{object}");
-        }
-        assert_eq!(runs, [1, 2]);
+        assert_eq!(runs_until_current(namespace, "twice"), [Some(1), Some(2)]);
     })
     .await;
 }

@@ -10,7 +10,7 @@ use std::{
 
 use serde_json::Value;
 
-use crate::namespace::{Namespace, setting};
+use crate::namespace::{Namespace, setting, until};
 
 /// A folder for files, removed at its end.
 pub(crate) struct Folder(pub(crate) PathBuf);
@@ -109,6 +109,14 @@ impl Namespace {
     /// The action as the API server has it.
     pub(crate) fn object(&self, name: &str) -> Value {
         self.kubectl(&["get", "deploymentaction", name, "--output=json"]).json()
+    }
+
+    /// The action once its log is read to its end, which on a busy node follows the verdict.
+    pub(crate) async fn settled(&self, name: &str) -> Value {
+        until("the log is read to its end", async || {
+            Some(self.object(name)).filter(|object| object["status"]["log"]["state"] != "Collecting")
+        })
+        .await
     }
 }
 
