@@ -1,12 +1,12 @@
-//! What Flux's variable substitution does to scripts. That Flux reads an action's state as it should
-//! is in `states`: it asks kstatus.
+//! Flux: its engine applies actions and waits for them, and what its variable substitution does to
+//! scripts. What it makes of each state is in `states`: it asks kstatus.
 
 use serde_json::{Value, json};
 
 use crate::{
     action::Action,
-    namespace::{in_namespace, setting},
-    tools::flux_substitute,
+    namespace::{Namespace, in_namespace},
+    tools::{flux_apply, flux_substitute},
 };
 
 fn script(object: &Value) -> &str {
@@ -22,6 +22,44 @@ fn action(inline: &str) -> Value {
         "metadata": {"name": "deploy"},
         "spec": {"image": image, "script": {"inline": inline}},
     })
+}
+
+/// Flux names the namespace of each object.
+fn of(namespace: &Namespace, script: &str) -> Value {
+    let mut object = Action::script(script).object("deploy");
+    object["metadata"]["namespace"] = json!(namespace.name);
+    object
+}
+
+#[tokio::test]
+async fn it_waits_for_the_end_and_after_a_change_for_the_new_one() {
+    in_namespace(async |namespace| {
+        for (script, action, number) in [
+            ("sleep 0.5; echo one", "created", 1),
+            ("sleep 0.5; echo one", "unchanged", 1),
+            ("sleep 0.5; echo two", "configured", 2),
+        ] {
+            let applied = flux_apply(&of(namespace, script), "60s");
+            assert_eq!((applied.action.as_str(), applied.failure.as_str()), (action, ""));
+            let status = &namespace.object("deploy")["status"];
+            assert_eq!((&status["phase"], &status["run"]["number"]), (&json!("Succeeded"), &json!(number)));
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn it_ends_the_wait_with_a_failure_and_names_the_action() {
+    in_namespace(async |namespace| {
+        let action = format!("DeploymentAction/{}/deploy", namespace.name);
+        let failed = flux_apply(&of(namespace, "exit 3"), "60s").failure;
+        assert_eq!(failed, format!("failed early due to stalled resources: [{action} status: 'Failed']"));
+        let slow = flux_apply(&of(namespace, "sleep 600"), "3s").failure;
+        // Or the request that came too late is what is told.
+        assert!(slow.contains("timeout waiting for") || slow.contains("context deadline"), "{slow}");
+        assert_ne!(namespace.object("deploy")["status"]["phase"], "Failed");
+    })
+    .await;
 }
 
 #[test]
@@ -61,19 +99,11 @@ fn an_action_that_says_so_is_left_alone() {
 #[tokio::test]
 async fn an_escaped_script_runs_with_its_own_variables() {
     in_namespace(async |namespace| {
-        let wanted = Action::script("NAME=world; echo \"hello $${NAME} at ${HOST}\"").object("deploy");
-        let out = flux_substitute(&wanted, &["HOST=orders.example.com"]).succeeded();
-        setting("KUBECONFIG");
-        // As Flux applies.
-        let apply = ["apply", "--server-side", "--field-manager=kustomize-controller", "--filename=-"];
-        namespace.kubectl_with(&apply, &out).succeeded();
-        namespace
-            .kubectl(&["wait", "deploymentaction/deploy", "--for=condition=Ready", "--timeout=60s"])
-            .succeeded();
-        assert_eq!(
-            namespace.settled("deploy").await["status"]["log"]["tail"],
-            "hello world at orders.example.com\n"
-        );
+        let wanted = of(namespace, "NAME=world; echo \"hello $${NAME} at ${HOST}\"");
+        let out = flux_substitute(&wanted, &["HOST=orders.example.com"]).json();
+        assert_eq!(flux_apply(&out, "60s").failure, "");
+        let action = namespace.settled("deploy").await;
+        assert_eq!(action["status"]["log"]["tail"], "hello world at orders.example.com\n");
     })
     .await;
 }

@@ -176,3 +176,19 @@ pub(crate) fn assert_seen(object: &Value, in_kstatus: &str, in_argocd: &str) -> 
     );
     seen
 }
+
+/// What Flux's engine did.
+pub(crate) struct Applied {
+    /// created, configured or unchanged.
+    pub(crate) action: String,
+    /// Why it gave the wait up; empty where the object became ready.
+    pub(crate) failure: String,
+}
+
+/// Applies an object and waits for it, as a Kustomization with `wait: true` and this timeout does.
+pub(crate) fn flux_apply(object: &Value, timeout: &str) -> Applied {
+    setting("KUBECONFIG");
+    let answer = reader(&["flux-apply", timeout], object).json();
+    let text = |field: &str| answer[field].as_str().expect("a text").to_owned();
+    Applied { action: text("action"), failure: text("failure") }
+}

@@ -4,6 +4,7 @@
 //	gitops kstatus                        what kstatus computes (Flux, Helm 4)
 //	gitops argocd-health FILE             what Argo CD makes of a health script
 //	gitops flux-substitute NAME=VALUE...  the object after Flux's postBuild.substitute
+//	gitops flux-apply TIMEOUT             applies it to KUBECONFIG's cluster as Flux does, and waits
 package main
 
 import (
@@ -13,6 +14,7 @@ import (
 	"io"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/fluxcd/cli-utils/pkg/kstatus/status"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -31,7 +33,7 @@ func main() {
 
 func run(arguments []string, in io.Reader) (any, error) {
 	if len(arguments) == 0 {
-		return nil, errors.New("usage: gitops kstatus | argocd-health FILE | flux-substitute NAME=VALUE...")
+		return nil, errors.New("usage: gitops kstatus | argocd-health FILE | flux-substitute NAME=VALUE... | flux-apply TIMEOUT")
 	}
 	text, err := io.ReadAll(in)
 	if err != nil {
@@ -65,6 +67,12 @@ func run(arguments []string, in io.Reader) (any, error) {
 			variables[name] = value
 		}
 		return fluxSubstitute(object, variables)
+	case verb == "flux-apply" && len(rest) == 1:
+		timeout, err := time.ParseDuration(rest[0])
+		if err != nil {
+			return nil, err
+		}
+		return fluxApply(object, timeout)
 	default:
 		return nil, fmt.Errorf("not understood: %s", strings.Join(arguments, " "))
 	}
