@@ -8,6 +8,8 @@ use longshore::{
     operator::{
         options::{LogFormat, Options},
         run,
+        uninstall::{UninstallOptions, uninstall},
+        verify::{VerifyOptions, verify},
     },
 };
 use tracing_subscriber::EnvFilter;
@@ -24,6 +26,10 @@ struct Arguments {
 enum Command {
     /// Run the operator.
     Run(Box<Options>),
+    /// End the operator and let go of the pods of all actions, before it is removed for good.
+    Uninstall(UninstallOptions),
+    /// Wait for an action's end, and fail where it did not succeed.
+    Verify(VerifyOptions),
     /// Print the definition of `DeploymentAction`, as YAML.
     Crd,
     /// Print the admission policies and their bindings, as YAML.
@@ -54,6 +60,12 @@ fn start(command: Command) -> Result<(), Box<dyn std::error::Error>> {
         }
         Command::Reference => print!("{}", api::reference::markdown()?),
         Command::Reasons => print!("{}", api::reason::markdown()),
+        Command::Uninstall(options) => {
+            with_client(async |client| Ok(uninstall(&client, &options, tell).await?))?;
+        }
+        Command::Verify(options) => {
+            with_client(async |client| Ok(verify(&client, &options, tell).await?))?;
+        }
         Command::Run(options) => {
             // At WARN, kube's client writes whole what it cannot read: an action with its values. Our own
             // lines tell of the same error.
@@ -75,4 +87,21 @@ fn start(command: Command) -> Result<(), Box<dyn std::error::Error>> {
         }
     }
     Ok(())
+}
+
+fn tell(line: &str) {
+    println!("{line}");
+}
+
+/// For commands that end: one thread is enough.
+fn with_client(
+    work: impl AsyncFnOnce(kube::Client) -> Result<(), Box<dyn std::error::Error>>,
+) -> Result<(), Box<dyn std::error::Error>> {
+    rustls::crypto::ring::default_provider()
+        .install_default()
+        .map_err(|_| "a TLS provider was installed before ours")?;
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?
+        .block_on(async { work(kube::Client::try_default().await?).await })
 }
