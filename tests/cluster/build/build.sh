@@ -9,7 +9,8 @@ set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/../settings.sh"
 build_dir=$cluster_dir/build
 
-# Without a name: what a cluster needs. cargo-deny is built for `make lint` alone, gitops for tests/gitops.rs.
+# Without a name: what a cluster needs. cargo-deny is built for `make lint` alone, gitops for
+# tests/gitops.rs, monitoring for the chart's tests.
 # In the order in which they are worth waiting for: what fails soon comes first.
 parts=(clients pause token-server runc etcd coredns containerd kubernetes debian)
 
@@ -22,6 +23,7 @@ declare -A about=(
 	[runc]="runc 1.3.4 (some seconds the first time)"
 	[containerd]="containerd 2.2.9 (about 2 minutes the first time)"
 	[kubernetes]="Kubernetes 1.37.2 (about 9 minutes the first time)"
+	[monitoring]="promtool and definitions of Prometheus' operator (seconds)"
 	[cargo-deny]="cargo-deny 0.20.2 (seconds)"
 	[gitops]="what GitOps tools make of objects (about 1 minute the first time)"
 	[debian]="a Debian base image (half a minute)"

@@ -1,0 +1,113 @@
+//! What the chart renders, as an API server judges it: each field, and Pod Security "restricted".
+
+use k8s_openapi::{
+    api::core::v1::Pod, apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition,
+};
+use kube::{
+    Api, ResourceExt,
+    api::{DeleteParams, PostParams},
+};
+use serde_json::{Value, json};
+
+use crate::{
+    monitoring::tools,
+    namespace::{Namespace, in_namespace, until},
+    tools::{ONE_AT_A_TIME, output, render, run, text, values_file, values_files},
+};
+
+/// Has the API server judge all of it, and keeps nothing.
+fn judge(objects: &[Value]) {
+    let list = json!({"apiVersion": "v1", "kind": "List", "items": objects}).to_string();
+    let arguments = [
+        "apply",
+        "--server-side",
+        "--force-conflicts",
+        "--dry-run=server",
+        "--validate=strict",
+        "--filename",
+        "-",
+    ];
+    let told = run("kubectl", &arguments, &list);
+    assert_eq!(told.lines().count(), objects.len(), "{told}");
+}
+
+/// The definitions that Prometheus' operator brings, unless the cluster has it.
+async fn define_monitoring(namespace: &Namespace) -> Vec<String> {
+    let definitions: Api<CustomResourceDefinition> = Api::all(namespace.client.clone());
+    let mut ours = Vec::new();
+    for kind in ["servicemonitors", "podmonitors", "prometheusrules"] {
+        let path = format!("{}/monitoring.coreos.com_{kind}.yaml", tools());
+        let text = std::fs::read_to_string(path).expect("it was built");
+        let definition: CustomResourceDefinition = serde_saphyr::from_str(&text).expect("a definition");
+        let name = definition.name_any();
+        if definitions.get_opt(&name).await.expect("reading a definition").is_none() {
+            definitions.create(&PostParams::default(), &definition).await.expect("creating a definition");
+            ours.push(name.clone());
+        }
+        until("it is established", async || {
+            let conditions = definitions.get(&name).await.ok()?.status?.conditions?;
+            conditions.iter().any(|one| one.type_ == "Established" && one.status == "True").then_some(())
+        })
+        .await;
+    }
+    ours
+}
+
+/// Every pod of it as a Pod, which is judged as none inside of a Deployment is.
+fn as_pods(objects: &[Value]) -> Vec<Value> {
+    let pod = |object: &Value| {
+        let template = &object["spec"]["template"];
+        let mut pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": template["metadata"], "spec": template["spec"]});
+        pod["metadata"]["name"] = json!(format!("{}-pod", text(&object["metadata"]["name"])));
+        pod["metadata"]["namespace"] = object["metadata"]["namespace"].clone();
+        pod
+    };
+    objects.iter().filter(|one| one["kind"] == "Deployment" || one["kind"] == "Job").map(pod).collect()
+}
+
+#[tokio::test]
+async fn an_api_server_takes_all_of_it() {
+    let _alone = ONE_AT_A_TIME.lock().await;
+    in_namespace(async |namespace| {
+        let ours = define_monitoring(namespace).await;
+        for values in values_files() {
+            let objects = render(&namespace.name, &values, &[]);
+            // No pod is taken without its service account, not even for show.
+            let accounts = objects
+                .iter()
+                .filter(|one| one["kind"] == "ServiceAccount")
+                .map(|one| text(&one["metadata"]["name"]));
+            for account in accounts.chain(["mine"]) {
+                let api: Api<k8s_openapi::api::core::v1::ServiceAccount> = namespace.api();
+                if api.get_opt(account).await.expect("reading an account").is_none() {
+                    namespace.service_account(account).await;
+                }
+            }
+            judge(&[objects.clone(), as_pods(&objects)].concat());
+        }
+        // That it would have refused what is wrong.
+        let objects = render(&namespace.name, &values_file("everything"), &[]);
+        let mut monitor =
+            objects.iter().find(|one| one["kind"] == "ServiceMonitor").expect("a monitor").clone();
+        monitor["spec"]["endpoints"][0]["intervall"] = json!("1m");
+        refuses(&monitor, "intervall");
+        let mut pod = as_pods(&objects)[0].clone();
+        pod["spec"]["containers"][0]["securityContext"]["allowPrivilegeEscalation"] = json!(true);
+        refuses(&pod, "restricted");
+        let definitions: Api<CustomResourceDefinition> = Api::all(namespace.client.clone());
+        for name in ours {
+            definitions.delete(&name, &DeleteParams::default()).await.expect("removing a definition");
+        }
+        assert!(
+            namespace.api::<Pod>().list(&kube::api::ListParams::default()).await.unwrap().items.is_empty()
+        );
+    })
+    .await;
+}
+
+fn refuses(object: &Value, words: &str) {
+    let arguments = ["apply", "--server-side", "--dry-run=server", "--validate=strict", "--filename", "-"];
+    let answer = output("kubectl", &arguments, &object.to_string());
+    let told = String::from_utf8_lossy(&answer.stderr).into_owned();
+    assert!(!answer.status.success() && told.contains(words), "{told}");
+}

@@ -1,0 +1,129 @@
+//! Alerts and dashboard: by promtool, by the runbooks, and by what the operator counts.
+
+use std::{collections::BTreeSet, fs, path::Path};
+
+use regex::Regex;
+use serde_json::Value;
+
+use crate::tools::{read, render, root, run, text, the, values_file};
+
+/// What the operator counts, as Prometheus names it.
+const METRICS: [&str; 14] = [
+    "controller_runtime_active_workers",
+    "controller_runtime_max_concurrent_reconciles",
+    "controller_runtime_reconcile_errors_total",
+    "controller_runtime_reconcile_time_seconds_bucket",
+    "controller_runtime_reconcile_total",
+    "longshore_leader",
+    "longshore_log_bytes_total",
+    "longshore_logs_active",
+    "longshore_logs_total",
+    "longshore_run_phase_seconds_bucket",
+    "longshore_run_phase_seconds_count",
+    "longshore_runs_active",
+    "longshore_runs_total",
+    "workqueue_depth",
+];
+
+/// promtool and the definitions of Prometheus' operator.
+pub(crate) fn tools() -> String {
+    run("tests/cluster/build/build.sh", &["monitoring"], "");
+    run("tests/cluster/build/build.sh", &["--path", "monitoring"], "").trim().to_owned()
+}
+
+fn rules(namespace: &str, values: &str) -> Vec<Value> {
+    let objects = render(namespace, &values_file(values), &[]);
+    let rule = objects.iter().find(|one| one["kind"] == "PrometheusRule").expect("there are rules");
+    let groups = rule["spec"]["groups"].as_array().unwrap();
+    groups.iter().flat_map(|group| group["rules"].as_array().unwrap().clone()).collect()
+}
+
+#[test]
+fn alerts_fire_when_they_should_and_not_otherwise() {
+    let promtool = format!("{}/promtool", tools());
+    let work = Path::new(env!("CARGO_TARGET_TMPDIR")).join("alerts");
+    fs::create_dir_all(&work).unwrap();
+    for values in ["namespaces", "everything"] {
+        let objects = render("longshore-system", &values_file(values), &[]);
+        let rule = objects.iter().find(|one| one["kind"] == "PrometheusRule").unwrap();
+        fs::write(work.join("rules.yaml"), serde_saphyr::to_string(&rule["spec"]).unwrap()).unwrap();
+        run(&promtool, &["check", "rules", &work.join("rules.yaml").display().to_string()], "");
+        // The other one has matchers of its own, and leaves an alert out.
+        if values == "namespaces" {
+            let tests = work.join("rules_test.yaml");
+            fs::copy(root().join("tests/chart/rules_test.yaml"), &tests).unwrap();
+            run(&promtool, &["test", "rules", &tests.display().to_string()], "");
+        }
+    }
+}
+
+#[test]
+fn each_alert_is_tested_and_has_a_section_in_the_runbooks() {
+    let (runbooks, tests) = (read("docs/runbooks.md"), read("tests/chart/rules_test.yaml"));
+    let rules = rules("longshore-system", "namespaces");
+    let mut alerts = BTreeSet::new();
+    for rule in &rules {
+        let alert = text(&rule["alert"]);
+        alerts.insert(alert);
+        let section = runbooks
+            .split("\n## ")
+            .find(|section| section.lines().next() == Some(alert))
+            .unwrap_or_else(|| panic!("docs/runbooks.md has no section {alert}"));
+        for part in ["**Meaning.**", "**Impact.**", "**Look at.**", "**Do.**"] {
+            assert!(section.contains(part), "{alert} has no {part}");
+        }
+        let link = format!("docs/runbooks.md#{}", alert.to_lowercase());
+        assert_eq!(rule["annotations"]["runbook_url"], link.as_str());
+        for part in ["summary", "description"] {
+            assert!(!text(&rule["annotations"][part]).is_empty(), "{alert} has no {part}");
+        }
+        let fires = format!("count(ALERTS{{alertname=\"{alert}\"");
+        assert!(tests.contains(&fires), "no test has {alert} firing");
+        assert!(tests.contains(&format!("alertname: {alert}, exp_alerts: []")), "no test has {alert} quiet");
+    }
+    assert_eq!(alerts.len(), 7);
+    let sections = runbooks.matches("\n## Longshore").count();
+    assert_eq!(sections, alerts.len(), "the runbooks have a section that no alert links to");
+}
+
+#[test]
+fn alerts_are_as_the_values_say() {
+    let rules = rules("longshore-system", "everything");
+    assert!(rules.len() == 6 && rules.iter().all(|rule| rule["alert"] != "LongshoreLogsIncomplete"));
+    for rule in rules {
+        assert!(text(&rule["expr"]).contains("{cluster=\"eu\",namespace=\"longshore-system\""), "{rule}");
+        assert_eq!(
+            (&rule["labels"]["team"], &rule["labels"]["severity"]),
+            (&"platform".into(), &"page".into())
+        );
+        assert!(text(&rule["annotations"]["runbook_url"]).starts_with("https://git.example.com/"));
+    }
+    let without = render("system", &values_file("namespaces"), &["--set", "policies.use.enabled=false"]);
+    let rule = the(&without, "PrometheusRule", "ship-longshore").to_string();
+    assert!(!rule.contains("LongshorePolicyMissing") && rule.contains("LongshoreDown"));
+}
+
+#[test]
+fn alerts_and_dashboard_ask_for_what_the_operator_counts() {
+    let name = Regex::new(r"\b(?:longshore|controller_runtime|workqueue)_[a-z_]+\b").unwrap();
+    let mut asked: BTreeSet<String> = BTreeSet::new();
+    let mut expressions: Vec<String> =
+        rules("system", "namespaces").iter().map(|rule| text(&rule["expr"]).to_owned()).collect();
+    let objects = render("system", &values_file("namespaces"), &[]);
+    let dashboard = text(&the(&objects, "ConfigMap", "ship-longshore-dashboard")["data"]["longshore.json"]);
+    let dashboard: Value = serde_json::from_str(dashboard).expect("the dashboard is JSON");
+    let mut ids = BTreeSet::new();
+    for panel in dashboard["panels"].as_array().unwrap() {
+        assert!(ids.insert(panel["id"].as_u64()), "two panels have the same id");
+        for target in panel["targets"].as_array().into_iter().flatten() {
+            let expression = text(&target["expr"]);
+            assert!(expression.contains("{namespace=\"$namespace\""), "{expression}");
+            expressions.push(expression.to_owned());
+        }
+    }
+    for expression in &expressions {
+        asked.extend(name.find_iter(expression).map(|found| found.as_str().to_owned()));
+    }
+    let known: BTreeSet<String> = METRICS.map(str::to_owned).into();
+    assert_eq!(asked, known);
+}

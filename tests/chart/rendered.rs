@@ -1,0 +1,187 @@
+//! What the chart renders, without a cluster.
+
+use serde_json::{Value, json};
+
+use crate::tools::{CHART, helm, names, output, render, text, the, values_file, values_files};
+
+fn operator_arguments(objects: &[Value], name: &str) -> Vec<String> {
+    let container = &the(objects, "Deployment", name)["spec"]["template"]["spec"]["containers"][0];
+    container["args"].as_array().unwrap().iter().map(|one| text(one).to_owned()).collect()
+}
+
+#[test]
+fn helm_lint_finds_nothing() {
+    for values in values_files() {
+        helm(&["lint", "--strict", "--quiet", CHART, "--values", &values]);
+    }
+}
+
+#[test]
+fn what_is_misspelled_or_cannot_work_is_refused() {
+    let values = values_file("default");
+    for (set, words) in [
+        ("imagge.tag=1", "imagge"),
+        ("metrics.rules.enable=true", "enable"),
+        ("metrics.rules.disabled={LongshoreDwn}", "disabled"),
+        ("metrics.serviceMonitor.interval=often", "interval"),
+        ("watchNamespaces={Shop}", "watchNamespaces"),
+        ("watchNamespaces=shop", "watchNamespaces"),
+        ("image.digest=sha256:12", "digest"),
+        ("tracing.otlpEndpoint=collector:4317", "otlpEndpoint"),
+        ("networkPolicy.registryPorts={0}", "registryPorts"),
+        ("resources.limit.memory=1Gi", "limit"),
+        ("nameOverride=A_b", "nameOverride"),
+        ("podDisruptionBudget.enabled=true,podDisruptionBudget.minAvailable=1", "no node"),
+        ("podDisruptionBudget.enabled=true,podDisruptionBudget.maxUnavailable=0", "no node"),
+        (
+            "podDisruptionBudget.enabled=true,podDisruptionBudget.maxUnavailable=1,podDisruptionBudget.minAvailable=1",
+            "one of them",
+        ),
+        ("metrics.serviceMonitor.enabled=true,metrics.podMonitor.enabled=true", "twice"),
+        ("image.repository=", "image.repository is empty"),
+    ] {
+        let arguments = ["template", "ship", CHART, "--values", &values, "--set", set];
+        let output = output("helm", &arguments, "");
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert!(!output.status.success() && told.contains(words), "{set}: {told}");
+    }
+}
+
+#[test]
+fn a_flag_that_nobody_asks_for_is_not_there() {
+    let arguments = operator_arguments(&render("system", &values_file("default"), &[]), "ship-longshore");
+    let asked = |flag: &str| arguments.iter().any(|one| one.starts_with(flag));
+    assert!(asked("--runner-image=") && asked("--use-policy=enforced"), "{arguments:?}");
+    assert!(!asked("--watch-namespace") && !asked("--otlp-endpoint"), "{arguments:?}");
+}
+
+#[test]
+fn names_and_labels_are_as_the_values_say() {
+    let objects = render("system", &values_file("everything"), &[]);
+    let outside =
+        ["ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding", "CustomResourceDefinition"];
+    for object in &objects {
+        let (kind, name) = (text(&object["kind"]), text(&object["metadata"]["name"]));
+        if name == "text" || name.ends_with("-note") {
+            continue;
+        }
+        assert_eq!(object["metadata"]["labels"]["team"], "platform", "{kind} {name}");
+        assert!(outside.contains(&kind) || name.starts_with("ships"), "{kind} {name}");
+    }
+    let deployment = &the(&objects, "Deployment", "ships-operator")["spec"];
+    let selector = json!({"app.kubernetes.io/name": "ships", "app.kubernetes.io/instance": "ship"});
+    assert_eq!(deployment["selector"]["matchLabels"], selector);
+    let pod = &deployment["template"]["spec"];
+    assert_eq!(pod["topologySpreadConstraints"][0]["labelSelector"]["matchLabels"], selector);
+    assert_eq!(pod["imagePullSecrets"], json!([{"name": "shared"}, {"name": "registry"}]));
+    assert!(text(&pod["containers"][0]["image"]).contains("/longshore@sha256:0123"));
+    assert!(
+        operator_arguments(&objects, "ships-operator")
+            .contains(&"--otlp-endpoint=http://collector.monitoring:4317".to_owned())
+    );
+    // A template in a value, as an object and as a text.
+    assert_eq!(the(&objects, "ConfigMap", "ships-operator-note")["data"]["replicas"], "3");
+    assert_eq!(the(&objects, "ConfigMap", "text")["metadata"]["namespace"], "system");
+}
+
+#[test]
+fn no_name_is_too_long() {
+    let long = "a".repeat(53);
+    let arguments = ["template", &long, CHART, "--values", &values_file("everything")];
+    let short = ["--set", "nameOverride=,fullnameOverride=", "--set", "serviceAccount.name="];
+    for object in crate::tools::documents(&helm(&[&arguments[..], &short[..]].concat())) {
+        let name = text(&object["metadata"]["name"]);
+        assert!(name.len() <= 63, "{name}");
+    }
+}
+
+/// Rules of all roles of this kind that the operator's service account is bound to.
+fn rules<'a>(objects: &'a [Value], kind: &str) -> Vec<(&'a str, &'a Value)> {
+    objects
+        .iter()
+        .filter(|one| one["kind"] == kind && one["metadata"]["annotations"]["helm.sh/hook"].is_null())
+        .filter(|one| {
+            let labels = &one["metadata"]["labels"];
+            !labels.as_object().unwrap().keys().any(|label| label.contains("aggregate-to"))
+        })
+        .flat_map(|role| {
+            let namespace = text(&role["metadata"]["namespace"]);
+            role["rules"].as_array().unwrap().iter().map(move |rule| (namespace, rule))
+        })
+        .collect()
+}
+
+#[test]
+fn an_operator_of_some_namespaces_has_rights_in_them_alone() {
+    let some = render("system", &values_file("namespaces"), &[]);
+    let all = render("system", &values_file("default"), &[]);
+    let cluster: Vec<_> =
+        rules(&some, "ClusterRole").iter().map(|(_, rule)| rule["resources"].clone()).collect();
+    let policies = json!(["validatingadmissionpolicies", "validatingadmissionpolicybindings"]);
+    assert_eq!(cluster, [policies, json!(["nodes"])]);
+    // What is taken from the cluster is given in each namespace, and nothing more.
+    let taken: Vec<_> = rules(&all, "ClusterRole")
+        .into_iter()
+        .map(|(_, rule)| rule)
+        .filter(|rule| !cluster.contains(&rule["resources"]))
+        .collect();
+    for namespace in ["default", "kube-public"] {
+        let given: Vec<_> = rules(&some, "Role")
+            .into_iter()
+            .filter(|(of, _)| *of == namespace)
+            .map(|(_, rule)| rule)
+            .collect();
+        assert_eq!(given, taken, "{namespace}");
+    }
+    assert_eq!(taken.len(), 9);
+    for flag in ["--watch-namespace=default", "--watch-namespace=kube-public"] {
+        assert!(operator_arguments(&some, "ship-longshore").contains(&flag.to_owned()));
+        let job = the(&some, "Job", "ship-longshore-uninstall");
+        let arguments = &job["spec"]["template"]["spec"]["containers"][0]["args"];
+        assert!(arguments.as_array().unwrap().contains(&json!(flag)));
+    }
+    // The test's action is where it is served.
+    assert_eq!(the(&some, "DeploymentAction", "ship-longshore-test")["metadata"]["namespace"], "default");
+    assert_eq!(the(&all, "DeploymentAction", "ship-longshore-test")["metadata"]["namespace"], "system");
+}
+
+#[test]
+fn hooks_may_do_little_and_look_like_no_operator() {
+    for values in ["default", "namespaces", "everything"] {
+        let objects = render("system", &values_file(values), &[]);
+        let hooks: Vec<_> =
+            objects.iter().filter(|one| !one["metadata"]["annotations"]["helm.sh/hook"].is_null()).collect();
+        assert!(hooks.len() >= 11, "{:?}", names(&objects));
+        for hook in &hooks {
+            let policy = &hook["metadata"]["annotations"]["helm.sh/hook-delete-policy"];
+            assert_eq!(policy, "before-hook-creation,hook-succeeded", "{}", hook["metadata"]["name"]);
+            for rule in hook["rules"].as_array().into_iter().flatten() {
+                let narrow = !rule["resourceNames"].is_null() || rule["resources"] == json!(["pods"]);
+                assert!(narrow && !rule.to_string().contains('*'), "{rule}");
+            }
+        }
+        // The Deployment's selector would count a hook's pod as the operator's, and wait for it forever.
+        let deployment = objects.iter().find(|one| one["kind"] == "Deployment").unwrap();
+        let name = &deployment["spec"]["selector"]["matchLabels"]["app.kubernetes.io/name"];
+        for hook in hooks {
+            let pod = if hook["kind"] == "Job" { &hook["spec"]["template"] } else { hook };
+            assert_ne!(&pod["metadata"]["labels"]["app.kubernetes.io/name"], name);
+        }
+    }
+}
+
+#[test]
+fn the_network_policy_names_the_ports_that_the_values_need() {
+    let objects = render("system", &values_file("everything"), &[]);
+    let policy = &the(&objects, "NetworkPolicy", "ships-operator")["spec"];
+    let ports: Vec<Vec<&Value>> = policy["egress"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|rule| rule["ports"].as_array().unwrap().iter().map(|port| &port["port"]).collect())
+        .collect();
+    let expected: [&[u16]; 5] = [&[53, 53], &[6443], &[443, 5000, 80], &[4317], &[3128]];
+    assert_eq!(json!(ports), json!(expected));
+    let pods = &policy["podSelector"]["matchExpressions"][0]["values"];
+    assert_eq!(pods, &json!(["ships", "ships-uninstall", "ships-test"]));
+}
