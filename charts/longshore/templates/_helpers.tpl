@@ -1,18 +1,18 @@
 {{- define "longshore.name" -}}
-{{- .Values.nameOverride | default .Chart.Name | trunc 53 | trimSuffix "-" -}}
+{{- .Values.nameOverride | default .Chart.Name | trunc 50 | trimSuffix "-" -}}
 {{- end -}}
 
-{{- /* 53 characters, so that the longest suffix leaves a name of at most 63. */ -}}
+{{- /* 50 characters, so that the longest suffix leaves a name of at most 63. */ -}}
 {{- define "longshore.fullname" -}}
 {{- $name := .Values.nameOverride | default .Chart.Name -}}
 {{- if .Values.fullnameOverride -}}
-{{- .Values.fullnameOverride | trunc 53 | trimSuffix "-" -}}
+{{- .Values.fullnameOverride | trunc 50 | trimSuffix "-" -}}
 {{- else if contains $name .Release.Name -}}
-{{- .Release.Name | trunc 53 | trimSuffix "-" -}}
+{{- .Release.Name | trunc 50 | trimSuffix "-" -}}
 {{- else if .Values.nameOverride -}}
-{{- printf "%s-%s" (.Release.Name | trunc 26) ($name | trunc 26) | trimSuffix "-" -}}
+{{- printf "%s-%s" (.Release.Name | trunc 25) ($name | trunc 24) | trimSuffix "-" -}}
 {{- else -}}
-{{- printf "%s-longshore" (.Release.Name | trunc 43) -}}
+{{- printf "%s-longshore" (.Release.Name | trunc 40) -}}
 {{- end -}}
 {{- end -}}
 
