@@ -1,0 +1,65 @@
+{{- /* What the operator may do where actions are: in a ClusterRole, or in a Role of each namespace. */ -}}
+{{- define "longshore.namespaceRules" -}}
+# To see actions, and to read one live before its pod is created. Spec and metadata are never written.
+- apiGroups: [longshore.dev]
+  resources: [deploymentactions]
+  verbs: [get, list, watch]
+# What became of an action is written to its status, by compare-and-swap.
+- apiGroups: [longshore.dev]
+  resources: [deploymentactions/status]
+  verbs: [update]
+# Pods are owned by their action, and the owner reference blocks the owner's deletion; clusters
+# with the admission plugin OwnerReferencesPermissionEnforcement ask for this right then.
+- apiGroups: [longshore.dev]
+  resources: [deploymentactions/finalizers]
+  verbs: [update]
+# An action runs in a pod in its own namespace. patch takes the finalizer longshore.dev/collect
+# off it, writes annotations and lowers activeDeadlineSeconds to stop a script; delete is for pods that did not start in time, and for those whose retention is over.
+- apiGroups: [""]
+  resources: [pods]
+  verbs: [get, list, watch, create, patch, delete]
+# A script in a ConfigMap is hashed when its run is frozen; whole ConfigMaps become variables.
+- apiGroups: [""]
+  resources: [configmaps]
+  verbs: [get]
+# The pull secrets of the service account that an action names, or of the default one, are named to
+# the pod that resolves its tag.
+- apiGroups: [""]
+  resources: [serviceaccounts]
+  verbs: [get]
+# A script's output, its end and its outputs are read from the pod's log.
+- apiGroups: [""]
+  resources: [pods/log]
+  verbs: [get]
+# Why a pod does not start (a missing Secret, say) is told in its events alone.
+- apiGroups: [""]
+  resources: [events]
+  verbs: [list]
+# What happens to an action is told in events of its own; patch counts one that comes again.
+- apiGroups: [events.k8s.io]
+  resources: [events]
+  verbs: [create, patch]
+{{- end -}}
+
+{{- /* What it may do in the whole cluster whichever namespaces it serves: these are not in any. */ -}}
+{{- define "longshore.clusterRules" -}}
+# Whether the policy on who may use what is in force, unaltered: nothing that names a Secret is
+# started without it.
+- apiGroups: [admissionregistration.k8s.io]
+  resources: [validatingadmissionpolicies, validatingadmissionpolicybindings]
+  resourceNames: [longshore-use]
+  verbs: [get, list, watch]
+# Whether all nodes have image volumes, and whether the node of a silent pod still reports.
+- apiGroups: [""]
+  resources: [nodes]
+  verbs: [list]
+{{- end -}}
+
+{{- /* What the hook may do with pods that goes before `helm uninstall`. */ -}}
+{{- define "longshore.uninstallRules" -}}
+# To find pods of actions, and to take the finalizer off them; a right to patch cannot be limited to
+# a label.
+- apiGroups: [""]
+  resources: [pods]
+  verbs: [list, patch]
+{{- end -}}
