@@ -102,7 +102,7 @@ pub fn use_policy() -> Value {
     validations.insert(
         0,
         must_or(
-            "request.subResource != 'status'",
+            &format!("!({OF_STATUS})"),
             "request.userInfo.username + ' may not create pods in namespace ' + request.namespace \
              + ', without which nobody but the operator may write the status of an action: to ask for a run, set spec.runToken'",
         ),
@@ -115,7 +115,7 @@ pub fn use_policy() -> Value {
             "name": "what-runs-changes",
             // Who is free is not judged further when writing a status: the operator does it often.
             "expression": format!(
-                "request.subResource == 'status' ? !{free} : (request.operation == 'CREATE' || object.spec != oldObject.spec \
+                "{OF_STATUS} ? !{free} : (request.operation == 'CREATE' || object.spec != oldObject.spec \
                  || (object.metadata.?annotations[?'longshore.dev/rerun'].hasValue() \
                  && object.metadata.?annotations[?'longshore.dev/rerun'] != oldObject.metadata.?annotations[?'longshore.dev/rerun']))"
             ),
@@ -124,6 +124,9 @@ pub fn use_policy() -> Value {
         "validations": validations,
     })
 }
+
+/// A request of the action itself has no such field, and reading it would be an error: a refusal.
+const OF_STATUS: &str = "has(request.subResource) && request.subResource == 'status'";
 
 /// Actions and their statuses.
 fn constraints() -> Value {
