@@ -35,10 +35,10 @@
 - apiGroups: [""]
   resources: [events]
   verbs: [list]
-# What happens to an action is told in events of its own; patch counts one that comes again.
+# That a run's script started, and how it ended, is told in events of the action.
 - apiGroups: [events.k8s.io]
   resources: [events]
-  verbs: [create, patch]
+  verbs: [create]
 {{- end -}}
 
 {{- /* What it may do in the whole cluster whichever namespaces it serves: these are not in any. */ -}}
