@@ -4,7 +4,7 @@ SHELL := /bin/bash
 
 .PHONY: help
 help: ## What there is to make
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r name text; do printf '  %-14s %s\n' $$name "$$text"; done
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r name text; do printf '  %-20s %s\n' $$name "$$text"; done
 
 .PHONY: demo
 demo: ## From a fresh machine to the first finished actions
@@ -25,6 +25,14 @@ cluster-env: ## Print export lines for a shell, to be evaluated
 .PHONY: images
 images: ## Build the images and push them to the cluster's registry
 	@images/build.sh
+
+.PHONY: worker-tools
+worker-tools: ## Build the image with deployment tools and push it to the cluster's registry
+	@images/build.sh worker-tools
+
+.PHONY: worker-tools-update
+worker-tools-update: ## Lock the Debian packages that the mirror has today for that image
+	@images/worker-tools/update.sh
 
 .PHONY: test-images
 test-images: ## Push the tests' images to the cluster's registries

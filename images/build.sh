@@ -1,7 +1,12 @@
 #!/usr/bin/env bash
 # Builds Longshore's images and pushes them to $LONGSHORE_PUSH_REGISTRY. A tag is derived from what
 # is in the image, so that a tag which the registry has need not be built, and a node never runs
-# an old image under a new tag. The tags are left in target/images/tags.env.
+# an old image under a new tag.
+#
+#   build.sh                the operator, the runner, the examples; their tags are left in
+#                           target/images/tags.env
+#   build.sh worker-tools   the image with deployment tools; its list of contents is left in
+#                           target/images/worker-tools.cdx.json
 #
 #   CONTAINER_TOOL=buildah|podman|docker   the first that is there, unless named
 #                                          (buildah is what is tried; docker was not tried)
@@ -86,6 +91,9 @@ base_image() {
 	printf '%s\n' "$name"
 }
 
+# Further options of the builder.
+build_options=()
+
 # build_image NAME TAG CONTEXT [BUILD-ARGUMENT...]
 build_image() {
 	local name=$1 tag=$2 context=$3 argument arguments
@@ -95,9 +103,9 @@ build_image() {
 	case $CONTAINER_TOOL in
 	buildah)
 		in_buildah bud --isolation chroot --network host --format oci --signature-policy "$images_dir/policy.json" \
-			"${arguments[@]}" --file "$context/Containerfile" --tag "localhost/$name:$tag" "$context"
+			"${build_options[@]}" "${arguments[@]}" --file "$context/Containerfile" --tag "localhost/$name:$tag" "$context"
 		;;
-	podman) podman build --format oci "${arguments[@]}" --file "$context/Containerfile" --tag "localhost/$name:$tag" "$context" ;;
+	podman) podman build --format oci "${build_options[@]}" "${arguments[@]}" --file "$context/Containerfile" --tag "localhost/$name:$tag" "$context" ;;
 	docker) docker build "${arguments[@]}" --file "$context/Containerfile" --tag "localhost/$name:$tag" "$context" ;;
 	esac
 }
@@ -119,6 +127,11 @@ push_image() {
 	podman) podman push --quiet --tls-verify="$verify" "localhost/$name:$tag" "docker://$to" ;;
 	docker) docker tag "localhost/$name:$tag" "$to" && docker push --quiet "$to" >/dev/null ;;
 	esac
+}
+
+lock_storage() {
+	exec 8>"$cache/images/lock"
+	flock 8
 }
 
 # Each build of the operator is another image: without this the cache would grow by it every time.
@@ -158,46 +171,80 @@ add_tag() {
 	rm -f "$manifest"
 }
 
-choose_tool
-"$cluster_dir/build/build.sh" clients debian
-clients=$("$cluster_dir/build/build.sh" --path clients)
-debian=$("$cluster_dir/build/build.sh" --path debian)
-build_binaries
+publish_longshore() {
+	local clients debian binaries image operator_tag runner_tag examples_tag arguments
+	"$cluster_dir/build/build.sh" clients debian
+	clients=$("$cluster_dir/build/build.sh" --path clients)
+	debian=$("$cluster_dir/build/build.sh" --path debian)
+	build_binaries
 
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-for image in operator runner examples; do
-	mkdir "$work/$image"
-	cp "$images_dir/$image/Containerfile" "$work/$image/"
-done
-cp "$binaries/longshore" "$debian/ca-certificates.crt" "$work/operator/"
-cp "$binaries/longshore-runner" "$work/runner/"
-cp -L "$clients/kubectl" "$work/examples/"
-# Not copied into the image; a change of the base is a change of the tag.
-basename "$debian" >"$work/examples/base"
+	for image in operator runner examples; do
+		mkdir "$work/$image"
+		cp "$images_dir/$image/Containerfile" "$work/$image/"
+	done
+	cp "$binaries/longshore" "$debian/ca-certificates.crt" "$work/operator/"
+	cp "$binaries/longshore-runner" "$work/runner/"
+	cp -L "$clients/kubectl" "$work/examples/"
+	# Not copied into the image; a change of the base is a change of the tag.
+	basename "$debian" >"$work/examples/base"
 
-operator_tag=$(content_tag "$work/operator")
-runner_tag=$(content_tag "$work/runner")
-examples_tag=$(content_tag "$work/examples")
+	operator_tag=$(content_tag "$work/operator")
+	runner_tag=$(content_tag "$work/runner")
+	examples_tag=$(content_tag "$work/examples")
 
-mkdir -p "$cache/images"
-exec 8>"$cache/images/lock"
-flock 8
-publish longshore "$operator_tag" "$work/operator"
-publish longshore-runner "$runner_tag" "$work/runner"
-if ! registry_has examples "$examples_tag"; then
-	arguments=()
-	# docker and podman have their own base; here there may be no registry to take one from.
-	if [ "$CONTAINER_TOOL" = buildah ] && ! have_image examples "$examples_tag"; then arguments=("BASE=$(base_image)"); fi
-	publish examples "$examples_tag" "$work/examples" "${arguments[@]}"
-	add_tag examples "$examples_tag" "$version"
-else
-	publish examples "$examples_tag" "$work/examples"
-fi
+	lock_storage
+	publish longshore "$operator_tag" "$work/operator"
+	publish longshore-runner "$runner_tag" "$work/runner"
+	if ! registry_has examples "$examples_tag"; then
+		arguments=()
+		# docker and podman have their own base; here there may be no registry to take one from.
+		if [ "$CONTAINER_TOOL" = buildah ] && ! have_image examples "$examples_tag"; then arguments=("BASE=$(base_image)"); fi
+		publish examples "$examples_tag" "$work/examples" "${arguments[@]}"
+		add_tag examples "$examples_tag" "$version"
+	else
+		publish examples "$examples_tag" "$work/examples"
+	fi
 
-mkdir -p "$target_dir/images"
-cat >"$target_dir/images/tags.env" <<TAGS
+	cat >"$target_dir/images/tags.env" <<TAGS
 LONGSHORE_TAG=$operator_tag
 LONGSHORE_RUNNER_TAG=$runner_tag
 LONGSHORE_EXAMPLES_TAG=$examples_tag
 TAGS
+}
+
+publish_worker_tools() {
+	local here=$images_dir/worker-tools context=$work/worker-tools date tag sbom
+	date=$(sed -n 's/^date //p' "$here/packages.lock")
+	python3 -m pip --version >/dev/null 2>&1 || ensure_packages pip3:python3-pip
+	"$cluster_dir/build/build.sh" clients yq sbom
+	"$here/context.sh" "$context"
+	tag=$(content_tag "$context")
+	sbom=$cache/images/worker-tools-$tag.cdx.json
+
+	# The packages are installed where the image is missing or its list of contents.
+	if [ ! -e "$sbom" ] || ! { registry_has worker-tools "$tag" || have_image worker-tools "$tag"; }; then
+		say "installing the Debian packages of worker-tools $date (the lock list) ..."
+		"$here/rootfs.sh" "$context/rootfs.tar"
+		"$here/sbom.sh" "$context" >"$work/sbom"
+		install -m 644 "$work/sbom" "$context/share/sbom.cdx.json"
+		cp "$context/share/sbom.cdx.json" "$sbom"
+	fi
+	# With the lock list's date and not today's, the same content is the same digest. Docker has no such option.
+	[ "$CONTAINER_TOOL" = docker ] || build_options=(--timestamp "$(date -u -d "$date" +%s)")
+	lock_storage
+	publish worker-tools "$tag" "$context"
+	add_tag worker-tools "$tag" "$date"
+	say "worker-tools:$date is worker-tools:$tag"
+	cp "$sbom" "$target_dir/images/worker-tools.cdx.json"
+	find "$cache/images" -maxdepth 1 -name 'worker-tools-*.cdx.json' ! -path "$sbom" -delete
+}
+
+choose_tool
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+mkdir -p "$cache/images" "$target_dir/images"
+case ${1:-} in
+'') publish_longshore ;;
+worker-tools) publish_worker_tools ;;
+*) fail "usage: build.sh [worker-tools]" ;;
+esac
