@@ -12,6 +12,9 @@ use std::{
 
 use serde_json::Value;
 
+#[path = "examples/worker_tools.rs"]
+mod worker_tools;
+
 fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }

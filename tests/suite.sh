@@ -43,6 +43,8 @@ if step "cluster" tests/cluster/up.sh && step "install" make --no-print-director
 	step "API server" on_cluster --test api_server
 	step "who may do what" on_cluster --test who
 	step "end to end" on_cluster --test end_to_end
+	# Nothing before needs this image.
+	step "worker-tools" make --no-print-directory worker-tools
 	step "examples" on_cluster --test examples
 	step "what GitOps tools see" gitops
 	step "mutated resources" on_cluster --test fuzz
