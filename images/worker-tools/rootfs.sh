@@ -26,6 +26,9 @@ deb http://deb.debian.org/debian-security bookworm-security main
 SOURCES
 sources=${WORKER_TOOLS_SOURCES:-$work/image.sources}
 [ -r "$sources" ] || fail "WORKER_TOOLS_SOURCES=$sources cannot be read"
+# By name: a machine with another system does not trust Debian's keys of itself.
+keyring=/usr/share/keyrings/debian-archive-keyring.gpg
+sed "/signed-by=/! { s|^deb \\[|deb [signed-by=$keyring |; t; s|^deb |deb [signed-by=$keyring] | }" "$sources" >"$work/sources.list"
 
 mapfile -t wanted < <(sed -n 's/^[^#|]*| *deb \([^ ]*\) *|.*/\1/p' "$here/tools")
 include=$(IFS=,; printf '%s' "${wanted[*]}")
@@ -36,7 +39,7 @@ debootstrap() {
 		--dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-include=/usr/share/doc/*/copyright' \
 		--dpkgopt='path-exclude=/usr/share/man/*' --dpkgopt='path-exclude=/usr/share/info/*' \
 		--dpkgopt='path-exclude=/usr/share/locale/*' --dpkgopt='path-exclude=/usr/share/lintian/*' \
-		"$@" - <"$sources"
+		"$@" - <"$work/sources.list"
 }
 
 # The lock list's packages, "name version" a line.
@@ -67,8 +70,6 @@ check_mirror() {
 		-o Dir::Etc::preferences=- -o Dir::Etc::preferencesparts=- -o Dir::State::status=/dev/null -o "Dir::Cache=$work/apt-cache"
 		-o APT::Architecture=amd64 -o APT::Architectures=amd64 -o APT::Sandbox::User=root)
 	mkdir -p "$work/lists/partial" "$work/apt-cache/archives/partial"
-	cp /usr/share/keyrings/debian-archive-keyring.gpg "$work/keyring.gpg"
-	sed "s|^deb http|deb [signed-by=$work/keyring.gpg] http|" "$sources" >"$work/sources.list"
 	apt-get -q "${options[@]}" update >/dev/null || fail "the package lists of the Debian mirror cannot be read"
 	locked | LC_ALL=C sort >"$work/wanted"
 	locked | cut -d ' ' -f 1 | xargs apt-cache "${options[@]}" madison |
