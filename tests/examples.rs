@@ -3,7 +3,7 @@
 //! They have names and namespaces of their own, so they run one after the other, and what they made
 //! is removed.
 
-#![allow(clippy::expect_used, clippy::unwrap_used, reason = "a test")]
+#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "a test")]
 
 use std::{
     path::{Path, PathBuf},

@@ -36,7 +36,7 @@ fn lock() -> (String, Vec<String>) {
 }
 
 fn sha256(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().concat()
 }
 
 /// A document of the registry that the image was pushed to.
@@ -180,7 +180,7 @@ fn every_tool_works_and_is_what_is_said_of_it() {
     }
 
     // What is installed is what was locked, and the list of it is the one that the build left.
-    let locked: String = packages.iter().map(|line| format!("{line}\n")).collect();
+    let locked = packages.join("\n") + "\n";
     assert_eq!(outputs["packages"], sha256(locked.as_bytes()));
     assert_eq!(outputs["sbom"], sha256(&std::fs::read(sbom_file()).expect("make worker-tools leaves it")));
 
