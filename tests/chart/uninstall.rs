@@ -90,7 +90,7 @@ async fn an_uninstall_leaves_nothing_stuck_and_a_new_operator_takes_up_what_is_t
         through.open(&through_pod);
         through.assert_ran_once(&through_pod).await;
         let lost = deleted.finished().await;
-        assert_eq!(lost.reason(), Some(Reason::PodDeleted), "{}", lost.message());
+        assert_eq!(lost.reason(), Some(Reason::Unknown), "{}", lost.message());
         assert_eq!((lost.run().number, lost.run().attempt), (1, 1));
     })
     .await;
