@@ -87,6 +87,10 @@ securityContext:
     drop: [ALL]
 {{- end -}}
 
+{{- define "longshore.runnerImage" -}}
+{{- include "longshore.image" (dict "image" .Values.runner.image "name" "runner.image" "default" "longshore-runner" "root" .) -}}
+{{- end -}}
+
 {{- define "longshore.operatorImage" -}}
 {{- include "longshore.image" (dict "image" .Values.image "name" "image" "default" "longshore" "root" .) -}}
 {{- end -}}
