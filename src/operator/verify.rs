@@ -129,7 +129,7 @@ mod tests {
     use crate::operator::mocked::{failure, server};
 
     fn options(timeout_seconds: u32) -> VerifyOptions {
-        VerifyOptions { namespace: "system".to_owned(), action: "test".to_owned(), timeout_seconds: 4 }
+        VerifyOptions { namespace: "system".to_owned(), action: "test".to_owned(), timeout_seconds }
     }
 
     fn action(status: &Value) -> (u16, Value) {

@@ -2,9 +2,13 @@
 
 use std::{collections::BTreeSet, fs, path::Path, time::Duration};
 
+use k8s_openapi::jiff::Timestamp;
 use longshore::{
     api::{Reason, status::LogState},
-    operator::metrics::{Active, Metrics, Phase},
+    operator::{
+        metrics::{Active, Metrics, Phase},
+        traces::Part,
+    },
 };
 use regex::Regex;
 use serde_json::Value;
@@ -15,7 +19,7 @@ use crate::tools::{read, render, root, run, text, the, values_file};
 fn counted() -> String {
     let metrics = Metrics::default();
     metrics.finished(Reason::NodeLost);
-    metrics.phase(Phase::Start, Duration::from_secs(1));
+    metrics.phase(Part { phase: Phase::Start, begin: Timestamp::UNIX_EPOCH, end: Timestamp::UNIX_EPOCH });
     metrics.active(Active::default());
     metrics.log_read(LogState::Incomplete, 1);
     metrics.concurrency(1);
