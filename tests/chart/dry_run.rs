@@ -19,7 +19,7 @@ use crate::{
 /// Has the API server judge all of it, and keeps nothing.
 fn judge(objects: &[Value]) {
     // No List: kubectl would check what is in one by itself, and knows less than the API server.
-    let list: String = objects.iter().map(|object| format!("{object}\n---\n")).collect();
+    let list: String = objects.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n---\n");
     let arguments = [
         "apply",
         "--server-side",
