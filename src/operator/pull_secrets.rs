@@ -7,7 +7,7 @@ use k8s_openapi::api::core::v1::{Secret, ServiceAccount};
 use kube::{Api, Client};
 
 use super::{call, validate::Checked};
-use crate::registry::{Keyring, Origin, PullSecretForm};
+use crate::registry::{ImageReference, Keyring, Origin, PullSecretForm};
 
 /// So many pull Secrets of a service account are read at most.
 const MOST: usize = 8;
@@ -42,7 +42,7 @@ pub async fn of_namespace(client: &Client, action: &Checked) -> Found {
     for name in names {
         let origin = origin(&name);
         match call(secrets.get_opt(&name)).await {
-            Ok(Some(secret)) => found.add_secret(&origin, &secret),
+            Ok(Some(secret)) => found.add_secret(&origin, &secret, &action.image),
             Ok(None) => found.note(format!("{origin} is not there")),
             Err(error) if error.code() == Some(403) => found.note(format!(
                 "the operator may not read {origin} (grant its service account get on it by name to resolve tags without a pod)"
@@ -101,7 +101,7 @@ impl Found {
         }
     }
 
-    fn add_secret(&mut self, origin: &Origin, secret: &Secret) {
+    fn add_secret(&mut self, origin: &Origin, secret: &Secret, image: &ImageReference) {
         let kind = secret.type_.as_deref().unwrap_or_default();
         let Some(form) = PullSecretForm::of_type(kind) else {
             self.note(format!("{origin} is of type {kind} and not kubernetes.io/dockerconfigjson"));
@@ -109,7 +109,17 @@ impl Found {
         };
         let key = form.data_key();
         match secret.data.as_ref().and_then(|data| data.get(key)) {
-            Some(content) => self.add(origin, form, &content.0),
+            Some(content) => {
+                self.add(origin, form, &content.0);
+                let mut alone = Keyring::default();
+                if alone.add(origin, form, &content.0).is_ok() && alone.askers(image).is_empty() {
+                    self.note(format!(
+                        "{origin} has nothing for {}/{}",
+                        image.registry(),
+                        image.repository()
+                    ));
+                }
+            }
             None => self.note(format!("{origin} has no key {key}")),
         }
     }
@@ -179,6 +189,11 @@ mod tests {
             (failure(500, "InternalError", "secrets \"topsecret\": etcd"), "cannot be read"),
             (secret("Opaque", "{}"), "is of type Opaque"),
             (secret(KIND, r#"{"auths":{"topsecret.example.com":{"auth":"!"}}}"#), "cannot be used"),
+            (secret(KIND, r#"{"auths":{}}"#), "has nothing for registry.example.com/tools"),
+            (
+                secret(KIND, r#"{"auths":{"topsecret.example.com":{"auth":"Y2k6aHVzaA=="}}}"#),
+                "has nothing for registry.example.com/tools",
+            ),
         ] {
             let account = "a pull Secret of service account shop/deployer";
             let found_by_account = found(false, answer.clone()).await.notes;

@@ -171,8 +171,15 @@ impl Asked<'_> {
         }
         let denied = |error: &&ResolveError| matches!(error, ResolveError::Denied { .. });
         let limited = |error: &&ResolveError| matches!(error, ResolveError::RateLimited { .. });
-        // With credentials, the last word is that of who had most of them.
-        let last = self.refused.iter().rfind(denied).or_else(|| self.refused.iter().rfind(limited));
+        let absent = |error: &&ResolveError| matches!(error, ResolveError::NotFound { .. });
+        // With credentials, the last word is that of who had most of them: who was let in and found
+        // nothing knows more than who was not.
+        let last = self
+            .refused
+            .last()
+            .filter(absent)
+            .or_else(|| self.refused.iter().rfind(denied))
+            .or_else(|| self.refused.iter().rfind(limited));
         let Some(error) = last.or_else(|| self.refused.last()) else {
             return Err(Problem::Never(Reason::ImageDenied, "nobody was asked".to_owned()));
         };

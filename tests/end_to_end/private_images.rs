@@ -183,3 +183,17 @@ async fn a_pod_that_asks_a_node_and_gets_none_is_unschedulable() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn a_private_image_that_is_not_there_is_not_found_and_no_node_is_asked() {
+    in_namespace(async |namespace| {
+        pull_secret(namespace, "pull", &setting("LONGSHORE_REGISTRY_PASSWORD")).await;
+        grant(namespace, "pull").await;
+        let (_, registry) = REGISTRIES[0];
+        let image = format!("{}/test/nobody-pushed-this:1", setting(registry));
+        let done = namespace.run(action(&image)).await;
+        done.assert_failed(Reason::ImageNotFound, None).assert_says(&["nobody-pushed-this"]);
+        assert!(resolvers(namespace).await.is_empty());
+    })
+    .await;
+}
