@@ -220,7 +220,7 @@ const ROWS: &[Row] = &[
         reason: Reason::RegistryUnavailable,
         name: "RegistryUnavailable",
         class: Class::Failure,
-        when: "The registry could not be reached, or failed, until the pending deadline.",
+        when: "The registry could not be reached, or failed, until the pending deadline; or, at once, the operator does not speak to it: by plain HTTP, or at a loopback or link-local address.",
         advice: "Check the registry and the operator's way to it; then set a new spec.runToken.",
     },
     Row {
