@@ -10,12 +10,12 @@ use futures::FutureExt;
 use k8s_openapi::api::core::v1::Pod;
 use kube::{Api, Client, ResourceExt, api::ListParams};
 use longshore::api::LABEL_ACTION;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::{
-    action::{Action, Done, Handle},
+    action::{Action, Done, Handle, from_config_map},
     namespace::{Namespace, in_namespace, setting},
-    tools::{CHART, ONE_AT_A_TIME, documents, helm, kubectl, text},
+    tools::{CHART, ONE_AT_A_TIME, documents, helm, kubectl, output, text},
 };
 
 pub(crate) const NAME: &str = "longshore";
@@ -157,6 +157,35 @@ async fn the_release_s_own_test_passes_and_leaves_nothing() {
             .map(|one: &Value| text(&one["metadata"]["name"]))
             .collect();
         assert!(!names.iter().any(|name| name.ends_with("-test")), "{names:?}");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_operator_of_some_namespaces_serves_them_with_the_rights_that_it_has_there() {
+    changing_the_release(async |release, namespace| {
+        let other = namespace.sibling().await;
+        let watch = format!("watchNamespaces={{{}}}", namespace.name);
+        release.install(&["--set", &watch]);
+        let aside = other.apply("aside", Action::script("echo aside")).await;
+        namespace.config_map("words", json!({"word": "hello"})).await;
+        let served =
+            Action::script("echo $WORD").with("variables", json!([from_config_map("WORD", "words", "word")]));
+        let served = namespace.apply("served", served).await.finished().await;
+        served.assert_succeeded().assert_tail_has(&["hello\n"]);
+        // Its own test goes where it serves.
+        let told = helm(&["test", NAME, "--namespace", NAMESPACE, "--timeout", "2m"]);
+        assert!(told.contains("Succeeded"), "{told}");
+        assert!(!Done(aside.get().await).is_seen());
+        let user = format!("system:serviceaccount:{NAMESPACE}:{NAME}");
+        for (name, may) in [(&namespace.name, "yes"), (&other.name, "no")] {
+            let arguments = ["auth", "can-i", "create", "pods", "--as", &user, "--namespace", name];
+            let answer = output("kubectl", &arguments, "");
+            assert_eq!(String::from_utf8_lossy(&answer.stdout).trim(), may, "in {name}");
+        }
+        // All of them again: what waited is taken up.
+        release.install(&[]);
+        aside.finished().await.assert_succeeded();
     })
     .await;
 }
