@@ -103,7 +103,7 @@ async fn mutated_actions_do_no_harm() {
         plain.finished().await.assert_succeeded();
     })
     .await;
-    assert!(operator.metrics().await.contains("longshore_reconciles_total"));
+    assert!(operator.metrics().await.contains("controller_runtime_reconcile_total"));
     assert_log(&operator.lines(), &counts);
     assert!(
         counts.faults.is_empty(),

@@ -110,8 +110,8 @@ fn event(
     let name = action.name_any();
     Event {
         metadata: ObjectMeta {
-            // As kubectl's own: the name of what it is about, and something that tells them apart.
-            generate_name: Some(format!("{name}.")),
+            // As client-go's recorder names them: what it is about, and when.
+            name: Some(format!("{name}.{:x}", now.as_nanosecond())),
             namespace: action.namespace(),
             ..ObjectMeta::default()
         },

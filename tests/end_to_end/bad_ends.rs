@@ -174,10 +174,10 @@ async fn a_taken_away_environment_is_told_and_never_runs() {
 #[tokio::test]
 async fn what_the_runtime_says_where_it_cannot_execute_the_runner_is_told() {
     in_namespace(async |namespace| {
-        // More than the kernel takes as one variable (128 KiB).
-        let long = "x".repeat(140_000);
+        // More than the kernel takes as one variable (128 KiB), and than an expression may have.
+        let (tens, most) = ("x".repeat(10), "x".repeat(14_000));
         let add = format!(
-            "[JSONPatch{{op: 'add', path: '/spec/containers/0/env/-', value: Object.spec.containers.env{{name: 'BIG', value: '{long}'}}}}]"
+            "[JSONPatch{{op: 'add', path: '/spec/containers/0/env/-', value: Object.spec.containers.env{{name: 'BIG', value: '{tens}'.replace('x', '{most}')}}}}]"
         );
         namespace.mutate_pods(&add).await;
         let done = namespace.run(Action::script(NEVER)).await;

@@ -120,6 +120,7 @@ impl Namespace {
                     "name": "action",
                     "image": "example.com/image",
                     "command": ["/program"],
+                    "env": [{"name": "A", "value": "b"}],
                     "securityContext": {"allowPrivilegeEscalation": false, "capabilities": {"drop": ["ALL"]}},
                 }],
             },
