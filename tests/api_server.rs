@@ -13,6 +13,8 @@ mod request;
 
 #[path = "api_server/accepted.rs"]
 mod accepted;
+#[path = "api_server/documented.rs"]
+mod documented;
 #[path = "api_server/fields.rs"]
 mod fields;
 #[path = "api_server/printed.rs"]

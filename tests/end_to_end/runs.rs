@@ -12,7 +12,7 @@ use serde_json::json;
 
 use crate::{
     action::{Action, Done, Handle},
-    namespace::{in_namespace, within},
+    namespace::{in_namespace, until, within},
 };
 
 /// Long enough for a run that should not start to be seen.
@@ -165,15 +165,15 @@ async fn a_change_in_mid_run_queues_one_run() {
         done.assert_succeeded();
         assert_eq!(done.tail(), "four\n");
         assert_eq!((done.run().number, done.run().generation), (2, 4));
-        let first: Pod = namespace.api().get(pod.metadata.name.as_deref().unwrap()).await.unwrap();
-        assert_eq!(first.metadata.uid, pod.metadata.uid);
-        let code = first.status.unwrap().container_statuses.unwrap()[0]
-            .state
-            .clone()
-            .unwrap()
-            .terminated
-            .map(|end| end.exit_code);
-        assert_eq!(code, Some(0), "the first run was disturbed");
+        // The verdict is quicker than what the kubelet tells of the pod.
+        let code = until("the first pod's container has ended", async || {
+            let first: Pod = namespace.api().get(pod.metadata.name.as_deref().unwrap()).await.unwrap();
+            assert_eq!(first.metadata.uid, pod.metadata.uid);
+            let end = first.status?.container_statuses?.into_iter().next()?.state?.terminated?;
+            Some(end.exit_code)
+        })
+        .await;
+        assert_eq!(code, 0, "the first run was disturbed");
         stays(&action, 2).await;
     })
     .await;

@@ -1,0 +1,49 @@
+//! Actions in the README and the docs: what people copy is accepted as it stands.
+
+use std::{fs, path::Path};
+
+use regex::Regex;
+use serde_json::{Value, json};
+
+use crate::request::{Unknown, object, with, would_create};
+
+/// The YAML blocks of a page.
+fn blocks(page: &str) -> Vec<String> {
+    let fence = Regex::new(r"(?s)```yaml\n(.*?)```").unwrap();
+    fence.captures_iter(page).map(|block| block[1].to_owned()).collect()
+}
+
+/// The action that a block shows, whole or in part; none where it shows something else.
+fn action(block: &str) -> Option<Value> {
+    const PARTS: [&str; 4] = ["variables", "variablesFrom", "outputs", "podTemplate"];
+    let shown: Value = serde_saphyr::from_str(block).ok()?;
+    if shown["kind"] == "DeploymentAction" {
+        let mut whole = shown;
+        whole["metadata"]["namespace"] = json!("default");
+        return Some(whole);
+    }
+    let fields = shown.as_object()?;
+    if fields.keys().all(|field| field == "spec") && shown["spec"]["image"].is_string() {
+        // A whole spec, with a script or a command of its own.
+        return Some(object("documented", &shown["spec"]));
+    }
+    fields.keys().all(|field| PARTS.contains(&field.as_str())).then(|| object("documented", &with(&shown)))
+}
+
+#[tokio::test]
+async fn actions_in_the_docs_are_accepted() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let docs = fs::read_dir(root.join("docs")).unwrap().map(|entry| entry.unwrap().path());
+    let pages =
+        docs.chain([root.join("README.md")]).filter(|path| path.extension().is_some_and(|end| end == "md"));
+    let mut tried = 0;
+    for path in pages {
+        for block in blocks(&fs::read_to_string(&path).unwrap()) {
+            let Some(action) = action(&block) else { continue };
+            let answer = would_create(&action, Unknown::Refused).await;
+            assert!(answer.is_ok(), "{}: {}\n{block}", path.display(), answer.unwrap_err());
+            tried += 1;
+        }
+    }
+    assert!(tried >= 5, "{tried} actions in all pages: are they still found?");
+}
