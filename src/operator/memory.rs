@@ -14,7 +14,7 @@ use kube::ResourceExt;
 
 use super::{
     facts::{Creation, Resolution},
-    traces::Part,
+    phases::Part,
 };
 use crate::api::DeploymentAction;
 

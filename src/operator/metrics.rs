@@ -11,7 +11,7 @@ use prometheus_client::{
     registry::Registry,
 };
 
-use super::traces::Part;
+use super::phases::Part;
 use crate::api::{Reason, reason::Class, status::LogState};
 
 /// The controller's name in its metrics.
@@ -53,38 +53,6 @@ struct PhaseLabels {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct LogLabels {
     state: &'static str,
-}
-
-/// A part of a run's time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Phase {
-    /// From when the run is taken up until its image is pinned and all is recorded.
-    Resolve,
-    /// From there until its pod is created.
-    Launch,
-    /// From there until its container is seen running: scheduling, pulling, mounting.
-    Start,
-    /// The script's own time, by the runner's clock.
-    Script,
-    /// From the exit record's arrival until the verdict is in the status.
-    Finish,
-    /// From the exit record's arrival until the log is read to its end.
-    Collect,
-}
-
-impl Phase {
-    /// As a label, and as a span's name.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Resolve => "resolve",
-            Self::Launch => "launch",
-            Self::Start => "start",
-            Self::Script => "script",
-            Self::Finish => "finish",
-            Self::Collect => "collect",
-        }
-    }
 }
 
 /// How many runs are where.
@@ -259,6 +227,7 @@ mod tests {
     use k8s_openapi::jiff::Timestamp;
 
     use super::*;
+    use crate::operator::phases::Phase;
 
     fn has(metrics: &Metrics, line: &str) {
         let text = metrics.text().unwrap();

@@ -20,6 +20,7 @@ pub mod mutation;
 pub mod nodes;
 pub mod observe;
 pub mod options;
+pub mod phases;
 pub mod pod;
 pub mod pull_secrets;
 pub mod reconcile;

@@ -57,6 +57,7 @@ pub(crate) fn pod_view() -> PodView {
         stillborn: None,
         disruption: None,
         stopped_by: None,
+        not_ready_since: None,
         before: None,
         node: Some("node-1".into()),
         mutation: None,

@@ -22,7 +22,7 @@ use sha2::{Digest as _, Sha256};
 use tokio::sync::mpsc;
 use tracing::{debug, warn};
 
-use super::metrics::Phase;
+use super::phases::{Part, Phase};
 use crate::api::{DeploymentAction, Reason, condition::ConditionType, reason::Class};
 
 /// How long one batch may take.
@@ -94,17 +94,6 @@ async fn send(exporter: SpanExporter, mut receiver: mpsc::Receiver<Vec<SpanData>
             warn!(%error, "traces were not sent");
         }
     }
-}
-
-/// A part of a run's time, and when it was.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Part {
-    /// Which.
-    pub phase: Phase,
-    /// When it began.
-    pub begin: Timestamp,
-    /// When it ended.
-    pub end: Timestamp,
 }
 
 /// The parent of what a script traces, as W3C Trace Context writes it.

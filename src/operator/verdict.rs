@@ -100,7 +100,7 @@ pub fn weigh(facts: &Facts<'_>, pod: &PodView, outputs: &[Output], now: Timestam
     }
     let Some(end) = pod.terminated() else { return Finding::Open };
     // The log may still bring the record itself, with its outputs.
-    let ended = end.finished_at.as_ref().map_or(now, |time| time.0);
+    let ended = pod.ended_at().map_or(now, |time| time.0);
     let latest = ended.saturating_add(LOG_AFTER_END).unwrap_or(now);
     let log_is_read = log.is_some_and(|log| log.state != LogState::Collecting);
     if let Some(record) = &end.record {

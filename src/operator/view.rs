@@ -65,6 +65,8 @@ pub struct PodView {
     pub stopped_by: Option<String>,
     /// What must be over before its container starts, and is not.
     pub before: Option<String>,
+    /// Since when its containers are not ready.
+    pub not_ready_since: Option<Time>,
     /// The node that it is on.
     pub node: Option<String>,
     /// What was changed of it on its way, where that matters for what runs.
@@ -176,6 +178,11 @@ impl PodView {
             disruption: status
                 .and_then(|status| condition(status, "DisruptionTarget", "True"))
                 .filter(|message| !message.is_empty()),
+            not_ready_since: status.and_then(|status| {
+                let mut all = status.conditions.iter().flatten();
+                all.find(|condition| condition.type_ == "ContainersReady" && condition.status == "False")
+                    .and_then(|condition| condition.last_transition_time.clone())
+            }),
             stopped_by: None,
             before: status.filter(|_| !deleting && !ended).and_then(|status| before(pod, status)),
             waiting: status.and_then(waiting),
@@ -199,6 +206,13 @@ impl PodView {
             ContainerView::Running { since } => since.clone(),
             ContainerView::Terminated(end) => end.started_at.clone(),
         }
+    }
+
+    /// When its container ended. A kubelet that has lost sight of the container gives no time for
+    /// that: then it is when the pod stopped being ready.
+    #[must_use]
+    pub fn ended_at(&self) -> Option<&Time> {
+        self.terminated()?.finished_at.as_ref().or(self.not_ready_since.as_ref())
     }
 
     /// Whether it was deleted before anything of its container was seen: what the kubelet then says

@@ -12,8 +12,13 @@ use serde_json::Value;
 use super::{
     addresses,
     fields::{self, Field},
-    secrets::{MIN_CREDENTIAL_BYTES, MIN_WORD_BYTES},
 };
+
+/// A part is masked by itself from this length on, where its name or place says that it is a
+/// credential.
+pub(super) const MIN_CREDENTIAL_BYTES: usize = 6;
+/// The same for other parts: lines of a kubeconfig such as `apiVersion: v1` must stay legible.
+pub(super) const MIN_WORD_BYTES: usize = 16;
 
 /// A text within a text within a text: JSON in JSON, base64 in both.
 const MAX_DEPTH: usize = 4;

@@ -4,19 +4,14 @@ use std::collections::HashSet;
 
 use super::{
     encodings,
-    parts::{self, Spelled},
+    parts::{self, MIN_CREDENTIAL_BYTES, MIN_WORD_BYTES, Spelled},
     patterns::{MIN_TEXT_BYTES, Patterns},
     shell,
 };
 
 /// Shorter values are not masked: masking `true` or `1234` would make logs unreadable and hide
 /// little.
-const MIN_VALUE_BYTES: usize = 6;
-/// The same for a part of a value, where its name or place says that it is a credential.
-pub(super) const MIN_CREDENTIAL_BYTES: usize = MIN_VALUE_BYTES;
-/// Other parts of a value are masked by themselves from this length on: lines of a kubeconfig such
-/// as `apiVersion: v1` must stay legible.
-pub(super) const MIN_WORD_BYTES: usize = 16;
+const MIN_VALUE_BYTES: usize = MIN_CREDENTIAL_BYTES;
 
 /// How much all forms of all values may have. They lie in the memory of the user's container; a
 /// Secret of 1 MiB, the most that Kubernetes takes, has 15 to 45 MiB of them, and as much again

@@ -6,8 +6,8 @@ use k8s_openapi::jiff::Timestamp;
 use longshore::{
     api::{Reason, status::LogState},
     operator::{
-        metrics::{Active, Metrics, Phase},
-        traces::Part,
+        metrics::{Active, Metrics},
+        phases::{Part, Phase},
     },
 };
 use regex::Regex;

@@ -187,9 +187,10 @@ async fn what_the_runtime_says_where_it_cannot_execute_the_runner_is_told() {
     .await;
 }
 
-/// Fills a folder with more than the node lets it have, and stays.
+/// Fills a folder with more than the node lets it have, and stays. Not at once: of a container that
+/// is evicted in the moment of its start the kubelet shows no log.
 fn glutton(folder: &str) -> Action {
-    Action::script(&format!("head -c 60M /dev/zero > \"{folder}/file\"; echo written; sleep 100"))
+    Action::script(&format!("sleep 3; head -c 60M /dev/zero > \"{folder}/file\"; echo written; sleep 100"))
 }
 
 /// The kubelet measures volumes about once a minute.
@@ -233,7 +234,8 @@ async fn a_script_that_writes_more_than_its_volume_may_hold_is_evicted() {
 #[tokio::test]
 async fn a_script_that_ignores_its_eviction_was_evicted() {
     in_namespace(async |namespace| {
-        let script = "trap '' TERM; head -c 60M /dev/zero > file; echo written; while :; do sleep 1; done";
+        let script =
+            "trap '' TERM; sleep 3; head -c 60M /dev/zero > file; echo written; while :; do sleep 1; done";
         let action =
             Action::script(script).with("resources", json!({"limits": {"ephemeral-storage": "20Mi"}}));
         is_evicted(namespace, action, None, &["Evicted", "ephemeral local storage usage exceeds"]).await;
@@ -246,7 +248,7 @@ async fn a_script_that_ends_well_when_its_pod_is_evicted_was_evicted() {
     in_namespace(async |namespace| {
         // Its pod then shows phase Succeeded and no reason: only an event tells.
         let script =
-            "trap 'exit 0' TERM; head -c 60M /dev/zero > file; echo written; while :; do sleep 1; done";
+            "trap 'exit 0' TERM; sleep 3; head -c 60M /dev/zero > file; echo written; while :; do sleep 1; done";
         let action =
             Action::script(script).with("resources", json!({"limits": {"ephemeral-storage": "20Mi"}}));
         is_evicted(namespace, action, Some(0), &["ephemeral local storage usage exceeds", "20Mi"]).await;

@@ -158,7 +158,8 @@ fn retire(facts: &Facts<'_>, now: Timestamp, status: &DeploymentActionStatus) ->
         (!pod.finalizer).then(|| (pod, after(finished.0, facts.action.spec.pod_retention_seconds).max(held)))
     });
     let older = facts.older.iter().filter_map(|pod| {
-        let ended = pod.terminated()?.finished_at.as_ref().map_or(now, |time| time.0);
+        pod.terminated()?;
+        let ended = pod.ended_at().map_or(now, |time| time.0);
         Some((pod, after(ended, facts.action.spec.pod_retention_seconds.max(SHORTEST_RETENTION_SECONDS))))
     });
     let ours = |pod: &PodView| !pod.tombstone && !pod.deleting && pod.owner_uid == facts.action.metadata.uid;

@@ -432,6 +432,23 @@ fn a_spec_that_changed_before_its_pod_was_created_is_not_executed_as_recorded() 
 }
 
 #[test]
+fn a_container_that_the_kubelet_lost_sight_of_is_waited_for_no_longer_than_others() {
+    // Evicted in the moment of its start: the end has no time, and the log cannot be read.
+    let mut world = World::running();
+    world.log = Some(LogFact { pod_uid: "pod-1".into(), ..LogFact::default() });
+    world.show_pod(|pod| {
+        pod.reason = Some("Evicted".into());
+        pod.not_ready_since = Some(Time(at(50)));
+        pod.container = terminated("ContainerStatusUnknown", None);
+        if let ContainerView::Terminated(end) = &mut pod.container {
+            end.finished_at = None;
+        }
+    });
+    assert!(matches!(world.step(60), Step::Wait(_)));
+    world.ends(71, Reason::Unknown);
+}
+
+#[test]
 fn what_a_pod_waited_for_is_told_at_the_pending_deadline() {
     let mut world = World::with_pod(|pod| pod.before = Some("init container vault is still running".into()));
     assert!(matches!(world.step(20), Step::Wait(_)), "no write for what mostly passes");

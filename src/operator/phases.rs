@@ -1,0 +1,46 @@
+//! The parts of a run's time, of which metrics and traces tell.
+
+use k8s_openapi::jiff::Timestamp;
+
+/// A part of a run's time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Phase {
+    /// From when the run is taken up until its image is pinned and all is recorded.
+    Resolve,
+    /// From there until its pod is created.
+    Launch,
+    /// From there until its container is seen running: scheduling, pulling, mounting.
+    Start,
+    /// The script's own time, by the runner's clock.
+    Script,
+    /// From the exit record's arrival until the verdict is in the status.
+    Finish,
+    /// From the exit record's arrival until the log is read to its end.
+    Collect,
+}
+
+impl Phase {
+    /// As a label, and as a span's name.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Resolve => "resolve",
+            Self::Launch => "launch",
+            Self::Start => "start",
+            Self::Script => "script",
+            Self::Finish => "finish",
+            Self::Collect => "collect",
+        }
+    }
+}
+
+/// A part of a run's time, and when it was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Part {
+    /// Which.
+    pub phase: Phase,
+    /// When it began.
+    pub begin: Timestamp,
+    /// When it ended.
+    pub end: Timestamp,
+}
