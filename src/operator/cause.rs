@@ -71,8 +71,9 @@ fn newest(events: &[Event]) -> Vec<&Event> {
 /// What the pod's events say of why the kubelet stopped its container. A script that ends well when
 /// it is asked to leaves a pod whose status tells nothing, evicted or not.
 pub fn explain(pod: &mut PodView, events: &[Event]) {
-    let of_pod = |event: &&Event| event.involved_object.uid.as_deref() == Some(&pod.uid);
-    for event in newest(events).into_iter().filter(of_pod).collect::<Vec<_>>() {
+    let uid = pod.uid.clone();
+    let of_pod = |event: &&Event| event.involved_object.uid.as_deref() == Some(&uid);
+    for event in newest(events).into_iter().filter(of_pod) {
         let message = || event.message.clone().unwrap_or_default();
         match event.reason.as_deref() {
             // Kubernetes: pkg/kubelet/eviction/eviction_manager.go

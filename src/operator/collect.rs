@@ -29,7 +29,10 @@ use super::{
 };
 use crate::{
     api::{CONTAINER, DeploymentAction, status::LogState},
-    record::{frame::MAX_LINE_BYTES, outcome::Identity},
+    record::{
+        frame::MAX_LINE_BYTES,
+        outcome::{Identity, StopCause},
+    },
 };
 
 /// How often a log that only grows is shown to the lifecycle.
@@ -105,9 +108,23 @@ impl Collector {
     /// What was read of this pod's log; `None` where it is not followed.
     #[must_use]
     pub fn fact(&self, pod_uid: &str) -> Option<LogFact> {
+        self.look(pod_uid, LogFact::clone)
+    }
+
+    /// Whether the log says that the script was asked to stop, and not by its own deadline.
+    #[must_use]
+    pub fn was_stopped(&self, pod_uid: &str) -> bool {
+        let stopped = |log: &LogFact| {
+            let stop = log.exit.as_ref().and_then(|(exit, _)| exit.stop);
+            stop.is_some_and(|stop| stop.cause == StopCause::Terminated)
+        };
+        self.look(pod_uid, stopped).unwrap_or_default()
+    }
+
+    fn look<T>(&self, pod_uid: &str, read: impl FnOnce(&LogFact) -> T) -> Option<T> {
         let entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
         let fact = entries.get(pod_uid)?.fact.lock().unwrap_or_else(PoisonError::into_inner);
-        Some(fact.clone())
+        Some(read(&fact))
     }
 
     /// Stops reading, and forgets what was read.

@@ -13,16 +13,13 @@ use kube::{
 
 use super::{
     CallError, call,
-    facts::{LogFact, PodFact, Resolver},
+    facts::{PodFact, Resolver},
     memory::Memory,
     pod::resolver_name,
     verdict::is_explained,
     view::PodView,
 };
-use crate::{
-    api::{CONTAINER, DeploymentAction, LABEL_ACTION_UID, condition::ConditionType},
-    record::outcome::StopCause,
-};
+use crate::api::{CONTAINER, DeploymentAction, LABEL_ACTION_UID, condition::ConditionType};
 
 /// A pod that does not start tells why in its events, after a moment and not at every look.
 const EVENTS_AFTER: SignedDuration = SignedDuration::from_secs(2);
@@ -125,12 +122,13 @@ pub fn present(pod: &Pod, action: &DeploymentAction) -> PodFact {
     PodFact::Present(Box::new(PodView::of(pod, image.map_or("", |image| image.resolved.as_str()))))
 }
 
-/// Whether the events of this pod are to be read now.
+/// Whether the events of this pod are to be read now. `stopped`: whether its script was asked to stop
+/// from outside; asked last, since it looks into a log that is being read.
 #[must_use]
 pub fn needs_events(
     action: &DeploymentAction,
     pod: &PodFact,
-    log: Option<&LogFact>,
+    stopped: impl FnOnce(&PodView) -> bool,
     memory: &Memory,
     now: Timestamp,
 ) -> bool {
@@ -143,14 +141,7 @@ pub fn needs_events(
     let open = !status.conditions().is_true(ConditionType::Finished);
     // Read again after a moment: the script may be quicker than the event.
     let again = memory.events.as_ref().is_none_or(|(at, _)| now.duration_since(*at) >= AGAIN);
-    let stopped = log.is_some_and(|log| {
-        log.pod_uid == view.uid
-            && log
-                .exit
-                .as_ref()
-                .is_some_and(|(exit, _)| exit.stop.is_some_and(|stop| stop.cause == StopCause::Terminated))
-    });
-    open && ((waits && old && !read) || (stopped && again && !is_explained(view)))
+    open && ((waits && old && !read) || (again && !is_explained(view) && stopped(view)))
 }
 
 /// The pod's events.

@@ -39,6 +39,7 @@ use super::{
     traces::Traces,
     use_policy::UsePolicy,
     validate::{Checked, Invalid, validate},
+    view::PodView,
     write_status,
 };
 use crate::{
@@ -556,8 +557,8 @@ impl<'a> Pass<'a> {
                 .looked
                 .clone()
                 .unwrap_or_else(|| observe::pod(&self.context.pods, &self.action, &memory));
-            let log = pod.view().and_then(|view| self.context.collector.fact(&view.uid));
-            if !observe::needs_events(&self.action, &pod, log.as_ref(), &memory, now) {
+            let stopped = |view: &PodView| self.context.collector.was_stopped(&view.uid);
+            if !observe::needs_events(&self.action, &pod, stopped, &memory, now) {
                 return;
             }
             pod.view().map(|view| view.uid.clone()).unwrap_or_default()

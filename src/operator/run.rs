@@ -32,6 +32,7 @@ use super::{
     strays,
     traces::{Traces, TracesError},
     use_policy::UsePolicy,
+    view::is_held,
     watch,
 };
 use crate::{
@@ -330,7 +331,7 @@ fn watch_pods(
         let mut pods = std::pin::pin!(pods);
         while let Some(event) = pods.next().await {
             if let Ok(watcher::Event::Delete(pod)) = &event
-                && strays::is_held(pod)
+                && is_held(pod)
             {
                 let (client, pod) = (client.clone(), pod.clone());
                 tokio::spawn(async move { strays::lost_sight(&client, &pod).await });

@@ -12,10 +12,8 @@ use kube::{
 };
 use tracing::{info, warn};
 
-use super::{CallError, call, finish};
-use crate::api::{
-    DeploymentAction, FINALIZER_COLLECT, LABEL_ACTION, LABEL_ACTION_UID, LABEL_ATTEMPT, LABEL_RUN,
-};
+use super::{CallError, call, finish, view::is_held};
+use crate::api::{DeploymentAction, LABEL_ACTION, LABEL_ACTION_UID, LABEL_ATTEMPT, LABEL_RUN};
 
 /// The action that a pod names by label and by owner: its name and UID.
 #[must_use]
@@ -61,12 +59,6 @@ pub async fn lost_sight(client: &Client, pod: &Pod) {
     }
 }
 
-/// Whether our finalizer is on it.
-#[must_use]
-pub fn is_held(pod: &Pod) -> bool {
-    pod.finalizers().iter().any(|finalizer| finalizer == FINALIZER_COLLECT)
-}
-
 async fn try_let_go(client: &Client, pod: &Pod) -> Result<bool, CallError> {
     let namespace = pod.namespace().unwrap_or_default();
     if let Some((action, uid)) = owner(pod) {
@@ -101,6 +93,7 @@ mod tests {
     use serde_json::{Value, from_value, json, to_value};
 
     use super::*;
+    use crate::api::FINALIZER_COLLECT;
     use crate::operator::{
         mocked::{failure, server},
         tests::action,

@@ -20,7 +20,7 @@ use kube::{
 use serde_json::json;
 use tokio::time::{Instant, sleep};
 
-use super::{CallError, FIELD_MANAGER, call, finish};
+use super::{CallError, FIELD_MANAGER, call, finish, view::is_held};
 use crate::api::{FINALIZER_COLLECT, LABEL_MANAGED_BY, MANAGED_BY};
 
 /// Between two looks.
@@ -209,11 +209,7 @@ async fn held(scopes: &[Api<Pod>]) -> Result<Vec<PartialObjectMeta<Pod>>, Uninst
             let list = call(pods.list_metadata(&page))
                 .await
                 .map_err(|source| UninstallError::List { what: "the pods of actions".to_owned(), source })?;
-            held.extend(
-                list.items
-                    .into_iter()
-                    .filter(|pod| pod.finalizers().iter().any(|one| one == FINALIZER_COLLECT)),
-            );
+            held.extend(list.items.into_iter().filter(is_held));
             match list.metadata.continue_.filter(|token| !token.is_empty()) {
                 Some(token) => page = page.continue_token(&token),
                 None => break,

@@ -161,7 +161,7 @@ impl PodView {
                     .clone()
             }),
             tombstone: pod.labels().contains_key(LABEL_TOMBSTONE),
-            finalizer: pod.finalizers().iter().any(|finalizer| finalizer == FINALIZER_COLLECT),
+            finalizer: is_held(pod),
             deleting,
             // A grace period of 0 proves nothing: `kubectl delete --force` sets it while the node goes on.
             gone: deleting && (ended || terminated || node_of(pod).is_none()),
@@ -240,6 +240,12 @@ impl PodView {
             _ => None,
         }
     }
+}
+
+/// Whether our finalizer is on it.
+#[must_use]
+pub fn is_held(pod: &impl ResourceExt) -> bool {
+    pod.finalizers().iter().any(|finalizer| finalizer == FINALIZER_COLLECT)
 }
 
 /// The message of the condition that is so.

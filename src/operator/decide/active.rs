@@ -98,10 +98,10 @@ impl<'a> Active<'a> {
             return self.end(&Verdict::of(Reason::PodNameTaken, message), None);
         }
         if pod.tombstone {
-            let verdict = self
-                .image
-                .and_then(|image| self.hopeless(frozen, image))
-                .unwrap_or_else(|| Verdict::of(Reason::PendingDeadlineExceeded, "the attempt was given up"));
+            let verdict = self.image.and_then(|image| self.still_possible(frozen, image).err()).map_or_else(
+                || Verdict::of(Reason::PendingDeadlineExceeded, "the attempt was given up"),
+                |verdict| *verdict,
+            );
             return self.end(&verdict, None);
         }
         if let Some(first) = self.run.pod_uid.as_ref().filter(|uid| **uid != pod.uid) {

@@ -14,20 +14,17 @@ use crate::{
 
 impl Active<'_> {
     pub(super) fn launch(&self, frozen: &str, image: &ImageStatus) -> Step {
-        if let Some(verdict) = self.hopeless(frozen, image) {
-            return self.give_up(&verdict);
-        }
-        let creation = &self.facts.creation;
-        let Ok(checked) = self.facts.spec else { return Step::Wait(None) };
-        let Ok((bundle, bundle_sha256)) = begin::freeze(checked, self.run, &image.resolved) else {
-            return Step::Wait(None);
+        let (checked, bundle) = match self.still_possible(frozen, image) {
+            Ok(rebuilt) => rebuilt,
+            Err(verdict) => return self.give_up(&verdict),
         };
+        let creation = &self.facts.creation;
         let launch = || {
             Step::Launch(Box::new(Attempt {
                 run: self.run.number,
                 attempt: self.run.attempt,
                 bundle,
-                bundle_sha256,
+                bundle_sha256: frozen.to_owned(),
                 image: image.resolved.clone(),
                 user: image.run_as_user,
             }))
@@ -50,42 +47,41 @@ impl Active<'_> {
         }
     }
 
-    /// Why this attempt can never get its pod, if so.
-    pub(super) fn hopeless(&self, frozen: &str, image: &ImageStatus) -> Option<Verdict> {
+    /// The spec and the bundle as they were recorded, or why this attempt can never get its pod.
+    pub(super) fn still_possible(
+        &self,
+        frozen: &str,
+        image: &ImageStatus,
+    ) -> Result<(&Checked, String), Box<Verdict>> {
         let creation = &self.facts.creation;
+        let never = |reason, message: String| Err(Box::new(Verdict::of(reason, message)));
         if let Ok(checked) = self.facts.spec
             && let Some(what) = not_ours(checked, image)
         {
-            return Some(Verdict::of(Reason::FrozenInputsChanged, what));
+            return never(Reason::FrozenInputsChanged, what);
         }
-        let rebuilt = self
-            .facts
-            .spec
-            .as_ref()
-            .ok()
-            .and_then(|checked| begin::freeze(checked, self.run, &image.resolved).ok())
-            .map(|(_, sha256)| sha256);
-        if rebuilt.as_deref() != Some(frozen) {
-            return Some(Verdict::of(
+        let rebuilt = self.facts.spec.as_ref().ok().and_then(|checked| {
+            let (bundle, sha256) = begin::freeze(checked, self.run, &image.resolved).ok()?;
+            (sha256 == frozen).then_some((checked, bundle))
+        });
+        let Some((checked, bundle)) = rebuilt else {
+            return never(
                 Reason::FrozenInputsChanged,
-                "the spec changed after the run was recorded and before its pod was created",
-            ));
-        }
+                "the spec changed after the run was recorded and before its pod was created".into(),
+            );
+        };
         match &creation.refusal {
             Some(refusal) if !refusal.may_pass || self.now >= self.deadline => {
-                Some(Verdict::of(refusal.reason, refusal.message.clone()))
+                never(refusal.reason, refusal.message.clone())
             }
             _ if self.now >= self.deadline => {
-                let held = self.facts.spec.as_ref().ok();
-                if let Some((reason, message)) =
-                    held.and_then(|checked| begin::held_back(self.facts, checked))
-                {
-                    return Some(Verdict::of(reason, message));
+                if let Some((reason, message)) = begin::held_back(self.facts, checked) {
+                    return never(reason, message);
                 }
                 let why = creation.error.clone().unwrap_or_else(|| "the pod was not created".into());
-                Some(Verdict::of(Reason::PendingDeadlineExceeded, why))
+                never(Reason::PendingDeadlineExceeded, why)
             }
-            _ => None,
+            _ => Ok((checked, bundle)),
         }
     }
 
