@@ -43,6 +43,10 @@ const SILENCE: Duration = Duration::from_mins(5);
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 /// The first and the longest pause before a log is asked for again.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(5));
+/// So long a kubelet is asked again for the log of a container that has ended and that it says it
+/// does not have: it removes the containers of an evicted pod at once, and its answers may lag
+/// behind what it reports by a moment.
+const REFUSED_FOR: Duration = Duration::from_secs(5);
 /// A line without end is cut here: our runner writes none so long.
 const LONGEST_LINE: usize = 4 * MAX_LINE_BYTES;
 
@@ -99,6 +103,7 @@ impl Collector {
                 log: Assembler::new(source.of.clone()),
                 fact: Arc::clone(&fact),
                 shown: Instant::now(),
+                unshown: false,
                 source,
             };
             Entry { fact, task: tokio::spawn(reader.run()) }
@@ -185,16 +190,23 @@ struct Reader {
     log: Assembler,
     fact: Arc<Mutex<LogFact>>,
     shown: Instant,
+    /// Whether something was read since.
+    unshown: bool,
 }
 
 impl Reader {
     async fn run(mut self) {
         let mut pause = PAUSE.0;
         let mut ended = false;
+        let mut refused_since = None;
         loop {
             ended = ended || self.cached().is_some_and(|pod| self.has_ended(&pod));
             let reading = self.read_once(!ended).await;
             let whole = matches!(reading, Ok(Reading::Stream));
+            self.show_news();
+            if reading.is_ok() {
+                refused_since = None;
+            }
             match reading {
                 Ok(Reading::End) => break,
                 // One full reading of a container that had ended before it.
@@ -204,8 +216,11 @@ impl Reader {
                 Err(error) => {
                     debug!(pod = self.source.pod, %error, "log cannot be read yet");
                     // A kubelet that says no means it; one that cannot be asked says nothing.
-                    if ended && is_refusal(&error) && self.found().await == Found::Gone {
-                        break;
+                    if ended && is_refusal(&error) {
+                        let since = *refused_since.get_or_insert_with(Instant::now);
+                        if since.elapsed() >= REFUSED_FOR || self.found().await == Found::Gone {
+                            break;
+                        }
                     }
                     pause = (pause * 2).min(PAUSE.1);
                 }
@@ -259,7 +274,8 @@ impl Reader {
                     return Ok(Reading::Broken);
                 }
                 Err(_) if heard.elapsed() > SILENCE => return Ok(Reading::Broken),
-                Err(_) => {}
+                // A script that wrote and now says nothing: what it wrote is not kept back.
+                Err(_) => self.show_news(),
             }
         }
     }
@@ -268,7 +284,15 @@ impl Reader {
         match self.log.accept(line, Timestamp::now()) {
             Accepted::Record => self.show(self.log.fact()),
             Accepted::Progress if self.shown.elapsed() >= SHOW_EVERY => self.show(self.log.fact()),
-            Accepted::Progress | Accepted::Nothing => {}
+            Accepted::Progress => self.unshown = true,
+            Accepted::Nothing => {}
+        }
+    }
+
+    /// Shows what was read and not shown yet.
+    fn show_news(&mut self) {
+        if self.unshown {
+            self.show(self.log.fact());
         }
     }
 
@@ -276,6 +300,7 @@ impl Reader {
         // The end record alone settles nothing: `settled` does, in the same moment.
         let fact = if fact.end.is_some() { self.log.settled() } else { fact };
         self.shown = Instant::now();
+        self.unshown = false;
         *self.fact.lock().unwrap_or_else(PoisonError::into_inner) = fact;
         // Nobody listens any more only while the process ends.
         let _ = self.news.send(self.source.action.clone());
@@ -365,6 +390,8 @@ mod tests {
     enum Log {
         /// The first reading breaks off early.
         Early,
+        /// Its end never comes.
+        Open,
         /// There is none to be read.
         None,
     }
@@ -372,6 +399,11 @@ mod tests {
     /// What is read of a log, from a server that says of the
     /// pod what `pod` says, by an operator whose cache is empty.
     async fn collected(log: Log, pod: (u16, Value)) -> LogFact {
+        shown(log, pod, |fact| fact.state != LogState::Collecting).await
+    }
+
+    /// The first that is shown of it and is `wanted`.
+    async fn shown(log: Log, pod: (u16, Value), wanted: impl Fn(&LogFact) -> bool) -> LogFact {
         let readings = Arc::new(AtomicUsize::new(0));
         let (client, _) = mocked::server(move |request| {
             if !request.path.ends_with("/log") {
@@ -381,6 +413,7 @@ mod tests {
             match log {
                 Log::Early if first => (200, Value::String(START.to_owned())),
                 Log::Early => (200, Value::String(whole())),
+                Log::Open => (200, Value::String(START.to_owned())),
                 Log::None => mocked::failure(400, "BadRequest", "container \"action\" is not available"),
             }
         });
@@ -396,7 +429,7 @@ mod tests {
         });
         while looks.recv().await.is_some() {
             let fact = collector.fact("p").unwrap();
-            if fact.state != LogState::Collecting {
+            if wanted(&fact) {
                 return fact;
             }
         }
@@ -415,6 +448,29 @@ mod tests {
         let other = json!({"metadata": {"name": "deploy-1", "uid": "other"}});
         let fact = collected(Log::Early, (200, other)).await;
         assert_eq!((fact.state, fact.lines), (LogState::Complete, 3), "{:?}", fact.missing);
+    }
+
+    #[tokio::test]
+    async fn the_log_that_a_node_removed_with_its_evicted_container_is_waited_for_a_moment() {
+        let evicted = json!({
+            "metadata": {"name": "deploy-1", "uid": "p"},
+            "status": {"phase": "Failed", "reason": "Evicted", "containerStatuses": [{
+                "name": "action", "image": "", "imageID": "", "ready": false, "restartCount": 1,
+                "state": {"terminated": {"exitCode": 137, "reason": "ContainerStatusUnknown"}},
+            }]},
+        });
+        let begun = Instant::now();
+        let fact = collected(Log::None, (200, evicted)).await;
+        assert_eq!((fact.state, fact.lines), (LogState::Incomplete, 0));
+        let took = begun.elapsed();
+        assert!(REFUSED_FOR <= took && took < 3 * REFUSED_FOR, "{took:?}");
+    }
+
+    #[tokio::test]
+    async fn what_a_script_wrote_before_it_fell_silent_is_shown() {
+        let running = json!({"metadata": {"name": "deploy-1", "uid": "p"}});
+        let fact = shown(Log::Open, (200, running), |fact| fact.lines > 0).await;
+        assert_eq!((fact.state, fact.lines), (LogState::Collecting, 2));
     }
 
     #[tokio::test]
