@@ -15,7 +15,10 @@ use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{rules, status::DeploymentActionStatus};
+use super::{
+    rules,
+    status::{Deadlines, DeploymentActionStatus},
+};
 
 /// An image with the tools, a script and variables, run once in a pod with the image pinned.
 #[derive(CustomResource, Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
@@ -62,8 +65,9 @@ use super::{rules, status::DeploymentActionStatus};
 pub struct DeploymentActionSpec {
     /// The image whose tools the script uses, with a tag or a digest. A tag is resolved to a digest
     /// once, when a run starts, and the pod runs that digest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 512), extend("x-kubernetes-validations" = rules::image()))]
-    pub image: String,
+    pub image: Option<String>,
 
     /// Secrets of type `kubernetes.io/dockerconfigjson` in the action's namespace, with which nodes
     /// pull the image. The operator reads them to resolve a tag where the namespace grants it `get`
@@ -118,22 +122,22 @@ pub struct DeploymentActionSpec {
     pub service_account_name: Option<String>,
 
     /// How long the script may run, in seconds from its start. Then it gets SIGTERM, and SIGKILL
-    /// after `terminationGracePeriodSeconds`.
-    #[serde(default = "defaults::run_deadline")]
+    /// after `terminationGracePeriodSeconds`. Where none is given, 3600.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 604_800))]
-    pub run_deadline_seconds: i64,
+    pub run_deadline_seconds: Option<i64>,
 
     /// How long a run may take until its script starts, in seconds: resolving the image,
-    /// scheduling, pulling, mounting.
-    #[serde(default = "defaults::pending_deadline")]
+    /// scheduling, pulling, mounting. Where none is given, 600.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 86_400))]
-    pub pending_deadline_seconds: i64,
+    pub pending_deadline_seconds: Option<i64>,
 
     /// How long a script that was asked to stop may take to clean up, in seconds, before it is
-    /// killed.
-    #[serde(default = "defaults::grace")]
+    /// killed. Where none is given, 30.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 3_600))]
-    pub termination_grace_period_seconds: i64,
+    pub termination_grace_period_seconds: Option<i64>,
 
     /// How long the pod of a finished run is kept, in seconds from its end. The action itself is
     /// never removed.
@@ -159,6 +163,19 @@ pub struct DeploymentActionSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253))]
     pub run_token: Option<String>,
+}
+
+impl DeploymentActionSpec {
+    /// The deadlines, with the defaults where the spec gives none. The schema has no defaults: a
+    /// rule could then not tell what was written from what was not.
+    #[must_use]
+    pub fn deadlines(&self) -> Deadlines {
+        Deadlines {
+            pending_seconds: self.pending_deadline_seconds.unwrap_or(defaults::PENDING_DEADLINE),
+            run_seconds: self.run_deadline_seconds.unwrap_or(defaults::RUN_DEADLINE),
+            grace_seconds: self.termination_grace_period_seconds.unwrap_or(defaults::GRACE),
+        }
+    }
 }
 
 /// The name of a Secret in the action's namespace.
@@ -548,20 +565,11 @@ pub enum RunPolicy {
 /// Defaults of the spec, in seconds.
 pub mod defaults {
     /// `runDeadlineSeconds`
-    #[must_use]
-    pub const fn run_deadline() -> i64 {
-        3600
-    }
+    pub const RUN_DEADLINE: i64 = 3600;
     /// `pendingDeadlineSeconds`
-    #[must_use]
-    pub const fn pending_deadline() -> i64 {
-        600
-    }
+    pub const PENDING_DEADLINE: i64 = 600;
     /// `terminationGracePeriodSeconds`
-    #[must_use]
-    pub const fn grace() -> i64 {
-        30
-    }
+    pub const GRACE: i64 = 30;
     /// `podRetentionSeconds`
     #[must_use]
     pub const fn pod_retention() -> i64 {

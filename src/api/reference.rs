@@ -130,8 +130,8 @@ mod tests {
     #[test]
     fn the_page_names_each_field_with_its_bounds() {
         let page = super::markdown().unwrap();
-        assert!(page.contains("| `spec.runDeadlineSeconds` | integer | `3600` | 1 | 604800 |"), "{page}");
-        assert!(page.contains("| `spec.image` | string | required | 1 | 512 |"));
+        assert!(page.contains("| `spec.podRetentionSeconds` | integer | `86400` | 0 | 31536000 |"), "{page}");
+        assert!(page.contains("| `spec.image` | string |  | 1 | 512 |"));
         assert!(page.contains("- `spec.image`: image has no tag"));
     }
 }

@@ -40,6 +40,10 @@ fn rule(rule: &str, message: &str) -> Value {
 pub(super) fn spec() -> Value {
     json!([
         rule(
+            "has(self.image)",
+            "name the image whose tools the script uses, with a tag or a digest, for example image: registry.example.com/team/tools:2026.11"
+        ),
+        rule(
             "has(self.script) != has(self.command)",
             "give exactly one of script (script.inline, run by an interpreter) and command (a program of the image with its arguments)"
         ),

@@ -114,6 +114,13 @@ pub struct RunStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64))]
     pub bundle_sha256: Option<String>,
+    /// The deadlines that bind the run, whatever the spec says by now; set once its inputs are frozen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deadlines: Option<Deadlines>,
+    /// Outputs without which the run has failed, frozen with the deadlines.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64), inner(length(max = 63)), extend("x-kubernetes-list-type" = "atomic"))]
+    pub required_outputs: Vec<String>,
     /// The pod's name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 253))]
@@ -137,6 +144,18 @@ pub struct RunStatus {
     /// The script's exit code; 128 and the signal's number where a signal ended it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exit_code: Option<i32>,
+}
+
+/// How long the parts of a run may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Deadlines {
+    /// Until the script starts, in seconds from when the run was taken up.
+    pub pending_seconds: i64,
+    /// The script, in seconds from its start.
+    pub run_seconds: i64,
+    /// The script's clean-up once it was asked to stop, in seconds.
+    pub grace_seconds: i64,
 }
 
 /// What started a run.

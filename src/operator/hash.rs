@@ -23,7 +23,8 @@ pub const VERSION: &str = "v1:";
 /// their names are the hash's: they change with [`VERSION`] only.
 #[derive(Serialize)]
 struct Executed<'a> {
-    image: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    image: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     script: Option<ExecutedScript<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -112,7 +113,7 @@ pub fn spec_hash(spec: &DeploymentActionSpec) -> Result<String, serde_json::Erro
         runtime_class_name: _,
     } = pod_template.as_ref().unwrap_or(&nothing);
     let executed = Executed {
-        image,
+        image: image.as_deref(),
         script: script.as_ref().map(|Script { inline, config_map_key_ref, interpreter }| ExecutedScript {
             inline: inline.as_deref(),
             config_map: config_map_key_ref.as_ref(),
@@ -149,7 +150,7 @@ mod tests {
 
     fn spec() -> DeploymentActionSpec {
         DeploymentActionSpec {
-            image: "r/tools:1".into(),
+            image: Some("r/tools:1".into()),
             script: Some(Script { inline: Some("echo hi".into()), ..Default::default() }),
             ..Default::default()
         }
@@ -165,9 +166,22 @@ mod tests {
     }
 
     #[test]
+    fn deadlines_that_an_older_definition_defaulted_do_not_count() {
+        // Stored actions have them, since the schema once wrote them in.
+        let stored = DeploymentActionSpec {
+            run_deadline_seconds: Some(3600),
+            pending_deadline_seconds: Some(600),
+            termination_grace_period_seconds: Some(30),
+            ..spec()
+        };
+        assert_eq!(spec_hash(&stored).unwrap(), spec_hash(&spec()).unwrap());
+        assert_eq!(stored.deadlines(), spec().deadlines());
+    }
+
+    #[test]
     fn what_is_not_executed_does_not_count() {
         let same = DeploymentActionSpec {
-            run_deadline_seconds: 5,
+            run_deadline_seconds: Some(5),
             pod_retention_seconds: 7,
             run_policy: RunPolicy::Manual,
             run_token: Some("x".into()),
@@ -216,7 +230,7 @@ mod tests {
                 pod_template: Some(PodTemplate { volumes: vec![Volume::default()], ..Default::default() }),
                 ..spec()
             },
-            DeploymentActionSpec { image: "r/tools:2".into(), ..spec() },
+            DeploymentActionSpec { image: Some("r/tools:2".into()), ..spec() },
             DeploymentActionSpec { args: vec!["a".into()], ..spec() },
             DeploymentActionSpec { service_account_name: Some("a".into()), ..spec() },
             DeploymentActionSpec { script: None, command: Some(vec!["echo hi".into()]), ..spec() },

@@ -19,6 +19,7 @@ use crate::{
         ANNOTATION_BUNDLE, CONTAINER, FINALIZER_COLLECT, LABEL_ACTION, LABEL_ACTION_UID, LABEL_ATTEMPT,
         LABEL_MANAGED_BY, LABEL_RUN, MANAGED_BY,
         action::{SecurityProfile, to_quantities},
+        status::Deadlines,
     },
     record::place,
 };
@@ -72,6 +73,8 @@ pub struct Attempt {
     pub image: String,
     /// The numeric user to run as; `None` where the image decides.
     pub user: Option<i64>,
+    /// The deadlines, as the run has them frozen.
+    pub deadlines: Deadlines,
 }
 
 /// The pod's name: a function of UID, run and attempt, so that no two creations of one attempt can
@@ -122,7 +125,8 @@ pub fn action_pod(action: &Checked, attempt: &Attempt, defaults: &PodDefaults) -
     let mut annotations = metadata.annotations;
     annotations.insert(ANNOTATION_BUNDLE.to_owned(), attempt.bundle.clone());
 
-    let grace = spec.termination_grace_period_seconds + RUNNER_GRACE_SECONDS;
+    let Deadlines { pending_seconds, run_seconds, grace_seconds } = attempt.deadlines;
+    let grace = grace_seconds + RUNNER_GRACE_SECONDS;
     Pod {
         metadata: ObjectMeta {
             name: Some(pod_name(&action.name, &action.uid, attempt.run, attempt.attempt)),
@@ -140,7 +144,7 @@ pub fn action_pod(action: &Checked, attempt: &Attempt, defaults: &PodDefaults) -
             enable_service_links: Some(false),
             termination_grace_period_seconds: Some(grace),
             // A backstop for a node that is cut off; the runner keeps the run's deadline itself.
-            active_deadline_seconds: Some(spec.pending_deadline_seconds + spec.run_deadline_seconds + grace),
+            active_deadline_seconds: Some(pending_seconds + run_seconds + grace),
             image_pull_secrets: resolver::pull_secrets(action),
             node_selector: Some(node_selector(&template.node_selector, defaults)),
             tolerations: (!template.tolerations.is_empty()).then_some(template.tolerations),

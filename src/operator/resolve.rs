@@ -229,7 +229,7 @@ mod tests {
             Sources { client: &client, registry: &registry, credentials_file: None, platform: &platform };
         let mut action = action();
         for image in ["127.1:8080/x:1".to_owned(), format!("localhost:8080/x@sha256:{}", "0".repeat(64))] {
-            action.spec.image = image;
+            action.spec.image = Some(image);
             let checked = validate(&action, "amd64").unwrap();
             for failures in [0, TRIES] {
                 let (resolution, pause) = resolve(&sources, &checked, failures).await;

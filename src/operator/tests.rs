@@ -8,7 +8,7 @@ use super::{
     validate::validate,
     view::{ContainerView, PodView},
 };
-use crate::api::{DeploymentAction, DeploymentActionSpec, action::Script};
+use crate::api::{DeploymentAction, DeploymentActionSpec, action::Script, status::Deadlines};
 
 pub(crate) const UID: &str = "5f3c9a1b-1234-4321-8765-123456789abc";
 
@@ -23,11 +23,8 @@ pub(crate) fn action() -> DeploymentAction {
             ..Default::default()
         },
         spec: DeploymentActionSpec {
-            image: "registry.example.com/tools:1".into(),
+            image: Some("registry.example.com/tools:1".into()),
             script: Some(Script { inline: Some("echo hi".into()), ..Default::default() }),
-            run_deadline_seconds: 3600,
-            pending_deadline_seconds: 600,
-            termination_grace_period_seconds: 30,
             pod_retention_seconds: 86_400,
             ..Default::default()
         },
@@ -84,6 +81,7 @@ pub(crate) fn attempt() -> Attempt {
         bundle_sha256: "00".into(),
         image: "r/tools@sha256:11".into(),
         user: Some(65_532),
+        deadlines: Deadlines { pending_seconds: 600, run_seconds: 3600, grace_seconds: 30 },
     }
 }
 

@@ -8,6 +8,7 @@ use crate::{
     api::{
         DeploymentAction, DeploymentActionSpec,
         action::{KeyRef, Resources, ScriptRef, SecurityProfile, VariableForm, VariablesFrom},
+        status::Deadlines,
     },
     record::{
         self,
@@ -32,8 +33,12 @@ pub struct Checked {
     pub generation: i64,
     /// The spec.
     pub spec: DeploymentActionSpec,
+    /// The image as it is written.
+    pub requested: String,
     /// The parsed image.
     pub image: ImageReference,
+    /// The deadlines, defaults included.
+    pub deadlines: Deadlines,
     /// Hash of what is executed.
     pub hash: String,
     /// What marks the pod as this action's.
@@ -51,8 +56,8 @@ pub struct Invalid(pub String);
 /// The first thing that is wrong, with what to write instead.
 pub fn validate(action: &DeploymentAction, architecture: &str) -> Result<Checked, Invalid> {
     let spec = action.spec.clone();
-    let image =
-        ImageReference::parse(&spec.image).map_err(|error| Invalid(format!("spec.image: {error}")))?;
+    let requested = spec.image.clone().ok_or_else(|| Invalid("spec.image: none is named".into()))?;
+    let image = ImageReference::parse(&requested).map_err(|error| Invalid(format!("spec.image: {error}")))?;
     if spec.script.is_some() == spec.command.is_some() {
         return Err(Invalid("spec: give exactly one of script and command".into()));
     }
@@ -75,7 +80,9 @@ pub fn validate(action: &DeploymentAction, architecture: &str) -> Result<Checked
         name: action.name_any(),
         uid: action.uid().unwrap_or_default(),
         generation: action.meta().generation.unwrap_or_default(),
+        deadlines: spec.deadlines(),
         spec,
+        requested,
         image,
         hash,
         owner,
@@ -112,8 +119,8 @@ impl Checked {
                 .collect(),
             outputs: spec.outputs.iter().map(|output| Output { name: output.name.clone() }).collect(),
             limits: Limits {
-                run_deadline_seconds: spec.run_deadline_seconds.unsigned_abs(),
-                grace_seconds: spec.termination_grace_period_seconds.unsigned_abs(),
+                run_deadline_seconds: self.deadlines.run_seconds.unsigned_abs(),
+                grace_seconds: self.deadlines.grace_seconds.unsigned_abs(),
             },
         }
     }
@@ -131,6 +138,13 @@ impl Checked {
             },
             None => Program::Script { text: script.inline.clone().unwrap_or_default(), interpreter },
         }
+    }
+
+    /// Outputs without which a run has failed.
+    #[must_use]
+    pub fn required_outputs(&self) -> Vec<String> {
+        let required = self.spec.outputs.iter().filter(|output| output.required == Some(true));
+        required.map(|output| output.name.clone()).collect()
     }
 
     /// Where the script comes from, where that is a `ConfigMap`.

@@ -14,7 +14,7 @@ use super::{
     view::{PodView, Terminated},
 };
 use crate::{
-    api::{Reason, action::Output, status::LogState},
+    api::{Reason, status::LogState},
     record::{
         outcome::{Exit, Outcome, Problem, StopCause, outputs_sha256},
         place,
@@ -87,12 +87,12 @@ pub enum Finding {
 
 /// Weighs what is known of the attempt whose pod is `pod`.
 #[must_use]
-pub fn weigh(facts: &Facts<'_>, pod: &PodView, outputs: &[Output], now: Timestamp) -> Finding {
+pub fn weigh(facts: &Facts<'_>, pod: &PodView, required: &[String], now: Timestamp) -> Finding {
     let log = facts.log.filter(|log| log.pod_uid == pod.uid);
     if let Some((exit, seen)) = log.and_then(|log| log.exit.as_ref()) {
         return match explained(exit, pod, *seen, now) {
             Some(later) => Finding::Later(later),
-            None => Finding::Ended(from_record(exit, pod, outputs)),
+            None => Finding::Ended(from_record(exit, pod, required)),
         };
     }
     if pod.is_unseen() {
@@ -118,7 +118,7 @@ pub fn weigh(facts: &Facts<'_>, pod: &PodView, outputs: &[Output], now: Timestam
             );
         } else if verdict.succeeded() {
             // Without outputs in the record, none was written.
-            require(&mut verdict, outputs);
+            require(&mut verdict, required);
         }
         return Finding::Ended(verdict);
     }
@@ -153,11 +153,11 @@ pub fn is_explained(pod: &PodView) -> bool {
 
 /// What the exit record of a pod says that is not there any more.
 #[must_use]
-pub fn of_record(exit: &Exit, outputs: &[Output]) -> Verdict {
-    from_record(exit, &PodView { deleting: true, ..PodView::default() }, outputs)
+pub fn of_record(exit: &Exit, required: &[String]) -> Verdict {
+    from_record(exit, &PodView { deleting: true, ..PodView::default() }, required)
 }
 
-fn from_record(exit: &Exit, pod: &PodView, outputs: &[Output]) -> Verdict {
+fn from_record(exit: &Exit, pod: &PodView, required: &[String]) -> Verdict {
     let (reason, message, exit_code) = match &exit.outcome {
         Outcome::NotStarted { problem, message } => (not_started(*problem, pod), message.clone(), None),
         Outcome::Unknown { message } => (Reason::Unknown, message.clone(), None),
@@ -198,18 +198,15 @@ fn from_record(exit: &Exit, pod: &PodView, outputs: &[Output]) -> Verdict {
         ),
     };
     if verdict.succeeded() {
-        require(&mut verdict, outputs);
+        require(&mut verdict, required);
     }
     verdict
 }
 
 /// A run without a required output has failed.
-fn require(verdict: &mut Verdict, outputs: &[Output]) {
-    let missing: Vec<&str> = outputs
-        .iter()
-        .filter(|output| output.required == Some(true) && !verdict.outputs.contains_key(&output.name))
-        .map(|output| output.name.as_str())
-        .collect();
+fn require(verdict: &mut Verdict, required: &[String]) {
+    let missing: Vec<&str> =
+        required.iter().map(String::as_str).filter(|name| !verdict.outputs.contains_key(*name)).collect();
     if !missing.is_empty() {
         verdict.reason = Reason::OutputMissing;
         verdict.message = format!("{}, without the required output {}", verdict.message, missing.join(", "));

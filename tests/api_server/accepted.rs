@@ -109,9 +109,6 @@ async fn quantities_as_people_write_them() {
 async fn defaults_are_as_the_reference_says() {
     let created = accepted(json!({})).await;
     let mut expected = spec();
-    expected["runDeadlineSeconds"] = 3600.into();
-    expected["pendingDeadlineSeconds"] = 600.into();
-    expected["terminationGracePeriodSeconds"] = 30.into();
     expected["podRetentionSeconds"] = 86_400.into();
     expected["runPolicy"] = "OnChange".into();
     assert_eq!(created["spec"], expected);
@@ -121,6 +118,13 @@ async fn defaults_are_as_the_reference_says() {
             let row = reference.lines().find(|line| line.starts_with(&format!("| `spec.{field}`"))).unwrap();
             assert!(row.contains(&format!("| `{value}` |")), "{row}");
         }
+    }
+    // Nor are these written into the action: the operator applies them.
+    for (field, value) in
+        [("runDeadlineSeconds", 3600), ("pendingDeadlineSeconds", 600), ("terminationGracePeriodSeconds", 30)]
+    {
+        let row = reference.lines().find(|line| line.starts_with(&format!("| `spec.{field}`"))).unwrap();
+        assert!(row.contains(&format!("Where none is given, {value}.")), "{row}");
     }
 }
 

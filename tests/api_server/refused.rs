@@ -49,6 +49,11 @@ async fn an_image_without_a_version() {
 }
 
 #[tokio::test]
+async fn an_action_without_an_image() {
+    refused_with(json!({"image": null}), &["spec", "name the image", "registry.example.com"]).await;
+}
+
+#[tokio::test]
 async fn a_digest_that_is_none() {
     for digest in ["sha256:abc", "sha256:XYZ", "md5:0123", ""] {
         refused_with(json!({"image": format!("tools:1@{digest}")}), &["spec.image", "@sha256:", "64"]).await;

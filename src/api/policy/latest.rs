@@ -13,7 +13,8 @@ pub fn latest_policy() -> Value {
         "matchConstraints": actions(),
         "matchConditions": [{
             "name": "image-changes",
-            "expression": "request.operation == 'CREATE' || object.spec.image != oldObject.spec.image",
+            "expression": "has(object.spec.image) && (request.operation == 'CREATE' \
+                || !has(oldObject.spec.image) || object.spec.image != oldObject.spec.image)",
         }],
         "validations": [must_or(
             "!object.spec.image.endsWith(':latest')",

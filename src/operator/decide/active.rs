@@ -1,5 +1,7 @@
 //! An action with a run under way whose pod exists, or did.
 
+use std::borrow::Cow;
+
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
 use super::{Step, after, begin, idle, write_or};
@@ -7,7 +9,7 @@ use crate::{
     api::{
         DeploymentActionStatus, Reason,
         reason::Class,
-        status::{ImageStatus, LogState, RunStatus},
+        status::{Deadlines, ImageStatus, LogState, RunStatus},
     },
     operator::{
         facts::{Facts, LogFact, PodFact},
@@ -79,7 +81,7 @@ impl<'a> Active<'a> {
             return Step::Wait(Some(SignedDuration::from_secs(1)));
         }
         if let Some((exit, _)) = self.log_of(self.run).and_then(|log| log.exit.as_ref()) {
-            return self.end(&of_record(exit, &self.facts.action.spec.outputs), None);
+            return self.end(&of_record(exit, &self.required()), None);
         }
         let message =
             "the pod was removed together with its finalizer, and nothing says how the script ended";
@@ -127,11 +129,20 @@ impl<'a> Active<'a> {
         if facts.log.is_none_or(|log| log.pod_uid != pod.uid) && may_have_log {
             return Step::follow(pod);
         }
-        match weigh(facts, pod, &facts.action.spec.outputs, self.now) {
+        match weigh(facts, pod, &self.required(), self.now) {
             Finding::Ended(verdict) => self.conclude(pod, &verdict),
             Finding::Later(time) => Step::until(time, self.now),
             Finding::Open if pod.started => self.running(pod),
             Finding::Open => self.pending(pod),
+        }
+    }
+
+    /// Outputs without which the run has failed: those that were frozen with it.
+    fn required(&self) -> Cow<'_, [String]> {
+        match self.facts.spec {
+            _ if self.run.deadlines.is_some() => Cow::Borrowed(&self.run.required_outputs),
+            Ok(checked) => Cow::Owned(checked.required_outputs()),
+            Err(_) => Cow::default(),
         }
     }
 
@@ -162,12 +173,9 @@ impl<'a> Active<'a> {
     }
 
     fn running(&self, pod: &PodView) -> Step {
-        let spec = &self.facts.action.spec;
+        let Deadlines { run_seconds, grace_seconds, .. } = begin::deadlines(self.facts, self.run);
         let started = pod.started_at().map_or(self.deadline, |time| time.0);
-        let bound = after(
-            started,
-            spec.run_deadline_seconds + spec.termination_grace_period_seconds + NODE_MARGIN_SECONDS,
-        );
+        let bound = after(started, run_seconds + grace_seconds + NODE_MARGIN_SECONDS);
         let bound = if pod.deleting { bound.min(deletion_bound(pod)) } else { bound };
         if self.now >= bound {
             return self.lost(pod);
@@ -244,7 +252,7 @@ impl<'a> Active<'a> {
         match cause {
             Some(cause) if past || cause.reason == Reason::StartFailed => cause,
             None if past => {
-                let seconds = self.facts.action.spec.pending_deadline_seconds;
+                let seconds = begin::deadlines(self.facts, self.run).pending_seconds;
                 let on = pod.node.as_deref().map(|node| format!(" on node {node}")).unwrap_or_default();
                 let what = format!("pod {}{on} had not started the script after {seconds} s", pod.name);
                 let waits =

@@ -7,7 +7,7 @@ use crate::{
     api::{
         DeploymentActionStatus, Reason,
         action::SecurityProfile,
-        status::{ImageStatus, RunStatus},
+        status::{Deadlines, ImageStatus, RunStatus},
     },
     operator::{
         facts::{Facts, Resolution, Resolver},
@@ -52,7 +52,7 @@ impl Beginning<'_> {
         match self.facts.resolution {
             Some(Resolution::Resolved { pinned, platform_digest, config_digest, user, script_sha256 }) => {
                 let image = ImageStatus {
-                    requested: self.checked.spec.image.clone(),
+                    requested: self.checked.requested.clone(),
                     resolved: pinned.clone(),
                     platform_digest: platform_digest.clone(),
                     config_digest: config_digest.clone(),
@@ -74,7 +74,12 @@ impl Beginning<'_> {
     }
 
     fn freeze(&self, image: ImageStatus, script_sha256: Option<String>) -> Step {
-        let run = RunStatus { script_sha256, ..self.run.clone() };
+        let run = RunStatus {
+            script_sha256,
+            deadlines: Some(self.checked.deadlines),
+            required_outputs: self.checked.required_outputs(),
+            ..self.run.clone()
+        };
         match freeze(self.checked, &run, &image.resolved) {
             Ok((_, sha256)) => {
                 let name = pod::pod_name(&self.checked.name, &self.checked.uid, run.number, run.attempt);
@@ -119,7 +124,7 @@ impl Beginning<'_> {
             );
             return self.end(Reason::PodNameTaken, &message);
         }
-        if *image != self.checked.spec.image && !pod.deleting {
+        if *image != self.checked.requested && !pod.deleting {
             return Step::DeleteResolver { name: pod.name.clone(), uid: pod.uid.clone() };
         }
         if pod.deleting {
@@ -214,10 +219,19 @@ pub(super) fn held_back(facts: &Facts<'_>, checked: &Checked) -> Option<(Reason,
     None
 }
 
+/// The deadlines that bind the run: those that were frozen with it. Before, those of the spec as it
+/// is now; so too for a run that an operator froze that did not record them.
+pub(super) fn deadlines(facts: &Facts<'_>, run: &RunStatus) -> Deadlines {
+    run.deadlines.unwrap_or_else(|| match facts.spec {
+        Ok(checked) => checked.deadlines,
+        Err(_) => facts.action.spec.deadlines(),
+    })
+}
+
 /// By when the script must have started.
 pub(super) fn pending_deadline(facts: &Facts<'_>, run: &RunStatus, now: Timestamp) -> Timestamp {
     let since = run.requested_at.as_ref().map_or(now, |time| time.0);
-    after(since, facts.action.spec.pending_deadline_seconds)
+    after(since, deadlines(facts, run).pending_seconds)
 }
 
 /// The bundle of a run, and its hash.

@@ -27,6 +27,7 @@ impl Active<'_> {
                 bundle_sha256: frozen.to_owned(),
                 image: image.resolved.clone(),
                 user: image.run_as_user,
+                deadlines: begin::deadlines(self.facts, self.run),
             }))
         };
         let go = || match self.facts.not_before {

@@ -68,7 +68,11 @@ impl World {
 
     /// One whose run was recorded at `T0` and has no pod yet.
     fn launching() -> Self {
-        let mut world = Self::new(action());
+        Self::launching_of(action())
+    }
+
+    fn launching_of(action: DeploymentAction) -> Self {
+        let mut world = Self::new(action);
         world.resolution = Some(resolved());
         world.write(0);
         assert_eq!(world.phase(), "Launching");
@@ -92,7 +96,12 @@ impl World {
 
     /// One whose script runs.
     fn running() -> Self {
-        let mut world = Self::with_pod(|pod| {
+        Self::running_of(action())
+    }
+
+    fn running_of(action: DeploymentAction) -> Self {
+        let mut world = Self::launching_of(action);
+        world.show_pod(|pod| {
             pod.started = true;
             pod.container = ContainerView::Running { since: Some(Time(at(2))) };
         });
@@ -295,7 +304,7 @@ fn done() -> World {
 #[test]
 fn a_change_of_anything_else_is_seen_and_starts_nothing() {
     let mut world = done();
-    world.change(|spec| spec.run_deadline_seconds = 7);
+    world.change(|spec| spec.run_deadline_seconds = Some(7));
     world.write(4);
     let status = world.action.status.clone().unwrap();
     assert_eq!((status.observed_generation, world.run_number(), world.finished()), (Some(2), 1, true));
@@ -736,10 +745,49 @@ fn a_script_that_an_eviction_left_no_time_to_report_was_evicted() {
 
 #[test]
 fn a_required_output_that_is_missing_fails_the_run() {
-    let mut world = World::running();
-    world.action.spec.outputs = vec![Output { name: "url".into(), required: Some(true) }];
+    let outputs = vec![Output { name: "url".into(), required: Some(true) }];
+    let mut action = action();
+    action.spec.outputs.clone_from(&outputs);
+    let mut world = World::running_of(action);
     world.log = Some(log_with(exit(Outcome::Exited { code: 0 }), LogState::Complete, 3));
     world.ends(3, Reason::OutputMissing);
+
+    // Asked for since: of the run under way it is not required.
+    let mut world = World::running();
+    world.change(|spec| spec.outputs = outputs);
+    world.log = Some(log_with(exit(Outcome::Exited { code: 0 }), LogState::Complete, 3));
+    world.ends(3, Reason::Succeeded);
+}
+
+#[test]
+fn deadlines_that_change_do_not_bind_the_run_under_way() {
+    // The script, from its start at 2: 3600 s, 30 s of grace and a margin of 60 s.
+    let mut world = World::running();
+    world.change(|spec| spec.run_deadline_seconds = Some(1));
+    world.progress_due = false;
+    assert_eq!(world.step(1000), Step::Wait(Some(SignedDuration::from_secs(2 + 3690 - 1000))));
+    // Nor does a spec that cannot be executed any more.
+    world.spec = Err(Invalid("spec: no".into()));
+    world.ends(2 + 3690, Reason::Unknown);
+
+    // The start: 600 s from when the run was taken up.
+    let mut world = World::with_pod(|_| {});
+    world.change(|spec| spec.pending_deadline_seconds = Some(7));
+    assert_eq!(world.step(598), Step::Wait(Some(SignedDuration::from_secs(2))));
+
+    // A run that an operator froze that did not record them goes by the spec.
+    let mut world = World::running();
+    world.action.status.as_mut().unwrap().run.as_mut().unwrap().deadlines = None;
+    world.change(|spec| spec.run_deadline_seconds = Some(1));
+    world.ends(2 + 91, Reason::Unknown);
+}
+
+#[test]
+fn a_pending_deadline_that_changes_before_the_launch_does_not_change_the_pod() {
+    let mut world = World::launching();
+    world.change(|spec| spec.pending_deadline_seconds = Some(7));
+    let Step::Launch(attempt) = world.step(1) else { panic!() };
+    assert_eq!(attempt.deadlines.pending_seconds, 600);
 }
 
 #[test]

@@ -53,7 +53,7 @@ pub fn resolver_pod(action: &Checked, run: u32, defaults: &PodDefaults) -> Pod {
             automount_service_account_token: Some(false),
             enable_service_links: Some(false),
             termination_grace_period_seconds: Some(0),
-            active_deadline_seconds: Some(spec.pending_deadline_seconds + BACKSTOP_SECONDS),
+            active_deadline_seconds: Some(action.deadlines.pending_seconds + BACKSTOP_SECONDS),
             image_pull_secrets: pull_secrets(action),
             node_selector: Some(node_selector(&template.node_selector, defaults)),
             tolerations: (!template.tolerations.is_empty()).then_some(template.tolerations),
@@ -64,7 +64,7 @@ pub fn resolver_pod(action: &Checked, run: u32, defaults: &PodDefaults) -> Pod {
             containers: vec![Container {
                 name: CONTAINER.into(),
                 // As the action names it: what the tag means on the node is the question.
-                image: Some(spec.image.clone()),
+                image: Some(action.requested.clone()),
                 image_pull_policy: Some("Always".into()),
                 command: Some(vec![format!("{}/{}", place::RUNNER_DIR, place::RUNNER_FILE)]),
                 args: Some(vec!["--version".into()]),
@@ -109,7 +109,7 @@ mod tests {
         let spec = pod.spec.unwrap();
         assert_eq!(spec.service_account_name.as_deref(), Some("deployer"));
         assert_eq!(spec.automount_service_account_token, Some(false));
-        assert_eq!(spec.containers[0].image.as_deref(), Some(action.spec.image.as_str()));
+        assert_eq!(spec.containers[0].image, action.spec.image);
         assert_eq!(spec.containers[0].args.as_deref(), Some(&["--version".to_owned()][..]));
     }
 
