@@ -154,7 +154,8 @@ pub struct DeploymentActionSpec {
     pub pod_template: Option<PodTemplate>,
 
     /// When a run starts. `OnChange`: when what is executed changes, or `runToken` does. `Once`: the
-    /// first time only. `Manual`: when `runToken` changes.
+    /// first time only. `Manual`: when `runToken` changes. Under each, another text of the annotation
+    /// `longshore.dev/rerun` starts a run too.
     #[serde(default)]
     pub run_policy: RunPolicy,
 

@@ -31,16 +31,19 @@ pub enum ConditionType {
     ImageUnverified,
     /// True: what came later contradicts the verdict, which stands. Only while True.
     VerdictDisputed,
+    /// True: an annotation asks for something that cannot be done; it is not acted on. Only while True.
+    RequestIgnored,
 }
 
 impl ConditionType {
     /// Those that say something beside the outcome.
-    pub const OWN: [Self; 5] = [
+    pub const OWN: [Self; 6] = [
         Self::OutputsLost,
         Self::OutputsDropped,
         Self::ValuesUnmasked,
         Self::ImageUnverified,
         Self::VerdictDisputed,
+        Self::RequestIgnored,
     ];
 
     /// When it is True, in one sentence.
@@ -63,6 +66,9 @@ impl ConditionType {
                 "What the node reports that it ran is none of the image's digests that are known."
             }
             Self::VerdictDisputed => "What came later contradicts the verdict, which stands.",
+            Self::RequestIgnored => {
+                "An annotation asks for something that cannot be done: it is malformed, or names what is not there. Nothing is done. The message says which and why."
+            }
         }
     }
 
@@ -80,6 +86,7 @@ impl ConditionType {
             Self::ValuesUnmasked => "ValuesUnmasked",
             Self::ImageUnverified => "ImageUnverified",
             Self::VerdictDisputed => "VerdictDisputed",
+            Self::RequestIgnored => "RequestIgnored",
         }
     }
 }

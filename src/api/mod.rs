@@ -3,6 +3,7 @@
 pub mod action;
 pub mod condition;
 pub mod crd;
+pub mod history;
 pub mod policy;
 pub mod reason;
 pub mod reference;
@@ -17,6 +18,8 @@ pub use status::DeploymentActionStatus;
 /// The API group.
 pub const GROUP: &str = "longshore.dev";
 
+/// Annotation on an action: another text asks for another run.
+pub const ANNOTATION_RERUN: &str = "longshore.dev/rerun";
 /// Label on a pod: the action's name.
 pub const LABEL_ACTION: &str = "longshore.dev/action";
 /// Label on a pod: the action's UID, which a name that is used again does not share.

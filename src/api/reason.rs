@@ -31,7 +31,7 @@ pub enum Reason {
     Stopping,
     /// The script ended with exit code 0 and wrote every required output.
     Succeeded,
-    /// The run policy is Manual and no run token has been given.
+    /// The run policy is Manual and no run has been asked for.
     NotRequested,
     /// The spec cannot be executed although the schema allows it; the message says which field and why.
     InvalidSpec,
@@ -164,8 +164,8 @@ const ROWS: &[Row] = &[
         reason: Reason::NotRequested,
         name: "NotRequested",
         class: Class::Success,
-        when: "The run policy is Manual and no run token has been given.",
-        advice: "Set spec.runToken to start a run.",
+        when: "The run policy is Manual and no run has been asked for.",
+        advice: "Set spec.runToken, or the annotation longshore.dev/rerun, to start a run.",
     },
     Row {
         reason: Reason::InvalidSpec,

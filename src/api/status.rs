@@ -6,12 +6,18 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{condition::Conditions, rules};
+use super::{
+    condition::Conditions,
+    history::{AttemptStatus, PastRun},
+    rules,
+};
 
 /// The longest tail of a log that the status holds, in bytes.
 pub const MAX_TAIL_BYTES: usize = 16 * 1024;
 /// How many ranges of missing frames the status names at most.
 pub const MAX_MISSING: usize = 20;
+/// The longest token that asks for a run, in characters.
+pub const MAX_TOKEN_CHARACTERS: usize = 253;
 
 /// What became of the action: written by the operator only.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
@@ -39,6 +45,15 @@ pub struct DeploymentActionStatus {
     /// The log of the latest run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub log: Option<LogStatus>,
+    /// The text of the annotation `longshore.dev/rerun` that has been acted on: set in the write that
+    /// begins the run. Whoever waits for a run that was asked for so waits for this first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 253))]
+    pub last_handled_rerun: Option<String>,
+    /// The last 10 runs that have ended, the latest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 10), extend("x-kubernetes-list-type" = "atomic"))]
+    pub history: Vec<PastRun>,
     /// What is the case: Ready, Succeeded, Finished, and, only while they are True, others.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(
@@ -144,6 +159,10 @@ pub struct RunStatus {
     /// The script's exit code; 128 and the signal's number where a signal ended it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exit_code: Option<i32>,
+    /// The attempts of this run that have ended, in their order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 11), extend("x-kubernetes-list-type" = "atomic"))]
+    pub attempts: Vec<AttemptStatus>,
 }
 
 /// How long the parts of a run may take.
@@ -168,6 +187,8 @@ pub enum Trigger {
     SpecChanged,
     /// `runToken` has changed.
     RunToken,
+    /// The annotation `longshore.dev/rerun` has another text.
+    Rerun,
 }
 
 /// The log of a run.

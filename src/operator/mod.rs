@@ -24,6 +24,7 @@ pub mod phases;
 pub mod pod;
 pub mod pull_secrets;
 pub mod reconcile;
+pub mod requests;
 pub mod resolve;
 pub mod run;
 pub mod serve;

@@ -2,11 +2,12 @@
 
 use k8s_openapi::{apimachinery::pkg::apis::meta::v1::Time, jiff::Timestamp};
 
-use super::{facts::LogFact, verdict::Verdict};
+use super::{facts::LogFact, requests, verdict::Verdict};
 use crate::{
     api::{
         DeploymentAction, DeploymentActionStatus, Reason,
         condition::{Builder, ConditionType, MAX_MESSAGE_BYTES},
+        history::{AttemptStatus, MAX_ATTEMPTS, PastRun, RunOutcome, remember},
         status::{ImageStatus, LogState, LogStatus, MAX_MISSING, RunStatus},
     },
     record::outcome::truncate,
@@ -48,10 +49,13 @@ pub fn progress(
         .with(ConditionType::Succeeded, None, reason.as_str(), message)
         .with(ConditionType::Reconciling, Some(true), reason.as_str(), message)
         .when(ConditionType::ImageUnverified, "ImageUnverified", unverified(image.as_ref()).as_deref())
+        .when(ConditionType::RequestIgnored, "RequestIgnored", requests::ignored(action).as_deref())
         .build(&before.conditions, generation, &seconds(now));
     DeploymentActionStatus {
         observed_generation: Some(generation),
         phase: Some(phase.to_owned()),
+        last_handled_rerun: requests::handled(action, &before, Some(run.number)),
+        history: before.history,
         image,
         run: Some(run),
         outputs: std::collections::BTreeMap::new(),
@@ -70,11 +74,13 @@ pub fn terminal(
     image: Option<ImageStatus>,
     log: Option<&LogFact>,
 ) -> DeploymentActionStatus {
-    let before = action.status.clone().unwrap_or_default();
+    let mut before = action.status.clone().unwrap_or_default();
     let generation = run.generation;
     run.finished_at = Some(seconds(now));
     run.exit_code = verdict.exit_code;
     run.duration_seconds = verdict.millis.and_then(|millis| i64::try_from((millis + 500) / 1000).ok());
+    end_attempt(&mut run, now, verdict, image.as_ref());
+    remember(&mut before.history, past(&run, verdict, image.as_ref()));
     let reason = verdict.reason.as_str();
     // Where no script was started, there is no log of one.
     let log = log.filter(|log| verdict.reason != Reason::StartFailed || log.start.is_some() || log.lines > 0);
@@ -100,15 +106,56 @@ pub fn terminal(
         .when(ConditionType::OutputsLost, "OutputsLost", verdict.lost.as_deref())
         .when(ConditionType::ValuesUnmasked, "ValuesUnmasked", unmasked.as_deref())
         .when(ConditionType::ImageUnverified, "ImageUnverified", unverified(image.as_ref()).as_deref())
+        .when(ConditionType::RequestIgnored, "RequestIgnored", requests::ignored(action).as_deref())
         .build(&before.conditions, generation, &seconds(now));
     DeploymentActionStatus {
         observed_generation: Some(generation),
+        last_handled_rerun: requests::handled(action, &before, Some(run.number)),
+        history: before.history,
         phase: Some(if well { "Succeeded" } else { "Failed" }.to_owned()),
         image,
         run: Some(run),
         outputs: verdict.outputs.clone(),
         log: log.map(log_status),
         conditions,
+    }
+}
+
+/// Puts down how the present attempt ended, in the same write that says so.
+fn end_attempt(run: &mut RunStatus, now: Timestamp, verdict: &Verdict, image: Option<&ImageStatus>) {
+    if run.bundle_sha256.is_none() {
+        // None was announced.
+        return;
+    }
+    run.attempts.retain(|of| of.attempt != run.attempt);
+    run.attempts.push(AttemptStatus {
+        attempt: run.attempt,
+        reason: verdict.reason.as_str().to_owned(),
+        pod_name: run.pod_name.clone(),
+        pod_uid: run.pod_uid.clone(),
+        image: image.and_then(|image| image.running.clone()),
+        started_at: run.started_at.clone(),
+        finished_at: Some(seconds(now)),
+        exit_code: verdict.exit_code,
+    });
+    let beyond = run.attempts.len().saturating_sub(MAX_ATTEMPTS);
+    run.attempts.drain(..beyond);
+}
+
+/// What is kept of a run that ends now. It is written with the verdict, not with the next run: so the
+/// latest run is among them, and what is kept is what the verdict was reached with.
+fn past(run: &RunStatus, verdict: &Verdict, image: Option<&ImageStatus>) -> PastRun {
+    PastRun {
+        number: run.number,
+        id: run.id.clone(),
+        attempts: run.attempts.last().map_or(0, |last| last.attempt),
+        outcome: RunOutcome::of(verdict.reason),
+        reason: verdict.reason.as_str().to_owned(),
+        trigger: run.trigger,
+        image: image.map(|image| image.resolved.clone()),
+        started_at: run.attempts.iter().find_map(|of| of.started_at.clone()),
+        finished_at: run.finished_at.clone(),
+        exit_code: run.exit_code,
     }
 }
 
@@ -128,16 +175,32 @@ pub fn not_requested(action: &DeploymentAction, now: Timestamp) -> DeploymentAct
                 reason.as_str(),
                 &sentence(reason.when(), reason.advice()),
             )
+            .when(ConditionType::RequestIgnored, "RequestIgnored", requests::ignored(action).as_deref())
             .build(&before.conditions, generation, &seconds(now)),
+        last_handled_rerun: requests::handled(action, &before, None),
         ..before
     }
 }
 
-/// The same status, for a generation that starts no run.
+/// The same status, for an action as it is now, which starts no run.
 #[must_use]
-pub fn seen(status: &DeploymentActionStatus, generation: i64) -> DeploymentActionStatus {
+pub fn seen(
+    status: &DeploymentActionStatus,
+    action: &DeploymentAction,
+    now: Timestamp,
+) -> DeploymentActionStatus {
+    let generation = action.metadata.generation.unwrap_or_default();
     let mut status = status.clone();
     status.observed_generation = Some(generation);
+    let kind = ConditionType::RequestIgnored;
+    let told = status.conditions().get(kind).map(|condition| condition.message.clone());
+    let ignored = requests::ignored(action);
+    if told != ignored {
+        status.conditions.retain(|condition| condition.type_ != kind.as_str());
+        if let Some(message) = ignored {
+            status = with_condition(&status, now, kind, &message);
+        }
+    }
     for condition in &mut status.conditions {
         condition.observed_generation = Some(generation);
     }

@@ -12,7 +12,7 @@ use crate::{
     },
     operator::{
         facts::{Facts, PodFact},
-        hash, pod,
+        hash, pod, requests,
         status::{log_status, not_requested, seconds, seen, with_condition, with_log},
         view::PodView,
     },
@@ -34,14 +34,14 @@ pub(super) fn step(facts: &Facts<'_>, now: Timestamp, status: &DeploymentActionS
     match start(facts.action, status) {
         Start::Run(trigger) => begin(facts, now, fresh_run(facts.action, now, status, trigger)),
         Start::Rebase(hash) => {
-            let mut wanted = seen(status, generation(facts.action));
+            let mut wanted = seen(status, facts.action, now);
             if let Some(run) = &mut wanted.run {
                 run.spec_hash = hash;
             }
             Step::WriteStatus(Box::new(wanted))
         }
         Start::Never => write_or(facts, not_requested(facts.action, now), || Step::Wait(None)),
-        Start::No => write_or(facts, seen(status, generation(facts.action)), || retire(facts, now, status)),
+        Start::No => write_or(facts, seen(status, facts.action, now), || retire(facts, now, status)),
     }
 }
 
@@ -189,18 +189,24 @@ enum Start {
 
 fn start(action: &DeploymentAction, status: &DeploymentActionStatus) -> Start {
     let spec = &action.spec;
+    let rerun = requests::wants_rerun(action, status);
     let Some(last) = &status.run else {
         return match (spec.run_policy, &spec.run_token) {
+            (RunPolicy::Manual, None) if rerun => Start::Run(Trigger::Rerun),
             (RunPolicy::Manual, None) => Start::Never,
             (RunPolicy::Manual, Some(_)) => Start::Run(Trigger::RunToken),
             (RunPolicy::OnChange | RunPolicy::Once, _) => Start::Run(Trigger::Created),
         };
     };
+    let token = spec.run_policy != RunPolicy::Once && spec.run_token.is_some();
+    if token && spec.run_token != last.run_token {
+        return Start::Run(Trigger::RunToken);
+    }
+    if rerun {
+        return Start::Run(Trigger::Rerun);
+    }
     if spec.run_policy == RunPolicy::Once {
         return Start::No;
-    }
-    if spec.run_token.is_some() && spec.run_token != last.run_token {
-        return Start::Run(Trigger::RunToken);
     }
     let hash = executed(action);
     if !last.spec_hash.starts_with(hash::VERSION) {

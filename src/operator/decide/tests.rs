@@ -22,6 +22,8 @@ use crate::{
 };
 
 mod beginning;
+mod history;
+mod rerun;
 
 const T0: i64 = 1_000_000;
 

@@ -1,0 +1,137 @@
+//! What is kept of attempts and of earlier runs.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{Reason, reason::Class, status::Trigger};
+
+/// So many runs are kept in `status.history`, the latest first.
+pub const MAX_HISTORY: usize = 10;
+/// So many attempts has a run at most: the first, and as often as `spec.retry.limit` allows.
+pub const MAX_ATTEMPTS: usize = 11;
+
+/// How a run ended, in one word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+pub enum RunOutcome {
+    /// Well.
+    Succeeded,
+    /// Not well.
+    #[default]
+    Failed,
+    /// Somebody cancelled it.
+    Cancelled,
+    /// Nobody knows: the script may have run.
+    Unknown,
+}
+
+impl RunOutcome {
+    /// The outcome that a verdict's reason stands for.
+    #[must_use]
+    pub fn of(reason: Reason) -> Self {
+        match reason {
+            Reason::Unknown | Reason::NodeLost => Self::Unknown,
+            _ if reason.class() == Class::Success => Self::Succeeded,
+            _ => Self::Failed,
+        }
+    }
+}
+
+/// A run that has ended.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PastRun {
+    /// The run's number.
+    pub number: u32,
+    /// The run's id.
+    #[schemars(length(max = 63))]
+    pub id: String,
+    /// How many attempts it had; 0 where it ended before its first pod was recorded.
+    pub attempts: u32,
+    /// How it ended, in one word.
+    pub outcome: RunOutcome,
+    /// Why: the reason of its verdict.
+    #[schemars(length(max = 63))]
+    pub reason: String,
+    /// What had started it.
+    pub trigger: Trigger,
+    /// The image that it was pinned to, `repository@digest`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 1024))]
+    pub image: Option<String>,
+    /// When the script of its first attempt started.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub started_at: Option<Time>,
+    /// When the verdict was reached.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub finished_at: Option<Time>,
+    /// The exit code of its last attempt.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exit_code: Option<i32>,
+}
+
+/// An attempt that has ended.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct AttemptStatus {
+    /// The attempt's number, from 1.
+    pub attempt: u32,
+    /// Why it ended as it did.
+    #[schemars(length(max = 63))]
+    pub reason: String,
+    /// The pod's name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 253))]
+    pub pod_name: Option<String>,
+    /// The pod's UID, where the pod was seen.
+    #[serde(default, rename = "podUID", skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
+    pub pod_uid: Option<String>,
+    /// What the node reports that it ran.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 1024))]
+    pub image: Option<String>,
+    /// When the script's container started.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub started_at: Option<Time>,
+    /// When its verdict was reached.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub finished_at: Option<Time>,
+    /// The script's exit code; 128 and the signal's number where a signal ended it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exit_code: Option<i32>,
+}
+
+/// Adds a run that has ended, as the latest. The same run is there once, whoever writes it twice.
+pub fn remember(history: &mut Vec<PastRun>, run: PastRun) {
+    history.retain(|past| past.number != run.number);
+    history.insert(0, run);
+    history.truncate(MAX_HISTORY);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_latest_ten_runs_are_kept_each_once() {
+        let mut history = Vec::new();
+        for number in [1, 2, 3, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12] {
+            remember(&mut history, PastRun { number, ..PastRun::default() });
+        }
+        let numbers: Vec<u32> = history.iter().map(|run| run.number).collect();
+        assert_eq!(numbers, [12, 11, 10, 9, 8, 7, 6, 5, 4, 3]);
+    }
+
+    #[test]
+    fn what_nobody_knows_is_no_failure() {
+        for (reason, outcome) in [
+            (Reason::Succeeded, RunOutcome::Succeeded),
+            (Reason::ScriptFailed, RunOutcome::Failed),
+            (Reason::NodeLost, RunOutcome::Unknown),
+            (Reason::Unknown, RunOutcome::Unknown),
+        ] {
+            assert_eq!(RunOutcome::of(reason), outcome);
+        }
+    }
+}
