@@ -33,6 +33,8 @@ mod pods;
 mod private_images;
 #[path = "end_to_end/profiles.rs"]
 mod profiles;
+#[path = "end_to_end/requests.rs"]
+mod requests;
 #[path = "end_to_end/runs.rs"]
 mod runs;
 #[path = "end_to_end/scripts.rs"]

@@ -232,6 +232,24 @@ fn sigterm_is_passed_on_once() {
 }
 
 #[test]
+fn a_script_that_somebody_stops_is_told_by_whom() {
+    let sandbox = Sandbox::script(
+        "trap 'cat $LONGSHORE_STOP_REASON_FILE; exit 0' TERM; touch ready; while :; do sleep 0.05; done",
+    );
+    // As the kubelet shows a pod's annotation: there, empty, and then not empty.
+    let told_there = sandbox.at("longshore/bundle/stop-reason");
+    std::fs::write(&told_there, "").unwrap();
+    let running = sandbox.start(As::Process);
+    wait_for(&sandbox.at("longshore/work/ready"));
+    std::fs::write(&told_there, "Cancelled: run 5f3c9a1b-3 was cancelled").unwrap();
+    running.signal(Signal::SIGTERM);
+    let told = running.wait();
+    told.assert_exited(0);
+    assert_eq!(told.out(), "Cancelled: run 5f3c9a1b-3 was cancelled\n");
+    assert_eq!(told.exit().stop, Some(Stop { cause: StopCause::Terminated, killed: false }));
+}
+
+#[test]
 fn sigterm_reaches_a_pid_1() {
     let sandbox = Sandbox::script("touch ready; sleep 100");
     let running = sandbox.start(As::Pid1);
@@ -341,6 +359,7 @@ fn the_environment_is_the_image_s_and_ours_and_the_action_s() {
         "LATIN=caf\u{fffd}".to_owned(),
         "LONGSHORE_ACTION=deploy".to_owned(),
         "LONGSHORE_ATTEMPT=2".to_owned(),
+        "LONGSHORE_IDEMPOTENCY_KEY=5f3c9a1b-0000-3".to_owned(),
         "LONGSHORE_NAMESPACE=shop".to_owned(),
         format!("LONGSHORE_OUTPUT={}", at("longshore/state/output")),
         "LONGSHORE_RUN=3".to_owned(),

@@ -31,6 +31,7 @@ impl RunOutcome {
     pub fn of(reason: Reason) -> Self {
         match reason {
             Reason::Unknown | Reason::NodeLost => Self::Unknown,
+            Reason::Cancelled => Self::Cancelled,
             _ if reason.class() == Class::Success => Self::Succeeded,
             _ => Self::Failed,
         }
@@ -129,6 +130,7 @@ mod tests {
             (Reason::Succeeded, RunOutcome::Succeeded),
             (Reason::ScriptFailed, RunOutcome::Failed),
             (Reason::NodeLost, RunOutcome::Unknown),
+            (Reason::Cancelled, RunOutcome::Cancelled),
             (Reason::Unknown, RunOutcome::Unknown),
         ] {
             assert_eq!(RunOutcome::of(reason), outcome);

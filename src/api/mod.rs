@@ -20,6 +20,8 @@ pub const GROUP: &str = "longshore.dev";
 
 /// Annotation on an action: another text asks for another run.
 pub const ANNOTATION_RERUN: &str = "longshore.dev/rerun";
+/// Annotation on an action: the id of the run that is to be cancelled.
+pub const ANNOTATION_CANCEL: &str = "longshore.dev/cancel";
 /// Label on a pod: the action's name.
 pub const LABEL_ACTION: &str = "longshore.dev/action";
 /// Label on a pod: the action's UID, which a name that is used again does not share.
@@ -39,8 +41,10 @@ pub const LABEL_MANAGED_BY: &str = "app.kubernetes.io/managed-by";
 pub const MANAGED_BY: &str = "longshore";
 /// Annotation on a pod: the bundle.
 pub const ANNOTATION_BUNDLE: &str = "longshore.dev/bundle";
-/// Annotation on a pod: why it is being stopped.
+/// Annotation on a pod: why it is being stopped, as the script reads it.
 pub const ANNOTATION_STOP_REASON: &str = "longshore.dev/stop-reason";
+/// Annotation on a pod: since when that is there.
+pub const ANNOTATION_STOP_REQUESTED_AT: &str = "longshore.dev/stop-requested-at";
 /// Keeps a pod until its verdict and log are stored.
 pub const FINALIZER_COLLECT: &str = "longshore.dev/collect";
 /// The container that runs the action; no other counts.

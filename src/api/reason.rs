@@ -27,7 +27,7 @@ pub enum Reason {
     PodPending,
     /// The script is running.
     Running,
-    /// The pod is being removed; the verdict waits until it is certain that nothing runs any more.
+    /// The run is being cancelled: its script is asked to stop, or its pod removed, and the verdict waits until that has ended.
     Stopping,
     /// The script ended with exit code 0 and wrote every required output.
     Succeeded,
@@ -97,6 +97,8 @@ pub enum Reason {
     OutOfMemory,
     /// The script ended with exit code 0 and did not write an output that is required.
     OutputMissing,
+    /// The run was cancelled by the annotation longshore.dev/cancel, before its script started or while it was running.
+    Cancelled,
     /// The pod was deleted, before the script started or while it was running; a running script was asked to stop. It is not run again.
     PodDeleted,
     /// The node evicted the pod while the script was running. It is not run again.
@@ -150,7 +152,7 @@ const ROWS: &[Row] = &[
         reason: Reason::Stopping,
         name: "Stopping",
         class: Class::Progress,
-        when: "The pod is being removed; the verdict waits until it is certain that nothing runs any more.",
+        when: "The run is being cancelled: its script is asked to stop, or its pod removed, and the verdict waits until that has ended.",
         advice: "",
     },
     Row {
@@ -390,6 +392,13 @@ const ROWS: &[Row] = &[
         class: Class::Failure,
         when: "The script ended with exit code 0 and did not write an output that is required.",
         advice: "Write name=value to the file that $LONGSHORE_OUTPUT names, or make the output optional.",
+    },
+    Row {
+        reason: Reason::Cancelled,
+        name: "Cancelled",
+        class: Class::Failure,
+        when: "The run was cancelled by the annotation longshore.dev/cancel, before its script started or while it was running.",
+        advice: "If the message says that the script was asked to stop, check what it left behind; to run it again, set a new spec.runToken or the annotation longshore.dev/rerun.",
     },
     Row {
         reason: Reason::PodDeleted,

@@ -147,6 +147,9 @@ pub struct RunStatus {
     /// When the operator took the run up; the pending deadline counts from here.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub requested_at: Option<Time>,
+    /// When the operator saw that the run is to be cancelled.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cancel_requested_at: Option<Time>,
     /// When the script's container started.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub started_at: Option<Time>,

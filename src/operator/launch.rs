@@ -7,6 +7,7 @@ use super::{
     CallError, FIELD_MANAGER, call,
     facts::Refusal,
     pod::{self, Attempt, PodDefaults},
+    requests,
     tombstone::tombstone,
     validate::Checked,
 };
@@ -75,6 +76,8 @@ fn wants(live: &DeploymentAction, action: &Checked, attempt: &Attempt) -> bool {
         && status.and_then(|status| status.run.as_ref()).is_some_and(|run| {
             (run.number, run.attempt) == (attempt.run, attempt.attempt)
                 && run.bundle_sha256.as_deref() == Some(&attempt.bundle_sha256)
+                && run.cancel_requested_at.is_none()
+                && !requests::cancels(live, run)
         })
 }
 

@@ -255,7 +255,7 @@ impl<'a> Pass<'a> {
                 memory.resolver_deleted = Some(uid);
             }
             Step::Expire { name, uid } => {
-                info!(pod = name, "ending containers that outlived the script");
+                info!(pod = name, "ending what runs in the pod");
                 stop::expire(client, &namespace, &name, &uid).await.map_err(failed("ending the pod"))?;
                 return Ok(Some(Action::requeue(Duration::from_secs(1))));
             }
@@ -278,6 +278,14 @@ impl<'a> Pass<'a> {
                 return self.entombed(launched).await;
             }
             Step::Follow { name, uid } => self.follow(&namespace, name, uid),
+            Step::Stop { name, uid, reason } => {
+                info!(pod = name, "telling the script why it is to stop");
+                stop::announce(client, &namespace, &name, &uid, &reason, Timestamp::now())
+                    .await
+                    .map_err(failed("telling the script why it is to stop"))?;
+                // The cache tells of it.
+                return Ok(Some(Action::requeue(Duration::from_secs(2))));
+            }
             Step::Delete { name, uid } => {
                 info!(pod = name, "deleting the pod");
                 stop::delete(client, &namespace, &name, &uid).await.map_err(failed("deleting the pod"))?;

@@ -2,7 +2,11 @@
 //!
 //! They count once seen, and what they did is in the status: their removal means nothing.
 
-use crate::api::{ANNOTATION_RERUN, DeploymentAction, DeploymentActionStatus, status::MAX_TOKEN_CHARACTERS};
+use super::pod::run_id;
+use crate::api::{
+    ANNOTATION_CANCEL, ANNOTATION_RERUN, DeploymentAction, DeploymentActionStatus,
+    status::{MAX_TOKEN_CHARACTERS, RunStatus},
+};
 
 /// The token of the annotation that asks for another run; `Err` says what is wrong with it.
 fn rerun(action: &DeploymentAction) -> Option<Result<&str, String>> {
@@ -51,8 +55,40 @@ pub fn handled(
     }
 }
 
+/// Whether it is this very run that is to be cancelled: its id holds a part of the action's UID.
+#[must_use]
+pub fn cancels(action: &DeploymentAction, run: &RunStatus) -> bool {
+    let id = action.metadata.annotations.as_ref().and_then(|all| all.get(ANNOTATION_CANCEL));
+    !run.id.is_empty() && id == Some(&run.id)
+}
+
+/// Why the annotation that cancels can cancel nothing. One that names a run that has ended is none: it
+/// did what it was there for, or came too late.
+fn wrong_cancel(action: &DeploymentAction) -> Option<String> {
+    let id = action.metadata.annotations.as_ref()?.get(ANNOTATION_CANCEL)?;
+    let latest = action.status.as_ref().and_then(|status| status.run.as_ref());
+    let number = id.rsplit_once('-').and_then(|(_, number)| number.parse::<u32>().ok());
+    let what = match number {
+        Some(number) if *id == run_id(action.metadata.uid.as_deref().unwrap_or_default(), number) => {
+            if number >= 1 && latest.is_some_and(|run| number <= run.number) {
+                return None;
+            }
+            "names a run that this action has not had"
+        }
+        Some(_) => "names no run of this action",
+        None => "is no run's id",
+    };
+    let example = latest.map(|run| format!(", now {}", run.id)).unwrap_or_default();
+    Some(format!(
+        "annotation {ANNOTATION_CANCEL} {what}, and nothing is cancelled: write the id of the run that is under way \
+         (status.run.id{example})"
+    ))
+}
+
 /// What is asked for and cannot be done, for people.
 #[must_use]
 pub fn ignored(action: &DeploymentAction) -> Option<String> {
-    rerun(action)?.err()
+    let wrong: Vec<String> =
+        rerun(action).and_then(Result::err).into_iter().chain(wrong_cancel(action)).collect();
+    (!wrong.is_empty()).then(|| wrong.join("; "))
 }

@@ -60,6 +60,7 @@ pub(crate) fn pod_view() -> PodView {
         mutation: None,
         others_running: false,
         active_deadline_seconds: None,
+        stop_requested_at: None,
     }
 }
 

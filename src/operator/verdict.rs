@@ -30,6 +30,9 @@ const LOG_AFTER_END: SignedDuration = SignedDuration::from_secs(20);
 /// The same where the termination message has the whole verdict; its times are in whole seconds.
 const LOG_WITH_END: SignedDuration = SignedDuration::from_secs(2);
 
+/// Who cancelled a run, for people.
+pub const BY_WHOM: &str = "the run was cancelled by the annotation longshore.dev/cancel";
+
 /// How an attempt ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Verdict {
@@ -89,10 +92,12 @@ pub enum Finding {
 #[must_use]
 pub fn weigh(facts: &Facts<'_>, pod: &PodView, required: &[String], now: Timestamp) -> Finding {
     let log = facts.log.filter(|log| log.pod_uid == pod.uid);
+    let run = facts.action.status.as_ref().and_then(|status| status.run.as_ref());
+    let cancelled = run.is_some_and(|run| run.cancel_requested_at.is_some());
     if let Some((exit, seen)) = log.and_then(|log| log.exit.as_ref()) {
         return match explained(exit, pod, *seen, now) {
-            Some(later) => Finding::Later(later),
-            None => Finding::Ended(from_record(exit, pod, required)),
+            Some(later) if !cancelled => Finding::Later(later),
+            _ => Finding::Ended(from_record(exit, pod, required, cancelled)),
         };
     }
     if pod.is_unseen() {
@@ -110,7 +115,7 @@ pub fn weigh(facts: &Facts<'_>, pod: &PodView, required: &[String], now: Timesta
         if !log_is_read && now < latest {
             return Finding::Later(latest);
         }
-        let mut verdict = from_record(&record.exit, pod, &[]);
+        let mut verdict = from_record(&record.exit, pod, &[], cancelled);
         if record.outputs_sha256.as_deref().is_some_and(|hash| hash != outputs_sha256(&verdict.outputs)) {
             verdict.lost = Some(
                 "the log that held the outputs could not be read; the verdict is the termination message's"
@@ -153,22 +158,23 @@ pub fn is_explained(pod: &PodView) -> bool {
 
 /// What the exit record of a pod says that is not there any more.
 #[must_use]
-pub fn of_record(exit: &Exit, required: &[String]) -> Verdict {
-    from_record(exit, &PodView { deleting: true, ..PodView::default() }, required)
+pub fn of_record(exit: &Exit, required: &[String], cancelled: bool) -> Verdict {
+    from_record(exit, &PodView { deleting: true, ..PodView::default() }, required, cancelled)
 }
 
-fn from_record(exit: &Exit, pod: &PodView, required: &[String]) -> Verdict {
+fn from_record(exit: &Exit, pod: &PodView, required: &[String], cancelled: bool) -> Verdict {
+    let by = || interruption(pod, cancelled);
     let (reason, message, exit_code) = match &exit.outcome {
-        Outcome::NotStarted { problem, message } => (not_started(*problem, pod), message.clone(), None),
+        Outcome::NotStarted { problem, message } => (not_started(*problem, || by().0), message.clone(), None),
         Outcome::Unknown { message } => (Reason::Unknown, message.clone(), None),
         Outcome::Exited { code } => {
             let code = i32::from(*code);
-            let (reason, message) = ended(exit, pod, &format!("with exit code {code}"), code == 0);
+            let (reason, message) = ended(exit, pod, &format!("with exit code {code}"), code == 0, by);
             (reason, message, Some(code))
         }
         Outcome::Signaled { signal } => {
             let how = format!("by signal {signal}{}", signal_name(*signal));
-            let (reason, message) = ended(exit, pod, &how, false);
+            let (reason, message) = ended(exit, pod, &how, false, by);
             (reason, message, Some(128 + signal))
         }
     };
@@ -213,7 +219,13 @@ fn require(verdict: &mut Verdict, required: &[String]) {
     }
 }
 
-fn ended(exit: &Exit, pod: &PodView, how: &str, well: bool) -> (Reason, String) {
+fn ended(
+    exit: &Exit,
+    pod: &PodView,
+    how: &str,
+    well: bool,
+    by: impl FnOnce() -> (Reason, String),
+) -> (Reason, String) {
     let Some(stop) = exit.stop else {
         let out_of_memory = pod.terminated().is_some_and(|end| end.reason == "OOMKilled");
         return match exit.outcome {
@@ -239,7 +251,7 @@ fn ended(exit: &Exit, pod: &PodView, how: &str, well: bool) -> (Reason, String) 
             format!("the script was stopped at spec.runDeadlineSeconds and ended {how}"),
         ),
         StopCause::Terminated => {
-            let (reason, why) = interruption(pod);
+            let (reason, why) = by();
             (reason, format!("the script was asked to stop, {why}, and ended {how}"))
         }
     }
@@ -251,15 +263,17 @@ pub(super) fn said(words: Option<&str>) -> String {
     words.map(|words| format!(": {}", words.trim().trim_end_matches('.'))).unwrap_or_default()
 }
 
-/// Why a pod was stopped from outside.
-fn interruption(pod: &PodView) -> (Reason, String) {
+/// Why a pod was stopped from outside. Of a run that is being cancelled it was that, unless the node
+/// says that it had its own cause.
+fn interruption(pod: &PodView, cancelled: bool) -> (Reason, String) {
     let words = said(pod.message.as_deref());
     match pod.reason.as_deref() {
         Some("Evicted") => (Reason::Evicted, format!("since the node evicted the pod{words}")),
+        Some("NodeLost") => (Reason::NodeLost, format!("since the node was lost{words}")),
+        _ if cancelled => (Reason::Cancelled, format!("since {BY_WHOM}")),
         Some("DeadlineExceeded") => {
             (Reason::DeadlineExceeded, "since the pod passed its activeDeadlineSeconds".into())
         }
-        Some("NodeLost") => (Reason::NodeLost, format!("since the node was lost{words}")),
         Some(other) if !pod.deleting => {
             (Reason::Evicted, format!("since the node ended the pod ({other}{words})"))
         }
@@ -273,7 +287,7 @@ fn interruption(pod: &PodView) -> (Reason, String) {
     }
 }
 
-fn not_started(problem: Problem, pod: &PodView) -> Reason {
+fn not_started(problem: Problem, stopped_by: impl FnOnce() -> Reason) -> Reason {
     match problem {
         Problem::Bundle => Reason::BundleRejected,
         Problem::Input | Problem::TooLong => Reason::InputInvalid,
@@ -281,7 +295,7 @@ fn not_started(problem: Problem, pod: &PodView) -> Reason {
         Problem::InterpreterNotFound => Reason::InterpreterNotFound,
         Problem::CommandNotFound => Reason::CommandNotFound,
         Problem::NotExecutable => Reason::NotExecutable,
-        Problem::Stopped => interruption(pod).0,
+        Problem::Stopped => stopped_by(),
         Problem::Internal => Reason::RunnerFailed,
     }
 }

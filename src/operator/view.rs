@@ -3,12 +3,15 @@
 use k8s_openapi::{
     api::core::v1::{ContainerStateTerminated, ContainerStatus, Pod, PodStatus},
     apimachinery::pkg::apis::meta::v1::Time,
+    jiff::Timestamp,
 };
 use kube::ResourceExt;
 
 use super::mutation::mutation;
 use crate::{
-    api::{CONTAINER, FINALIZER_COLLECT, LABEL_ATTEMPT, LABEL_RUN, LABEL_TOMBSTONE},
+    api::{
+        ANNOTATION_STOP_REQUESTED_AT, CONTAINER, FINALIZER_COLLECT, LABEL_ATTEMPT, LABEL_RUN, LABEL_TOMBSTONE,
+    },
     record::{outcome::Termination, place},
 };
 
@@ -75,6 +78,8 @@ pub struct PodView {
     pub others_running: bool,
     /// How long the pod may take in all, in seconds.
     pub active_deadline_seconds: Option<i64>,
+    /// When the reason why its script is to stop was put down on it.
+    pub stop_requested_at: Option<Timestamp>,
 }
 
 /// Where a container is.
@@ -195,6 +200,11 @@ impl PodView {
                 })
             }),
             active_deadline_seconds: spec.and_then(|spec| spec.active_deadline_seconds),
+            // What is no time was put down by somebody else, at some time.
+            stop_requested_at: pod
+                .annotations()
+                .get(ANNOTATION_STOP_REQUESTED_AT)
+                .map(|at| at.parse().unwrap_or(Timestamp::UNIX_EPOCH)),
         }
     }
 

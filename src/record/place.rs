@@ -11,6 +11,8 @@ pub const RUNNER_FILE: &str = "longshore-runner";
 pub const BUNDLE_DIR: &str = "/longshore/bundle";
 /// The bundle's file name in [`BUNDLE_DIR`].
 pub const BUNDLE_FILE: &str = "bundle.json";
+/// In [`BUNDLE_DIR`] too: why the script is being stopped, where somebody says so; else empty.
+pub const STOP_REASON_FILE: &str = "stop-reason";
 /// Values from Secrets and `ConfigMap`s, mounted by the kubelet; [`super::bundle::Source::File`]
 /// names paths below it.
 pub const INPUTS_DIR: &str = "/longshore/inputs";
@@ -66,3 +68,6 @@ pub const ENV_RUN_ID: &str = "LONGSHORE_RUN_ID";
 pub const ENV_RUN: &str = "LONGSHORE_RUN";
 /// The attempt's number within the run, from 1.
 pub const ENV_ATTEMPT: &str = "LONGSHORE_ATTEMPT";
+/// A text that names the run and is the same in each of its attempts, in every cluster: for services
+/// that do a thing once for each such key.
+pub const ENV_IDEMPOTENCY_KEY: &str = "LONGSHORE_IDEMPOTENCY_KEY";

@@ -155,6 +155,7 @@ impl Environment {
         self.set(place::ENV_RUN_ID, &run.id);
         self.set(place::ENV_RUN, run.number.to_string());
         self.set(place::ENV_ATTEMPT, run.attempt.to_string());
+        self.set(place::ENV_IDEMPOTENCY_KEY, format!("{}-{}", run.action_uid, run.number));
     }
 }
 

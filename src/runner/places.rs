@@ -24,6 +24,11 @@ impl Places {
         self.at(place::BUNDLE_DIR).join(place::BUNDLE_FILE)
     }
 
+    /// Why the script is being stopped, where somebody outside says so.
+    pub(super) fn told_reason(&self) -> PathBuf {
+        self.at(place::BUNDLE_DIR).join(place::STOP_REASON_FILE)
+    }
+
     pub(super) fn input(&self, path: &str) -> PathBuf {
         self.at(place::INPUTS_DIR).join(path.trim_start_matches('/'))
     }

@@ -1,7 +1,8 @@
 //! When a script is asked to stop, and when it is made to.
 
 use std::{
-    fs, io,
+    fs::{self, File},
+    io::{self, Read},
     path::Path,
     time::{Duration, Instant},
 };
@@ -78,16 +79,39 @@ impl Stopping {
     }
 }
 
-/// Tells the script why. The file is whole as soon as it is there.
-pub(super) fn write_reason(path: &Path, cause: StopCause, limits: &Limits) -> io::Result<()> {
+/// The longest reason from outside, in bytes.
+const MAX_TOLD_BYTES: u64 = 512;
+
+/// Why somebody outside stops the script, in one line: `Cancelled: ...`. A pod that was made before
+/// there was such a file has none.
+pub(super) fn told(path: &Path) -> Option<String> {
+    let mut bytes = Vec::new();
+    File::open(path).ok()?.take(MAX_TOLD_BYTES).read_to_end(&mut bytes).ok()?;
+    let mut text = String::from_utf8_lossy(&bytes).into_owned();
+    text.retain(|letter| !letter.is_control());
+    let text = text.trim();
+    (!text.is_empty()).then(|| text.to_owned())
+}
+
+/// Tells the script why; `told` is what somebody outside said. The file is whole as soon as it is there.
+pub(super) fn write_reason(
+    path: &Path,
+    cause: StopCause,
+    limits: &Limits,
+    told: Option<String>,
+) -> io::Result<()> {
     let reason = match cause {
         StopCause::RunDeadline => format!(
             "RunDeadline: the script ran for more than {} seconds (spec.runDeadlineSeconds)\n",
             limits.run_deadline_seconds
         ),
-        StopCause::Terminated => {
-            "Terminated: the pod is being stopped (deleted, evicted, or past its own deadline)\n".to_owned()
-        }
+        StopCause::Terminated => told.map_or_else(
+            || {
+                "Terminated: the pod is being stopped (deleted, evicted, or past its own deadline)\n"
+                    .to_owned()
+            },
+            |told| format!("{told}\n"),
+        ),
     };
     let next = path.with_extension("new");
     fs::write(&next, reason)?;
@@ -129,6 +153,24 @@ mod tests {
         assert_eq!(stopping.next(), Some(after(start, 15)));
         assert_eq!(stopping.due(after(start, 61), true), Some(Due::Kill));
         assert_eq!(stopping.record(), Some(Stop { cause: StopCause::Terminated, killed: true }));
+    }
+
+    #[test]
+    fn what_somebody_outside_says_is_one_short_line_or_nothing() {
+        let folder = std::env::temp_dir().join(format!("told-{}", std::process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        let path = folder.join("stop-reason");
+        assert_eq!(told(&path), None, "a pod of before");
+        for (text, wanted) in [
+            ("", None),
+            (" \n", None),
+            ("Cancelled: by hand\n\u{1b}[1mx", Some("Cancelled: by hand[1mx".to_owned())),
+            (&"x".repeat(9000), Some("x".repeat(512))),
+        ] {
+            fs::write(&path, text).unwrap();
+            assert_eq!(told(&path), wanted);
+        }
+        fs::remove_dir_all(&folder).unwrap();
     }
 
     #[test]

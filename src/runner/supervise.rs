@@ -66,7 +66,8 @@ impl Supervisor<'_> {
             match stopping.due(now, arrived.stop) {
                 Some(Due::Ask(cause)) => {
                     // Without the file the script is stopped all the same.
-                    let _ = stop::write_reason(&self.places.stop_reason(), cause, self.limits);
+                    let told = stop::told(&self.places.told_reason());
+                    let _ = stop::write_reason(&self.places.stop_reason(), cause, self.limits, told);
                     self.script.terminate();
                 }
                 Some(Due::Kill) => self.script.kill(),

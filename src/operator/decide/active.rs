@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
-use super::{Step, after, begin, idle, write_or};
+use super::{Step, after, begin, cancel, idle, write_or};
 use crate::{
     api::{
         DeploymentActionStatus, Reason,
@@ -81,7 +81,8 @@ impl<'a> Active<'a> {
             return Step::Wait(Some(SignedDuration::from_secs(1)));
         }
         if let Some((exit, _)) = self.log_of(self.run).and_then(|log| log.exit.as_ref()) {
-            return self.end(&of_record(exit, &self.required()), None);
+            let cancelled = self.run.cancel_requested_at.is_some();
+            return self.end(&of_record(exit, &self.required(), cancelled), None);
         }
         let message =
             "the pod was removed together with its finalizer, and nothing says how the script ended";
@@ -98,6 +99,9 @@ impl<'a> Active<'a> {
                 pod.name, pod.uid
             );
             return self.end(&Verdict::of(Reason::PodNameTaken, message), None);
+        }
+        if pod.tombstone && self.is_cancelled() {
+            return self.end(&cancel::before_start(), None);
         }
         if pod.tombstone {
             let verdict = self.image.and_then(|image| self.still_possible(frozen, image).err()).map_or_else(
@@ -180,13 +184,19 @@ impl<'a> Active<'a> {
         if self.now >= bound {
             return self.lost(pod);
         }
-        let wanted = self.progress(Reason::Running, "the script is running", self.seen(pod));
+        let cancelled = self.is_cancelled();
+        let wanted = if cancelled {
+            self.cancelling(self.seen(pod))
+        } else {
+            self.progress(Reason::Running, "the script is running", self.seen(pod))
+        };
+        let next = || if cancelled { self.stop(pod, bound) } else { Step::until(bound, self.now) };
         let news = |status: &DeploymentActionStatus| DeploymentActionStatus { log: None, ..status.clone() };
         // Apart from the log, nothing of a running script's status changes.
         if !self.facts.progress_due && news(&wanted) == news(self.status) {
-            return Step::until(bound, self.now);
+            return next();
         }
-        write_or(self.facts, wanted, || Step::until(bound, self.now))
+        write_or(self.facts, wanted, next)
     }
 
     fn pending(&self, pod: &PodView) -> Step {
@@ -196,6 +206,13 @@ impl<'a> Active<'a> {
             }
             let bound = deletion_bound(pod);
             return if self.now >= bound { self.lost(pod) } else { Step::until(bound, self.now) };
+        }
+        if self.is_cancelled() {
+            let followed = self.facts.log.is_some_and(|log| log.pod_uid == pod.uid);
+            return self.announced(self.seen(pod), || {
+                // Its script may start before it is gone, and then its log has the verdict.
+                if followed { Step::delete(pod) } else { Step::follow(pod) }
+            });
         }
         let (reason, message) = self.facts.cause.as_ref().map_or_else(
             || {
@@ -242,6 +259,9 @@ impl<'a> Active<'a> {
 
     /// The verdict on a pod that is gone and of which nothing was ever started.
     fn never_started(&self, pod: &PodView) -> Verdict {
+        if self.is_cancelled() {
+            return cancel::before_start();
+        }
         // What the status has told since before the pod was deleted: the node's words are gone.
         let told = self.status.conditions().get(crate::api::ConditionType::Ready);
         let cause = told.and_then(|ready| {

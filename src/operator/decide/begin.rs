@@ -2,7 +2,7 @@
 
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
-use super::{Step, after, write_or};
+use super::{Step, after, cancel, write_or};
 use crate::{
     api::{
         DeploymentActionStatus, Reason,
@@ -11,7 +11,7 @@ use crate::{
     },
     operator::{
         facts::{Facts, Resolution, Resolver},
-        pod,
+        pod, requests,
         status::{progress, terminal},
         validate::{Checked, Frozen},
         verdict::Verdict,
@@ -25,6 +25,10 @@ const LOOK_AGAIN: SignedDuration = SignedDuration::from_secs(5);
 
 /// Takes up a run that has no pod yet: freezes what it executes, or says why that cannot be.
 pub(super) fn begin(facts: &Facts<'_>, now: Timestamp, run: RunStatus) -> Step {
+    if run.cancel_requested_at.is_some() || requests::cancels(facts.action, &run) {
+        let verdict = cancel::before_start();
+        return Step::WriteStatus(Box::new(terminal(facts.action, now, &verdict, run, None, None)));
+    }
     let checked = match facts.spec {
         Ok(checked) => checked,
         Err(invalid) => {

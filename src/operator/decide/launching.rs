@@ -1,7 +1,7 @@
 //! A run whose inputs are frozen and whose pod does not exist yet: it is created, or the attempt is
 //! given up for certain.
 
-use super::{Step, active::Active, begin, write_or};
+use super::{Step, active::Active, begin, cancel, write_or};
 use crate::{
     api::{Reason, status::ImageStatus},
     operator::{
@@ -14,6 +14,9 @@ use crate::{
 
 impl Active<'_> {
     pub(super) fn launch(&self, frozen: &str, image: &ImageStatus) -> Step {
+        if self.is_cancelled() {
+            return self.announced(self.run.clone(), || self.give_up(&cancel::before_start()));
+        }
         let (checked, bundle) = match self.still_possible(frozen, image) {
             Ok(rebuilt) => rebuilt,
             Err(verdict) => return self.give_up(&verdict),

@@ -5,10 +5,12 @@
 //! that it announces: a crash between the two leaves the announcement, never the deed alone.
 //!
 //! [`idle`] is an action without a run under way, [`begin`] one whose run has nothing frozen yet,
-//! [`launching`] one whose run has and is without a pod, [`active`] one whose run has a pod.
+//! [`launching`] one whose run has and is without a pod, [`active`] one whose run has a pod, [`cancel`]
+//! one whose run somebody cancels.
 
 mod active;
 mod begin;
+mod cancel;
 mod idle;
 mod launching;
 #[cfg(test)]
@@ -36,7 +38,7 @@ pub enum Step {
         /// Its UID.
         uid: String,
     },
-    /// End what others put into this very pod and what has outlived the script.
+    /// End every container of this very pod: what has outlived the script, or the script itself.
     Expire {
         /// The pod's name.
         name: String,
@@ -62,6 +64,15 @@ pub enum Step {
         name: String,
         /// Its UID.
         uid: String,
+    },
+    /// Put down on this very pod why its script is to stop, for the script to read.
+    Stop {
+        /// The pod's name.
+        name: String,
+        /// Its UID.
+        uid: String,
+        /// What the script reads.
+        reason: String,
     },
     /// Delete this very pod.
     Delete {
@@ -95,6 +106,7 @@ impl Step {
             Self::Launch(_) => "Launch",
             Self::Entomb { .. } => "Entomb",
             Self::Follow { .. } => "Follow",
+            Self::Stop { .. } => "Stop",
             Self::Delete { .. } => "Delete",
             Self::Release { .. } => "Release",
             Self::Wait(_) => "Wait",

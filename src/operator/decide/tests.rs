@@ -22,6 +22,7 @@ use crate::{
 };
 
 mod beginning;
+mod cancel;
 mod history;
 mod rerun;
 

@@ -12,7 +12,7 @@ use k8s_openapi::{
 use super::{Delivery, PodDefaults};
 use crate::{
     api::{
-        ANNOTATION_BUNDLE,
+        ANNOTATION_BUNDLE, ANNOTATION_STOP_REASON,
         action::{self, PodTemplate, VariablesFrom},
     },
     operator::validate::{Checked, input_path},
@@ -136,14 +136,23 @@ fn bundle() -> Volume {
         downward_api: Some(DownwardAPIVolumeSource {
             default_mode: Some(MODE),
             default_user: None,
-            items: Some(vec![DownwardAPIVolumeFile {
-                path: place::BUNDLE_FILE.into(),
-                field_ref: Some(ObjectFieldSelector {
-                    api_version: None,
-                    field_path: format!("metadata.annotations['{ANNOTATION_BUNDLE}']"),
-                }),
-                ..Default::default()
-            }]),
+            items: Some(vec![
+                annotation(place::BUNDLE_FILE, ANNOTATION_BUNDLE),
+                // Not there yet: the kubelet shows it within moments once it is.
+                annotation(place::STOP_REASON_FILE, ANNOTATION_STOP_REASON),
+            ]),
+        }),
+        ..Default::default()
+    }
+}
+
+/// An annotation of the pod as a file.
+fn annotation(path: &str, name: &str) -> DownwardAPIVolumeFile {
+    DownwardAPIVolumeFile {
+        path: path.into(),
+        field_ref: Some(ObjectFieldSelector {
+            api_version: None,
+            field_path: format!("metadata.annotations['{name}']"),
         }),
         ..Default::default()
     }

@@ -1,0 +1,176 @@
+//! What is asked of an action by annotations: another run, and the end of the one under way.
+
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::Pod;
+use kube::{ResourceExt, api::ListParams};
+use longshore::api::{
+    ANNOTATION_CANCEL, ANNOTATION_RERUN, ConditionType, Reason, history::RunOutcome, status::Trigger,
+};
+use serde_json::{Value, json};
+
+use crate::{
+    action::{Action, Done, Handle, from_secret},
+    namespace::in_namespace,
+};
+
+async fn annotate(action: &Handle<'_>, name: &str, value: impl Into<Value>) {
+    let value = value.into();
+    action.patch(json!({"metadata": {"annotations": {name: value}}})).await;
+}
+
+async fn cancel(action: &Handle<'_>) {
+    let id = Done(action.get().await).run().id.clone();
+    annotate(action, ANNOTATION_CANCEL, id).await;
+}
+
+/// Waits for the run that a token asked for, as a person would.
+async fn rerun(action: &Handle<'_>, token: &str) -> Done {
+    annotate(action, ANNOTATION_RERUN, token).await;
+    action
+        .until("the token is handled", |seen| seen.status().last_handled_rerun.as_deref() == Some(token))
+        .await;
+    action.finished().await
+}
+
+#[tokio::test]
+async fn run_again_as_often_as_asked_and_kept_in_the_history() {
+    in_namespace(async |namespace| {
+        let action = namespace
+            .apply(
+                "again",
+                Action::script("echo run $LONGSHORE_RUN; exit $((LONGSHORE_RUN - 1))")
+                    .with("runPolicy", "Once"),
+            )
+            .await;
+        action.finished().await.assert_succeeded();
+        let second = rerun(&action, "a").await;
+        second.assert_failed(Reason::ScriptFailed, Some(1)).assert_tail_has(&["run 2\n"]);
+        assert_eq!(second.run().trigger, Trigger::Rerun);
+        // The same text again, and its removal.
+        annotate(&action, ANNOTATION_RERUN, Value::Null).await;
+        annotate(&action, ANNOTATION_RERUN, "a").await;
+        tokio::time::sleep(Duration::from_secs(3)).await;
+        assert_eq!(Done(action.get().await).run().number, 2);
+        let third = rerun(&action, "b").await;
+        let kept: Vec<_> =
+            third.status().history.iter().map(|run| (run.number, run.outcome, run.exit_code)).collect();
+        assert_eq!(
+            kept,
+            [
+                (3, RunOutcome::Failed, Some(2)),
+                (2, RunOutcome::Failed, Some(1)),
+                (1, RunOutcome::Succeeded, Some(0))
+            ]
+        );
+        for run in &third.status().history {
+            assert!(run.started_at.is_some() && run.image.as_ref().unwrap().contains("@sha256:"), "{run:?}");
+        }
+        let [attempt] = &third.run().attempts[..] else { panic!("{:?}", third.run().attempts) };
+        assert_eq!((attempt.attempt, &attempt.pod_name), (1, &third.run().pod_name));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn asked_for_in_mid_run_one_more_run_follows() {
+    in_namespace(async |namespace| {
+        let action = namespace.apply("busy", Action::script("echo begun; sleep 4")).await;
+        action.under_way().await;
+        for token in ["a", "b"] {
+            annotate(&action, ANNOTATION_RERUN, token).await;
+        }
+        assert_eq!(Done(action.get().await).status().last_handled_rerun, None);
+        action
+            .until("the token is handled", |seen| seen.status().last_handled_rerun.as_deref() == Some("b"))
+            .await;
+        let done = action.finished().await;
+        done.assert_succeeded();
+        tokio::time::sleep(Duration::from_secs(3)).await;
+        assert_eq!(Done(action.get().await).run().number, 2);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_script_that_is_cancelled_is_told_why_and_its_log_outputs_and_exit_code_stay() {
+    in_namespace(async |namespace| {
+        let script = "#!/usr/bin/env bash\n\
+            trap 'cat \"$LONGSHORE_STOP_REASON_FILE\"; echo done=half >> \"$LONGSHORE_OUTPUT\"; exit 12' TERM\n\
+            echo begun\nwhile :; do sleep 0.2; done\n";
+        let action = namespace.apply("running", Action::script(script).outputs(&["done"])).await;
+        let pod = action.under_way().await;
+        cancel(&action).await;
+        let done = action.finished().await;
+        done.assert_failed(Reason::Cancelled, Some(12)).assert_log_complete();
+        let told = format!("Cancelled: run {} was cancelled", done.run().id);
+        done.assert_tail_has(&["begun\n", &told]).assert_says(&["longshore.dev/cancel", "exit code 12"]);
+        assert_eq!(done.output("done"), "half");
+        assert_eq!(done.status().history[0].outcome, RunOutcome::Cancelled);
+        let pods = namespace.api::<Pod>();
+        assert_eq!(pods.get(&pod.name_any()).await.unwrap().uid(), pod.uid(), "the pod stays");
+        // The annotation is still there, and the next run is another one.
+        action.patch_spec(json!({"script": {"inline": "echo well"}})).await;
+        action.finished().await.assert_succeeded();
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_script_that_ends_well_when_it_is_cancelled_was_cancelled() {
+    in_namespace(async |namespace| {
+        let script = "trap 'exit 0' TERM; echo begun; while :; do sleep 0.2; done";
+        let action = namespace.apply("well", Action::script(script)).await;
+        action.under_way().await;
+        cancel(&action).await;
+        action.finished().await.assert_failed(Reason::Cancelled, Some(0));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn cancelled_while_a_secret_is_missing_its_pod_goes_and_nothing_ran() {
+    in_namespace(async |namespace| {
+        let wanted =
+            Action::script("echo $TOKEN").with("variables", [from_secret("TOKEN", "missing", "token")]);
+        let action = namespace.apply("missing", wanted).await;
+        action.reason(Reason::SecretMissing).await;
+        cancel(&action).await;
+        let done = action.finished().await;
+        done.assert_failed(Reason::Cancelled, None).assert_says(&["before its script started"]);
+        crate::namespace::within(Duration::from_mins(1), "the pod is gone", async || {
+            let pods = namespace.api::<Pod>().list(&ListParams::default()).await.unwrap();
+            pods.items.is_empty().then_some(())
+        })
+        .await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn cancelled_while_no_node_takes_its_pod() {
+    in_namespace(async |namespace| {
+        let nowhere = json!({"nodeSelector": {"nowhere": "yes"}});
+        let action = namespace.apply("nowhere", Action::script("true").with("podTemplate", nowhere)).await;
+        action.reason(Reason::Unschedulable).await;
+        cancel(&action).await;
+        action.finished().await.assert_failed(Reason::Cancelled, None);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_names_no_run_is_told_and_cancels_nothing() {
+    in_namespace(async |namespace| {
+        let action = namespace.apply("told", Action::script("echo begun; sleep 6")).await;
+        action.under_way().await;
+        annotate(&action, ANNOTATION_CANCEL, "now").await;
+        let told = action
+            .until("it is told", |seen| seen.status().conditions().is_true(ConditionType::RequestIgnored))
+            .await;
+        let message = &told.status().conditions().get(ConditionType::RequestIgnored).unwrap().message;
+        assert!(message.contains(&told.run().id), "{message}");
+        action.finished().await.assert_succeeded();
+    })
+    .await;
+}
