@@ -11,7 +11,7 @@ use prometheus_client::{
     registry::Registry,
 };
 
-use super::phases::Part;
+use super::{phases::Part, process::Process};
 use crate::api::{Reason, reason::Class, status::LogState};
 
 /// The controller's name in its metrics.
@@ -139,6 +139,7 @@ impl Default for Metrics {
             "Looks that broke off, by category",
             metrics.look_error_categories.clone(),
         );
+        all.register_collector(Box::new(Process));
         let theirs = all.sub_registry_with_prefix("controller_runtime");
         theirs.register("reconcile", "Looks at an action, by result", metrics.looks.clone());
         theirs.register("reconcile_errors", "Looks that broke off", metrics.look_errors.clone());

@@ -22,6 +22,7 @@ pub mod observe;
 pub mod options;
 pub mod phases;
 pub mod pod;
+pub mod process;
 pub mod pull_secrets;
 pub mod reconcile;
 pub mod requests;

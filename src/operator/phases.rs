@@ -11,7 +11,10 @@ pub enum Phase {
     Launch,
     /// From there until its container is seen running: scheduling, pulling, mounting.
     Start,
-    /// The script's own time, by the runner's clock.
+    /// From there until the exit record has arrived, as this process sees it: the script's own time,
+    /// and what opening and reading its log add.
+    Follow,
+    /// The script's own time, by the runner's clock: a part of the one before.
     Script,
     /// From the exit record's arrival until the verdict is in the status.
     Finish,
@@ -27,6 +30,7 @@ impl Phase {
             Self::Resolve => "resolve",
             Self::Launch => "launch",
             Self::Start => "start",
+            Self::Follow => "follow",
             Self::Script => "script",
             Self::Finish => "finish",
             Self::Collect => "collect",

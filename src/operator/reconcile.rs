@@ -426,19 +426,22 @@ impl<'a> Pass<'a> {
             self.passed(Phase::Resolve, true);
         }
         if newly(&started) {
-            self.passed(Phase::Start, false);
+            self.passed(Phase::Start, true);
         }
         if newly(&finished) {
             let reason = status.conditions().get(ConditionType::Ready).map(|ready| ready.reason.as_str());
             let reason = reason.and_then(Reason::parse).unwrap_or(Reason::Unknown);
             info!(%reason, exit_code = run.exit_code, "run finished");
             context.metrics.finished(reason);
-            let mut parts = {
+            let (followed, mut parts) = {
                 let mut memory = lock(self.memory);
-                memory.since = None;
-                std::mem::take(&mut memory.parts)
+                (memory.since.take(), std::mem::take(&mut memory.parts))
             };
             if let Some((exit, seen)) = exit {
+                // Not a span of its own: the script's is within it.
+                if let Some(begin) = followed.filter(|_| run.started_at.is_some()) {
+                    context.metrics.phase(Part { phase: Phase::Follow, begin, end: *seen });
+                }
                 let ran = SignedDuration::from_millis(i64::try_from(exit.millis).unwrap_or_default());
                 let begin = seen.saturating_sub(ran).unwrap_or(*seen);
                 for part in [

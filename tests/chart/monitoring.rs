@@ -108,7 +108,7 @@ fn alerts_are_as_the_values_say() {
 
 #[test]
 fn alerts_and_dashboard_ask_for_what_the_operator_counts() {
-    let name = Regex::new(r"\b(?:longshore|controller_runtime)_[a-z_]+\b").unwrap();
+    let name = Regex::new(r"\b(?:longshore|controller_runtime|process)_[a-z_]+\b").unwrap();
     let value = Regex::new(r#"\b(phase|state|reason|outcome)[!=]~?"([^"]+)""#).unwrap();
     let mut expressions: Vec<String> =
         rules("system", "namespaces").iter().map(|rule| text(&rule["expr"]).to_owned()).collect();
@@ -138,5 +138,5 @@ fn alerts_and_dashboard_ask_for_what_the_operator_counts() {
             assert!(known || ["succeeded", "Unknown|NodeLost"].contains(&&found[2]), "{}", &found[0]);
         }
     }
-    assert!(asked.len() >= 14, "{asked:?}");
+    assert!(asked.len() >= 16, "{asked:?}");
 }
