@@ -43,6 +43,7 @@ if step "cluster" tests/cluster/up.sh && step "install" make --no-print-director
 	step "API server" on_cluster --test api_server
 	step "who may do what" on_cluster --test who
 	step "end to end" on_cluster --test end_to_end
+	step "the fake node" on_cluster --test fake_node
 	# Nothing before needs this image.
 	step "worker-tools" make --no-print-directory worker-tools
 	step "examples" on_cluster --test examples

@@ -1,0 +1,75 @@
+//! The cluster of `make cluster-up`, entered: its network, its certificates, its API server.
+
+use std::{fs::File, path::PathBuf, sync::Arc};
+
+use kube::{
+    Client, Config,
+    config::{KubeConfigOptions, Kubeconfig},
+};
+use nix::sched::{CloneFlags, setns};
+
+/// As tests/cluster/settings.sh has it.
+pub(super) const ADDRESS: &str = "10.77.0.2";
+
+/// A running cluster.
+#[derive(Debug, Clone)]
+pub(crate) struct Cluster {
+    state: PathBuf,
+    network: Arc<File>,
+}
+
+impl Cluster {
+    /// The one that `LONGSHORE_STATE` names, or the default one.
+    pub(crate) fn running() -> Self {
+        let named = std::env::var_os("LONGSHORE_STATE").filter(|state| !state.is_empty());
+        let state = PathBuf::from(named.unwrap_or_else(|| "/var/lib/longshore-cluster".into()));
+        let process = state.join("run/sandbox.process");
+        let network = std::fs::read_to_string(&process).and_then(|text| {
+            let pid = text.split_whitespace().next().unwrap_or_default();
+            File::open(format!("/proc/{pid}/ns/net"))
+        });
+        match network {
+            Ok(network) => Self { state, network: Arc::new(network) },
+            Err(error) => panic!(
+                "a fake node runs in the cluster of `make cluster-up`, as root, and {} leads to none ({error})",
+                process.display()
+            ),
+        }
+    }
+
+    /// A file of the cluster's certificates.
+    pub(super) fn certificate(&self, name: &str) -> PathBuf {
+        self.state.join("certificates").join(name)
+    }
+
+    /// Takes the calling thread, and what it starts from now on, into the cluster's network.
+    fn enter(&self) {
+        setns(&*self.network, CloneFlags::CLONE_NEWNET).expect("entering the cluster's network, as root");
+    }
+
+    /// A runtime whose threads are all in the cluster's network; so is the calling thread then.
+    pub(super) fn runtime(&self) -> tokio::runtime::Runtime {
+        self.enter();
+        let cluster = self.clone();
+        tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            // One for each running container.
+            .max_blocking_threads(4096)
+            .on_thread_start(move || cluster.enter())
+            .enable_all()
+            .build()
+            .expect("a runtime")
+    }
+
+    /// With an administrator's rights, past the way in from outside, which costs a process a
+    /// connection.
+    pub(super) async fn client(&self) -> Client {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let mut kubeconfig = Kubeconfig::read_from(self.state.join("kubeconfig")).expect("the kubeconfig");
+        for cluster in kubeconfig.clusters.iter_mut().filter_map(|named| named.cluster.as_mut()) {
+            cluster.server = Some(format!("https://{ADDRESS}:6443"));
+        }
+        let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await;
+        Client::try_from(config.expect("the kubeconfig")).expect("a client")
+    }
+}
