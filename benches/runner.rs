@@ -147,6 +147,7 @@ fn bundle(script: &str, secret: bool) -> Bundle {
             attempt: 1,
         },
         image: "example.com/tools@sha256:00".into(),
+        packages: vec![],
         program: Program::Script { text: script.into(), interpreter: vec![] },
         args: vec![],
         variables_from: vec![],

@@ -16,6 +16,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
+    packages::Package,
     rules,
     status::{Deadlines, DeploymentActionStatus},
 };
@@ -105,6 +106,16 @@ pub struct DeploymentActionSpec {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "atomic"))]
     pub variables_from: Vec<VariablesFrom>,
+
+    /// What is deployed: images, Helm charts and other artifacts of registries. Each is resolved to a
+    /// digest once, when a run starts, and is there for the script, read-only, as the folder
+    /// `$LONGSHORE_PACKAGES/NAME`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(
+        length(max = 16),
+        extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"])
+    )]
+    pub packages: Vec<Package>,
 
     /// What the script reports: it writes `name=value` lines to the file that `$LONGSHORE_OUTPUT`
     /// names, and the values appear in `status.outputs`.

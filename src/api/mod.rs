@@ -4,6 +4,7 @@ pub mod action;
 pub mod condition;
 pub mod crd;
 pub mod history;
+pub mod packages;
 pub mod policy;
 pub mod reason;
 pub mod reference;

@@ -49,6 +49,20 @@ pub enum Reason {
     ImagePlatformMissing,
     /// The registry could not be reached, or failed, until the pending deadline.
     RegistryUnavailable,
+    /// The registry says that there is no such package, or no such version of it.
+    PackageNotFound,
+    /// The registry refuses to show a package to the operator, or to the pod that fetches it.
+    PackageDenied,
+    /// What the registry has under a package's name is nothing that can be laid into a folder.
+    PackageInvalid,
+    /// A package is larger than this cluster allows, packed or unpacked, or has too many files.
+    PackageTooLarge,
+    /// A package has a path, a link or a device that leads out of its folder.
+    PackageUnsafe,
+    /// What the registry sent for a package has another digest or size than it should have.
+    PackageDigestMismatch,
+    /// A package could not be fetched: the registry could not be reached from the pod, or failed, until the pod gave up.
+    PackageFetchFailed,
     /// The node could not pull the image until the pending deadline.
     ImagePullFailed,
     /// A Secret, or a key in it, that the action names did not appear until the pending deadline.
@@ -224,6 +238,55 @@ const ROWS: &[Row] = &[
         class: Class::Failure,
         when: "The registry could not be reached, or failed, until the pending deadline; or, at once, the operator does not speak to it: by plain HTTP, or at a loopback or link-local address.",
         advice: "Check the registry and the operator's way to it; then set a new spec.runToken.",
+    },
+    Row {
+        reason: Reason::PackageNotFound,
+        name: "PackageNotFound",
+        class: Class::Failure,
+        when: "The registry says that there is no such package, or no such version of it.",
+        advice: "Correct the package's reference in spec.packages, or push the package; then set a new spec.runToken.",
+    },
+    Row {
+        reason: Reason::PackageDenied,
+        name: "PackageDenied",
+        class: Class::Failure,
+        when: "The registry refuses to show a package to the operator, or to the pod that fetches it.",
+        advice: "Name a Secret with the registry's credentials in spec.imagePullSecrets, and let the operator read it (get, by name) or write the package with its digest; then set a new spec.runToken.",
+    },
+    Row {
+        reason: Reason::PackageInvalid,
+        name: "PackageInvalid",
+        class: Class::Failure,
+        when: "What the registry has under a package's name is nothing that can be laid into a folder.",
+        advice: "Push the package again as an image, by helm push, oras push or flux push artifact; docs/packages.md says what is understood.",
+    },
+    Row {
+        reason: Reason::PackageTooLarge,
+        name: "PackageTooLarge",
+        class: Class::Failure,
+        when: "A package is larger than this cluster allows, packed or unpacked, or has too many files.",
+        advice: "Make the package smaller, push it as an image, which nodes mount without a limit, or raise packages.sizeLimit or packages.maxEntries of Longshore's chart.",
+    },
+    Row {
+        reason: Reason::PackageUnsafe,
+        name: "PackageUnsafe",
+        class: Class::Failure,
+        when: "A package has a path, a link or a device that leads out of its folder.",
+        advice: "Find out who made it so; build it again with plain files, folders and links that stay inside.",
+    },
+    Row {
+        reason: Reason::PackageDigestMismatch,
+        name: "PackageDigestMismatch",
+        class: Class::Failure,
+        when: "What the registry sent for a package has another digest or size than it should have.",
+        advice: "Look at the registry and at what stands before it; push the package again.",
+    },
+    Row {
+        reason: Reason::PackageFetchFailed,
+        name: "PackageFetchFailed",
+        class: Class::Failure,
+        when: "A package could not be fetched: the registry could not be reached from the pod, or failed, until the pod gave up.",
+        advice: "Check the way from the action's pods to the registry: network policies, DNS, proxies; then set a new spec.runToken.",
     },
     Row {
         reason: Reason::ImagePullFailed,

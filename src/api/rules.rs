@@ -7,6 +7,9 @@ use std::collections::BTreeMap;
 
 use schemars::{Schema, SchemaGenerator, json_schema};
 use serde_json::{Value, json};
+
+use super::packages;
+
 /// The longest inline script, in characters. Serialized it must fit
 /// [`crate::record::bundle::MAX_BYTES`] with all else that travels in the bundle.
 pub const MAX_INLINE: usize = 131_072;
@@ -51,24 +54,30 @@ pub(super) fn spec() -> Value {
             "!has(self.runPolicy) || self.runPolicy != 'Once' || !has(self.runToken)",
             "runToken has no effect under runPolicy Once, which runs one time only: remove it, or use runPolicy OnChange or Manual"
         ),
+        packages::spec_rule(),
     ])
 }
 
 /// Rules of `image`.
 pub(super) fn image() -> Value {
+    reference("image")
+}
+
+/// Rules of a reference to an image or package in the field `field`.
+pub(super) fn reference(field: &str) -> Value {
     let name = name();
     json!([
         {
             "rule": format!("self.matches(r'^{name}(?:{TAG})?(?:@[^@]*)?$')"),
-            "message": "image is no image reference: write REGISTRY/REPOSITORY:TAG or REGISTRY/REPOSITORY@sha256:DIGEST in lower case, for example registry.example.com/team/tools:2026.11",
+            "message": format!("{field} is no image reference: write REGISTRY/REPOSITORY:TAG or REGISTRY/REPOSITORY@sha256:DIGEST in lower case, for example registry.example.com/team/tools:2026.11"),
         },
         {
             "rule": format!("!self.matches(r'^{name}$')"),
-            "message": "image has no tag and no digest: write the version that is meant, for example tools:2026.11 or tools@sha256:..., since an image without a tag would change under the action",
+            "message": format!("{field} has no tag and no digest: write the version that is meant, for example tools:2026.11 or tools@sha256:..., since without one it would change under the action"),
         },
         {
             "rule": format!("!self.contains('@') || self.matches(r'{DIGEST}$')"),
-            "message": "image has a malformed digest: write @sha256: and 64 hexadecimal digits in lower case",
+            "message": format!("{field} has a malformed digest: write @sha256: and 64 hexadecimal digits in lower case"),
         },
     ])
 }

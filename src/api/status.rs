@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     condition::Conditions,
     history::{AttemptStatus, PastRun},
+    packages::PackageStatus,
     rules,
 };
 
@@ -35,6 +36,13 @@ pub struct DeploymentActionStatus {
     /// The image of the latest run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image: Option<ImageStatus>,
+    /// The packages of the latest run, in the spec's order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(
+        length(max = 16),
+        extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"])
+    )]
+    pub packages: Vec<PackageStatus>,
     /// The latest run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub run: Option<RunStatus>,

@@ -3,7 +3,7 @@
 use k8s_openapi::api::core::v1::Event;
 
 use super::view::PodView;
-use crate::api::Reason;
+use crate::{api::Reason, record::fetch::Problem};
 
 /// Why a pod does not start, as far as is known.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,6 +23,9 @@ impl Cause {
 /// The cause, where there is one. Events are the pod's, in any order.
 #[must_use]
 pub fn cause(pod: &PodView, events: &[Event]) -> Option<Cause> {
+    if let Some(failure) = pod.fetch_failure.as_ref().filter(|_| pod.stillborn.is_some()) {
+        return Some(Cause::new(fetch_reason(failure.problem), failure.message.clone()));
+    }
     if let Some(why) = &pod.stillborn {
         let message = format!("pod {} ended before the script started: {why}", pod.name);
         return Some(Cause::new(Reason::StartFailed, message));
@@ -60,6 +63,35 @@ pub fn cause(pod: &PodView, events: &[Event]) -> Option<Cause> {
             _ => None,
         }
     })
+}
+
+/// What it means for the run that a package was not fetched.
+const fn fetch_reason(problem: Problem) -> Reason {
+    match problem {
+        Problem::NotFound => Reason::PackageNotFound,
+        Problem::Denied => Reason::PackageDenied,
+        Problem::Invalid => Reason::PackageInvalid,
+        Problem::TooLarge => Reason::PackageTooLarge,
+        Problem::Unsafe => Reason::PackageUnsafe,
+        Problem::DigestMismatch => Reason::PackageDigestMismatch,
+        Problem::Unavailable | Problem::Internal => Reason::PackageFetchFailed,
+    }
+}
+
+/// Whether a pod's cause with this reason ended it, so that waiting changes nothing.
+#[must_use]
+pub const fn ends_the_pod(reason: Reason) -> bool {
+    matches!(
+        reason,
+        Reason::StartFailed
+            | Reason::PackageNotFound
+            | Reason::PackageDenied
+            | Reason::PackageInvalid
+            | Reason::PackageTooLarge
+            | Reason::PackageUnsafe
+            | Reason::PackageDigestMismatch
+            | Reason::PackageFetchFailed
+    )
 }
 
 fn newest(events: &[Event]) -> Vec<&Event> {

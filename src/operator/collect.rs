@@ -337,7 +337,7 @@ impl Reader {
     }
 
     fn has_ended(&self, pod: &Pod) -> bool {
-        let view = PodView::of(pod, &self.source.image);
+        let view = PodView::of(pod, &self.source.image, &[]);
         view.terminated().is_some() || view.stillborn.is_some() || view.gone
     }
 }

@@ -8,7 +8,7 @@ use super::{
     view::PodView,
 };
 use crate::{
-    api::{DeploymentAction, Reason, status::LogState},
+    api::{DeploymentAction, Reason, packages::PackageStatus, status::LogState},
     record::outcome::{End, Exit, Start},
     registry::ImageUser,
 };
@@ -59,6 +59,8 @@ pub enum Resolution {
         config_digest: Option<String>,
         /// The user that the image asks for.
         user: ImageUser,
+        /// The packages, pinned.
+        packages: Vec<PackageStatus>,
         /// SHA-256 of the script, where it comes from a `ConfigMap`.
         script_sha256: Option<String>,
     },
@@ -68,6 +70,8 @@ pub enum Resolution {
         reason: Reason,
         /// The registry's own words.
         message: String,
+        /// As of [`Self::Resolved`].
+        packages: Vec<PackageStatus>,
         /// As of [`Self::Resolved`].
         script_sha256: Option<String>,
     },

@@ -9,9 +9,12 @@ use k8s_openapi::api::core::v1::{HostAlias, PodSecurityContext, SecurityContext,
 use serde::Serialize;
 
 use crate::{
-    api::action::{
-        DeploymentActionSpec, PodTemplate, Script, ScriptRef, SecurityProfile, ValueFrom, VariableForm,
-        VariablesFrom, Volume,
+    api::{
+        action::{
+            DeploymentActionSpec, PodTemplate, Script, ScriptRef, SecurityProfile, ValueFrom, VariableForm,
+            VariablesFrom, Volume,
+        },
+        packages::Package,
     },
     record::sha256_hex,
 };
@@ -49,6 +52,8 @@ struct Executed<'a> {
     volumes: &'a [Volume],
     #[serde(skip_serializing_if = "<[VolumeMount]>::is_empty")]
     volume_mounts: &'a [VolumeMount],
+    #[serde(skip_serializing_if = "<[Package]>::is_empty")]
+    packages: &'a [Package],
 }
 
 #[derive(Serialize)]
@@ -87,6 +92,7 @@ pub fn spec_hash(spec: &DeploymentActionSpec) -> Result<String, serde_json::Erro
         variables_from,
         service_account_name,
         pod_template,
+        packages,
         image_pull_secrets: _,
         outputs: _,
         run_deadline_seconds: _,
@@ -139,6 +145,7 @@ pub fn spec_hash(spec: &DeploymentActionSpec) -> Result<String, serde_json::Erro
         host_aliases,
         volumes,
         volume_mounts,
+        packages,
     };
     Ok(format!("{VERSION}{}", sha256_hex(&serde_json::to_vec(&executed)?)))
 }
@@ -232,6 +239,7 @@ mod tests {
             },
             DeploymentActionSpec { image: Some("r/tools:2".into()), ..spec() },
             DeploymentActionSpec { args: vec!["a".into()], ..spec() },
+            DeploymentActionSpec { packages: vec![Package::default()], ..spec() },
             DeploymentActionSpec { service_account_name: Some("a".into()), ..spec() },
             DeploymentActionSpec { script: None, command: Some(vec!["echo hi".into()]), ..spec() },
         ] {

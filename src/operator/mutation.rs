@@ -1,13 +1,18 @@
 //! What others in the cluster made of our pod, where that matters: pure.
 
+mod packages;
+
 use k8s_openapi::api::core::v1::Pod;
 
-use crate::{api::CONTAINER, record::place};
+use crate::{
+    api::{CONTAINER, packages::PackageStatus},
+    record::place,
+};
 
 /// What something in the cluster changed between our creation and the pod that the API server
 /// returned, where it matters for what runs. Containers that others add do not.
 #[must_use]
-pub fn mutation(pod: &Pod, image: &str) -> Option<String> {
+pub fn mutation(pod: &Pod, image: &str, packages: &[PackageStatus]) -> Option<String> {
     let spec = pod.spec.as_ref()?;
     let wanted = vec![format!("{}/{}", place::RUNNER_DIR, place::RUNNER_FILE)];
     let Some(container) = spec.containers.iter().find(|container| container.name == CONTAINER) else {
@@ -46,7 +51,7 @@ pub fn mutation(pod: &Pod, image: &str) -> Option<String> {
     {
         return Some("its container has restart rules".to_owned());
     }
-    None
+    packages::mutation(spec, container, packages)
 }
 
 #[cfg(test)]
@@ -63,11 +68,11 @@ mod tests {
     fn a_change_that_matters_is_told() {
         let image = attempt().image;
         let fine = pod(Delivery::ImageVolume);
-        assert_eq!(mutation(&fine, &image), None);
+        assert_eq!(mutation(&fine, &image, &[]), None);
         let change = |change: &dyn Fn(&mut PodSpec)| {
             let mut pod = fine.clone();
             change(pod.spec.as_mut().unwrap());
-            mutation(&pod, &image)
+            mutation(&pod, &image, &[])
         };
         assert!(change(&|spec| spec.containers[0].image = Some("evil".into())).is_some());
         assert!(change(&|spec| spec.containers[0].command = None).is_some());

@@ -60,7 +60,7 @@ pub fn resolver(pods: &Store<Pod>, action: &DeploymentAction, memory: &Memory) -
     let created = memory.resolver.as_ref().filter(|pod| pod.metadata.name.as_deref() == Some(&name));
     let pod = cached.as_deref().or(created)?;
     let deleted = memory.resolver_deleted.is_some() && memory.resolver_deleted == pod.metadata.uid;
-    let view = PodView::of(pod, "");
+    let view = PodView::of(pod, "", &[]);
     let container = pod.spec.as_ref()?.containers.iter().find(|container| container.name == CONTAINER);
     Some(Resolver {
         pod: PodView { deleting: view.deleting || deleted, ..view },
@@ -82,7 +82,7 @@ pub fn older(pods: &Store<Pod>, action: &DeploymentAction) -> Vec<PodView> {
         .filter(|pod| {
             pod.labels().get(LABEL_ACTION_UID) == uid && pod.metadata.namespace == action.metadata.namespace
         })
-        .map(|pod| PodView::of(pod, ""))
+        .map(|pod| PodView::of(pod, "", &[]))
         .filter(|pod| pod.attempt.is_some_and(|(number, _)| number < run.number))
         .collect()
 }
@@ -118,8 +118,10 @@ fn may_name_a_pod(name: &str) -> bool {
 /// The pod as the lifecycle sees it.
 #[must_use]
 pub fn present(pod: &Pod, action: &DeploymentAction) -> PodFact {
-    let image = action.status.as_ref().and_then(|status| status.image.as_ref());
-    PodFact::Present(Box::new(PodView::of(pod, image.map_or("", |image| image.resolved.as_str()))))
+    let status = action.status.as_ref();
+    let image = status.and_then(|status| status.image.as_ref()).map_or("", |image| image.resolved.as_str());
+    let packages = status.map_or(&[][..], |status| &status.packages);
+    PodFact::Present(Box::new(PodView::of(pod, image, packages)))
 }
 
 /// Whether the events of this pod are to be read now. `stopped`: whether its script was asked to stop

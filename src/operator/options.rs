@@ -1,10 +1,10 @@
 //! The operator's flags; each can be given as an environment variable as well.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, sync::Arc};
 
 use clap::{Parser, ValueEnum};
 
-use super::pod::{Delivery, PodDefaults};
+use super::pod::{Delivery, FetchDefaults, PodDefaults};
 
 /// How the runner gets into pods.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -70,6 +70,14 @@ pub struct Options {
     #[arg(long, env = "LONGSHORE_SCRATCH_LIMIT", default_value = "2Gi")]
     pub scratch_limit: String,
 
+    /// How much a package may take that nodes do not mount, such as 512Mi: packed, and unpacked.
+    #[arg(long, env = "LONGSHORE_PACKAGE_LIMIT", default_value = "512Mi", value_parser = bytes)]
+    pub package_limit: u64,
+
+    /// How many files, folders and links such a package may have.
+    #[arg(long, env = "LONGSHORE_PACKAGE_MAX_ENTRIES", default_value_t = 65_536, value_parser = clap::value_parser!(u32).range(1..=4_194_304))]
+    pub package_max_entries: u32,
+
     /// Registry (host or host:port) to speak plain HTTP with; may be given several times.
     #[arg(long = "plain-http-registry", env = "LONGSHORE_PLAIN_HTTP_REGISTRIES", value_delimiter = ',')]
     pub plain_http_registries: Vec<String>,
@@ -124,13 +132,44 @@ pub struct Options {
 impl Options {
     /// What is the same for all pods, with the way that the runner takes now.
     #[must_use]
-    pub fn pod_defaults(&self, delivery: Delivery) -> PodDefaults {
+    pub fn pod_defaults(&self, delivery: Delivery, fetch: &Arc<FetchDefaults>) -> PodDefaults {
         PodDefaults {
             runner_image: self.runner_image.clone(),
             runner_pull_policy: self.runner_pull_policy.clone(),
             delivery,
             architecture: self.architecture.clone(),
             scratch_limit: self.scratch_limit.clone(),
+            fetch: Arc::clone(fetch),
+        }
+    }
+}
+
+/// A whole number of bytes, or of Ki, Mi, Gi or Ti.
+fn bytes(text: &str) -> Result<u64, String> {
+    let units = [("Ki", 10), ("Mi", 20), ("Gi", 30), ("Ti", 40)];
+    let unit = units.iter().find_map(|(unit, shift)| Some((text.strip_suffix(unit)?, *shift)));
+    let (number, shift) = unit.unwrap_or((text, 0));
+    number
+        .parse::<u64>()
+        .ok()
+        .and_then(|number| number.checked_mul(1 << shift))
+        .filter(|bytes| *bytes > 0)
+        .ok_or_else(|| {
+            format!("{text:?} is no size: write a whole number with Ki, Mi or Gi, for example 512Mi")
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::bytes;
+
+    #[test]
+    fn sizes() {
+        for (text, expected) in [("1", 1), ("2Ki", 2048), ("512Mi", 512 << 20), ("1Gi", 1 << 30)] {
+            assert_eq!(bytes(text), Ok(expected), "{text}");
+        }
+        for bad in ["", "0", "Mi", "-1", "1.5Gi", "1M", "99999999999Gi", "1 Mi"] {
+            assert!(bytes(bad).is_err(), "{bad}");
         }
     }
 }

@@ -1,10 +1,11 @@
 //! The pod of an attempt: pure.
 
+mod packages;
 mod resolver;
 mod security;
 mod volumes;
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use k8s_openapi::{
     api::core::v1::{
@@ -19,11 +20,13 @@ use crate::{
         ANNOTATION_BUNDLE, CONTAINER, FINALIZER_COLLECT, LABEL_ACTION, LABEL_ACTION_UID, LABEL_ATTEMPT,
         LABEL_MANAGED_BY, LABEL_RUN, MANAGED_BY,
         action::{SecurityProfile, to_quantities},
+        packages::PackageStatus,
         status::Deadlines,
     },
     record::place,
 };
 
+pub use packages::{FETCHER, FetchDefaults, folder as package_folder, package_argument};
 pub use resolver::{resolver_name, resolver_pod};
 pub use security::{may_run_as, run_as_user};
 pub(super) use security::{of_own_container, of_own_pod};
@@ -56,6 +59,8 @@ pub struct PodDefaults {
     pub architecture: String,
     /// Size limit of each of the script's folders.
     pub scratch_limit: String,
+    /// What the container that fetches packages is told.
+    pub fetch: Arc<FetchDefaults>,
 }
 
 /// All that is frozen of an attempt.
@@ -75,6 +80,8 @@ pub struct Attempt {
     pub user: Option<i64>,
     /// The deadlines, as the run has them frozen.
     pub deadlines: Deadlines,
+    /// The packages, pinned.
+    pub packages: Vec<PackageStatus>,
 }
 
 /// The pod's name: a function of UID, run and attempt, so that no two creations of one attempt can
@@ -117,7 +124,7 @@ pub fn action_pod(action: &Checked, attempt: &Attempt, defaults: &PodDefaults) -
     let template = spec.pod_template.clone().unwrap_or_default();
     let security_context = security::of_pod(&template, attempt.user);
     let root_namespace = template.security_profile == Some(SecurityProfile::UserNamespaceRoot);
-    let (volumes, volume_mounts) = volumes::volumes(action, defaults);
+    let (volumes, volume_mounts) = volumes::volumes(action, attempt, defaults);
     let container = action_container(action, attempt, volume_mounts);
     let metadata = template.metadata.unwrap_or_default();
     let mut pod_labels = metadata.labels;
@@ -154,7 +161,7 @@ pub fn action_pod(action: &Checked, attempt: &Attempt, defaults: &PodDefaults) -
             host_aliases: (!template.host_aliases.is_empty()).then_some(template.host_aliases),
             host_users: root_namespace.then_some(false),
             security_context: Some(security_context),
-            init_containers: init_containers(action, defaults),
+            init_containers: all_init_containers(action, attempt, defaults),
             containers: vec![container],
             volumes: Some(volumes),
             ..Default::default()
@@ -218,6 +225,17 @@ fn action_container(action: &Checked, attempt: &Attempt, volume_mounts: Vec<Volu
         volume_mounts: Some(volume_mounts),
         ..Default::default()
     }
+}
+
+/// The containers that run before the script's.
+fn all_init_containers(
+    action: &Checked,
+    attempt: &Attempt,
+    defaults: &PodDefaults,
+) -> Option<Vec<Container>> {
+    let mut all = init_containers(action, defaults).unwrap_or_default();
+    all.extend(packages::fetcher(action, attempt, defaults));
+    (!all.is_empty()).then_some(all)
 }
 
 /// The container that brings the runner, where no volume does.

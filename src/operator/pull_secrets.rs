@@ -34,15 +34,15 @@ pub async fn of_operator(file: Option<&Path>) -> Found {
 }
 
 /// The Secrets that the action names, or else those of its service account, as far as the namespace
-/// lets the operator read them.
-pub async fn of_namespace(client: &Client, action: &Checked) -> Found {
+/// lets the operator read them. Notes are of what keeps `image` from being read.
+pub async fn of_namespace(client: &Client, action: &Checked, image: &ImageReference) -> Found {
     let mut found = Found::default();
     let secrets: Api<Secret> = Api::namespaced(client.clone(), &action.namespace);
     let (origin, names) = names(client, action, &mut found).await;
     for name in names {
         let origin = origin(&name);
         match call(secrets.get_opt(&name)).await {
-            Ok(Some(secret)) => found.add_secret(&origin, &secret, &action.image),
+            Ok(Some(secret)) => found.add_secret(&origin, &secret, image),
             Ok(None) => found.note(format!("{origin} is not there")),
             Err(error) if error.code() == Some(403) => found.note(format!(
                 "the operator may not read {origin} (grant its service account get on it by name to resolve tags without a pod)"
@@ -177,7 +177,8 @@ mod tests {
             let named = serde_json::to_value(LocalObjectReference { name: "topsecret".into() }).unwrap();
             action.spec.image_pull_secrets = serde_json::from_value(json!([named])).unwrap();
         }
-        of_namespace(&client, &validate(&action, "amd64").unwrap()).await
+        let checked = validate(&action, "amd64").unwrap();
+        of_namespace(&client, &checked, &checked.image).await
     }
 
     #[tokio::test]

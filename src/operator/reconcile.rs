@@ -33,6 +33,7 @@ use super::{
     observe,
     options::Options,
     phases::{Part, Phase},
+    pod::FetchDefaults,
     resolve::{self, Sources},
     status::with_condition,
     stop,
@@ -77,6 +78,8 @@ pub struct Context {
     pub memories: Memories,
     /// Counts.
     pub metrics: Metrics,
+    /// What containers that fetch packages are told.
+    pub fetch: Arc<FetchDefaults>,
     /// The flags.
     pub options: Options,
 }
@@ -268,7 +271,8 @@ impl<'a> Pass<'a> {
             }
             Step::Launch(attempt) => {
                 let Ok(checked) = &self.spec else { return Ok(Some(Action::await_change())) };
-                let defaults = self.context.options.pod_defaults(self.context.nodes.delivery());
+                let defaults =
+                    self.context.options.pod_defaults(self.context.nodes.delivery(), &self.context.fetch);
                 let launched = launch::launch(client, checked, &attempt, &defaults).await;
                 return self.launched(launched).await;
             }
@@ -319,6 +323,7 @@ impl<'a> Pass<'a> {
             registry: &self.context.registry,
             credentials_file: self.context.options.registry_credentials_file.as_deref(),
             platform: &platform,
+            package_limit_bytes: self.context.options.package_limit,
         };
         let (resolution, pause) = resolve::resolve(&sources, checked, failures).await;
         let mut memory = lock(self.memory);
@@ -340,7 +345,7 @@ impl<'a> Pass<'a> {
 
     async fn create_resolver(&mut self, run: u32) -> Result<Option<Action>, ReconcileError> {
         let Ok(checked) = &self.spec else { return Ok(Some(Action::await_change())) };
-        let defaults = self.context.options.pod_defaults(self.context.nodes.delivery());
+        let defaults = self.context.options.pod_defaults(self.context.nodes.delivery(), &self.context.fetch);
         let launched = launch::create_resolver(&self.context.client, checked, run, &defaults).await;
         let mut memory = lock(self.memory);
         match launched {

@@ -5,6 +5,8 @@
 //! namespace lets the operator read; a refusal falls through to the next. Where all are refused, a
 //! node is to be asked.
 
+mod packages;
+
 use std::path::Path;
 
 use k8s_openapi::{api::core::v1::ConfigMap, jiff::SignedDuration};
@@ -17,7 +19,7 @@ use super::{
     validate::Checked,
 };
 use crate::{
-    api::Reason,
+    api::{Reason, packages::PackageStatus},
     record::sha256_hex,
     registry::{Asker, Platform, Registry, ResolveError, ResolvedImage},
 };
@@ -37,6 +39,8 @@ pub struct Sources<'a> {
     pub credentials_file: Option<&'a Path>,
     /// What actions run on.
     pub platform: &'a Platform,
+    /// The most that a package which nodes do not mount may take, in bytes.
+    pub package_limit_bytes: u64,
 }
 
 /// Why nothing was resolved.
@@ -49,7 +53,7 @@ enum Problem {
     AskNode(Reason, String),
 }
 
-/// Resolves script and image of `action`; `failures` counts those of this run so far. With it, for
+/// Resolves script, packages and image of `action`; `failures` counts those of this run so far. With it, for
 /// how long the registry asked to be left alone.
 pub async fn resolve(
     sources: &Sources<'_>,
@@ -60,6 +64,10 @@ pub async fn resolve(
         Ok(sha256) => sha256,
         Err(message) => return (Resolution::Failed { reason: Reason::ConfigMapMissing, message }, None),
     };
+    let packages = match packages::packages(sources, action, failures).await {
+        Ok(packages) => packages,
+        Err(problem) => return problem.resolution(Vec::new(), script_sha256),
+    };
     match image(sources, action, failures).await {
         Ok(image) => {
             let resolved = Resolution::Resolved {
@@ -67,14 +75,28 @@ pub async fn resolve(
                 platform_digest: image.platform_digest,
                 config_digest: image.config_digest,
                 user: image.user,
+                packages,
                 script_sha256,
             };
             (resolved, None)
         }
-        Err(Problem::Later(reason, message, pause)) => (Resolution::Failed { reason, message }, pause),
-        Err(Problem::Never(reason, message)) => (Resolution::Refused { reason, message }, None),
-        Err(Problem::AskNode(reason, message)) => {
-            (Resolution::NeedsPod { reason, message, script_sha256 }, None)
+        Err(problem) => problem.resolution(packages, script_sha256),
+    }
+}
+
+impl Problem {
+    /// What it means for the run, and for how long to pause.
+    fn resolution(
+        self,
+        packages: Vec<PackageStatus>,
+        script_sha256: Option<String>,
+    ) -> (Resolution, Option<SignedDuration>) {
+        match self {
+            Self::Later(reason, message, pause) => (Resolution::Failed { reason, message }, pause),
+            Self::Never(reason, message) => (Resolution::Refused { reason, message }, None),
+            Self::AskNode(reason, message) => {
+                (Resolution::NeedsPod { reason, message, packages, script_sha256 }, None)
+            }
         }
     }
 }
@@ -108,7 +130,7 @@ async fn image(sources: &Sources<'_>, action: &Checked, failures: u32) -> Result
     if let Some(answer) = asked.ask_all(operators, &mut notes).await {
         return answer;
     }
-    let granted = pull_secrets::of_namespace(sources.client, action).await;
+    let granted = pull_secrets::of_namespace(sources.client, action, &action.image).await;
     if let Some(answer) = asked.ask_all(granted, &mut notes).await {
         return answer;
     }
@@ -202,7 +224,9 @@ const fn reason(error: &ResolveError) -> Reason {
         ResolveError::NotFound { .. } => Reason::ImageNotFound,
         ResolveError::Denied { .. } => Reason::ImageDenied,
         ResolveError::NoPlatform { .. } => Reason::ImagePlatformMissing,
-        ResolveError::Invalid { .. } | ResolveError::NotAnImage { .. } => Reason::ImageInvalid,
+        ResolveError::Invalid { .. } | ResolveError::NotAnImage { .. } | ResolveError::NotAPackage { .. } => {
+            Reason::ImageInvalid
+        }
         ResolveError::Unreachable { .. }
         | ResolveError::RateLimited { .. }
         | ResolveError::Failing { .. } => Reason::RegistryUnavailable,
@@ -225,8 +249,13 @@ mod tests {
         let (client, seen) = server(|_| (500, json!({})));
         let registry = Registry::new(RegistryConfig::default()).unwrap();
         let platform = Platform::linux("amd64");
-        let sources =
-            Sources { client: &client, registry: &registry, credentials_file: None, platform: &platform };
+        let sources = Sources {
+            client: &client,
+            registry: &registry,
+            credentials_file: None,
+            platform: &platform,
+            package_limit_bytes: 1,
+        };
         let mut action = action();
         for image in ["127.1:8080/x:1".to_owned(), format!("localhost:8080/x@sha256:{}", "0".repeat(64))] {
             action.spec.image = Some(image);

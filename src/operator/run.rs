@@ -27,6 +27,7 @@ use super::{
     metrics::{Active, Metrics},
     nodes::Nodes,
     options::Options,
+    pod::FetchDefaults,
     reconcile::{Context, after_error, reconcile},
     serve::{self, Health},
     strays,
@@ -101,6 +102,12 @@ pub async fn run(options: Options) -> Result<(), RunError> {
         ),
         None => None,
     };
+    let fetch = Arc::new(FetchDefaults::new(
+        &options.plain_http_registries,
+        ca_bundle_pem.as_deref(),
+        options.package_limit,
+        options.package_max_entries,
+    ));
     let registry = Registry::new(RegistryConfig {
         plain_http: options.plain_http_registries.clone(),
         timeout: REGISTRY_LIMIT,
@@ -133,7 +140,8 @@ pub async fn run(options: Options) -> Result<(), RunError> {
     metrics.leader.set(1);
     health.set_ready(false);
     let (shutdown, end) = tokio::sync::oneshot::channel();
-    let work = lead(client, registry, options, Tellers { metrics: metrics.clone(), traces }, health, end);
+    let work =
+        lead(client, (registry, fetch), options, Tellers { metrics: metrics.clone(), traces }, health, end);
     let mut work = std::pin::pin!(work);
     let result = tokio::select! {
         () = &mut work => Ok(()),
@@ -183,7 +191,7 @@ struct Tellers {
 /// What only the leader does.
 async fn lead(
     client: Client,
-    registry: Registry,
+    (registry, fetch): (Registry, Arc<FetchDefaults>),
     options: Options,
     Tellers { metrics, traces }: Tellers,
     health: Health,
@@ -219,6 +227,7 @@ async fn lead(
         use_policy,
         memories: Memories::default(),
         metrics,
+        fetch,
         options,
     });
     tokio::spawn(tell_ready(filled, context.pods.clone(), health));

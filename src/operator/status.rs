@@ -8,6 +8,7 @@ use crate::{
         DeploymentAction, DeploymentActionStatus, Reason,
         condition::{Builder, ConditionType, MAX_MESSAGE_BYTES},
         history::{AttemptStatus, MAX_ATTEMPTS, PastRun, RunOutcome, remember},
+        packages::PackageStatus,
         status::{ImageStatus, LogState, LogStatus, MAX_MISSING, RunStatus},
     },
     record::outcome::truncate,
@@ -55,6 +56,7 @@ pub fn progress(
         observed_generation: Some(generation),
         phase: Some(phase.to_owned()),
         last_handled_rerun: requests::handled(action, &before, Some(run.number)),
+        packages: packages_of(&before, &run),
         history: before.history,
         image,
         run: Some(run),
@@ -111,6 +113,7 @@ pub fn terminal(
     DeploymentActionStatus {
         observed_generation: Some(generation),
         last_handled_rerun: requests::handled(action, &before, Some(run.number)),
+        packages: packages_of(&before, &run),
         history: before.history,
         phase: Some(if well { "Succeeded" } else { "Failed" }.to_owned()),
         image,
@@ -157,6 +160,12 @@ fn past(run: &RunStatus, verdict: &Verdict, image: Option<&ImageStatus>) -> Past
         finished_at: run.finished_at.clone(),
         exit_code: run.exit_code,
     }
+}
+
+/// The packages that were recorded for this run.
+fn packages_of(before: &DeploymentActionStatus, run: &RunStatus) -> Vec<PackageStatus> {
+    let same = before.run.as_ref().is_some_and(|of| of.number == run.number && of.bundle_sha256.is_some());
+    if same { before.packages.clone() } else { Vec::new() }
 }
 
 /// The status of an action that nobody has asked to run.

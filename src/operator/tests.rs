@@ -1,14 +1,21 @@
 //! Objects that tests begin with.
 
+use std::sync::Arc;
+
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::ObjectMeta;
 
 use super::{
-    pod::{Attempt, Delivery, PodDefaults, action_pod},
+    pod::{Attempt, Delivery, FetchDefaults, PodDefaults, action_pod},
     validate::validate,
     view::{ContainerView, PodView},
 };
-use crate::api::{DeploymentAction, DeploymentActionSpec, action::Script, status::Deadlines};
+use crate::api::{
+    DeploymentAction, DeploymentActionSpec,
+    action::Script,
+    packages::{PackageKind, PackageStatus},
+    status::Deadlines,
+};
 
 pub(crate) const UID: &str = "5f3c9a1b-1234-4321-8765-123456789abc";
 
@@ -52,6 +59,7 @@ pub(crate) fn pod_view() -> PodView {
         unschedulable: None,
         waiting: None,
         stillborn: None,
+        fetch_failure: None,
         disruption: None,
         stopped_by: None,
         not_ready_since: None,
@@ -71,6 +79,7 @@ pub(crate) fn pod_defaults(delivery: Delivery) -> PodDefaults {
         delivery,
         architecture: "amd64".into(),
         scratch_limit: "2Gi".into(),
+        fetch: Arc::new(FetchDefaults::new(&[], None, 512 << 20, 65_536)),
     }
 }
 
@@ -83,6 +92,18 @@ pub(crate) fn attempt() -> Attempt {
         image: "r/tools@sha256:11".into(),
         user: Some(65_532),
         deadlines: Deadlines { pending_seconds: 600, run_seconds: 3600, grace_seconds: 30 },
+        packages: Vec::new(),
+    }
+}
+
+/// A package as a run has it.
+pub(crate) fn package(name: &str, kind: PackageKind) -> PackageStatus {
+    PackageStatus {
+        name: name.into(),
+        requested: format!("registry.example.com/{name}:1"),
+        resolved: format!("registry.example.com/{name}@sha256:{}", "1".repeat(64)),
+        kind,
+        media_type: None,
     }
 }
 

@@ -6,13 +6,16 @@ use kube::{Resource, ResourceExt};
 use super::hash;
 use crate::{
     api::{
-        DeploymentAction, DeploymentActionSpec,
+        self, DeploymentAction, DeploymentActionSpec,
         action::{KeyRef, Resources, ScriptRef, SecurityProfile, VariableForm, VariablesFrom},
+        packages::PackageStatus,
         status::Deadlines,
     },
     record::{
         self,
-        bundle::{Bundle, Folder, Limits, MAX_BYTES, Output, Program, RunIdentity, Source, Variable},
+        bundle::{
+            Bundle, Folder, Limits, MAX_BYTES, Output, Package, Program, RunIdentity, Source, Variable,
+        },
     },
     registry::ImageReference,
 };
@@ -39,10 +42,23 @@ pub struct Checked {
     pub image: ImageReference,
     /// The deadlines, defaults included.
     pub deadlines: Deadlines,
+    /// The packages, in the spec's order.
+    pub packages: Vec<CheckedPackage>,
     /// Hash of what is executed.
     pub hash: String,
     /// What marks the pod as this action's.
     pub owner: OwnerReference,
+}
+
+/// A package whose reference was parsed.
+#[derive(Debug, Clone)]
+pub struct CheckedPackage {
+    /// Its name.
+    pub name: String,
+    /// The reference as it was written.
+    pub requested: String,
+    /// The reference.
+    pub reference: ImageReference,
 }
 
 /// Why a spec cannot be executed: a sentence that names the field.
@@ -69,6 +85,7 @@ pub fn validate(action: &DeploymentAction, architecture: &str) -> Result<Checked
             "spec.podTemplate.nodeSelector asks for architecture {other}, and the runner's image is built for {architecture}: leave kubernetes.io/arch out"
         )));
     }
+    let packages = spec.packages.iter().map(package).collect::<Result<_, _>>()?;
     let hash = hash::spec_hash(&spec).map_err(|error| Invalid(error.to_string()))?;
     let owner = action
         .controller_owner_ref(&())
@@ -84,6 +101,7 @@ pub fn validate(action: &DeploymentAction, architecture: &str) -> Result<Checked
         spec,
         requested,
         image,
+        packages,
         hash,
         owner,
     };
@@ -95,7 +113,7 @@ impl Checked {
     /// What the runner is told to do in this attempt with this image.
     #[must_use]
     pub fn bundle(&self, frozen: &Frozen<'_>) -> Bundle {
-        let Frozen { run_id, number, attempt, image, script_sha256 } = *frozen;
+        let Frozen { run_id, number, attempt, image, packages, script_sha256 } = *frozen;
         let spec = &self.spec;
         Bundle {
             version: record::VERSION,
@@ -108,6 +126,10 @@ impl Checked {
                 attempt,
             },
             image: image.to_owned(),
+            packages: packages
+                .iter()
+                .map(|package| Package { name: package.name.clone(), reference: package.resolved.clone() })
+                .collect(),
             program: self.program(script_sha256.unwrap_or_default()),
             args: spec.args.clone(),
             variables_from: spec.variables_from.iter().enumerate().map(folder).collect(),
@@ -217,11 +239,18 @@ impl Checked {
     /// The bundle travels with the pod and must leave room for what webhooks add.
     fn check_size(&self) -> Result<(), Invalid> {
         let image = self.image.pinned(&"0".repeat(DIGEST_BYTES));
+        let pinned = |package: &CheckedPackage| PackageStatus {
+            name: package.name.clone(),
+            resolved: package.reference.pinned(&"0".repeat(DIGEST_BYTES)),
+            ..PackageStatus::default()
+        };
+        let packages: Vec<PackageStatus> = self.packages.iter().map(pinned).collect();
         let bundle = self.bundle(&Frozen {
             run_id: "00000000-4294967295",
             number: u32::MAX,
             attempt: u32::MAX,
             image: &image,
+            packages: &packages,
             script_sha256: Some(&"0".repeat(64)),
         });
         let size = bundle.to_json().map_err(|error| Invalid(error.to_string()))?.len();
@@ -254,8 +283,20 @@ pub struct Frozen<'a> {
     pub attempt: u32,
     /// The image, pinned.
     pub image: &'a str,
+    /// The packages, pinned.
+    pub packages: &'a [PackageStatus],
     /// SHA-256 of the script, where it comes from a `ConfigMap`.
     pub script_sha256: Option<&'a str>,
+}
+
+fn package(package: &api::packages::Package) -> Result<CheckedPackage, Invalid> {
+    let name = package.name.clone();
+    let requested = package.reference.clone().ok_or_else(|| {
+        Invalid(format!("spec.packages, {name}: without a template, a package has a reference"))
+    })?;
+    let reference = ImageReference::parse(&requested)
+        .map_err(|error| Invalid(format!("spec.packages, {name}, reference: {error}")))?;
+    Ok(CheckedPackage { name, requested, reference })
 }
 
 fn folder((index, from): (usize, &VariablesFrom)) -> Folder {

@@ -7,12 +7,13 @@ use k8s_openapi::{
 };
 use kube::ResourceExt;
 
-use super::mutation::mutation;
+use super::{mutation::mutation, pod::FETCHER};
 use crate::{
     api::{
-        ANNOTATION_STOP_REQUESTED_AT, CONTAINER, FINALIZER_COLLECT, LABEL_ATTEMPT, LABEL_RUN, LABEL_TOMBSTONE,
+        ANNOTATION_STOP_REQUESTED_AT, CONTAINER, FINALIZER_COLLECT, LABEL_ATTEMPT, LABEL_RUN,
+        LABEL_TOMBSTONE, packages::PackageStatus,
     },
-    record::{outcome::Termination, place},
+    record::{fetch::Failure, outcome::Termination, place},
 };
 
 /// The longest image id that is believed, in bytes.
@@ -62,6 +63,8 @@ pub struct PodView {
     /// Why it ended without our container, where nobody deleted it: the node rejected it, or an
     /// init container failed.
     pub stillborn: Option<String>,
+    /// Why its packages were not fetched.
+    pub fetch_failure: Option<Failure>,
     /// Who takes it away, in their own words: a drain, a preemption, the end of its node.
     pub disruption: Option<String>,
     /// Why the kubelet stopped its container, from its events: no status shows it.
@@ -131,9 +134,9 @@ impl Terminated {
 }
 
 impl PodView {
-    /// Reads a pod that should run `image`.
+    /// Reads a pod that should run `image` with these packages.
     #[must_use]
-    pub fn of(pod: &Pod, image: &str) -> Self {
+    pub fn of(pod: &Pod, image: &str, packages: &[PackageStatus]) -> Self {
         let label = |name: &str| pod.labels().get(name).and_then(|value| value.parse().ok());
         let spec = pod.spec.as_ref();
         let status = pod.status.as_ref();
@@ -180,6 +183,7 @@ impl PodView {
             message: status.and_then(|status| status.message.clone()),
             unschedulable: status.and_then(|status| condition(status, "PodScheduled", "False")),
             stillborn: status.filter(|_| !deleting).and_then(stillborn),
+            fetch_failure: status.filter(|_| !deleting).and_then(fetch_failure),
             disruption: status
                 .and_then(|status| condition(status, "DisruptionTarget", "True"))
                 .filter(|message| !message.is_empty()),
@@ -192,7 +196,7 @@ impl PodView {
             before: status.filter(|_| !deleting && !ended).and_then(|status| before(pod, status)),
             waiting: status.and_then(waiting),
             node: node_of(pod),
-            mutation: mutation(pod, image),
+            mutation: mutation(pod, image, packages),
             others_running: status.is_some_and(|status| {
                 status.container_statuses.iter().flatten().any(|container| {
                     container.name != CONTAINER
@@ -333,6 +337,13 @@ fn stillborn(status: &PodStatus) -> Option<String> {
     })
 }
 
+/// What the container that fetches packages says of its end, where it failed.
+fn fetch_failure(status: &PodStatus) -> Option<Failure> {
+    let mut all = status.init_container_statuses.iter().flatten();
+    let end = all.find(|container| container.name == FETCHER)?.state.as_ref()?.terminated.as_ref()?;
+    Failure::from_json(end.message.as_deref().filter(|_| end.exit_code != 0)?)
+}
+
 fn node_of(pod: &Pod) -> Option<String> {
     pod.spec.as_ref().and_then(|spec| spec.node_name.clone()).filter(|name| !name.is_empty())
 }
@@ -381,7 +392,7 @@ mod tests {
 
     fn view(status: &Value) -> PodView {
         let pod = json!({"metadata": {"name": "deploy-1"}, "spec": {"containers": []}, "status": status});
-        PodView::of(&serde_json::from_value(pod).unwrap(), "image")
+        PodView::of(&serde_json::from_value(pod).unwrap(), "image", &[])
     }
 
     fn container(name: &str, state: &Value, id: Option<&str>) -> Value {
@@ -425,7 +436,7 @@ mod tests {
             let mut init = container(name, &json!({"running": {}}), Some("containerd://1"));
             init["started"] = json!(started);
             let pod = json!({"metadata": {"name": "p"}, "spec": spec, "status": {"conditions": conditions, "initContainerStatuses": [init]}});
-            PodView::of(&serde_json::from_value(pod).unwrap(), "image").before
+            PodView::of(&serde_json::from_value(pod).unwrap(), "image", &[]).before
         };
         let scheduled = json!([{"type": "PodScheduled", "status": "True"}]);
         let words = before("vault-init", None, &scheduled).unwrap();
@@ -434,7 +445,7 @@ mod tests {
         assert_eq!(words, "sidecar istio-proxy has not passed its startup probe");
         assert_eq!(before("istio-proxy", Some(true), &scheduled), None);
         let unseen = json!({"metadata": {"name": "p"}, "spec": {"containers": [], "schedulerName": "mine"}, "status": {"phase": "Pending"}});
-        let view = PodView::of(&serde_json::from_value(unseen).unwrap(), "image");
+        let view = PodView::of(&serde_json::from_value(unseen).unwrap(), "image", &[]);
         assert!(view.before.unwrap().contains("schedulerName mine"));
     }
 

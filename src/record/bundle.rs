@@ -19,6 +19,9 @@ pub struct Bundle {
     pub run: RunIdentity,
     /// The image, pinned, so that the bundle's hash covers it.
     pub image: String,
+    /// The packages, pinned, so that the bundle's hash covers them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub packages: Vec<Package>,
     /// What to start.
     pub program: Program,
     /// Arguments behind the script or the command.
@@ -53,6 +56,16 @@ pub struct RunIdentity {
     pub number: u32,
     /// The attempt's number, from 1.
     pub attempt: u32,
+}
+
+/// A package of the attempt, in the folder of its name below [`super::place::PACKAGES_DIR`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Package {
+    /// Its name.
+    pub name: String,
+    /// `repository@digest`.
+    pub reference: String,
 }
 
 /// What the runner starts.
@@ -224,6 +237,7 @@ mod tests {
                 attempt: 1,
             },
             image: "r/i@sha256:00".into(),
+            packages: vec![],
             program: Program::Script { text: "echo hi".into(), interpreter: vec![] },
             args: vec![],
             variables_from: vec![],

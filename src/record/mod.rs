@@ -9,6 +9,7 @@
 //! writes: a run that is under way survives an upgrade.
 
 pub mod bundle;
+pub mod fetch;
 pub mod frame;
 pub mod outcome;
 pub mod place;

@@ -23,6 +23,12 @@ pub const SOURCES_DIR: &str = "/longshore/sources";
 pub const SCRIPT_DIR: &str = "/longshore/script";
 /// The script's file name in [`SCRIPT_DIR`].
 pub const SCRIPT_FILE: &str = "script";
+/// The script's packages, a folder each.
+pub const PACKAGES_DIR: &str = "/longshore/packages";
+/// Where the container that fetches packages finds pull Secrets, a folder each.
+pub const PULL_SECRETS_DIR: &str = "/longshore/pull";
+/// The file name of the program that fetches packages, in the runner's image.
+pub const FETCH_FILE: &str = "longshore-fetch";
 /// Claim, exit record, script and outputs file; on disk, since the claim must outlive the process.
 pub const STATE_DIR: &str = "/longshore/state";
 /// The script's working directory, empty at the start.
@@ -58,6 +64,11 @@ pub const ENV_TRACEPARENT: &str = "TRACEPARENT";
 pub const ENV_OUTPUT: &str = "LONGSHORE_OUTPUT";
 /// The file that says why the script was asked to stop; it exists once it was.
 pub const ENV_STOP_REASON_FILE: &str = "LONGSHORE_STOP_REASON_FILE";
+/// The folder of the packages; set where there are any.
+pub const ENV_PACKAGES: &str = "LONGSHORE_PACKAGES";
+/// What the variables begin with, then a number from 0, that hold parts of the certificates (PEM) of
+/// authorities that registries may have, for whoever fetches packages.
+pub const ENV_FETCH_CA: &str = "LONGSHORE_FETCH_CA_";
 /// The action's namespace.
 pub const ENV_NAMESPACE: &str = "LONGSHORE_NAMESPACE";
 /// The action's name.

@@ -10,7 +10,9 @@ use reqwest::{Response, StatusCode, Url};
 
 use secrecy::ExposeSecret as _;
 
+use super::blob::Blob;
 use super::credentials::{Asker, Credentials, Salt};
+use super::digest::Hasher;
 use super::error::{Advice, ResolveError};
 use super::reference::ImageReference;
 use super::refusal::{Speaker, retry_after, start, words};
@@ -38,6 +40,8 @@ pub(super) enum Content<'a> {
     Manifest(&'a str),
     /// The config with this digest.
     Config(&'a str),
+    /// Another blob with this digest.
+    Blob(&'a str),
 }
 
 /// What was read, with a digest that its bytes have been checked against.
@@ -67,7 +71,7 @@ impl Client {
         let (url, limit) = self.address(&question, content)?;
         let accept = match content {
             Content::Tagged(_) | Content::Manifest(_) => Some(manifest::ACCEPT),
-            Content::Config(_) => None,
+            Content::Config(_) | Content::Blob(_) => None,
         };
         let response = self.send(&question, &url, accept).await?;
         let speaker = speaker(&response, &url);
@@ -79,13 +83,33 @@ impl Client {
         let told = header(DOCKER_CONTENT_DIGEST).filter(|told| !told.is_empty()).map(ToOwned::to_owned);
         let body = question.body(response, limit).await?;
         let digest = match (content, told) {
-            (Content::Manifest(digest) | Content::Config(digest), _) => {
+            (Content::Manifest(digest) | Content::Config(digest) | Content::Blob(digest), _) => {
                 question.verify(digest, &body, speaker)?
             }
             (Content::Tagged(_), Some(told)) => question.verify_own(&told, &body, speaker)?,
             (Content::Tagged(_), None) => digest::sha256(&body),
         };
         Ok(Answer { content_type, digest, body, speaker })
+    }
+
+    /// Begins to read a blob, which is checked while it comes and has no bound but its own size.
+    pub(super) async fn open(
+        &self,
+        image: &ImageReference,
+        digest: &str,
+        size: u64,
+        asker: &Asker,
+    ) -> Result<Blob, ResolveError> {
+        let question = Question::registry(image, asker);
+        let hasher = Hasher::of(digest)
+            .ok_or_else(|| question.invalid(format!("it names the digest {:?}", clean(digest))))?;
+        let (url, _) = self.address(&question, Content::Blob(digest))?;
+        let response = self.send(&question, &url, None).await?;
+        if response.status() != StatusCode::OK {
+            let speaker = speaker(&response, &url);
+            return Err(question.refusal(response, speaker).await);
+        }
+        Ok(Blob::new(response, hasher, digest.to_owned(), size))
     }
 
     fn address(&self, question: &Question<'_>, content: Content<'_>) -> Result<(Url, usize), ResolveError> {
@@ -97,6 +121,7 @@ impl Client {
         let (kind, name, limit) = match content {
             Content::Tagged(name) | Content::Manifest(name) => ("manifests", name, MAX_MANIFEST),
             Content::Config(name) => ("blobs", name, MAX_CONFIG),
+            Content::Blob(name) => ("blobs", name, usize::MAX),
         };
         let scheme = self.http.scheme(host);
         let repository = question.image.repository();

@@ -97,12 +97,15 @@ pub enum Origin {
         /// The service account's name.
         name: String,
     },
+    /// A pull Secret that this pod has, for this pod alone.
+    Pod,
 }
 
 impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Operator => f.write_str("the operator's own pull Secret"),
+            Self::Pod => f.write_str("the action's pull Secrets"),
             Self::Secret { namespace, name } => write!(f, "Secret {namespace}/{name}"),
             Self::ServiceAccount { namespace, name } => {
                 write!(f, "a pull Secret of service account {namespace}/{name}")
@@ -151,7 +154,7 @@ impl Asker {
     #[must_use]
     pub fn scope(&self) -> Scope {
         match &self.origin {
-            Origin::Operator => Scope::Operator,
+            Origin::Operator | Origin::Pod => Scope::Operator,
             Origin::Secret { namespace, .. } | Origin::ServiceAccount { namespace, .. } => {
                 Scope::Namespace(namespace.clone())
             }
@@ -161,7 +164,7 @@ impl Asker {
     /// The user, where whoever sees messages may know it.
     fn shown_user(&self) -> Option<String> {
         match self.origin {
-            Origin::Operator | Origin::Secret { .. } => self.credentials.shown_user(),
+            Origin::Operator | Origin::Secret { .. } | Origin::Pod => self.credentials.shown_user(),
             Origin::ServiceAccount { .. } => None,
         }
     }

@@ -31,6 +31,37 @@ pub(super) fn same_algorithm(expected: &str, content: &[u8]) -> Option<String> {
     }
 }
 
+/// A digest in the making.
+#[derive(Clone)]
+pub(super) enum Hasher {
+    Sha256(Sha256),
+    Sha512(Sha512),
+}
+
+impl Hasher {
+    /// By the algorithm that `digest` names; none where it is no digest.
+    pub(super) fn of(digest: &str) -> Option<Self> {
+        match digest.split_once(':').filter(|_| is_valid(digest))?.0 {
+            "sha256" => Some(Self::Sha256(Sha256::new())),
+            _ => Some(Self::Sha512(Sha512::new())),
+        }
+    }
+
+    pub(super) fn update(&mut self, content: &[u8]) {
+        match self {
+            Self::Sha256(hash) => hash.update(content),
+            Self::Sha512(hash) => hash.update(content),
+        }
+    }
+
+    pub(super) fn finish(self) -> String {
+        match self {
+            Self::Sha256(hash) => format!("sha256:{}", hex(&hash.finalize())),
+            Self::Sha512(hash) => format!("sha512:{}", hex(&hash.finalize())),
+        }
+    }
+}
+
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
         // Writing to a String cannot fail.

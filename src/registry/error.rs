@@ -128,6 +128,14 @@ pub enum ResolveError {
         /// What it is instead, and what to do.
         what: String,
     },
+    /// What the registry holds has the right digest and cannot be laid into a folder.
+    #[error("{package} is no package that can be laid into a folder: {what}")]
+    NotAPackage {
+        /// The package as asked for.
+        package: String,
+        /// What is wrong with it, and what to do.
+        what: String,
+    },
 }
 
 /// What is likely to help where a registry cannot be reached.
@@ -191,7 +199,8 @@ impl ResolveError {
             | Self::Denied { .. }
             | Self::NoPlatform { .. }
             | Self::Invalid { .. }
-            | Self::NotAnImage { .. } => false,
+            | Self::NotAnImage { .. }
+            | Self::NotAPackage { .. } => false,
         }
     }
 
@@ -206,7 +215,8 @@ impl ResolveError {
             | Self::Failing { .. }
             | Self::NoPlatform { .. }
             | Self::Invalid { .. }
-            | Self::NotAnImage { .. } => false,
+            | Self::NotAnImage { .. }
+            | Self::NotAPackage { .. } => false,
         }
     }
 
@@ -231,6 +241,7 @@ impl ResolveError {
             Self::NoPlatform { .. } => "no_platform",
             Self::Invalid { .. } => "invalid",
             Self::NotAnImage { .. } => "not_an_image",
+            Self::NotAPackage { .. } => "not_a_package",
         }
     }
 
@@ -241,6 +252,7 @@ impl ResolveError {
             self,
             Self::NoPlatform { .. }
                 | Self::NotAnImage { .. }
+                | Self::NotAPackage { .. }
                 | Self::Unreachable { advice: Advice::RefusedAddress, .. }
         )
     }

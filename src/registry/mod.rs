@@ -7,12 +7,15 @@
 //! server, and follows a token server's address to plain HTTP. All that stands in `client`, on
 //! the reqwest that oci-client itself uses.
 
+mod blob;
 mod client;
 mod credentials;
 mod digest;
 mod error;
 mod keyring;
 mod manifest;
+mod package;
+mod package_words;
 mod platform;
 mod reach;
 pub mod reference;
@@ -22,9 +25,11 @@ mod token;
 mod transport;
 mod user;
 
+pub use blob::{Blob, BlobError};
 pub use credentials::{Asker, Credentials, Origin, Scope};
 pub use error::{Advice, ResolveError};
 pub use keyring::{Keyring, KeyringError, KeyringFault, PullSecretForm};
+pub use package::{Form, Layer, PackageManifest};
 pub use platform::Platform;
 pub use reference::{ImageReference, ReferenceError};
 pub use resolve::{Registry, RegistryConfig, ResolvedImage, SetupError};

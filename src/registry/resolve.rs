@@ -20,6 +20,8 @@ use super::user::ImageUser;
 
 pub use super::transport::SetupError;
 
+mod package;
+
 #[cfg(test)]
 mod connection_tests;
 #[cfg(test)]

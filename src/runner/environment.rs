@@ -55,6 +55,9 @@ impl Environment {
             environment.add(places, index, variable)?;
         }
         environment.add_own(places, &bundle.run);
+        if !bundle.packages.is_empty() {
+            environment.set(place::ENV_PACKAGES, places.packages());
+        }
         Ok(environment)
     }
 

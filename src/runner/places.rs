@@ -42,6 +42,10 @@ impl Places {
         self.at(place::SCRIPT_DIR).join(place::SCRIPT_FILE)
     }
 
+    pub(super) fn packages(&self) -> PathBuf {
+        self.at(place::PACKAGES_DIR)
+    }
+
     pub(super) fn state(&self) -> PathBuf {
         self.at(place::STATE_DIR)
     }

@@ -74,6 +74,7 @@ impl Sandbox {
                     attempt: 2,
                 },
                 image: "example.com/tools@sha256:00".into(),
+                packages: vec![],
                 program,
                 args: vec![],
                 variables_from: vec![],

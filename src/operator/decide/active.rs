@@ -12,6 +12,7 @@ use crate::{
         status::{Deadlines, ImageStatus, LogState, RunStatus},
     },
     operator::{
+        cause::ends_the_pod,
         facts::{Facts, LogFact, PodFact},
         status::{progress, terminal},
         verdict::{Finding, Verdict, of_record, said, weigh},
@@ -270,7 +271,7 @@ impl<'a> Active<'a> {
         });
         let past = self.now >= self.deadline;
         match cause {
-            Some(cause) if past || cause.reason == Reason::StartFailed => cause,
+            Some(cause) if past || ends_the_pod(cause.reason) => cause,
             None if past => {
                 let seconds = begin::deadlines(self.facts, self.run).pending_seconds;
                 let on = pod.node.as_deref().map(|node| format!(" on node {node}")).unwrap_or_default();

@@ -7,6 +7,7 @@ use crate::{
     api::{
         DeploymentActionStatus, Reason,
         action::SecurityProfile,
+        packages::PackageStatus,
         status::{Deadlines, ImageStatus, RunStatus},
     },
     operator::{
@@ -54,7 +55,14 @@ impl Beginning<'_> {
             return self.hold(reason, &message);
         }
         match self.facts.resolution {
-            Some(Resolution::Resolved { pinned, platform_digest, config_digest, user, script_sha256 }) => {
+            Some(Resolution::Resolved {
+                pinned,
+                platform_digest,
+                config_digest,
+                user,
+                packages,
+                script_sha256,
+            }) => {
                 let image = ImageStatus {
                     requested: self.checked.requested.clone(),
                     resolved: pinned.clone(),
@@ -63,10 +71,10 @@ impl Beginning<'_> {
                     running: None,
                     run_as_user: pod::run_as_user(&self.checked.spec, user),
                 };
-                self.freeze(image, script_sha256.clone())
+                self.freeze(image, packages, script_sha256.clone())
             }
-            Some(Resolution::NeedsPod { reason, message, script_sha256 }) => {
-                self.by_pod(*reason, message, script_sha256.as_ref())
+            Some(Resolution::NeedsPod { reason, message, packages, script_sha256 }) => {
+                self.by_pod(*reason, message, packages, script_sha256.as_ref())
             }
             Some(Resolution::Refused { reason, message }) => self.end(*reason, message),
             Some(Resolution::Failed { reason, message }) => self.hold(*reason, message),
@@ -77,19 +85,19 @@ impl Beginning<'_> {
         }
     }
 
-    fn freeze(&self, image: ImageStatus, script_sha256: Option<String>) -> Step {
+    fn freeze(&self, image: ImageStatus, packages: &[PackageStatus], script_sha256: Option<String>) -> Step {
         let run = RunStatus {
             script_sha256,
             deadlines: Some(self.checked.deadlines),
             required_outputs: self.checked.required_outputs(),
             ..self.run.clone()
         };
-        match freeze(self.checked, &run, &image.resolved) {
+        match freeze(self.checked, &run, &image.resolved, packages) {
             Ok((_, sha256)) => {
                 let name = pod::pod_name(&self.checked.name, &self.checked.uid, run.number, run.attempt);
                 let message = format!("creating pod {name}");
                 let run = RunStatus { bundle_sha256: Some(sha256), pod_name: Some(name), ..run };
-                let status = progress(
+                let mut status = progress(
                     self.facts.action,
                     self.now,
                     Reason::Launching,
@@ -98,6 +106,7 @@ impl Beginning<'_> {
                     Some(image),
                     None,
                 );
+                status.packages = packages.to_vec();
                 Step::WriteStatus(Box::new(status))
             }
             Err(error) => self.end(Reason::InvalidSpec, &error),
@@ -105,7 +114,13 @@ impl Beginning<'_> {
     }
 
     /// A node finds out what the tag means, by pulling it.
-    fn by_pod(&self, reason: Reason, refused: &str, script_sha256: Option<&String>) -> Step {
+    fn by_pod(
+        &self,
+        reason: Reason,
+        refused: &str,
+        packages: &[PackageStatus],
+        script_sha256: Option<&String>,
+    ) -> Step {
         let Some(resolver) = &self.facts.resolver else {
             if self.now >= self.deadline {
                 return self.end(reason, refused);
@@ -144,6 +159,7 @@ impl Beginning<'_> {
                         run_as_user: pod::run_as_user(&self.checked.spec, &ImageUser::Unreadable),
                         ..ImageStatus::default()
                     },
+                    packages,
                     script_sha256.cloned(),
                 ),
                 None => self.end(
@@ -239,12 +255,18 @@ pub(super) fn pending_deadline(facts: &Facts<'_>, run: &RunStatus, now: Timestam
 }
 
 /// The bundle of a run, and its hash.
-pub(super) fn freeze(checked: &Checked, run: &RunStatus, image: &str) -> Result<(String, String), String> {
+pub(super) fn freeze(
+    checked: &Checked,
+    run: &RunStatus,
+    image: &str,
+    packages: &[PackageStatus],
+) -> Result<(String, String), String> {
     let frozen = Frozen {
         run_id: &run.id,
         number: run.number,
         attempt: run.attempt,
         image,
+        packages,
         script_sha256: run.script_sha256.as_deref(),
     };
     let bundle = checked.bundle(&frozen).to_json().map_err(|error| error.to_string())?;

@@ -3,7 +3,7 @@
 
 use super::{Step, active::Active, begin, cancel, write_or};
 use crate::{
-    api::{Reason, status::ImageStatus},
+    api::{Reason, packages::PackageStatus, status::ImageStatus},
     operator::{
         facts::Refusal,
         pod::{self, Attempt},
@@ -31,6 +31,7 @@ impl Active<'_> {
                 image: image.resolved.clone(),
                 user: image.run_as_user,
                 deadlines: begin::deadlines(self.facts, self.run),
+                packages: self.status.packages.clone(),
             }))
         };
         let go = || match self.facts.not_before {
@@ -60,12 +61,14 @@ impl Active<'_> {
         let creation = &self.facts.creation;
         let never = |reason, message: String| Err(Box::new(Verdict::of(reason, message)));
         if let Ok(checked) = self.facts.spec
-            && let Some(what) = not_ours(checked, image)
+            && let Some(what) =
+                not_ours(checked, image).or_else(|| packages_not_ours(checked, &self.status.packages))
         {
             return never(Reason::FrozenInputsChanged, what);
         }
         let rebuilt = self.facts.spec.as_ref().ok().and_then(|checked| {
-            let (bundle, sha256) = begin::freeze(checked, self.run, &image.resolved).ok()?;
+            let (bundle, sha256) =
+                begin::freeze(checked, self.run, &image.resolved, &self.status.packages).ok()?;
             (sha256 == frozen).then_some((checked, bundle))
         });
         let Some((checked, bundle)) = rebuilt else {
@@ -120,5 +123,22 @@ fn not_ours(checked: &Checked, image: &ImageStatus) -> Option<String> {
     (!pod::may_run_as(&checked.spec, image.run_as_user)).then(|| {
         let user = image.run_as_user.map_or("not set".to_owned(), |user| user.to_string());
         format!("status.image.runAsUser is {user}, which spec.podTemplate does not allow")
+    })
+}
+
+/// The same of the recorded packages.
+fn packages_not_ours(checked: &Checked, packages: &[PackageStatus]) -> Option<String> {
+    let (wanted, recorded) = (&checked.packages, packages);
+    if wanted.len() != recorded.len() {
+        return Some(format!("status.packages has {} and spec.packages {}", recorded.len(), wanted.len()));
+    }
+    wanted.iter().zip(recorded).find_map(|(wanted, recorded)| {
+        let ours = wanted.name == recorded.name && wanted.reference.is_pinned_as(&recorded.resolved);
+        (!ours).then(|| {
+            format!(
+                "status.packages has {} as {}, which is not {} of spec.packages, {}, with a digest",
+                recorded.name, recorded.resolved, wanted.name, wanted.reference
+            )
+        })
     })
 }

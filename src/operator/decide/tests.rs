@@ -183,6 +183,7 @@ fn resolved() -> Resolution {
         platform_digest: None,
         config_digest: None,
         user: ImageUser::Root,
+        packages: Vec::new(),
         script_sha256: None,
     }
 }
@@ -502,7 +503,7 @@ fn an_image_or_user_that_only_the_status_names_is_not_run() {
             let status = world.action.status.as_ref().unwrap();
             (status.run.clone().unwrap(), status.image.clone().unwrap())
         };
-        let (_, sha256) = begin::freeze(world.spec.as_ref().unwrap(), &run, &image.resolved).unwrap();
+        let (_, sha256) = begin::freeze(world.spec.as_ref().unwrap(), &run, &image.resolved, &[]).unwrap();
         world.action.status.as_mut().unwrap().run.as_mut().unwrap().bundle_sha256 = Some(sha256);
         world
     };

@@ -9,7 +9,7 @@ use k8s_openapi::{
     apimachinery::pkg::api::resource::Quantity,
 };
 
-use super::{Delivery, PodDefaults};
+use super::{Attempt, Delivery, PodDefaults, packages};
 use crate::{
     api::{
         ANNOTATION_BUNDLE, ANNOTATION_STOP_REASON,
@@ -32,7 +32,11 @@ struct Mounted {
 }
 
 /// All volumes of the pod, and where the script's container has them.
-pub(super) fn volumes(action: &Checked, defaults: &PodDefaults) -> (Vec<Volume>, Vec<VolumeMount>) {
+pub(super) fn volumes(
+    action: &Checked,
+    attempt: &Attempt,
+    defaults: &PodDefaults,
+) -> (Vec<Volume>, Vec<VolumeMount>) {
     let own = [
         Some(Mounted {
             volume: runner(defaults),
@@ -61,7 +65,13 @@ pub(super) fn volumes(action: &Checked, defaults: &PodDefaults) -> (Vec<Volume>,
         read_only: false,
     });
     let (mut volumes, mut mounts) = (Vec::new(), Vec::new());
-    for Mounted { volume, path, read_only } in own.into_iter().flatten().chain(sources).chain(folders) {
+    let packages = attempt.packages.iter().enumerate().map(|(index, package)| Mounted {
+        volume: packages::volume(index, package, defaults),
+        path: packages::folder(&package.name),
+        read_only: true,
+    });
+    let all = own.into_iter().flatten().chain(sources).chain(packages).chain(folders);
+    for Mounted { volume, path, read_only } in all {
         mounts.push(VolumeMount {
             name: volume.name.clone(),
             mount_path: path,
@@ -70,6 +80,7 @@ pub(super) fn volumes(action: &Checked, defaults: &PodDefaults) -> (Vec<Volume>,
         });
         volumes.push(volume);
     }
+    volumes.extend(packages::pull_secrets(action, attempt, defaults));
     let nothing = PodTemplate::default();
     let template = action.spec.pod_template.as_ref().unwrap_or(&nothing);
     volumes.extend(template.volumes.iter().cloned().map(users));

@@ -9,7 +9,12 @@ use crate::{
 const IMAGE: &str = "registry.example.com/tools:1";
 
 fn denied() -> Resolution {
-    Resolution::NeedsPod { reason: Reason::ImageDenied, message: "denied".into(), script_sha256: None }
+    Resolution::NeedsPod {
+        reason: Reason::ImageDenied,
+        message: "denied".into(),
+        packages: Vec::new(),
+        script_sha256: None,
+    }
 }
 
 /// A run whose image only a node can resolve, and which is on record.
