@@ -60,5 +60,5 @@ generate: ## Write the CRD, the reference and the list of reasons from the code
 	@tests/generate.sh
 
 .PHONY: bench
-bench: ## Measure actions against bare pods on the running cluster, and the runner alone
+bench: ## Measure actions against bare pods and Jobs, and the runner alone; WRITE=1 puts it into docs/performance.md
 	@tests/bench.sh

@@ -1,12 +1,11 @@
 //! The runner alone, without a cluster: how fast a script's output goes through it with nothing,
 //! little and much to mask, how much memory that takes, and how long an echo takes.
 //!
-//! `LONGSHORE_RUNNER` names the binary to be measured: the one that is installed, not a test's.
+//! The binary is the one that is installed, not a test's.
 
 use std::{
-    error::Error,
     fs,
-    path::{Path, PathBuf},
+    path::Path,
     process::{Child, Command, Stdio},
     thread,
     time::{Duration, Instant},
@@ -18,41 +17,41 @@ use longshore::record::{
     place, sha256_hex,
 };
 
+use crate::{Result, samples::Values};
+
 /// Of the script's output, in bytes.
-const OUTPUT: u64 = 1_000_000_000;
-const LINE: &str =
+pub(crate) const OUTPUT: u64 = 1_000_000_000;
+pub(crate) const LINE: &str =
     "2026-11-23T12:00:00Z INFO orders: applied migration of a table, took 13 ms, rows 4711, lock none";
-const ECHOES: usize = 20;
+pub(crate) const ECHOES: usize = 20;
 
-type Result<T> = std::result::Result<T, Box<dyn Error>>;
+/// Memory is the peak of what is resident, in KiB.
+pub(crate) struct Measured {
+    pub(crate) disk_bytes: u64,
+    /// What is masked, megabytes a second, memory.
+    pub(crate) output: Vec<(&'static str, f64, u64)>,
+    /// The median in milliseconds, and the largest memory.
+    pub(crate) echo: (f64, u64),
+}
 
-fn main() -> Result<()> {
-    let runner = std::env::var_os("LONGSHORE_RUNNER").ok_or("LONGSHORE_RUNNER is not set: use make bench")?;
-    let runner = PathBuf::from(runner);
-    println!(
-        "the runner alone, {OUTPUT} bytes in lines of {}, generator and reader on the same cores",
-        LINE.len() + 1
-    );
-    println!("\n| to be masked | MB/s | peak memory, MiB |\n|---|---|---|");
+pub(crate) fn measure(runner: &Path) -> Result<Measured> {
+    let mut output = vec![];
     for (what, bytes) in [
         ("nothing", 0),
         ("a token of 40 bytes", 40),
         ("a kubeconfig of 6 KiB", 6 * 1024),
         ("a PEM file of 1 MiB", 1024 * 1024),
     ] {
+        eprintln!("the runner alone: {OUTPUT} bytes of output, to be masked: {what}");
         let script = format!("yes '{LINE}' | head -c {OUTPUT}");
-        let (took, peak) = run(&runner, &script, &secret(bytes))?;
-        #[expect(clippy::cast_precision_loss, reason = "figures for people")]
-        let (rate, peak) = (OUTPUT as f64 / took.as_secs_f64() / 1e6, peak as f64 / 1024.0);
-        println!("| {what} | {rate:.0} | {peak:.1} |");
+        let (took, peak) = run(runner, &script, &secret(bytes))?;
+        #[expect(clippy::cast_precision_loss, reason = "a gigabyte fits")]
+        output.push((what, OUTPUT as f64 / took.as_secs_f64() / 1e6, peak));
     }
-    let mut echoes = vec![];
-    for _ in 0..ECHOES {
-        echoes.push(run(&runner, "echo hello", "")?.0);
-    }
-    echoes.sort_unstable();
-    println!("\nan echo, n = {ECHOES}: median {:.1} ms", echoes[ECHOES / 2].as_secs_f64() * 1e3);
-    Ok(())
+    let echoes = (0..ECHOES).map(|_| run(runner, "echo hello", "")).collect::<Result<Vec<_>>>()?;
+    let took = Values::new(echoes.iter().map(|(took, _)| took.as_secs_f64() * 1e3)).median();
+    let peak = echoes.iter().map(|(_, peak)| *peak).max().unwrap_or_default();
+    Ok(Measured { disk_bytes: fs::metadata(runner)?.len(), output, echo: (took, peak) })
 }
 
 /// Lines of 64 letters that look random, as keys do; nothing of it is in the output.
