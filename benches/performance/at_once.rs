@@ -43,11 +43,12 @@ pub(crate) async fn measure(
                 operator.begin().await?;
             }
             let samples = place.run(&names).await?;
+            place.settle().await?;
+            // Only now: the client sees a verdict before the operator has the answer to writing it.
             if kind == Kind::Action {
                 let what = format!("{count} at once, round {}", round + 1);
                 operator.end(what, count, Values::took(&samples).mean()).await?;
             }
-            place.settle().await?;
             if let (Some(audit), Some(requests)) = (&mut audit, &mut requests) {
                 audit.count(std::slice::from_ref(place), count, requests)?;
             }
