@@ -32,6 +32,12 @@ impl Reading {
         value.ok_or_else(|| format!("the operator's metrics have no {name}: is it this version's?").into())
     }
 
+    /// Runs that have ended, whatever came of them.
+    fn finished(&self) -> f64 {
+        let runs = self.0.iter().filter(|(name, _)| name.starts_with("longshore_runs_total{"));
+        runs.map(|(_, value)| value).sum()
+    }
+
     /// A series begins with its first observation.
     fn phase(&self, what: &str, phase: &str) -> f64 {
         let name = format!("longshore_run_phase_seconds_{what}{{phase=\"{phase}\"}}");
@@ -101,11 +107,15 @@ impl Operator {
             let seen = now.phase("count", phase) - self.begun.phase("count", phase);
             (now.phase("sum", phase) - self.begun.phase("sum", phase), seen)
         };
-        let (_, finished) = step("finish");
+        // Not by a step: a run whose verdict did not come by the log has no `follow` and `finish`.
+        let finished = now.finished() - self.begun.finished();
         if (finished - count(actions)).abs() > 0.5 {
             return Err(format!("{finished} runs ended while {actions} actions were measured").into());
         }
-        let mean_of = |phase: &str| step(phase).0 / count(actions);
+        let mean_of = |phase: &str| {
+            let (sum, seen) = step(phase);
+            if seen > 0.0 { sum / seen } else { 0.0 }
+        };
         let cpu = "process_cpu_seconds_total";
         self.parts.push(Part {
             what,

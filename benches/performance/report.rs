@@ -19,6 +19,8 @@ pub(crate) fn markdown(measured: &Measured) -> String {
     let date = k8s_openapi::jiff::Zoned::now().strftime("%Y-%m-%d").to_string();
     let parts = [
         format!("Measured on {date}: Kubernetes {}, {cores} cores.\n", measured.kubernetes),
+        "![How many of bare pods, Jobs and actions have ended after how many seconds](performance.svg)\n"
+            .to_owned(),
         wanted(measured),
         in_turn(measured),
         measured.at_once.iter().map(at_once).collect::<Vec<_>>().join("\n"),
