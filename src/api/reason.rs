@@ -29,6 +29,8 @@ pub enum Reason {
     Running,
     /// The run is being cancelled: its script is asked to stop, or its pod removed, and the verdict waits until that has ended.
     Stopping,
+    /// An attempt failed, and the run waits for the next one, as spec.retry says.
+    RetryPending,
     /// The script ended with exit code 0 and wrote every required output.
     Succeeded,
     /// The run policy is Manual and no run has been asked for.
@@ -167,6 +169,13 @@ const ROWS: &[Row] = &[
         name: "Stopping",
         class: Class::Progress,
         when: "The run is being cancelled: its script is asked to stop, or its pod removed, and the verdict waits until that has ended.",
+        advice: "",
+    },
+    Row {
+        reason: Reason::RetryPending,
+        name: "RetryPending",
+        class: Class::Progress,
+        when: "An attempt failed, and the run waits for the next one, as spec.retry says.",
         advice: "",
     },
     Row {

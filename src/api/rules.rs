@@ -58,6 +58,20 @@ pub(super) fn spec() -> Value {
     ])
 }
 
+/// Rules of `retry`.
+pub(super) fn retry() -> Value {
+    json!([
+        rule(
+            "!has(self.exitCodes) || size(self.exitCodes) == 0 || (has(self.causes) && 'ScriptFailed' in self.causes)",
+            "exitCodes narrow the cause ScriptFailed: add it to causes, or leave exitCodes out"
+        ),
+        rule(
+            "!has(self.backoffSeconds) || !has(self.maxBackoffSeconds) || self.backoffSeconds <= self.maxBackoffSeconds",
+            "maxBackoffSeconds is the longest pause and backoffSeconds the first one, which must not be longer"
+        ),
+    ])
+}
+
 /// Rules of `image`.
 pub(super) fn image() -> Value {
     reference("image")

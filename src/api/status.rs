@@ -29,7 +29,7 @@ pub struct DeploymentActionStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
     /// A word for people and field selectors, derived from the conditions: Pending, Launching,
-    /// Running, Succeeded, Failed or Idle. More may come.
+    /// Running, Retrying, Succeeded, Failed or Idle. More may come.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 63))]
     pub phase: Option<String>,
@@ -155,6 +155,13 @@ pub struct RunStatus {
     /// When the operator took the run up; the pending deadline counts from here.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub requested_at: Option<Time>,
+    /// When the present attempt was taken up, where it is not the first; its pending deadline counts
+    /// from here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attempt_requested_at: Option<Time>,
+    /// When the next attempt is due, while the run waits for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_attempt_at: Option<Time>,
     /// When the operator saw that the run is to be cancelled.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cancel_requested_at: Option<Time>,

@@ -30,7 +30,8 @@ pub struct Facts<'a> {
     pub user_namespaces: Option<bool>,
     /// The pod under the name of the current attempt.
     pub pod: PodFact,
-    /// Pods of earlier runs; looked for only where no run is under way.
+    /// Pods of earlier runs and attempts; looked for only where no run is under way, or the action is
+    /// being deleted.
     pub older: &'a [PodView],
     /// What is known of creations of the current attempt's pod.
     pub creation: Creation,

@@ -102,6 +102,7 @@ pub fn spec_hash(spec: &DeploymentActionSpec) -> Result<String, serde_json::Erro
         resources: _,
         run_policy: _,
         run_token: _,
+        retry: _,
     } = spec;
     let nothing = PodTemplate::default();
     let PodTemplate {

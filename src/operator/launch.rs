@@ -76,6 +76,7 @@ fn wants(live: &DeploymentAction, action: &Checked, attempt: &Attempt) -> bool {
         && status.and_then(|status| status.run.as_ref()).is_some_and(|run| {
             (run.number, run.attempt) == (attempt.run, attempt.attempt)
                 && run.bundle_sha256.as_deref() == Some(&attempt.bundle_sha256)
+                && run.next_attempt_at.is_none()
                 && run.cancel_requested_at.is_none()
                 && !requests::cancels(live, run)
         })

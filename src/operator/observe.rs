@@ -68,12 +68,12 @@ pub fn resolver(pods: &Store<Pod>, action: &DeploymentAction, memory: &Memory) -
     })
 }
 
-/// Pods of earlier runs of a finished action.
+/// Pods of earlier runs and attempts, where the action is at rest or being deleted.
 #[must_use]
 pub fn older(pods: &Store<Pod>, action: &DeploymentAction) -> Vec<PodView> {
     let Some(run) = action.status.as_ref().and_then(|status| status.run.as_ref()) else { return Vec::new() };
-    let finished = run.finished_at.is_some();
-    if !finished || run.number == 1 {
+    let at_rest = run.finished_at.is_some() || action.metadata.deletion_timestamp.is_some();
+    if !at_rest || (run.number, run.attempt) == (1, 1) {
         return Vec::new();
     }
     let uid = action.metadata.uid.as_ref();
@@ -83,7 +83,7 @@ pub fn older(pods: &Store<Pod>, action: &DeploymentAction) -> Vec<PodView> {
             pod.labels().get(LABEL_ACTION_UID) == uid && pod.metadata.namespace == action.metadata.namespace
         })
         .map(|pod| PodView::of(pod, "", &[]))
-        .filter(|pod| pod.attempt.is_some_and(|(number, _)| number < run.number))
+        .filter(|pod| pod.attempt.is_some_and(|attempt| attempt < (run.number, run.attempt)))
         .collect()
 }
 

@@ -397,6 +397,11 @@ impl<'a> Pass<'a> {
                 memory.written_at = Some(Timestamp::now());
                 drop(memory);
                 let before = std::mem::replace(&mut self.action, written).status;
+                let pod = |status: Option<&DeploymentActionStatus>| status?.run.as_ref()?.pod_name.clone();
+                if pod(before.as_ref()) != pod(self.action.status.as_ref()) {
+                    // It was another attempt's.
+                    self.looked = None;
+                }
                 self.tell(before.as_ref());
                 Ok(None)
             }

@@ -1,6 +1,9 @@
 //! The status as it should be: a pure function of facts and an injected time.
 
-use k8s_openapi::{apimachinery::pkg::apis::meta::v1::Time, jiff::Timestamp};
+use k8s_openapi::{
+    apimachinery::pkg::apis::meta::v1::Time,
+    jiff::{SignedDuration, Timestamp},
+};
 
 use super::{facts::LogFact, requests, verdict::Verdict};
 use crate::{
@@ -66,6 +69,44 @@ pub fn progress(
     }
 }
 
+/// `then`, as the API server stores it, and not before it.
+#[must_use]
+pub fn rounded_up(then: Timestamp) -> Time {
+    let whole = seconds(then).0;
+    if whole == then {
+        Time(whole)
+    } else {
+        Time(whole.saturating_add(SignedDuration::from_secs(1)).unwrap_or(then))
+    }
+}
+
+/// The status of a run whose attempt has ended and that waits for another one, due at `then` and one
+/// of at most `of`.
+#[must_use]
+#[allow(clippy::too_many_arguments, reason = "as the other two, and when")]
+pub fn retrying(
+    action: &DeploymentAction,
+    now: Timestamp,
+    verdict: &Verdict,
+    mut run: RunStatus,
+    image: Option<ImageStatus>,
+    log: Option<&LogFact>,
+    (then, of): (Time, u32),
+) -> DeploymentActionStatus {
+    end_attempt(&mut run, now, verdict, image.as_ref());
+    let attempt = run.attempt;
+    let message = format!(
+        "attempt {attempt} of {of}: {}: {}; attempt {} begins at {}",
+        verdict.reason,
+        verdict.message,
+        attempt.saturating_add(1),
+        then.0
+    );
+    run.next_attempt_at = Some(then);
+    let status = progress(action, now, Reason::RetryPending, &message, run, image, log);
+    DeploymentActionStatus { phase: Some("Retrying".to_owned()), ..status }
+}
+
 /// The status of a run that has ended.
 #[must_use]
 pub fn terminal(
@@ -79,6 +120,7 @@ pub fn terminal(
     let mut before = action.status.clone().unwrap_or_default();
     let generation = run.generation;
     run.finished_at = Some(seconds(now));
+    run.next_attempt_at = None;
     run.exit_code = verdict.exit_code;
     run.duration_seconds = verdict.millis.and_then(|millis| i64::try_from((millis + 500) / 1000).ok());
     end_attempt(&mut run, now, verdict, image.as_ref());
@@ -126,11 +168,11 @@ pub fn terminal(
 
 /// Puts down how the present attempt ended, in the same write that says so.
 fn end_attempt(run: &mut RunStatus, now: Timestamp, verdict: &Verdict, image: Option<&ImageStatus>) {
-    if run.bundle_sha256.is_none() {
-        // None was announced.
+    let told = run.attempts.iter().any(|of| of.attempt == run.attempt);
+    if run.bundle_sha256.is_none() || told {
+        // None was announced, or it ended before.
         return;
     }
-    run.attempts.retain(|of| of.attempt != run.attempt);
     run.attempts.push(AttemptStatus {
         attempt: run.attempt,
         reason: verdict.reason.as_str().to_owned(),

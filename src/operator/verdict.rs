@@ -52,6 +52,8 @@ pub struct Verdict {
     pub lost: Option<String>,
     /// Whether the message itself says what to do.
     pub advised: bool,
+    /// Whether it is certain that the script was never started.
+    pub never_started: bool,
 }
 
 impl Verdict {
@@ -67,7 +69,15 @@ impl Verdict {
             dropped: Vec::new(),
             lost: None,
             advised: false,
+            never_started: false,
         }
+    }
+
+    /// The same, where it is certain that the script was never started: a pod that we deleted while it
+    /// waited and of which nothing was ever seen, a tombstone, a creation that was refused.
+    #[must_use]
+    pub fn proven(self) -> Self {
+        Self { never_started: true, ..self }
     }
 
     /// Whether the run succeeded.
@@ -129,7 +139,7 @@ pub fn weigh(facts: &Facts<'_>, pod: &PodView, required: &[String], now: Timesta
     }
     if end.is_start_error() {
         let words = end.message.clone().unwrap_or_default();
-        return Finding::Ended(Verdict::of(Reason::StartFailed, words));
+        return Finding::Ended(Verdict::of(Reason::StartFailed, words).proven());
     }
     if !log_is_read && now < latest {
         return Finding::Later(latest);
@@ -190,6 +200,7 @@ fn from_record(exit: &Exit, pod: &PodView, required: &[String], cancelled: bool)
         outputs: exit.outputs.clone(),
         dropped: exit.outputs_dropped.clone(),
         lost: None,
+        never_started: matches!(exit.outcome, Outcome::NotStarted { .. }),
         // The runner knows better than a table what is wrong.
         advised: matches!(
             exit.outcome,
@@ -314,7 +325,8 @@ fn without_record(end: &Terminated, pod: &PodView, log: Option<&LogFact>) -> Ver
         return Verdict::of(
             Reason::StartFailed,
             format!("the container runtime could not start the runner: {words}"),
-        );
+        )
+        .proven();
     }
     let message = |what: &str| {
         format!(

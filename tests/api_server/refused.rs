@@ -271,6 +271,23 @@ async fn quantities_that_are_none() {
 }
 
 #[tokio::test]
+async fn a_retry_that_contradicts_itself() {
+    for (retry, words) in [
+        (json!({}), &["spec.retry.limit", "Required value"][..]),
+        (json!({"limit": 11}), &["spec.retry.limit", "10"]),
+        (json!({"limit": -1}), &["spec.retry.limit"]),
+        (json!({"limit": 1, "causes": ["Always"]}), &["spec.retry.causes[0]", "NeverStarted"]),
+        (json!({"limit": 1, "exitCodes": [1]}), &["spec.retry", "ScriptFailed: add it to causes"]),
+        (json!({"limit": 1, "causes": ["ScriptFailed"], "exitCodes": [0]}), &["spec.retry.exitCodes[0]"]),
+        (json!({"limit": 1, "causes": ["ScriptFailed"], "exitCodes": [256]}), &["spec.retry.exitCodes[0]"]),
+        (json!({"limit": 1, "backoffSeconds": 0}), &["spec.retry.backoffSeconds"]),
+        (json!({"limit": 1, "backoffSeconds": 9, "maxBackoffSeconds": 8}), &["spec.retry", "longest pause"]),
+    ] {
+        refused_with(json!({"retry": retry}), words).await;
+    }
+}
+
+#[tokio::test]
 async fn a_name_that_does_not_fit_a_label() {
     says(&object(&"a".repeat(64), &spec()), &["metadata.name", "63"]).await;
 }

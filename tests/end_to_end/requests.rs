@@ -174,3 +174,57 @@ async fn what_names_no_run_is_told_and_cancels_nothing() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn a_script_that_fails_is_tried_again_with_the_same_key_and_another_pod() {
+    in_namespace(async |namespace| {
+        let script = "echo attempt $LONGSHORE_ATTEMPT of $LONGSHORE_IDEMPOTENCY_KEY; exit $((75 * (2 - LONGSHORE_ATTEMPT)))";
+        let retry = json!({"limit": 3, "causes": ["ScriptFailed"], "exitCodes": [75], "backoffSeconds": 2});
+        let action = namespace.apply("retried", Action::script(script).with("retry", retry)).await;
+        let waiting = action.reason(Reason::RetryPending).await;
+        assert_eq!(waiting.conditions(), "Ready=False Succeeded=Unknown Reconciling=True");
+        assert_eq!((waiting.run().attempts.len(), waiting.run().attempts[0].exit_code), (1, Some(75)));
+        let first = waiting.tail().to_owned();
+        let done = action.finished().await;
+        done.assert_succeeded();
+        let attempts = &done.run().attempts;
+        assert_eq!((attempts.len(), done.run().attempt, done.status().history[0].attempts), (2, 2, 2));
+        assert_ne!(attempts[0].pod_uid, attempts[1].pod_uid);
+        assert_eq!(attempts[0].image, attempts[1].image);
+        assert_eq!(first.replace("attempt 1", "attempt 2"), done.tail(), "the key is the same");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn cancelled_while_it_waits_for_its_next_attempt() {
+    in_namespace(async |namespace| {
+        let retry =
+            json!({"limit": 3, "causes": ["ScriptFailed"], "backoffSeconds": 600, "maxBackoffSeconds": 600});
+        let action = namespace.apply("waits", Action::script("exit 1").with("retry", retry)).await;
+        action.reason(Reason::RetryPending).await;
+        cancel(&action).await;
+        let done = action.finished().await;
+        done.assert_failed(Reason::Cancelled, None);
+        assert_eq!(done.run().attempts.len(), 1);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_container_that_cannot_be_started_is_tried_again_by_itself() {
+    in_namespace(async |namespace| {
+        let retry = json!({"limit": 1, "backoffSeconds": 1});
+        let wanted = Action::script("echo $TOKEN")
+            .with("variables", [from_secret("TOKEN", "missing", "token")])
+            .with("pendingDeadlineSeconds", 6)
+            .with("retry", retry);
+        let action = namespace.apply("twice", wanted).await;
+        action.reason(Reason::RetryPending).await;
+        namespace.secret("missing", json!({"token": "there-by-now"})).await;
+        let done = action.finished().await;
+        done.assert_succeeded();
+        assert_eq!(done.run().attempts[0].reason, "SecretMissing");
+    })
+    .await;
+}

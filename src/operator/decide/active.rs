@@ -14,7 +14,7 @@ use crate::{
     operator::{
         cause::ends_the_pod,
         facts::{Facts, LogFact, PodFact},
-        status::{progress, terminal},
+        status::progress,
         verdict::{Finding, Verdict, of_record, said, weigh},
         view::PodView,
     },
@@ -23,7 +23,7 @@ use crate::{
 /// How long a verdict waits for the end of the log, so that both are told in one write.
 const END_OF_LOG: SignedDuration = SignedDuration::from_millis(200);
 /// How long a node may take beyond all deadlines before it counts as lost, in seconds.
-const NODE_MARGIN_SECONDS: i64 = 60;
+pub(super) const NODE_MARGIN_SECONDS: i64 = 60;
 /// How long a pod may take to go beyond its grace period before its node counts as lost, in seconds.
 const DELETION_MARGIN_SECONDS: i64 = 120;
 /// How often a pod that does not start is looked at for a cause that no event of ours tells.
@@ -109,7 +109,7 @@ impl<'a> Active<'a> {
                 || Verdict::of(Reason::PendingDeadlineExceeded, "the attempt was given up"),
                 |verdict| *verdict,
             );
-            return self.end(&verdict, None);
+            return self.end(&verdict.proven(), None);
         }
         if let Some(first) = self.run.pod_uid.as_ref().filter(|uid| **uid != pod.uid) {
             return if pod.deleting {
@@ -251,9 +251,8 @@ impl<'a> Active<'a> {
             }
             // There is no log to tell of.
             _ => {
-                let verdict = self.never_started(pod);
-                let (run, image) = (self.seen(pod), self.image_seen(Some(pod)));
-                Step::WriteStatus(Box::new(terminal(self.facts.action, self.now, &verdict, run, image, None)))
+                let verdict = self.never_started(pod).proven();
+                self.over(&verdict, self.seen(pod), self.image_seen(Some(pod)), None, Some(pod))
             }
         }
     }
@@ -309,7 +308,7 @@ impl<'a> Active<'a> {
     }
 
     /// What was read of the log of this run's pod.
-    fn log_of(&self, run: &RunStatus) -> Option<&'a LogFact> {
+    pub(super) fn log_of(&self, run: &RunStatus) -> Option<&'a LogFact> {
         self.facts.log.filter(|log| run.pod_uid.as_deref() == Some(&log.pod_uid))
     }
 
@@ -337,7 +336,7 @@ impl<'a> Active<'a> {
         }
         let log = self.log_of(&run);
         let image = self.image_seen(pod);
-        Step::WriteStatus(Box::new(terminal(self.facts.action, self.now, verdict, run, image, log)))
+        self.over(verdict, run, image, log, pod)
     }
 }
 

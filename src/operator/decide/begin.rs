@@ -248,10 +248,14 @@ pub(super) fn deadlines(facts: &Facts<'_>, run: &RunStatus) -> Deadlines {
     })
 }
 
+/// Since when the present attempt is under way.
+pub(super) fn taken_up(run: &RunStatus, now: Timestamp) -> Timestamp {
+    run.attempt_requested_at.as_ref().or(run.requested_at.as_ref()).map_or(now, |time| time.0)
+}
+
 /// By when the script must have started.
 pub(super) fn pending_deadline(facts: &Facts<'_>, run: &RunStatus, now: Timestamp) -> Timestamp {
-    let since = run.requested_at.as_ref().map_or(now, |time| time.0);
-    after(since, deadlines(facts, run).pending_seconds)
+    after(taken_up(run, now), deadlines(facts, run).pending_seconds)
 }
 
 /// The bundle of a run, and its hash.

@@ -31,6 +31,11 @@ pub(super) fn before_start() -> Verdict {
     Verdict::of(Reason::Cancelled, format!("{BY_WHOM} before its script started"))
 }
 
+/// The verdict on a run that waited for its next attempt.
+pub(super) fn before_attempt(attempt: u32) -> Verdict {
+    Verdict::of(Reason::Cancelled, format!("{BY_WHOM} before attempt {attempt} began"))
+}
+
 impl Active<'_> {
     /// Whether somebody cancels this very run, or did.
     pub(super) fn is_cancelled(&self) -> bool {

@@ -50,7 +50,7 @@ fn generation(action: &DeploymentAction) -> i64 {
 }
 
 /// Brings log and pod of the last run to their end. `None` where nothing is left to do.
-fn settle(
+pub(super) fn settle(
     facts: &Facts<'_>,
     now: Timestamp,
     status: &DeploymentActionStatus,
@@ -107,8 +107,8 @@ fn read_on(
     let lost = |why: &str| {
         settled(LogStatus { state: LogState::Incomplete, missing: vec![why.to_owned()], ..log.clone() })
     };
-    let ended = run.finished_at.as_ref().map_or(now, |time| time.0);
-    let latest = after(ended, LOG_DEADLINE_SECONDS);
+    let ended = run.finished_at.as_ref().or_else(|| run.attempts.last()?.finished_at.as_ref());
+    let latest = after(ended.map_or(now, |time| time.0), LOG_DEADLINE_SECONDS);
     match (facts.log.filter(|read| run.pod_uid.as_deref() == Some(&read.pod_uid)), pod) {
         (Some(read), _) if read.state != LogState::Collecting => {
             Step::WriteStatus(Box::new(with_log(status, now, read)))
@@ -138,14 +138,11 @@ fn dispute(facts: &Facts<'_>, run: &RunStatus, pod: &PodView) -> Option<String> 
         Outcome::Signaled { signal } => Some(128 + signal),
         Outcome::NotStarted { .. } | Outcome::Unknown { .. } => None,
     };
-    (code != run.exit_code).then(|| {
+    let told = run.exit_code.or_else(|| run.attempts.last()?.exit_code);
+    (code != told).then(|| {
         let words =
             |code: Option<i32>| code.map_or("no exit code".to_owned(), |code| format!("exit code {code}"));
-        format!(
-            "the verdict was reached with {}, and a later record says {}",
-            words(run.exit_code),
-            words(code)
-        )
+        format!("the verdict was reached with {}, and a later record says {}", words(told), words(code))
     })
 }
 

@@ -106,14 +106,14 @@ impl Active<'_> {
         if creation.unanswered {
             return Step::Entomb { run: self.run.number, attempt: self.run.attempt };
         }
-        self.end(verdict, None)
+        self.end(&verdict.clone().proven(), None)
     }
 }
 
 /// What in the recorded image no operator would have recorded for this spec: somebody else wrote the
 /// status, or the spec names another image by now. The record decides what the pod runs and as whom,
 /// so it must not say more than its action.
-fn not_ours(checked: &Checked, image: &ImageStatus) -> Option<String> {
+pub(super) fn not_ours(checked: &Checked, image: &ImageStatus) -> Option<String> {
     if !checked.image.is_pinned_as(&image.resolved) {
         return Some(format!(
             "status.image.resolved is {}, which is not {} with a digest",

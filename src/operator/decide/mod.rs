@@ -6,13 +6,14 @@
 //!
 //! [`idle`] is an action without a run under way, [`begin`] one whose run has nothing frozen yet,
 //! [`launching`] one whose run has and is without a pod, [`active`] one whose run has a pod, [`cancel`]
-//! one whose run somebody cancels.
+//! one whose run somebody cancels, [`retry`] one whose run waits for its next attempt.
 
 mod active;
 mod begin;
 mod cancel;
 mod idle;
 mod launching;
+mod retry;
 #[cfg(test)]
 mod tests;
 
@@ -148,7 +149,8 @@ pub fn decide(facts: &Facts<'_>, now: Timestamp) -> Step {
     }
     match &status.run {
         Some(run) if !status.conditions().is_true(ConditionType::Finished) => {
-            active::Active::new(facts, now, &status, run).step()
+            let active = active::Active::new(facts, now, &status, run);
+            if run.next_attempt_at.is_some() { active.wait_for_next() } else { active.step() }
         }
         _ => idle::step(facts, now, &status),
     }
@@ -170,12 +172,15 @@ const ORPHAN: &str = "orphan";
 fn leave(facts: &Facts<'_>) -> Step {
     let owner = facts.action.metadata.uid.as_deref();
     let orphaned = facts.action.metadata.finalizers.iter().flatten().any(|finalizer| finalizer == ORPHAN);
-    match facts.pod.view() {
-        Some(pod) if pod.owner_uid.as_deref() != owner => Step::Wait(None),
-        Some(pod) if !pod.deleting && !orphaned => Step::delete(pod),
-        Some(pod) if pod.finalizer => Step::release(pod),
-        _ => Step::Wait(None),
-    }
+    // Those of earlier runs and attempts too, as long as our finalizer holds them.
+    let held = facts.older.iter().filter(|pod| pod.finalizer);
+    let mut ours = facts.pod.view().into_iter().chain(held).filter(|pod| pod.owner_uid.as_deref() == owner);
+    ours.find_map(|pod| match pod {
+        _ if !pod.deleting && !orphaned && !pod.tombstone => Some(Step::delete(pod)),
+        _ if pod.finalizer => Some(Step::release(pod)),
+        _ => None,
+    })
+    .unwrap_or(Step::Wait(None))
 }
 
 /// Writes the status where it differs, else does `next`.

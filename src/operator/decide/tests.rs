@@ -25,6 +25,7 @@ mod beginning;
 mod cancel;
 mod history;
 mod rerun;
+mod retry;
 
 const T0: i64 = 1_000_000;
 

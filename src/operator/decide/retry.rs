@@ -1,0 +1,196 @@
+//! Whether a failed attempt is followed by another one, and when.
+//!
+//! By itself only what certainly never started is begun again. Where a script may have run, its author
+//! has to allow it, and where nothing shows that it has ended, the next attempt waits until no clock
+//! can still let it run.
+
+use k8s_openapi::jiff::{SignedDuration, Timestamp};
+use sha2::{Digest, Sha256};
+
+use super::{
+    Step,
+    active::{Active, NODE_MARGIN_SECONDS},
+    after, begin, cancel, idle, launching,
+};
+use crate::{
+    api::{
+        Reason,
+        action::{Retry, RetryCause},
+        status::{Deadlines, ImageStatus, RunStatus},
+    },
+    operator::{
+        facts::LogFact,
+        pod::{self, RUNNER_GRACE_SECONDS},
+        status::{progress, retrying, rounded_up, seconds, terminal},
+        verdict::Verdict,
+        view::PodView,
+    },
+};
+
+/// Which cause of `spec.retry` a verdict is, if any: another attempt at what cannot work is none.
+pub(super) fn cause(verdict: &Verdict) -> Option<RetryCause> {
+    if verdict.never_started {
+        return matches!(
+            verdict.reason,
+            Reason::StartFailed
+                | Reason::ImagePullFailed
+                | Reason::SecretMissing
+                | Reason::ConfigMapMissing
+                | Reason::ServiceAccountMissing
+                | Reason::QuotaExceeded
+                | Reason::Unschedulable
+                | Reason::ContainerConfigError
+                | Reason::PendingDeadlineExceeded
+                | Reason::RunnerFailed
+                | Reason::PodDeleted
+                | Reason::Evicted
+                | Reason::NodeLost
+        )
+        .then_some(RetryCause::NeverStarted);
+    }
+    match verdict.reason {
+        Reason::ScriptFailed | Reason::ScriptKilled | Reason::OutOfMemory | Reason::OutputMissing => {
+            Some(RetryCause::ScriptFailed)
+        }
+        Reason::DeadlineExceeded => Some(RetryCause::DeadlineExceeded),
+        Reason::Evicted | Reason::PodDeleted | Reason::NodeLost | Reason::Unknown => {
+            Some(RetryCause::Interrupted)
+        }
+        _ => None,
+    }
+}
+
+/// Whether the author allows another attempt after this verdict on attempt number `attempt`.
+fn allowed(retry: &Retry, verdict: &Verdict, attempt: u32) -> bool {
+    let Some(cause) = cause(verdict) else { return false };
+    let codes = &retry.exit_codes;
+    let code = cause != RetryCause::ScriptFailed
+        || codes.is_empty()
+        || verdict.exit_code.is_some_and(|code| codes.contains(&code));
+    attempt <= retry.limit && retry.causes().contains(&cause) && code
+}
+
+/// The pause after this attempt: doubling, with up to a quarter more. The spread is a function of run
+/// and attempt, so that an operator that begins anew waits for the same moment, and a hundred actions
+/// that failed together do not begin again together.
+pub(super) fn pause(retry: &Retry, uid: &str, run: u32, attempt: u32) -> SignedDuration {
+    let (first, longest) = retry.backoff();
+    let doubled = first.saturating_mul(1_i64 << attempt.saturating_sub(1).min(30));
+    let pause = doubled.min(longest).saturating_mul(1000);
+    let hash = Sha256::digest(format!("{uid}/{run}/{attempt}"));
+    let spread = i64::from(u16::from_be_bytes([hash[0], hash[1]]));
+    SignedDuration::from_millis(pause + (pause / 4) * spread / i64::from(u16::MAX))
+}
+
+impl Active<'_> {
+    /// The write that says how the attempt ended, `run` and `image` being what is known of it by then:
+    /// the run's end, or that it waits for another attempt.
+    pub(super) fn over(
+        &self,
+        verdict: &Verdict,
+        run: RunStatus,
+        image: Option<ImageStatus>,
+        log: Option<&LogFact>,
+        pod: Option<&PodView>,
+    ) -> Step {
+        let action = self.facts.action;
+        if let Some(retry) = action.spec.retry.as_ref().filter(|retry| allowed(retry, verdict, run.attempt))
+            && !self.is_cancelled()
+        {
+            let uid = action.metadata.uid.as_deref().unwrap_or_default();
+            let pause = pause(retry, uid, run.number, run.attempt);
+            let then = self.now.saturating_add(pause).unwrap_or(Timestamp::MAX);
+            let then = rounded_up(then.max(self.no_longer_runs(verdict, &run, pod)));
+            let of = retry.limit.saturating_add(1);
+            return Step::WriteStatus(Box::new(retrying(
+                action,
+                self.now,
+                verdict,
+                run,
+                image,
+                log,
+                (then, of),
+            )));
+        }
+        let mut verdict = verdict.clone();
+        if run.attempt > 1 {
+            verdict.message = format!("{} (attempt {})", verdict.message, run.attempt);
+        }
+        Step::WriteStatus(Box::new(terminal(action, self.now, &verdict, run, image, log)))
+    }
+
+    /// When certainly nothing of the attempt runs any more. An object that vanished proves nothing of
+    /// its process, and a kubelet that says that it lost sight of a container proves as little.
+    fn no_longer_runs(&self, verdict: &Verdict, run: &RunStatus, pod: Option<&PodView>) -> Timestamp {
+        let recorded = self.log_of(run).is_some_and(|log| log.exit.is_some());
+        let seen = pod.and_then(PodView::terminated).is_some_and(|end| !end.is_unknown());
+        if verdict.never_started || recorded || seen {
+            return self.now;
+        }
+        let Deadlines { pending_seconds, run_seconds, grace_seconds } = begin::deadlines(self.facts, run);
+        let most = run_seconds + grace_seconds + RUNNER_GRACE_SECONDS + NODE_MARGIN_SECONDS;
+        match &run.started_at {
+            Some(started) => after(started.0, most),
+            // The pod's own deadline, which the kubelet keeps on its own.
+            None => after(begin::taken_up(run, self.now), pending_seconds + most),
+        }
+    }
+
+    /// The attempt has ended and the next one is due later, or now.
+    pub(super) fn wait_for_next(&self) -> Step {
+        let facts = self.facts;
+        let end = |verdict: &Verdict| {
+            let mut ended =
+                terminal(facts.action, self.now, verdict, self.run.clone(), self.image.cloned(), None);
+            ended.log.clone_from(&self.status.log);
+            Step::WriteStatus(Box::new(ended))
+        };
+        let next = self.run.attempt.saturating_add(1);
+        if self.is_cancelled() {
+            return end(&cancel::before_attempt(next));
+        }
+        if let Some(step) = idle::settle(facts, self.now, self.status, self.run) {
+            return step;
+        }
+        let changed = "the spec changed while the run waited for its next attempt";
+        let frozen = |run: &RunStatus| {
+            let checked = facts.spec.as_ref().map_err(ToString::to_string)?;
+            let image = self.image.ok_or("status.image is missing")?;
+            if let Some(what) = launching::not_ours(checked, image) {
+                return Err(what);
+            }
+            let (_, sha256) = begin::freeze(checked, run, &image.resolved)?;
+            Ok((checked, sha256))
+        };
+        match frozen(self.run) {
+            Ok((_, sha256)) if Some(&sha256) == self.run.bundle_sha256.as_ref() => {}
+            Ok(_) => return end(&Verdict::of(Reason::FrozenInputsChanged, changed)),
+            Err(why) => {
+                return end(&Verdict::of(Reason::FrozenInputsChanged, format!("{changed}: {why}")));
+            }
+        }
+        let due = self.run.next_attempt_at.as_ref().map_or(self.now, |time| time.0);
+        if self.now < due {
+            return Step::until(due, self.now);
+        }
+        let run = RunStatus {
+            attempt: next,
+            attempt_requested_at: Some(seconds(self.now)),
+            next_attempt_at: None,
+            started_at: None,
+            pod_uid: None,
+            ..self.run.clone()
+        };
+        match frozen(&run) {
+            Ok((checked, sha256)) => {
+                let name = pod::pod_name(&checked.name, &checked.uid, run.number, next);
+                let message = format!("creating pod {name} (attempt {next})");
+                let run = RunStatus { bundle_sha256: Some(sha256), pod_name: Some(name), ..run };
+                let image = self.image.map(|image| ImageStatus { running: None, ..image.clone() });
+                let status = progress(facts.action, self.now, Reason::Launching, &message, run, image, None);
+                Step::WriteStatus(Box::new(status))
+            }
+            Err(why) => end(&Verdict::of(Reason::FrozenInputsChanged, why)),
+        }
+    }
+}
