@@ -7,7 +7,8 @@ cargo build --quiet --locked --bin longshore
 longshore=${CARGO_TARGET_DIR:-target}/debug/longshore
 mkdir -p "$out/crds" "$out/docs" "$out/charts/longshore/files"
 "$longshore" crd >"$out/crds/deploymentactions.yaml"
-cp "$out/crds/deploymentactions.yaml" "$out/charts/longshore/files/deploymentactions.yaml"
+"$longshore" crd action-policy >"$out/crds/actionpolicies.yaml"
+cp "$out"/crds/*.yaml "$out/charts/longshore/files/"
 "$longshore" policies >"$out/charts/longshore/files/policies.yaml"
 "$longshore" reference >"$out/docs/reference.md"
 "$longshore" reasons >"$out/docs/reasons.md"

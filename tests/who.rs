@@ -15,6 +15,8 @@ mod person;
 #[path = "who/policies.rs"]
 mod policies;
 
+#[path = "who/action_policy.rs"]
+mod action_policy;
 #[path = "who/changes.rs"]
 mod changes;
 #[path = "who/latest.rs"]

@@ -5,7 +5,7 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomRe
 use kube::CustomResourceExt;
 use serde_json::{Map, Value, json};
 
-use super::{DeploymentAction, rules};
+use super::{ActionPolicy, DeploymentAction, action_policy, rules};
 
 /// The definition of `DeploymentAction`.
 ///
@@ -34,12 +34,24 @@ pub fn deployment_action() -> Result<CustomResourceDefinition, serde_json::Error
     serde_json::from_value(crd)
 }
 
-/// The definition as a document, with whole numbers written as such: the typed one has `3600.0`.
+/// The definition of `ActionPolicy`.
 ///
 /// # Errors
 /// Never for the types of this crate; the signature is serde's.
-pub fn document() -> Result<Value, serde_json::Error> {
-    let mut document = serde_json::to_value(deployment_action()?)?;
+pub fn action_policy() -> Result<CustomResourceDefinition, serde_json::Error> {
+    let mut crd = serde_json::to_value(ActionPolicy::crd())?;
+    let schema = &mut crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"];
+    schema["x-kubernetes-validations"] = action_policy::object();
+    tidy(&mut schema["properties"]["spec"]);
+    serde_json::from_value(crd)
+}
+
+/// A definition as a document, with whole numbers written as such: the typed one has `3600.0`.
+///
+/// # Errors
+/// Never for the types of this crate; the signature is serde's.
+pub fn document(definition: &CustomResourceDefinition) -> Result<Value, serde_json::Error> {
+    let mut document = serde_json::to_value(definition)?;
     whole_numbers(&mut document);
     Ok(document)
 }
@@ -145,6 +157,9 @@ mod tests {
         let mut seen = Vec::new();
         walk("spec", &root["spec"], &mut seen);
         walk("status", &root["status"], &mut seen);
+        let crd = serde_json::to_value(action_policy().unwrap()).unwrap();
+        let root = &crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"];
+        walk("ActionPolicy.spec", &root["spec"], &mut seen);
         seen
     }
 

@@ -1,6 +1,7 @@
 //! The resources as users write them: types, rules, status, conditions, defaults.
 
 pub mod action;
+pub mod action_policy;
 pub mod condition;
 pub mod crd;
 pub mod history;
@@ -12,6 +13,7 @@ pub mod rules;
 pub mod status;
 
 pub use action::{DeploymentAction, DeploymentActionSpec};
+pub use action_policy::{ActionPolicy, ActionPolicySpec};
 pub use condition::{ConditionType, Conditions};
 pub use reason::Reason;
 pub use status::DeploymentActionStatus;

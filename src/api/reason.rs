@@ -39,6 +39,10 @@ pub enum Reason {
     InvalidSpec,
     /// The policy that keeps people from naming what they may not use is missing or altered, so nothing that names anything starts.
     PolicyMissing,
+    /// An `ActionPolicy`, of the namespace or of the cluster, does not allow the action; nothing of it was started.
+    PolicyViolated,
+    /// The `ActionPolicy` objects cannot be read, so nothing starts.
+    PolicyUnread,
     /// The action asks for root in a user namespace, and no node supports that.
     UserNamespacesUnsupported,
     /// The registry says that there is no such repository, tag or digest.
@@ -205,6 +209,20 @@ const ROWS: &[Row] = &[
         class: Class::Failure,
         when: "The policy that keeps people from naming what they may not use is missing or altered, so nothing that names anything starts.",
         advice: "Restore the ValidatingAdmissionPolicy and its binding longshore-use, for example by helm upgrade; then set a new spec.runToken.",
+    },
+    Row {
+        reason: Reason::PolicyViolated,
+        name: "PolicyViolated",
+        class: Class::Failure,
+        when: "An ActionPolicy, of the namespace or of the cluster, does not allow the action; nothing of it was started.",
+        advice: "Write what the message says; or have the policy changed, then set a new spec.runToken.",
+    },
+    Row {
+        reason: Reason::PolicyUnread,
+        name: "PolicyUnread",
+        class: Class::Failure,
+        when: "The ActionPolicy objects cannot be read, so nothing starts.",
+        advice: "Correct the ActionPolicy that the message names, or see that its definition is installed and that the operator may list and watch it; then set a new spec.runToken.",
     },
     Row {
         reason: Reason::UserNamespacesUnsupported,

@@ -28,6 +28,24 @@ pub fn markdown() -> Result<String, serde_json::Error> {
     for part in ["spec", "status"] {
         refusals(part, &schema[part], &mut page);
     }
+    page += &action_policy()?;
+    Ok(page)
+}
+
+fn action_policy() -> Result<String, serde_json::Error> {
+    let crd = serde_json::to_value(crd::action_policy()?)?;
+    let whole = &crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"];
+    let mut page = String::from(
+        "\n# ActionPolicy, longshore.dev/v1alpha1\n\n\
+         Short name `dap`, category `longshore`. [access.md](access.md#what-a-namespace-allows) says how it works.\n\n\
+         | field | type | default | minimum | maximum | what for |\n|---|---|---|---|---|---|\n",
+    );
+    rows("spec", &whole["properties"]["spec"], &mut page);
+    page.push_str("\nRefused at apply:\n\n");
+    for rule in whole["x-kubernetes-validations"].as_array().into_iter().flatten() {
+        page += &format!("- {}\n", rule["message"].as_str().unwrap_or_default());
+    }
+    refusals("spec", &whole["properties"]["spec"], &mut page);
     Ok(page)
 }
 

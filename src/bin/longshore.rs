@@ -30,14 +30,25 @@ enum Command {
     Uninstall(UninstallOptions),
     /// Wait for an action's end, and fail where it did not succeed.
     Verify(VerifyOptions),
-    /// Print the definition of `DeploymentAction`, as YAML.
-    Crd,
+    /// Print the definition of a kind, as YAML.
+    Crd {
+        /// The kind.
+        #[arg(value_enum, default_value = "deployment-action")]
+        kind: Kind,
+    },
     /// Print the admission policies and their bindings, as YAML.
     Policies,
     /// Print the reference of all fields, as Markdown.
     Reference,
     /// Print the list of all reasons, as Markdown.
     Reasons,
+}
+
+/// What the operator defines.
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum Kind {
+    DeploymentAction,
+    ActionPolicy,
 }
 
 fn main() -> ExitCode {
@@ -52,7 +63,13 @@ fn main() -> ExitCode {
 
 fn start(command: Command) -> Result<(), Box<dyn std::error::Error>> {
     match command {
-        Command::Crd => print!("{}", serde_saphyr::to_string(&api::crd::document()?)?),
+        Command::Crd { kind } => {
+            let definition = match kind {
+                Kind::DeploymentAction => api::crd::deployment_action()?,
+                Kind::ActionPolicy => api::crd::action_policy()?,
+            };
+            print!("{}", serde_saphyr::to_string(&api::crd::document(&definition)?)?);
+        }
         Command::Policies => {
             let documents = api::policy::documents(api::policy::OPERATOR_USER);
             let texts: Result<Vec<_>, _> = documents.iter().map(serde_saphyr::to_string).collect();

@@ -3,6 +3,7 @@
 use k8s_openapi::jiff::Timestamp;
 
 use super::{
+    action_policy::Standing,
     cause::Cause,
     validate::{Checked, Invalid},
     view::PodView,
@@ -26,6 +27,8 @@ pub struct Facts<'a> {
     pub resolver: Option<Resolver>,
     /// Why nothing that names anything may start: the `use` policy is missing or altered.
     pub policy_missing: Option<String>,
+    /// What the `ActionPolicy` objects say of what would be executed.
+    pub standing: Standing,
     /// Whether a node can give a pod a user namespace. `None` where the nodes are not known.
     pub user_namespaces: Option<bool>,
     /// The pod under the name of the current attempt.

@@ -4,6 +4,7 @@
 //! [`reconcile`] carries it out by the one of [`resolve`], [`launch`], [`stop`], [`finish`] and
 //! [`write_status`] that does only that, and asks again. [`collect`] reads logs beside it.
 
+pub mod action_policy;
 pub mod assemble;
 pub mod cause;
 pub mod collect;

@@ -20,6 +20,7 @@ use tracing::{Span, debug, info, instrument, warn};
 
 use super::{
     CallError,
+    action_policy::{ActionPolicies, Standing},
     cause::{cause, explain},
     collect::{Collector, Source},
     decide::{Step, decide},
@@ -70,6 +71,8 @@ pub struct Context {
     pub nodes: Nodes,
     /// Whether the policy stands that keeps people from naming what they may not use.
     pub use_policy: UsePolicy,
+    /// What actions may be.
+    pub action_policies: ActionPolicies,
     /// Tells of runs by Kubernetes events.
     pub events: Events,
     /// Tells of runs by OpenTelemetry traces.
@@ -222,6 +225,7 @@ impl<'a> Pass<'a> {
             cause: pod.view().and_then(|view| cause(view, events)),
             resolver,
             policy_missing: self.context.use_policy.missing(),
+            standing: self.standing(),
             user_namespaces: self.context.nodes.user_namespaces(),
             node_ready: pod.view().and_then(|view| self.context.nodes.is_ready(view.node.as_deref()?)),
             pod,
@@ -235,6 +239,13 @@ impl<'a> Pass<'a> {
         let asked = matches!(facts.resolution, Some(Resolution::NeedsPod { .. }));
         let again = !asked && memory.not_before.is_none_or(|time| time <= now) && self.resolution.is_none();
         decide(&Facts { resolution: facts.resolution.filter(|_| !again), ..facts }, now)
+    }
+
+    /// What the policies say of what a run would execute now. What cannot be executed is not asked.
+    fn standing(&self) -> Standing {
+        self.spec.as_ref().map_or(Standing::Allowed, |checked| {
+            self.context.action_policies.judge(&checked.namespace, &checked.spec)
+        })
     }
 
     /// Carries a step out. `Some` where there is nothing more to do now.

@@ -20,6 +20,7 @@ use tokio::{
 use tracing::{debug, error, info, warn};
 
 use super::{
+    action_policy::ActionPolicies,
     collect::Collector,
     events::Events,
     lease::Leadership,
@@ -47,6 +48,8 @@ const SHUTDOWN: Duration = Duration::from_secs(20);
 const SWEEP: Duration = Duration::from_mins(2);
 /// How often runs under way are counted.
 const COUNT: Duration = Duration::from_secs(5);
+/// How long the first look at actions waits for the policies on them.
+const POLICIES_FIRST: Duration = Duration::from_secs(5);
 /// For all that one image needs of its registry.
 const REGISTRY_LIMIT: Duration = Duration::from_secs(20);
 
@@ -209,6 +212,8 @@ async fn lead(
 
     let (news, looks) = mpsc::unbounded_channel();
     let namespaces = namespaces(&options.watch_namespaces);
+    let (action_policies, policies_filled) = ActionPolicies::new(&options.namespace);
+    tokio::spawn(action_policies.clone().watch(client.clone(), namespaces.clone(), policies_filled));
     if !namespaces.is_empty() {
         info!(?namespaces, "only actions of these namespaces are run");
     }
@@ -225,16 +230,21 @@ async fn lead(
         pods,
         nodes,
         use_policy,
+        action_policies,
         memories: Memories::default(),
         metrics,
         fetch,
         options,
     });
-    tokio::spawn(tell_ready(filled, context.pods.clone(), health));
+    tokio::spawn(tell_ready(filled, Arc::clone(&context), health));
     context.metrics.concurrency(context.options.concurrency);
     tokio::spawn(count(action_store.clone(), Arc::clone(&context)));
     tokio::spawn(sweep(action_store.clone(), Arc::clone(&context)));
 
+    // A moment as a rule. Where it is not, what is under way must be followed all the same.
+    if tokio::time::timeout(POLICIES_FIRST, context.action_policies.wait_until_filled()).await.is_err() {
+        warn!("the ActionPolicies are not read yet: nothing starts before they are");
+    }
     Controller::for_stream(actions, action_store)
         .with_config(controller::Config::default().concurrency(context.options.concurrency))
         .reconcile_on(tokio_stream(looks))
@@ -366,11 +376,12 @@ fn watch_pods(
     store
 }
 
-/// Ready once both caches are filled. A store wakes only one of those that wait for it, and for the
+/// Ready once the caches are filled. A store wakes only one of those that wait for it, and for the
 /// actions' store that is the controller, so the stream itself tells.
-async fn tell_ready(actions: Arc<Notify>, pods: Store<Pod>, health: Health) {
+async fn tell_ready(actions: Arc<Notify>, context: Arc<Context>, health: Health) {
     actions.notified().await;
-    health.set_ready(pods.wait_until_ready().await.is_ok());
+    context.action_policies.wait_until_filled().await;
+    health.set_ready(context.pods.wait_until_ready().await.is_ok());
 }
 
 /// Counts runs that are under way, for the metrics.

@@ -36,7 +36,7 @@ fn owned_by_the_chart(mut object: Value) -> Value {
 }
 
 /// Applies `object` unless what is there is the same already.
-async fn apply(client: &Client, object: Value) {
+pub(crate) async fn apply(client: &Client, object: Value) {
     let TypeMeta { api_version, kind } = serde_json::from_value(object.clone()).expect("a type");
     let (group, version) = api_version.split_once('/').expect("a group and a version");
     let resource = ApiResource::from_gvk(&GroupVersionKind::gvk(group, version, &kind));

@@ -4,6 +4,7 @@
 - apiGroups: [longshore.dev]
   resources: [deploymentactions]
   verbs: [get, list, watch]
+{{ include "longshore.actionPolicyRules" . }}
 # What became of an action is written to its status, by compare-and-swap.
 - apiGroups: [longshore.dev]
   resources: [deploymentactions/status]
@@ -39,6 +40,14 @@
 - apiGroups: [events.k8s.io]
   resources: [events]
   verbs: [create]
+{{- end -}}
+
+{{- /* What actions may be, here or, in the operator's own namespace, everywhere. */ -}}
+{{- define "longshore.actionPolicyRules" -}}
+# What actions may be: their policies are asked again when a run starts.
+- apiGroups: [longshore.dev]
+  resources: [actionpolicies]
+  verbs: [list, watch]
 {{- end -}}
 
 {{- /* What it may do in the whole cluster whichever namespaces it serves: these are not in any. */ -}}

@@ -8,6 +8,7 @@
 //! (`apiserver/pkg/cel/library/cost.go`). Only what Kubernetes 1.33 knows is used: `distinct()`, for
 //! one, came with 1.34.
 
+mod actions;
 mod differs;
 mod latest;
 mod operator;
@@ -15,6 +16,7 @@ mod requester;
 
 use serde_json::{Value, json};
 
+pub use actions::{action_policy, cluster_binding, own_binding};
 pub use differs::differs;
 pub use latest::latest_policy;
 pub use operator::{operator_pods_policy, operator_secrets_policy};
@@ -31,9 +33,18 @@ pub const OPERATOR_PODS: &str = "longshore-operator";
 /// The policy on the Secrets that the operator creates.
 pub const OPERATOR_SECRETS: &str = "longshore-operator-secrets";
 
+/// The policy that holds actions to the `ActionPolicy` of their namespace and of the cluster, and its
+/// binding for the namespace's.
+pub const ACTION_POLICY: &str = "longshore-action-policy";
+/// Its binding for the cluster's.
+pub const ACTION_POLICY_CLUSTER: &str = "longshore-action-policy-cluster";
+
 /// What stands in the printed policies for the operator's user, which the chart knows and puts
 /// there: `system:serviceaccount:NAMESPACE:NAME`.
 pub const OPERATOR_USER: &str = "system:serviceaccount:LONGSHORE-NAMESPACE:LONGSHORE-SERVICE-ACCOUNT";
+
+/// And for its namespace.
+pub const OPERATOR_NAMESPACE: &str = "LONGSHORE-NAMESPACE";
 
 /// The spec of the binding of the policy with this name: everywhere, and no mere warning.
 #[must_use]
@@ -47,11 +58,11 @@ pub fn use_binding() -> Value {
     binding(USE)
 }
 
-/// All policies, each with its binding, as they are applied; the operator's user is
-/// `operator_user`.
+/// All policies, each with its bindings, as they are applied; the operator's user is
+/// `operator_user`, `system:serviceaccount:NAMESPACE:NAME`.
 #[must_use]
 pub fn documents(operator_user: &str) -> Vec<Value> {
-    [
+    let mut documents: Vec<Value> = [
         (USE, use_policy()),
         (LATEST, latest_policy()),
         (OPERATOR_PODS, operator_pods_policy(operator_user)),
@@ -64,7 +75,15 @@ pub fn documents(operator_user: &str) -> Vec<Value> {
             object("ValidatingAdmissionPolicyBinding", name, &binding(name)),
         ]
     })
-    .collect()
+    .collect();
+    let operator_namespace = operator_user.split(':').nth(2).unwrap_or_default();
+    let cluster = cluster_binding(ACTION_POLICY, operator_namespace);
+    documents.extend([
+        object("ValidatingAdmissionPolicy", ACTION_POLICY, &action_policy()),
+        object("ValidatingAdmissionPolicyBinding", ACTION_POLICY, &own_binding(ACTION_POLICY)),
+        object("ValidatingAdmissionPolicyBinding", ACTION_POLICY_CLUSTER, &cluster),
+    ]);
+    documents
 }
 
 fn object(kind: &str, name: &str, spec: &Value) -> Value {
@@ -113,12 +132,18 @@ mod tests {
     #[test]
     fn every_policy_has_its_binding_and_fails_closed() {
         let documents = documents(OPERATOR_USER);
-        assert_eq!(documents.len(), 8);
-        for pair in documents.chunks(2) {
-            assert_eq!(pair[0]["metadata"]["name"], pair[1]["metadata"]["name"]);
-            assert_eq!(pair[1]["spec"]["policyName"], pair[0]["metadata"]["name"]);
-            assert_eq!(pair[1]["spec"]["validationActions"], json!(["Deny"]));
-            assert_eq!(pair[0]["spec"]["failurePolicy"], "Fail");
+        let (policies, bindings): (Vec<_>, Vec<_>) =
+            documents.iter().partition(|document| document["kind"] == "ValidatingAdmissionPolicy");
+        assert_eq!((policies.len(), bindings.len()), (5, 6));
+        for policy in policies {
+            assert_eq!(policy["spec"]["failurePolicy"], "Fail");
+            let name = &policy["metadata"]["name"];
+            assert!(bindings.iter().any(|binding| binding["metadata"]["name"] == *name), "{name}");
+        }
+        for binding in bindings {
+            assert_eq!(binding["spec"]["validationActions"], json!(["Deny"]));
+            let name = binding["metadata"]["name"].as_str().unwrap();
+            assert!(name.starts_with(binding["spec"]["policyName"].as_str().unwrap()), "{name}");
         }
     }
 
@@ -134,7 +159,16 @@ mod tests {
     #[test]
     fn the_operator_s_user_is_where_the_chart_puts_it() {
         let of = |user: &str| serde_json::to_string(&documents(user)).unwrap();
-        assert_eq!(of(OPERATOR_USER).replace(OPERATOR_USER, "somebody"), of("somebody"));
+        let user = "system:serviceaccount:system:ship";
+        let put = of(OPERATOR_USER).replace(OPERATOR_USER, user).replace(OPERATOR_NAMESPACE, "system");
+        assert_eq!(put, of(user));
         assert_eq!(of(OPERATOR_USER).matches(OPERATOR_USER).count(), 2);
+    }
+
+    #[test]
+    fn the_cluster_s_action_policy_is_the_one_of_the_operator_s_namespace() {
+        let documents = documents("system:serviceaccount:system:ship");
+        let binding = documents.iter().find(|one| one["metadata"]["name"] == ACTION_POLICY_CLUSTER).unwrap();
+        assert_eq!(binding["spec"]["paramRef"]["namespace"], "system");
     }
 }

@@ -11,6 +11,7 @@ use crate::{
         status::{Deadlines, ImageStatus, RunStatus},
     },
     operator::{
+        action_policy::Standing,
         facts::{Facts, Resolution, Resolver},
         pod, requests,
         status::{progress, terminal},
@@ -51,6 +52,9 @@ struct Beginning<'a> {
 
 impl Beginning<'_> {
     fn step(&self) -> Step {
+        if let Standing::Refused(message) = &self.facts.standing {
+            return self.end(Reason::PolicyViolated, message);
+        }
         if let Some((reason, message)) = held_back(self.facts, self.checked) {
             return self.hold(reason, &message);
         }
@@ -227,6 +231,9 @@ fn is_not_found(words: &str) -> bool {
 
 /// Why the run may not start now, although its spec can be executed.
 pub(super) fn held_back(facts: &Facts<'_>, checked: &Checked) -> Option<(Reason, String)> {
+    if let Standing::Unread(why) = &facts.standing {
+        return Some((Reason::PolicyUnread, why.clone()));
+    }
     if let Some(why) = &facts.policy_missing
         && let Some(named) = checked.named()
     {

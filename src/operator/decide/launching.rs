@@ -5,6 +5,7 @@ use super::{Step, active::Active, begin, cancel, write_or};
 use crate::{
     api::{Reason, packages::PackageStatus, status::ImageStatus},
     operator::{
+        action_policy::Standing,
         facts::Refusal,
         pod::{self, Attempt},
         validate::Checked,
@@ -77,6 +78,9 @@ impl Active<'_> {
                 "the spec changed after the run was recorded and before its pod was created".into(),
             );
         };
+        if let Standing::Refused(message) = &self.facts.standing {
+            return never(Reason::PolicyViolated, message.clone());
+        }
         match &creation.refusal {
             Some(refusal) if !refusal.may_pass || self.now >= self.deadline => {
                 never(refusal.reason, refusal.message.clone())

@@ -115,6 +115,63 @@ fn what_names_nothing_needs_no_policy() {
 }
 
 #[test]
+fn what_a_policy_refuses_ends_before_anything_is_resolved() {
+    let mut world = World::new(action());
+    world.standing = Standing::Refused("spec.image is evil:1".into());
+    world.write(0);
+    assert_eq!((world.finished(), world.reason()), (true, Reason::PolicyViolated));
+    // A policy that allows it later starts nothing by itself.
+    world.standing = Standing::Allowed;
+    assert_eq!(world.step(1), Step::Wait(None));
+    let spec = &mut world.action.spec;
+    spec.run_token = Some("again".into());
+    world.action.metadata.generation = Some(2);
+    world.spec = validate(&world.action, "amd64");
+    assert_eq!(world.step(2), Step::Resolve);
+}
+
+#[test]
+fn what_a_policy_refuses_after_the_record_gets_no_pod() {
+    let mut world = World::launching();
+    world.standing = Standing::Refused("spec.image is evil:1".into());
+    world.write(1);
+    assert_eq!((world.finished(), world.reason()), (true, Reason::PolicyViolated));
+    // Where a creation may be on its way, its name is taken first.
+    let mut world = World::launching();
+    world.standing = Standing::Refused("spec.image is evil:1".into());
+    world.creation.unanswered = true;
+    assert!(matches!(world.step(1), Step::Entomb { .. }));
+}
+
+#[test]
+fn a_pod_that_stands_is_followed_whatever_the_policies_say_by_then() {
+    for standing in [Standing::Refused("no".into()), Standing::Unread("no".into())] {
+        let mut world = World::running();
+        world.standing = standing;
+        assert!(matches!(world.step(3), Step::Wait(_)));
+        assert_eq!(world.phase(), "Running");
+    }
+}
+
+#[test]
+fn nothing_starts_while_the_policies_are_not_read() {
+    let mut world = World::new(action());
+    world.standing = Standing::Unread("not read".into());
+    world.resolution = Some(resolved());
+    world.write(0);
+    assert_eq!((world.phase().as_str(), world.reason()), ("Pending", Reason::PolicyUnread));
+    world.standing = Standing::Allowed;
+    world.write(5);
+    assert_eq!(world.phase(), "Launching");
+    world.standing = Standing::Unread("not read".into());
+    world.resolution = None;
+    world.write(6);
+    assert!(matches!(world.step(7), Step::Wait(Some(_))));
+    world.write(600);
+    assert_eq!((world.finished(), world.reason()), (true, Reason::PolicyUnread));
+}
+
+#[test]
 fn root_in_a_user_namespace_waits_for_a_node_that_has_them() {
     let mut action = action();
     action.spec.pod_template = Some(PodTemplate {
