@@ -53,6 +53,12 @@ if step "cluster" tests/cluster/up.sh && step "install" make --no-print-director
 	step "without the policy" on_cluster --test policy_missing
 	step "the chart" on_cluster --test chart
 	step "by init container" on_cluster --test init_container
+	# Last, since it asks what all before have used.
+	if [ "${LONGSHORE_CLUSTER:-}" = current ]; then
+		say "== the operator's rights: not compared, for a cluster of one's own shows no audit log"
+	else
+		step "the operator's rights" on_cluster --test operator_rights
+	fi
 fi
 
 # cargo's own closing lines, added up.

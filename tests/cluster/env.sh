@@ -27,6 +27,7 @@ export_line LONGSHORE_REGISTRY_USER "$pull_user"
 export_line LONGSHORE_REGISTRY_PASSWORD "$pull_password"
 export_line LONGSHORE_REGISTRY_PUSH_USER "$push_user"
 export_line LONGSHORE_REGISTRY_PUSH_PASSWORD "$push_password"
+export_line LONGSHORE_AUDIT_LOG "$state/logs/audit.log"
 export_line LONGSHORE_TLS_CA "$state/certificates/registry-ca.crt"
 # shellcheck disable=SC2016  # for the shell that reads it
 printf 'export PATH=%q:"$PATH"\n' "$("$cluster_dir/build/build.sh" --path clients)"

@@ -57,7 +57,7 @@
 - apiGroups: [admissionregistration.k8s.io]
   resources: [validatingadmissionpolicies, validatingadmissionpolicybindings]
   resourceNames: [longshore-use]
-  verbs: [get, list, watch]
+  verbs: [list, watch]
 # Whether all nodes have image volumes, and whether the node of a silent pod still reports.
 - apiGroups: [""]
   resources: [nodes]

@@ -1,0 +1,109 @@
+//! The operator's rights: what the chart grants is what the operator uses, and nothing else. The audit
+//! log of the cluster says what it has used in all tests before, so it runs last.
+
+// clippy knows `#[test]` functions, and not what they share.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+// Of the chart's tools, what renders it is used here.
+#![allow(dead_code, reason = "the chart's own tests use the rest")]
+
+#[path = "operator_rights/audit.rs"]
+mod audit;
+#[path = "operator_rights/compared.rs"]
+mod compared;
+#[path = "chart/tools.rs"]
+mod tools;
+
+use compared::{Right, Used, findings, granted};
+use tools::{render, values_file};
+
+/// Granted, and not used by any test: each with its reason.
+const UNUSED: &[(&str, &str, &str, &str)] = &[(
+    "update",
+    "longshore.dev",
+    "deploymentactions/finalizers",
+    "clusters with the admission plugin OwnerReferencesPermissionEnforcement ask for it when a pod is created, and this one has not got it",
+)];
+
+/// Used and not granted by the chart: each with its reason.
+const FROM_ELSEWHERE: &[(&str, &str, &str, &str)] = &[(
+    "get",
+    "",
+    "secrets",
+    "a namespace may let the operator read a pull Secret by its name, and the operator asks for each to find out whether it does",
+)];
+
+/// What other parts of the API server than the authorizer answer with 403, where a test asks for it.
+const REFUSED_BY_ADMISSION: &[(&str, &str, &str, &str)] = &[
+    ("create", "", "pods", "quotas, limit ranges, Pod Security, policies, and namespaces that terminate"),
+    ("create", "events.k8s.io", "events", "namespaces that terminate"),
+    ("patch", "", "pods", "the policy longshore-operator, where a pod has lost its label"),
+];
+
+fn known(list: &[(&str, &str, &str, &str)]) -> Vec<Right> {
+    list.iter()
+        .map(|(verb, group, resource, reason)| {
+            assert!(reason.len() > 20, "a reason for {verb} {resource}");
+            Right::new(verb, group, resource)
+        })
+        .collect()
+}
+
+#[test]
+fn the_operator_has_the_rights_that_it_uses_and_no_others() {
+    let path = std::env::var("LONGSHORE_AUDIT_LOG")
+        .expect("LONGSHORE_AUDIT_LOG is not set: eval \"$(make -s cluster-env)\" does");
+    let used = audit::read(std::path::Path::new(&path), "system:serviceaccount:longshore-system:longshore");
+    println!("{} different requests of the operator in {path}", used.len());
+    // With all namespaces, and with some: the release that the tests use has been both.
+    let of = |values| render("longshore-system", &values_file(values), &[]);
+    let mut rights = granted(&of("default"), "ship-longshore");
+    rights.extend(granted(&of("namespaces"), "ship-longshore"));
+    let found =
+        findings(&rights, &used, &known(UNUSED), &known(FROM_ELSEWHERE), &known(REFUSED_BY_ADMISSION));
+    assert!(found.is_empty(), "{}", found.join("\n"));
+}
+
+#[test]
+fn a_right_that_nothing_uses_is_named() {
+    let rights = granted(&render("system", &values_file("default"), &[]), "ship-longshore");
+    let used: Vec<Used> = rights.iter().map(Used::allowed).collect();
+    assert_eq!(findings(&rights, &used, &[], &[], &[]), Vec::<String>::new());
+    let mut more = rights.clone();
+    more.insert(Right::new("delete", "apps", "deployments/scale"));
+    let found = findings(&more, &used, &[], &[], &[]);
+    assert_eq!(found.len(), 1);
+    assert!(found[0].starts_with("granted and never used: delete deployments/scale of apps"), "{found:?}");
+}
+
+#[test]
+fn what_is_used_without_being_granted_and_what_is_refused_are_named() {
+    let rights = [Right::new("get", "", "pods")].into();
+    let secrets = Right::new("get", "", "secrets");
+    let pods = Right::new("get", "", "pods");
+    let used = |right: &Right, decision: &str, code| Used {
+        right: right.clone(),
+        decision: decision.to_owned(),
+        code,
+    };
+    let of = |one: Used| findings(&rights, &[Used::allowed(&pods), one], &[], &[], &[]).join("");
+    assert!(of(used(&secrets, "allow", 200)).starts_with("used and not granted by the chart: get secrets"));
+    assert!(of(used(&secrets, "forbid", 403)).starts_with("asked for, and neither granted"));
+    assert!(of(used(&pods, "allow", 403)).starts_with("refused by admission: get pods"));
+    // A release that is changed takes rights from an operator that is about to end.
+    assert_eq!(of(used(&pods, "forbid", 403)), "");
+    // A list that is longer than it must be says so.
+    let stale = findings(&rights, &[Used::allowed(&pods)], std::slice::from_ref(&pods), &[], &[]);
+    assert!(stale[0].starts_with("listed as unused, and used"), "{stale:?}");
+    let gone = findings(&rights, &[Used::allowed(&pods)], std::slice::from_ref(&secrets), &[], &[]);
+    assert!(gone[0].starts_with("listed as unused, and not granted"), "{gone:?}");
+}
+
+#[test]
+fn a_wildcard_is_never_granted() {
+    for values in ["default", "namespaces", "everything"] {
+        let objects = render("system", &values_file(values), &[]);
+        for rule in objects.iter().flat_map(|one| one["rules"].as_array().into_iter().flatten()) {
+            assert!(!rule.to_string().contains('*'), "{rule}");
+        }
+    }
+}
