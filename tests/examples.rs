@@ -111,6 +111,14 @@ fn a_workload_is_deployed_and_its_address_answers() {
 }
 
 #[test]
+fn an_action_of_a_template_has_its_values() {
+    let (_applied, action) = run(&example("template.yaml"), "default", "greet-ada");
+    assert_eq!(reason(&action), "Succeeded", "{action}");
+    assert_eq!(action["status"]["outputs"]["greeted"], "Ada");
+    assert_eq!(action["status"]["log"]["tail"], "Hello Ada\nHello Ada\n");
+}
+
+#[test]
 fn the_readme_s_first_action_does_what_the_readme_says() {
     let readme = std::fs::read_to_string(root().join("README.md")).unwrap();
     let first = readme

@@ -8,6 +8,8 @@ longshore=${CARGO_TARGET_DIR:-target}/debug/longshore
 mkdir -p "$out/crds" "$out/docs" "$out/charts/longshore/files"
 "$longshore" crd >"$out/crds/deploymentactions.yaml"
 "$longshore" crd action-policy >"$out/crds/actionpolicies.yaml"
+"$longshore" crd deployment-action-template >"$out/crds/deploymentactiontemplates.yaml"
+"$longshore" crd cluster-deployment-action-template >"$out/crds/clusterdeploymentactiontemplates.yaml"
 cp "$out"/crds/*.yaml "$out/charts/longshore/files/"
 "$longshore" policies >"$out/charts/longshore/files/policies.yaml"
 "$longshore" reference >"$out/docs/reference.md"

@@ -16,9 +16,11 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    packages::Package,
+    packages::{MAX_PACKAGES, Package},
+    parameters::{MAX_PARAMETERS, ParameterValue},
     rules,
     status::{Deadlines, DeploymentActionStatus},
+    template::TemplateRef,
 };
 
 /// An image with the tools, a script and variables, run once in a pod with the image pinned.
@@ -64,6 +66,29 @@ use super::{
 #[serde(rename_all = "camelCase")]
 #[schemars(extend("x-kubernetes-validations" = rules::spec()))]
 pub struct DeploymentActionSpec {
+    /// The template that says what is executed. The action then gives `parameters` and the versions
+    /// of `packages`, and nothing that the template says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub template_ref: Option<TemplateRef>,
+
+    /// Values of the template's parameters.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(
+        length(max = MAX_PARAMETERS),
+        extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"])
+    )]
+    pub parameters: Vec<ParameterValue>,
+
+    /// What is deployed: images, Helm charts and other artifacts of registries; by reference, or, with
+    /// a template, by version. Each is resolved to a digest once, when a run starts, and is there for
+    /// the script, read-only, as the folder `$LONGSHORE_PACKAGES/NAME`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(
+        length(max = MAX_PACKAGES),
+        extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"])
+    )]
+    pub packages: Vec<Package>,
+
     /// The image whose tools the script uses, with a tag or a digest. A tag is resolved to a digest
     /// once, when a run starts, and the pod runs that digest.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -106,16 +131,6 @@ pub struct DeploymentActionSpec {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "atomic"))]
     pub variables_from: Vec<VariablesFrom>,
-
-    /// What is deployed: images, Helm charts and other artifacts of registries. Each is resolved to a
-    /// digest once, when a run starts, and is there for the script, read-only, as the folder
-    /// `$LONGSHORE_PACKAGES/NAME`.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(
-        length(max = 16),
-        extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"])
-    )]
-    pub packages: Vec<Package>,
 
     /// What the script reports: it writes `name=value` lines to the file that `$LONGSHORE_OUTPUT`
     /// names, and the values appear in `status.outputs`.

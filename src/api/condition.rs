@@ -33,17 +33,20 @@ pub enum ConditionType {
     VerdictDisputed,
     /// True: an annotation asks for something that cannot be done; it is not acted on. Only while True.
     RequestIgnored,
+    /// True: the template has changed since the latest run was made of it. Only while True.
+    TemplateOutdated,
 }
 
 impl ConditionType {
     /// Those that say something beside the outcome.
-    pub const OWN: [Self; 6] = [
+    pub const OWN: [Self; 7] = [
         Self::OutputsLost,
         Self::OutputsDropped,
         Self::ValuesUnmasked,
         Self::ImageUnverified,
         Self::VerdictDisputed,
         Self::RequestIgnored,
+        Self::TemplateOutdated,
     ];
 
     /// When it is True, in one sentence.
@@ -69,6 +72,9 @@ impl ConditionType {
             Self::RequestIgnored => {
                 "An annotation asks for something that cannot be done: it is malformed, or names what is not there. Nothing is done. The message says which and why."
             }
+            Self::TemplateOutdated => {
+                "The template has changed since the latest run was made of it, which starts nothing: a new spec.runToken runs it as it is now. The message says which generation."
+            }
         }
     }
 
@@ -87,6 +93,7 @@ impl ConditionType {
             Self::ImageUnverified => "ImageUnverified",
             Self::VerdictDisputed => "VerdictDisputed",
             Self::RequestIgnored => "RequestIgnored",
+            Self::TemplateOutdated => "TemplateOutdated",
         }
     }
 }

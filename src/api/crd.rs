@@ -5,7 +5,10 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomRe
 use kube::CustomResourceExt;
 use serde_json::{Map, Value, json};
 
-use super::{ActionPolicy, DeploymentAction, action_policy, rules};
+use super::{
+    ActionPolicy, ClusterDeploymentActionTemplate, DeploymentAction, DeploymentActionTemplate, action_policy,
+    rules,
+};
 
 /// The definition of `DeploymentAction`.
 ///
@@ -42,6 +45,29 @@ pub fn action_policy() -> Result<CustomResourceDefinition, serde_json::Error> {
     let mut crd = serde_json::to_value(ActionPolicy::crd())?;
     let schema = &mut crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"];
     schema["x-kubernetes-validations"] = action_policy::object();
+    tidy(&mut schema["properties"]["spec"]);
+    serde_json::from_value(crd)
+}
+
+/// The definition of `DeploymentActionTemplate`.
+///
+/// # Errors
+/// Never for the types of this crate; the signature is serde's.
+pub fn deployment_action_template() -> Result<CustomResourceDefinition, serde_json::Error> {
+    template(&DeploymentActionTemplate::crd())
+}
+
+/// The definition of `ClusterDeploymentActionTemplate`.
+///
+/// # Errors
+/// Never for the types of this crate; the signature is serde's.
+pub fn cluster_deployment_action_template() -> Result<CustomResourceDefinition, serde_json::Error> {
+    template(&ClusterDeploymentActionTemplate::crd())
+}
+
+fn template(crd: &CustomResourceDefinition) -> Result<CustomResourceDefinition, serde_json::Error> {
+    let mut crd = serde_json::to_value(crd)?;
+    let schema = &mut crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"];
     tidy(&mut schema["properties"]["spec"]);
     serde_json::from_value(crd)
 }
@@ -157,9 +183,13 @@ mod tests {
         let mut seen = Vec::new();
         walk("spec", &root["spec"], &mut seen);
         walk("status", &root["status"], &mut seen);
-        let crd = serde_json::to_value(action_policy().unwrap()).unwrap();
-        let root = &crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"];
-        walk("ActionPolicy.spec", &root["spec"], &mut seen);
+        for (name, crd) in
+            [("DeploymentActionTemplate", deployment_action_template()), ("ActionPolicy", action_policy())]
+        {
+            let crd = serde_json::to_value(crd.unwrap()).unwrap();
+            let root = &crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"];
+            walk(&format!("{name}.spec"), &root["spec"], &mut seen);
+        }
         seen
     }
 

@@ -6,17 +6,20 @@ pub mod condition;
 pub mod crd;
 pub mod history;
 pub mod packages;
+pub mod parameters;
 pub mod policy;
 pub mod reason;
 pub mod reference;
 pub mod rules;
 pub mod status;
+pub mod template;
 
 pub use action::{DeploymentAction, DeploymentActionSpec};
 pub use action_policy::{ActionPolicy, ActionPolicySpec};
 pub use condition::{ConditionType, Conditions};
 pub use reason::Reason;
 pub use status::DeploymentActionStatus;
+pub use template::{ClusterDeploymentActionTemplate, DeploymentActionTemplate};
 
 /// The API group.
 pub const GROUP: &str = "longshore.dev";

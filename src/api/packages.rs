@@ -24,9 +24,10 @@ pub struct Package {
     #[schemars(length(min = 1, max = 512), extend("x-kubernetes-validations" = rules::reference("reference")))]
     pub reference: Option<String>,
 
-    /// The version of a package whose repository a template names.
+    /// The version of a package whose repository a template names: a tag, or a digest
+    /// (`sha256:...`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 128))]
+    #[schemars(length(min = 1, max = 160))]
     pub version: Option<String>,
 }
 
@@ -65,17 +66,31 @@ pub struct PackageStatus {
     pub media_type: Option<String>,
 }
 
-/// The rule of the whole spec.
-pub(super) fn spec_rule() -> Value {
-    json!({
-        "rule": "!has(self.packages) || self.packages.all(package, has(package.reference) && !has(package.version))",
-        "message": "a package of an action without a template has a reference and no version: write packages[].reference, for example registry.example.com/charts/orders:1.4.2",
-    })
+/// A package that a template declares: the action chooses its version.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(extend("x-kubernetes-map-type" = "atomic"))]
+pub struct DeclaredPackage {
+    /// The package's name: its content is in the folder `$LONGSHORE_PACKAGES/NAME`.
+    #[schemars(length(min = 1, max = 63), extend("x-kubernetes-validations" = name_rules()))]
+    pub name: String,
+
+    /// Where its versions are: a repository, without tag and digest.
+    #[schemars(length(min = 1, max = 255), extend("x-kubernetes-validations" = rules::repository()))]
+    pub repository: String,
+
+    /// Which versions an action may choose: a range of semantic versions as Helm and Flux write it,
+    /// such as `>=1.4 <2`, `^1.4`, `~1.4.2`, `1.x` or `1.4.2 || >=2`. Pre-releases are allowed only
+    /// where the range names one. With a range a version must be such a tag, and no digest. Where
+    /// none is given, any tag or digest is allowed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 256))]
+    pub versions: Option<String>,
 }
 
 fn name_rules() -> Value {
-    json!([{
-        "rule": "self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')",
-        "message": "a package's name is that of its folder: lower-case letters, digits and '-', with a letter or digit at both ends",
-    }])
+    json!([rules::rule(
+        "self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')",
+        "a package's name is that of its folder: lower-case letters, digits and '-', with a letter or digit at both ends"
+    )])
 }

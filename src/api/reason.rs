@@ -37,6 +37,14 @@ pub enum Reason {
     NotRequested,
     /// The spec cannot be executed although the schema allows it; the message says which field and why.
     InvalidSpec,
+    /// The template that spec.templateRef names did not appear until the pending deadline.
+    TemplateNotFound,
+    /// The template contradicts itself or cannot be executed; the message says what is wrong in it.
+    TemplateInvalid,
+    /// The action's parameters are not what its template asks for; the message names each.
+    ParametersInvalid,
+    /// The template does not allow the version of a package that the action asks for.
+    PackageNotAllowed,
     /// The policy that keeps people from naming what they may not use is missing or altered, so nothing that names anything starts.
     PolicyMissing,
     /// An `ActionPolicy`, of the namespace or of the cluster, does not allow the action; nothing of it was started.
@@ -204,11 +212,39 @@ const ROWS: &[Row] = &[
         advice: "Correct the field that the message names and apply the action again.",
     },
     Row {
+        reason: Reason::TemplateNotFound,
+        name: "TemplateNotFound",
+        class: Class::Failure,
+        when: "The template that spec.templateRef names did not appear until the pending deadline (600 s).",
+        advice: "Correct spec.templateRef, or create the template; then set a new spec.runToken.",
+    },
+    Row {
+        reason: Reason::TemplateInvalid,
+        name: "TemplateInvalid",
+        class: Class::Failure,
+        when: "The template contradicts itself or cannot be executed; the message says what is wrong in it.",
+        advice: "Who maintains the template corrects it; then set a new spec.runToken.",
+    },
+    Row {
+        reason: Reason::ParametersInvalid,
+        name: "ParametersInvalid",
+        class: Class::Failure,
+        when: "The action's parameters are not what its template asks for; the message names each.",
+        advice: "Correct spec.parameters as the message says and apply the action again.",
+    },
+    Row {
+        reason: Reason::PackageNotAllowed,
+        name: "PackageNotAllowed",
+        class: Class::Failure,
+        when: "The action asks for packages otherwise than its template allows: a version out of range, one that is missing, or a package that the template does not have.",
+        advice: "Correct spec.packages as the message says and apply the action again.",
+    },
+    Row {
         reason: Reason::PolicyMissing,
         name: "PolicyMissing",
         class: Class::Failure,
         when: "The policy that keeps people from naming what they may not use is missing or altered, so nothing that names anything starts.",
-        advice: "Restore the ValidatingAdmissionPolicy and its binding longshore-use, for example by helm upgrade; then set a new spec.runToken.",
+        advice: "Restore the ValidatingAdmissionPolicies longshore-use, longshore-use-templates and longshore-use-cluster-templates and their bindings, for example by helm upgrade; then set a new spec.runToken.",
     },
     Row {
         reason: Reason::PolicyViolated,

@@ -28,6 +28,7 @@ pub fn markdown() -> Result<String, serde_json::Error> {
     for part in ["spec", "status"] {
         refusals(part, &schema[part], &mut page);
     }
+    templates(&mut page)?;
     page += &action_policy()?;
     Ok(page)
 }
@@ -47,6 +48,26 @@ fn action_policy() -> Result<String, serde_json::Error> {
     }
     refusals("spec", &whole["properties"]["spec"], &mut page);
     Ok(page)
+}
+
+/// What templates have beside what an action says.
+fn templates(page: &mut String) -> Result<(), serde_json::Error> {
+    let crd = serde_json::to_value(crd::deployment_action_template()?)?;
+    let mut schema = crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"].clone();
+    if let Some(fields) = schema["properties"].as_object_mut() {
+        fields.retain(|name, _| matches!(name.as_str(), "parameters" | "packages"));
+    }
+    page.push_str(
+        "\n# DeploymentActionTemplate and ClusterDeploymentActionTemplate, longshore.dev/v1alpha1\n\n\
+         Short names `dat` and `cdat`, category `longshore`. A template has these fields of an action's spec, with the \
+         same bounds: `image` (required), `imagePullSecrets`, `script`, `command`, `args`, `variables`, `variablesFrom`, `outputs`, \
+         `serviceAccountName`, `runDeadlineSeconds`, `pendingDeadlineSeconds`, `terminationGracePeriodSeconds`, `resources` \
+         and `podTemplate`. And it has:\n\n| field | type | default | minimum | maximum | what for |\n|---|---|---|---|---|---|\n",
+    );
+    rows("spec", &schema, page);
+    page.push_str("\nRefused at apply, beside what is refused in an action:\n\n");
+    refusals("spec", &schema, page);
+    Ok(())
 }
 
 /// Where Kubernetes' own documentation says the rest.

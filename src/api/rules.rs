@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use schemars::{Schema, SchemaGenerator, json_schema};
 use serde_json::{Value, json};
 
-use super::packages;
+use super::template;
 
 /// The longest inline script, in characters. Serialized it must fit
 /// [`crate::record::bundle::MAX_BYTES`] with all else that travels in the bundle.
@@ -35,27 +35,29 @@ pub fn image_pattern() -> String {
     format!("^{}(?:{TAG}(?:{DIGEST})?|{DIGEST})$", name())
 }
 
-fn rule(rule: &str, message: &str) -> Value {
+pub(super) fn rule(rule: &str, message: &str) -> Value {
     json!({"rule": rule, "message": message})
 }
 
 /// Rules of the whole spec.
 pub(super) fn spec() -> Value {
-    json!([
+    let templated = given("self", "templateRef");
+    let mut rules = vec![
         rule(
-            "has(self.image)",
-            "name the image whose tools the script uses, with a tag or a digest, for example image: registry.example.com/team/tools:2026.11"
+            &format!("{templated} || has(self.image)"),
+            "name the image whose tools the script uses, with a tag or a digest, for example image: registry.example.com/team/tools:2026.11; or a template in templateRef",
         ),
         rule(
-            "has(self.script) != has(self.command)",
-            "give exactly one of script (script.inline, run by an interpreter) and command (a program of the image with its arguments)"
+            &format!("{templated} || has(self.script) != has(self.command)"),
+            "give exactly one of script (script.inline, run by an interpreter) and command (a program of the image with its arguments)",
         ),
         rule(
             "!has(self.runPolicy) || self.runPolicy != 'Once' || !has(self.runToken)",
-            "runToken has no effect under runPolicy Once, which runs one time only: remove it, or use runPolicy OnChange or Manual"
+            "runToken has no effect under runPolicy Once, which runs one time only: remove it, or use runPolicy OnChange or Manual",
         ),
-        packages::spec_rule(),
-    ])
+    ];
+    rules.extend(template::action_rules());
+    Value::Array(rules)
 }
 
 /// Rules of `retry`.
@@ -70,6 +72,20 @@ pub(super) fn retry() -> Value {
             "maxBackoffSeconds is the longest pause and backoffSeconds the first one, which must not be longer"
         ),
     ])
+}
+
+/// Whether the field is there, and not null: the schema lets null in where a field may be missing, and
+/// charts write it for what is not set.
+pub(super) fn given(object: &str, field: &str) -> String {
+    format!("(has({object}.{field}) && dyn({object}.{field}) != null)")
+}
+
+/// Rules of a repository.
+pub(super) fn repository() -> Value {
+    json!([rule(
+        &format!("self.matches(r'^{}$')", name()),
+        "repository is no repository: write REGISTRY/REPOSITORY in lower case, without tag and digest, for example registry.example.com/charts/orders"
+    )])
 }
 
 /// Rules of `image`.
@@ -300,7 +316,7 @@ pub(super) fn annotations() -> Value {
 }
 
 /// The largest whole number that every JSON reader takes for what it is: 2^53 - 1.
-const MAX_WHOLE: i64 = 9_007_199_254_740_991;
+pub(super) const MAX_WHOLE: i64 = 9_007_199_254_740_991;
 
 /// The schema of a map of quantities: `cpu: 1` as well as `memory: 256Mi`.
 pub(super) fn quantities(_: &mut SchemaGenerator) -> Schema {

@@ -11,6 +11,7 @@ use super::{
     history::{AttemptStatus, PastRun},
     packages::PackageStatus,
     rules,
+    template::TemplateKind,
 };
 
 /// The longest tail of a log that the status holds, in bytes.
@@ -46,6 +47,9 @@ pub struct DeploymentActionStatus {
     /// The latest run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub run: Option<RunStatus>,
+    /// The template that the latest run was made of, as it was then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub template: Option<TemplateStatus>,
     /// What the script of the latest run reported.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(schema_with = "rules::outputs")]
@@ -105,6 +109,25 @@ pub struct ImageStatus {
     /// that is a number and not root, else 65532. Not set where the image decides (Baseline).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub run_as_user: Option<i64>,
+}
+
+/// The template that a run was made of, frozen with it: a later change of the template starts nothing.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct TemplateStatus {
+    /// Its kind.
+    pub kind: TemplateKind,
+    /// Its name.
+    #[schemars(length(max = 253))]
+    pub name: String,
+    /// Its UID, which a template that is created again under the name does not share.
+    #[schemars(length(max = 64))]
+    pub uid: String,
+    /// Its generation.
+    pub generation: i64,
+    /// SHA-256 of its spec.
+    #[schemars(length(max = 64))]
+    pub sha256: String,
 }
 
 /// A run: at most one pod that executes the script, whatever crashes.

@@ -49,6 +49,8 @@ enum Command {
 enum Kind {
     DeploymentAction,
     ActionPolicy,
+    DeploymentActionTemplate,
+    ClusterDeploymentActionTemplate,
 }
 
 fn main() -> ExitCode {
@@ -67,6 +69,8 @@ fn start(command: Command) -> Result<(), Box<dyn std::error::Error>> {
             let definition = match kind {
                 Kind::DeploymentAction => api::crd::deployment_action()?,
                 Kind::ActionPolicy => api::crd::action_policy()?,
+                Kind::DeploymentActionTemplate => api::crd::deployment_action_template()?,
+                Kind::ClusterDeploymentActionTemplate => api::crd::cluster_deployment_action_template()?,
             };
             print!("{}", serde_saphyr::to_string(&api::crd::document(&definition)?)?);
         }

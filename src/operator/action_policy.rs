@@ -52,11 +52,12 @@ const OF_POD: [&str; 7] = [
 const OF_CONTAINER: [&str; 4] = ["runAsUser", "runAsGroup", "runAsNonRoot", "readOnlyRootFilesystem"];
 
 /// What `policy` does not allow in `spec`, each as a sentence that names the field, the value, the
-/// policy and what to write instead. `spec` is what is executed, whoever wrote which part of it.
+/// policy and what to write instead. `spec` is what is executed, whoever wrote which part of it;
+/// `templated` says whether a template did.
 #[must_use]
-pub fn violations(policy: &Policy, spec: &DeploymentActionSpec) -> Vec<String> {
+pub fn violations(policy: &Policy, spec: &DeploymentActionSpec, templated: bool) -> Vec<String> {
     let mut found = Vec::new();
-    if policy.spec.templates_only && !is_of_template(spec) {
+    if policy.spec.templates_only && !templated {
         found.push(format!(
             "spec.templateRef is not set, and {policy} allows actions of templates only: name a template there instead of image and script"
         ));
@@ -64,30 +65,31 @@ pub fn violations(policy: &Policy, spec: &DeploymentActionSpec) -> Vec<String> {
     found.extend(references(policy, spec));
     found.extend(profile(policy, spec));
     let says = &policy.spec;
+    let deadlines = spec.deadlines();
     found.extend(longer(
         policy,
         "spec.runDeadlineSeconds",
-        spec.run_deadline_seconds,
+        deadlines.run_seconds,
         says.max_run_deadline_seconds,
     ));
     found.extend(longer(
         policy,
         "spec.pendingDeadlineSeconds",
-        spec.pending_deadline_seconds,
+        deadlines.pending_seconds,
         says.max_pending_deadline_seconds,
     ));
     found.extend(resources(policy, spec));
     found
 }
 
-/// There are no templates yet.
-const fn is_of_template(_: &DeploymentActionSpec) -> bool {
-    false
-}
-
 /// What is pulled, by the field that names it.
-fn pulled(spec: &DeploymentActionSpec) -> Vec<(String, &str)> {
-    vec![("spec.image".to_owned(), spec.image.as_str())]
+fn pulled(spec: &DeploymentActionSpec) -> impl Iterator<Item = (String, &str)> {
+    let image = spec.image.iter().map(|image| ("spec.image".to_owned(), image.as_str()));
+    let packages = spec.packages.iter().filter_map(|package| {
+        let reference = package.reference.as_deref()?;
+        Some((format!("spec.packages[{}].reference", package.name), reference))
+    });
+    image.chain(packages)
 }
 
 fn references(policy: &Policy, spec: &DeploymentActionSpec) -> Vec<String> {

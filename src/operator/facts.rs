@@ -5,7 +5,8 @@ use k8s_openapi::jiff::Timestamp;
 use super::{
     action_policy::Standing,
     cause::Cause,
-    validate::{Checked, Invalid},
+    expand::{Blocked, Lookup},
+    validate::Checked,
     view::PodView,
 };
 use crate::{
@@ -20,7 +21,9 @@ pub struct Facts<'a> {
     /// The action, with the latest status that is known.
     pub action: &'a DeploymentAction,
     /// Its spec, checked.
-    pub spec: &'a Result<Checked, Invalid>,
+    pub spec: &'a Result<Checked, Blocked>,
+    /// The template that it names, as it is now.
+    pub template: Option<&'a Lookup>,
     /// What resolving the image gave in this pass, where it was tried.
     pub resolution: Option<&'a Resolution>,
     /// The pod that resolves the image of the current run.

@@ -52,8 +52,28 @@ struct Executed<'a> {
     volumes: &'a [Volume],
     #[serde(skip_serializing_if = "<[VolumeMount]>::is_empty")]
     volume_mounts: &'a [VolumeMount],
+    /// The template as it is named, and not what it says: a change of that starts nothing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    template: Option<ExecutedTemplate<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    parameters: Vec<ExecutedParameter<'a>>,
     #[serde(skip_serializing_if = "<[Package]>::is_empty")]
     packages: &'a [Package],
+}
+
+#[derive(Serialize)]
+struct ExecutedTemplate<'a> {
+    kind: &'static str,
+    name: &'a str,
+}
+
+#[derive(Serialize)]
+struct ExecutedParameter<'a> {
+    name: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    value: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    from: Option<&'a ValueFrom>,
 }
 
 #[derive(Serialize)]
@@ -84,6 +104,8 @@ struct ExecutedVariable<'a> {
 pub fn spec_hash(spec: &DeploymentActionSpec) -> Result<String, serde_json::Error> {
     // Every field is named, so that a new one cannot be forgotten here.
     let DeploymentActionSpec {
+        template_ref,
+        parameters,
         image,
         script,
         command,
@@ -146,6 +168,18 @@ pub fn spec_hash(spec: &DeploymentActionSpec) -> Result<String, serde_json::Erro
         host_aliases,
         volumes,
         volume_mounts,
+        template: template_ref
+            .as_ref()
+            .map(|template| ExecutedTemplate { kind: template.kind().as_str(), name: &template.name }),
+        parameters: parameters
+            .iter()
+            .map(|parameter| ExecutedParameter {
+                name: &parameter.name,
+                // A number and its text are the same value.
+                value: parameter.value.as_ref().map(ToString::to_string),
+                from: parameter.value_from.as_ref(),
+            })
+            .collect(),
         packages,
     };
     Ok(format!("{VERSION}{}", sha256_hex(&serde_json::to_vec(&executed)?)))

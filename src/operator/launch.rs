@@ -8,7 +8,7 @@ use super::{
     facts::Refusal,
     pod::{self, Attempt, PodDefaults},
     requests,
-    tombstone::tombstone,
+    tombstone::{Owner, tombstone},
     validate::Checked,
 };
 use crate::api::{DeploymentAction, Reason, condition::ConditionType};
@@ -63,8 +63,8 @@ pub async fn create_resolver(
 }
 
 /// Creates a tombstone.
-pub async fn entomb(client: &Client, action: &Checked, run: u32, attempt: u32) -> Launched {
-    create(client, &tombstone(action, run, attempt)).await
+pub async fn entomb(client: &Client, of: &Owner, run: u32, attempt: u32) -> Launched {
+    create(client, &tombstone(of, run, attempt)).await
 }
 
 /// Whether the action as it is now asks for this very attempt.

@@ -107,11 +107,11 @@ fn uid_part(uid: &str) -> String {
     uid.chars().filter(char::is_ascii_alphanumeric).take(8).collect()
 }
 
-pub(super) fn labels(action: &Checked, run: u32, attempt: u32) -> BTreeMap<String, String> {
+pub(super) fn labels(action: &str, uid: &str, run: u32, attempt: u32) -> BTreeMap<String, String> {
     BTreeMap::from([
         (LABEL_MANAGED_BY.to_owned(), MANAGED_BY.to_owned()),
-        (LABEL_ACTION.to_owned(), action.name.clone()),
-        (LABEL_ACTION_UID.to_owned(), action.uid.clone()),
+        (LABEL_ACTION.to_owned(), action.to_owned()),
+        (LABEL_ACTION_UID.to_owned(), uid.to_owned()),
         (LABEL_RUN.to_owned(), run.to_string()),
         (LABEL_ATTEMPT.to_owned(), attempt.to_string()),
     ])
@@ -128,7 +128,7 @@ pub fn action_pod(action: &Checked, attempt: &Attempt, defaults: &PodDefaults) -
     let container = action_container(action, attempt, volume_mounts);
     let metadata = template.metadata.unwrap_or_default();
     let mut pod_labels = metadata.labels;
-    pod_labels.extend(labels(action, attempt.run, attempt.attempt));
+    pod_labels.extend(labels(&action.name, &action.uid, attempt.run, attempt.attempt));
     let mut annotations = metadata.annotations;
     annotations.insert(ANNOTATION_BUNDLE.to_owned(), attempt.bundle.clone());
 

@@ -25,6 +25,7 @@ use super::{
     collect::{Collector, Source},
     decide::{Step, decide},
     events::Events,
+    expand::{Blocked, Lookup, check},
     facts::{Facts, LogFact, PodFact, Refusal, Resolution},
     finish,
     launch::{self, Launched},
@@ -38,9 +39,11 @@ use super::{
     resolve::{self, Sources},
     status::with_condition,
     stop,
+    templates::Templates,
+    tombstone::Owner,
     traces::Traces,
     use_policy::UsePolicy,
-    validate::{Checked, Invalid, validate},
+    validate::Checked,
     view::PodView,
     write_status,
 };
@@ -73,6 +76,8 @@ pub struct Context {
     pub use_policy: UsePolicy,
     /// What actions may be.
     pub action_policies: ActionPolicies,
+    /// All templates.
+    pub templates: Templates,
     /// Tells of runs by Kubernetes events.
     pub events: Events,
     /// Tells of runs by OpenTelemetry traces.
@@ -166,7 +171,9 @@ struct Pass<'a> {
     context: &'a Context,
     memory: &'a Mutex<Memory>,
     action: DeploymentAction,
-    spec: Result<Checked, Invalid>,
+    spec: Result<Checked, Blocked>,
+    /// The template that the spec names, as the cache had it last.
+    template: Option<Lookup>,
     /// What this pass has seen of the pod itself, where the cache did not do.
     looked: Option<PodFact>,
     /// What resolving gave in this pass.
@@ -176,8 +183,24 @@ struct Pass<'a> {
 impl<'a> Pass<'a> {
     fn new(context: &'a Context, cached: &DeploymentAction, memory: &'a Mutex<Memory>) -> Self {
         let action = lock(memory).newest(cached);
-        let spec = validate(&action, &context.options.architecture);
-        Self { context, memory, action, spec, looked: None, resolution: None }
+        let template = context.templates.of(&action);
+        let spec = check(&action, template.as_ref(), &context.options.architecture);
+        Self { context, memory, action, spec, template, looked: None, resolution: None }
+    }
+
+    /// Takes the template as it is by now, until the run has it frozen: what was resolved for another
+    /// one does not count.
+    fn refresh(&mut self) {
+        if self.template.is_none() {
+            return;
+        }
+        let template = self.context.templates.of(&self.action);
+        if template != self.template {
+            self.spec = check(&self.action, template.as_ref(), &self.context.options.architecture);
+            self.template = template;
+            self.resolution = None;
+            lock(self.memory).resolution = None;
+        }
     }
 
     async fn run(mut self) -> Result<Action, ReconcileError> {
@@ -187,6 +210,7 @@ impl<'a> Pass<'a> {
         let mut last = "none";
         for _ in 0..MOST_STEPS {
             self.read_events().await;
+            self.refresh();
             let step = self.decide();
             debug!(?step, "next");
             last = step.name();
@@ -221,6 +245,7 @@ impl<'a> Pass<'a> {
         let facts = Facts {
             action: &self.action,
             spec: &self.spec,
+            template: self.template.as_ref(),
             resolution: self.resolution.as_ref().or(memory.resolution.as_ref()),
             cause: pod.view().and_then(|view| cause(view, events)),
             resolver,
@@ -244,7 +269,7 @@ impl<'a> Pass<'a> {
     /// What the policies say of what a run would execute now. What cannot be executed is not asked.
     fn standing(&self) -> Standing {
         self.spec.as_ref().map_or(Standing::Allowed, |checked| {
-            self.context.action_policies.judge(&checked.namespace, &checked.spec)
+            self.context.action_policies.judge(&checked.namespace, &checked.spec, checked.template.is_some())
         })
     }
 
@@ -288,8 +313,10 @@ impl<'a> Pass<'a> {
                 return self.launched(launched).await;
             }
             Step::Entomb { run, attempt } => {
-                let Ok(checked) = &self.spec else { return Ok(Some(Action::await_change())) };
-                let launched = launch::entomb(client, checked, run, attempt).await;
+                // Its spec may be one that cannot be executed any more.
+                let owner = Owner::of(&self.action, self.spec.as_ref().ok());
+                let Some(owner) = owner else { return Ok(Some(Action::await_change())) };
+                let launched = launch::entomb(client, &owner, run, attempt).await;
                 return self.entombed(launched).await;
             }
             Step::Follow { name, uid } => self.follow(&namespace, name, uid),

@@ -32,6 +32,7 @@ use super::{
     reconcile::{Context, after_error, reconcile},
     serve::{self, Health},
     strays,
+    templates::Templates,
     traces::{Traces, TracesError},
     use_policy::UsePolicy,
     view::is_held,
@@ -221,7 +222,9 @@ async fn lead(
     let (action_store, writer) = reflector::store();
     let filled = Arc::new(Notify::new());
     let actions = watch_actions(&client, &namespaces, writer, Arc::clone(&filled));
+    let templates = Templates::watch(&client, &namespaces, &action_store, &news);
     let context = Arc::new(Context {
+        templates,
         traces,
         events: Events::new(client.clone(), &options.identity),
         collector: Collector::new(client.clone(), pods.clone(), news.clone()),

@@ -12,7 +12,7 @@ use crate::{
         condition::{Builder, ConditionType, MAX_MESSAGE_BYTES},
         history::{AttemptStatus, MAX_ATTEMPTS, PastRun, RunOutcome, remember},
         packages::PackageStatus,
-        status::{ImageStatus, LogState, LogStatus, MAX_MISSING, RunStatus},
+        status::{ImageStatus, LogState, LogStatus, MAX_MISSING, RunStatus, TemplateStatus},
     },
     record::outcome::truncate,
 };
@@ -60,12 +60,13 @@ pub fn progress(
         phase: Some(phase.to_owned()),
         last_handled_rerun: requests::handled(action, &before, Some(run.number)),
         packages: packages_of(&before, &run),
+        template: template(&before, &run),
         history: before.history,
         image,
-        run: Some(run),
         outputs: std::collections::BTreeMap::new(),
         log: log.map(log_status),
         conditions,
+        run: Some(run),
     }
 }
 
@@ -105,6 +106,12 @@ pub fn retrying(
     run.next_attempt_at = Some(then);
     let status = progress(action, now, Reason::RetryPending, &message, run, image, log);
     DeploymentActionStatus { phase: Some("Retrying".to_owned()), ..status }
+}
+
+/// The template that is frozen with this very run.
+fn template(before: &DeploymentActionStatus, run: &RunStatus) -> Option<TemplateStatus> {
+    let same = before.run.as_ref().is_some_and(|before| before.number == run.number);
+    before.template.clone().filter(|_| same)
 }
 
 /// The status of a run that has ended.
@@ -156,6 +163,7 @@ pub fn terminal(
         observed_generation: Some(generation),
         last_handled_rerun: requests::handled(action, &before, Some(run.number)),
         packages: packages_of(&before, &run),
+        template: template(&before, &run),
         history: before.history,
         phase: Some(if well { "Succeeded" } else { "Failed" }.to_owned()),
         image,
@@ -256,6 +264,23 @@ pub fn seen(
         condition.observed_generation = Some(generation);
     }
     status
+}
+
+/// The same status, telling whether the template has changed since the run: `news` says how.
+#[must_use]
+pub fn with_template_news(
+    status: &DeploymentActionStatus,
+    now: Timestamp,
+    news: Option<&str>,
+) -> DeploymentActionStatus {
+    let kind = ConditionType::TemplateOutdated;
+    let told = status.conditions().get(kind);
+    if told.map(|condition| condition.message.as_str()) == news {
+        return status.clone();
+    }
+    let mut bare = status.clone();
+    bare.conditions.retain(|condition| condition.type_ != kind.as_str());
+    news.map_or_else(|| bare.clone(), |news| with_condition(&bare, now, kind, news))
 }
 
 /// The same status, with one more condition that is True.

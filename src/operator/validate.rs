@@ -9,7 +9,7 @@ use crate::{
         self, DeploymentAction, DeploymentActionSpec,
         action::{KeyRef, Resources, ScriptRef, SecurityProfile, VariableForm, VariablesFrom},
         packages::PackageStatus,
-        status::Deadlines,
+        status::{Deadlines, TemplateStatus},
     },
     record::{
         self,
@@ -34,8 +34,10 @@ pub struct Checked {
     pub uid: String,
     /// The spec's generation.
     pub generation: i64,
-    /// The spec.
+    /// What the spec comes to: where it names a template, what that says.
     pub spec: DeploymentActionSpec,
+    /// The template, where there is one.
+    pub template: Option<TemplateStatus>,
     /// The image as it is written.
     pub requested: String,
     /// The parsed image.
@@ -66,12 +68,24 @@ pub struct CheckedPackage {
 #[error("{0}")]
 pub struct Invalid(pub String);
 
-/// Checks what the schema could not.
+/// Checks what the schema could not, of an action without a template.
 ///
 /// # Errors
 /// The first thing that is wrong, with what to write instead.
 pub fn validate(action: &DeploymentAction, architecture: &str) -> Result<Checked, Invalid> {
-    let spec = action.spec.clone();
+    validate_as(action, action.spec.clone(), None, architecture)
+}
+
+/// Checks `spec`, which is what `action` comes to, with the template that made it so.
+///
+/// # Errors
+/// The first thing that is wrong, with what to write instead.
+pub fn validate_as(
+    action: &DeploymentAction,
+    spec: DeploymentActionSpec,
+    template: Option<TemplateStatus>,
+    architecture: &str,
+) -> Result<Checked, Invalid> {
     let requested = spec.image.clone().ok_or_else(|| Invalid("spec.image: none is named".into()))?;
     let image = ImageReference::parse(&requested).map_err(|error| Invalid(format!("spec.image: {error}")))?;
     if spec.script.is_some() == spec.command.is_some() {
@@ -86,12 +100,9 @@ pub fn validate(action: &DeploymentAction, architecture: &str) -> Result<Checked
         )));
     }
     let packages = spec.packages.iter().map(package).collect::<Result<_, _>>()?;
-    let hash = hash::spec_hash(&spec).map_err(|error| Invalid(error.to_string()))?;
-    let owner = action
-        .controller_owner_ref(&())
-        // Who deletes the action in the foreground waits for its pod.
-        .map(|owner| OwnerReference { block_owner_deletion: Some(true), ..owner })
-        .ok_or_else(|| Invalid("the action has no name or UID".into()))?;
+    // Of what the user wrote: a change of the template starts nothing.
+    let hash = hash::spec_hash(&action.spec).map_err(|error| Invalid(error.to_string()))?;
+    let owner = owner(action).ok_or_else(|| Invalid("the action has no name or UID".into()))?;
     let checked = Checked {
         namespace: action.namespace().unwrap_or_default(),
         name: action.name_any(),
@@ -99,6 +110,7 @@ pub fn validate(action: &DeploymentAction, architecture: &str) -> Result<Checked
         generation: action.meta().generation.unwrap_or_default(),
         deadlines: spec.deadlines(),
         spec,
+        template,
         requested,
         image,
         packages,
@@ -107,6 +119,15 @@ pub fn validate(action: &DeploymentAction, architecture: &str) -> Result<Checked
     };
     checked.check_size()?;
     Ok(checked)
+}
+
+/// What marks a pod as this action's.
+#[must_use]
+pub fn owner(action: &DeploymentAction) -> Option<OwnerReference> {
+    action
+        .controller_owner_ref(&())
+        // Who deletes the action in the foreground waits for its pod.
+        .map(|owner| OwnerReference { block_owner_deletion: Some(true), ..owner })
 }
 
 impl Checked {
@@ -187,6 +208,7 @@ impl Checked {
     pub fn named(&self) -> Option<String> {
         let spec = &self.spec;
         let mut named = Vec::new();
+        named.extend(self.template.iter().map(|of| format!("{} {}", of.kind.as_str(), of.name)));
         if let Some(account) = &spec.service_account_name {
             named.push(format!("service account {account}"));
         }

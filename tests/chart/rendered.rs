@@ -118,7 +118,7 @@ fn an_operator_of_some_namespaces_has_rights_in_them_alone() {
     let cluster: Vec<_> =
         rules(&some, "ClusterRole").iter().map(|(_, rule)| rule["resources"].clone()).collect();
     let policies = json!(["validatingadmissionpolicies", "validatingadmissionpolicybindings"]);
-    assert_eq!(cluster, [policies, json!(["nodes"])]);
+    assert_eq!(cluster, [json!(["clusterdeploymentactiontemplates"]), policies, json!(["nodes"])]);
     // What is taken from the cluster is given in each namespace, and nothing more.
     let taken: Vec<_> = rules(&all, "ClusterRole")
         .into_iter()

@@ -5,6 +5,10 @@
   resources: [deploymentactions]
   verbs: [get, list, watch]
 {{ include "longshore.actionPolicyRules" . }}
+# What actions are made of is read from a cache.
+- apiGroups: [longshore.dev]
+  resources: [deploymentactiontemplates]
+  verbs: [list, watch]
 # What became of an action is written to its status, by compare-and-swap.
 - apiGroups: [longshore.dev]
   resources: [deploymentactions/status]
@@ -52,11 +56,15 @@
 
 {{- /* What it may do in the whole cluster whichever namespaces it serves: these are not in any. */ -}}
 {{- define "longshore.clusterRules" -}}
-# Whether the policy on who may use what is in force, unaltered: nothing that names a Secret is
+# Templates of the cluster are in no namespace.
+- apiGroups: [longshore.dev]
+  resources: [clusterdeploymentactiontemplates]
+  verbs: [list, watch]
+# Whether the policies on who may use what are in force, unaltered: nothing that names a Secret is
 # started without it.
 - apiGroups: [admissionregistration.k8s.io]
   resources: [validatingadmissionpolicies, validatingadmissionpolicybindings]
-  resourceNames: [longshore-use]
+  resourceNames: [longshore-use, longshore-use-templates, longshore-use-cluster-templates]
   verbs: [list, watch]
 # Whether all nodes have image volumes, and whether the node of a silent pod still reports.
 - apiGroups: [""]

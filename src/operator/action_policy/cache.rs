@@ -107,7 +107,7 @@ impl ActionPolicies {
 
     /// What they say of `spec` in `namespace`.
     #[must_use]
-    pub fn judge(&self, namespace: &str, spec: &DeploymentActionSpec) -> Standing {
+    pub fn judge(&self, namespace: &str, spec: &DeploymentActionSpec, templated: bool) -> Standing {
         let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
         if known.parts.is_empty() || !known.parts.iter().all(|part| part.listed) {
             return Standing::Unread(
@@ -121,7 +121,7 @@ impl ActionPolicies {
         let mut found = Vec::new();
         for policy in own.into_iter().chain(cluster) {
             match policy {
-                Ok(policy) => found.extend(violations(policy, spec)),
+                Ok(policy) => found.extend(violations(policy, spec, templated)),
                 Err(why) => return Standing::Unread(why.clone()),
             }
         }

@@ -8,7 +8,7 @@ fn found(policy: Value, spec: &Value) -> Vec<String> {
     for (field, value) in spec.as_object().unwrap() {
         whole[field] = value.clone();
     }
-    violations(&policy, &serde_json::from_value(whole).unwrap())
+    violations(&policy, &serde_json::from_value(whole).unwrap(), false)
 }
 
 fn images(policy: &Value, images: &[&str], allowed: bool) {

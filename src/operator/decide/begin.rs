@@ -33,8 +33,16 @@ pub(super) fn begin(facts: &Facts<'_>, now: Timestamp, run: RunStatus) -> Step {
     }
     let checked = match facts.spec {
         Ok(checked) => checked,
-        Err(invalid) => {
-            let verdict = Verdict::of(Reason::InvalidSpec, invalid.to_string());
+        Err(blocked) => {
+            let (reason, message) = blocked.words();
+            let deadline = pending_deadline(facts, &run, now);
+            if blocked.may_pass() && now < deadline {
+                // Files that are applied together come in any order.
+                let wanted = progress(facts.action, now, reason, message, run, None, None);
+                let again = now.saturating_add(LOOK_AGAIN).unwrap_or(deadline).min(deadline);
+                return write_or(facts, wanted, || Step::until(again, now));
+            }
+            let verdict = Verdict::of(reason, message);
             return Step::WriteStatus(Box::new(terminal(facts.action, now, &verdict, run, None, None)));
         }
     };
@@ -111,6 +119,7 @@ impl Beginning<'_> {
                     None,
                 );
                 status.packages = packages.to_vec();
+                status.template.clone_from(&self.checked.template);
                 Step::WriteStatus(Box::new(status))
             }
             Err(error) => self.end(Reason::InvalidSpec, &error),

@@ -11,9 +11,10 @@ use crate::{
         status::{LogState, LogStatus, RunStatus, Trigger},
     },
     operator::{
+        expand::Lookup,
         facts::{Facts, PodFact},
         hash, pod, requests,
-        status::{log_status, not_requested, seconds, seen, with_condition, with_log},
+        status::{log_status, not_requested, seconds, seen, with_condition, with_log, with_template_news},
         view::PodView,
     },
     record::outcome::Outcome,
@@ -41,8 +42,35 @@ pub(super) fn step(facts: &Facts<'_>, now: Timestamp, status: &DeploymentActionS
             Step::WriteStatus(Box::new(wanted))
         }
         Start::Never => write_or(facts, not_requested(facts.action, now), || Step::Wait(None)),
-        Start::No => write_or(facts, seen(status, facts.action, now), || retire(facts, now, status)),
+        Start::No => {
+            let seen = seen(status, facts.action, now);
+            let wanted = with_template_news(&seen, now, template_news(facts, &seen).as_deref());
+            write_or(facts, wanted, || retire(facts, now, status))
+        }
     }
+}
+
+/// How the template differs from the one that the latest run was made of. Nothing is told of one that
+/// is not there, or that the action names no more.
+fn template_news(facts: &Facts<'_>, status: &DeploymentActionStatus) -> Option<String> {
+    let frozen = status.template.as_ref()?;
+    let Some(Lookup::Found(now)) = facts.template else {
+        // Not known is no news either way: what is told stays.
+        let told = status.conditions().get(ConditionType::TemplateOutdated).map(|told| told.message.clone());
+        return told.filter(|_| facts.template == Some(&Lookup::Unread));
+    };
+    let same_name = (now.kind, &now.name) == (frozen.kind, &frozen.name);
+    if !same_name || (&now.uid, now.generation) == (&frozen.uid, frozen.generation) {
+        return None;
+    }
+    let again = if now.uid == frozen.uid { "" } else { " of another template under its name" };
+    Some(format!(
+        "{} {} is at generation {}{again}, and the latest run was made of generation {}: set a new spec.runToken to run it as it is now",
+        now.kind.as_str(),
+        now.name,
+        now.generation,
+        frozen.generation
+    ))
 }
 
 fn generation(action: &DeploymentAction) -> i64 {

@@ -6,6 +6,7 @@ use crate::{
     api::{Reason, packages::PackageStatus, status::ImageStatus},
     operator::{
         action_policy::Standing,
+        expand::Blocked,
         facts::Refusal,
         pod::{self, Attempt},
         validate::Checked,
@@ -17,6 +18,10 @@ impl Active<'_> {
     pub(super) fn launch(&self, frozen: &str, image: &ImageStatus) -> Step {
         if self.is_cancelled() {
             return self.announced(self.run.clone(), || self.give_up(&cancel::before_start()));
+        }
+        // Right after a start the caches are empty, which is no reason to give a run up.
+        if matches!(self.facts.spec, Err(Blocked::Unread(_))) && self.now < self.deadline {
+            return Step::until(self.deadline.min(self.look_again()), self.now);
         }
         let (checked, bundle) = match self.still_possible(frozen, image) {
             Ok(rebuilt) => rebuilt,
@@ -61,10 +66,7 @@ impl Active<'_> {
     ) -> Result<(&Checked, String), Box<Verdict>> {
         let creation = &self.facts.creation;
         let never = |reason, message: String| Err(Box::new(Verdict::of(reason, message)));
-        if let Ok(checked) = self.facts.spec
-            && let Some(what) =
-                not_ours(checked, image).or_else(|| packages_not_ours(checked, &self.status.packages))
-        {
+        if let Some(what) = self.not_as_recorded(image) {
             return never(Reason::FrozenInputsChanged, what);
         }
         let rebuilt = self.facts.spec.as_ref().ok().and_then(|checked| {
@@ -96,6 +98,32 @@ impl Active<'_> {
         }
     }
 
+    /// How what the action says by now differs from what was recorded for the run.
+    pub(super) fn not_as_recorded(&self, image: &ImageStatus) -> Option<String> {
+        let of_spec =
+            |checked| not_ours(checked, image).or_else(|| packages_not_ours(checked, &self.status.packages));
+        self.facts.spec.as_ref().ok().and_then(of_spec).or_else(|| self.template_changed())
+    }
+
+    /// How the template differs from the one that was frozen with the run. Not all that it says is in
+    /// the bundle: its service account, say.
+    fn template_changed(&self) -> Option<String> {
+        let frozen = self.status.template.as_ref()?;
+        let name = format!("{} {}", frozen.kind.as_str(), frozen.name);
+        match self.facts.spec {
+            Ok(Checked { template: Some(now), .. }) if now.sha256 == frozen.sha256 => None,
+            Ok(Checked { template: Some(now), .. }) => Some(format!(
+                "{name} changed from generation {} to {} after the run was recorded and before its pod was created",
+                frozen.generation, now.generation
+            )),
+            Ok(Checked { template: None, .. }) => None,
+            Err(blocked) => Some(format!(
+                "after the run was recorded and before its pod was created: {}",
+                blocked.words().1
+            )),
+        }
+    }
+
     /// Ends an attempt that has no pod. Where a creation may still be on its way, only a tombstone
     /// under its name makes that certain.
     fn give_up(&self, verdict: &Verdict) -> Step {
@@ -117,7 +145,7 @@ impl Active<'_> {
 /// What in the recorded image no operator would have recorded for this spec: somebody else wrote the
 /// status, or the spec names another image by now. The record decides what the pod runs and as whom,
 /// so it must not say more than its action.
-pub(super) fn not_ours(checked: &Checked, image: &ImageStatus) -> Option<String> {
+fn not_ours(checked: &Checked, image: &ImageStatus) -> Option<String> {
     if !checked.image.is_pinned_as(&image.resolved) {
         return Some(format!(
             "status.image.resolved is {}, which is not {} with a digest",

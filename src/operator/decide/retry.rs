@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 use super::{
     Step,
     active::{Active, NODE_MARGIN_SECONDS},
-    after, begin, cancel, idle, launching,
+    after, begin, cancel, idle,
 };
 use crate::{
     api::{
@@ -19,6 +19,7 @@ use crate::{
         status::{Deadlines, ImageStatus, RunStatus},
     },
     operator::{
+        expand::Blocked,
         facts::LogFact,
         pod::{self, RUNNER_GRACE_SECONDS},
         status::{progress, retrying, rounded_up, seconds, terminal},
@@ -152,14 +153,18 @@ impl Active<'_> {
         if let Some(step) = idle::settle(facts, self.now, self.status, self.run) {
             return step;
         }
+        if matches!(facts.spec, Err(Blocked::Unread(_))) {
+            // Right after a start the caches are empty, which is no reason to give a run up.
+            return Step::until(self.look_again(), self.now);
+        }
         let changed = "the spec changed while the run waited for its next attempt";
         let frozen = |run: &RunStatus| {
-            let checked = facts.spec.as_ref().map_err(ToString::to_string)?;
+            let checked = facts.spec.as_ref().map_err(|blocked| blocked.words().1.to_owned())?;
             let image = self.image.ok_or("status.image is missing")?;
-            if let Some(what) = launching::not_ours(checked, image) {
+            if let Some(what) = self.not_as_recorded(image) {
                 return Err(what);
             }
-            let (_, sha256) = begin::freeze(checked, run, &image.resolved)?;
+            let (_, sha256) = begin::freeze(checked, run, &image.resolved, &self.status.packages)?;
             Ok((checked, sha256))
         };
         match frozen(self.run) {

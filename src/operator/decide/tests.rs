@@ -13,9 +13,10 @@ use crate::{
     operator::{
         action_policy::Standing,
         cause::Cause,
+        expand::{Blocked, Lookup, check},
         facts::{Creation, LogFact, PodFact, Refusal, Resolution, Resolver},
         tests::{UID, action, pod_view},
-        validate::{Checked, Invalid, validate},
+        validate::{Checked, Invalid},
         view::{ContainerView, PodView, Terminated},
     },
     record::outcome::{Exit, Identity, Outcome, Problem, Start, Stop, StopCause, Termination},
@@ -27,6 +28,7 @@ mod cancel;
 mod history;
 mod rerun;
 mod retry;
+mod templated;
 
 const T0: i64 = 1_000_000;
 
@@ -37,7 +39,8 @@ fn at(seconds: i64) -> Timestamp {
 /// An action, its spec, and what is known beside them.
 struct World {
     action: DeploymentAction,
-    spec: Result<Checked, Invalid>,
+    spec: Result<Checked, Blocked>,
+    template: Option<Lookup>,
     resolution: Option<Resolution>,
     resolver: Option<Resolver>,
     policy_missing: Option<String>,
@@ -54,10 +57,15 @@ struct World {
 
 impl World {
     fn new(action: DeploymentAction) -> Self {
-        let spec = validate(&action, "amd64");
+        Self::templated(action, None)
+    }
+
+    fn templated(action: DeploymentAction, template: Option<Lookup>) -> Self {
+        let spec = check(&action, template.as_ref(), "amd64");
         Self {
             action,
             spec,
+            template,
             resolution: None,
             resolver: None,
             policy_missing: None,
@@ -123,6 +131,7 @@ impl World {
         Facts {
             action: &self.action,
             spec: &self.spec,
+            template: self.template.as_ref(),
             resolution: self.resolution.as_ref(),
             resolver: self.resolver.clone(),
             policy_missing: self.policy_missing.clone(),
@@ -154,7 +163,12 @@ impl World {
     fn change(&mut self, change: impl FnOnce(&mut crate::api::DeploymentActionSpec)) {
         change(&mut self.action.spec);
         self.action.metadata.generation = self.action.metadata.generation.map(|generation| generation + 1);
-        self.spec = validate(&self.action, "amd64");
+        self.look();
+    }
+
+    /// Reads the action and its template anew.
+    fn look(&mut self) {
+        self.spec = check(&self.action, self.template.as_ref(), "amd64");
     }
 
     fn phase(&self) -> String {
@@ -266,7 +280,7 @@ fn a_registry_that_does_not_answer_is_asked_until_the_pending_deadline() {
 #[test]
 fn a_spec_that_cannot_be_executed_ends_the_run_until_it_changes() {
     let mut world = World::new(action());
-    world.spec = Err(Invalid("spec: no".into()));
+    world.spec = Err(Invalid("spec: no".into()).into());
     world.ends(0, Reason::InvalidSpec);
     assert_eq!(world.step(1), Step::Wait(None));
     world.change(|spec| spec.args = vec!["x".into()]);
@@ -776,7 +790,7 @@ fn deadlines_that_change_do_not_bind_the_run_under_way() {
     world.progress_due = false;
     assert_eq!(world.step(1000), Step::Wait(Some(SignedDuration::from_secs(2 + 3690 - 1000))));
     // Nor does a spec that cannot be executed any more.
-    world.spec = Err(Invalid("spec: no".into()));
+    world.spec = Err(Invalid("spec: no".into()).into());
     world.ends(2 + 3690, Reason::Unknown);
 
     // The start: 600 s from when the run was taken up.

@@ -1,0 +1,260 @@
+//! Templates: how something is deployed, decided once by who maintains that. Actions name a template
+//! and choose values.
+#![allow(clippy::duplicated_attributes, reason = "each printer column has a type, and types repeat")]
+
+use kube::CustomResource;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::{
+    action::{Output, PodTemplate, Resources, Script, SecretName, Variable, VariablesFrom},
+    packages::{DeclaredPackage, MAX_PACKAGES},
+    parameters::{MAX_PARAMETERS, Parameter},
+    rules::{self, rule},
+};
+
+/// What actions of the same namespace can be made of.
+#[derive(CustomResource, Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+#[kube(
+    group = "longshore.dev",
+    version = "v1alpha1",
+    kind = "DeploymentActionTemplate",
+    plural = "deploymentactiontemplates",
+    shortname = "dat",
+    category = "longshore",
+    namespaced,
+    derive = "PartialEq",
+    derive = "Default",
+    doc = "A template of deployment actions in its namespace: image, script, and which parameters and package versions an action chooses.",
+    printcolumn(name = "Image", type_ = "string", json_path = ".spec.image"),
+    printcolumn(name = "Generation", type_ = "integer", json_path = ".metadata.generation"),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
+)]
+#[serde(transparent)]
+pub struct DeploymentActionTemplateSpec(pub TemplateSpec);
+
+/// What actions of all namespaces can be made of.
+#[derive(CustomResource, Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+#[kube(
+    group = "longshore.dev",
+    version = "v1alpha1",
+    kind = "ClusterDeploymentActionTemplate",
+    plural = "clusterdeploymentactiontemplates",
+    shortname = "cdat",
+    category = "longshore",
+    derive = "PartialEq",
+    derive = "Default",
+    doc = "A template of deployment actions in all namespaces: image, script, and which parameters and package versions an action chooses. What it names (Secrets, ConfigMaps, a service account) is that of the action's namespace.",
+    printcolumn(name = "Image", type_ = "string", json_path = ".spec.image"),
+    printcolumn(name = "Generation", type_ = "integer", json_path = ".metadata.generation"),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
+)]
+#[serde(transparent)]
+pub struct ClusterDeploymentActionTemplateSpec(pub TemplateSpec);
+
+/// What is executed, and what an action chooses of it. Objects that it names are those of the action's
+/// namespace.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(extend("x-kubernetes-validations" = template_rules()))]
+pub struct TemplateSpec {
+    /// The image whose tools the script uses, with a tag or a digest. A tag is resolved to a digest
+    /// once for each run.
+    #[schemars(length(min = 1, max = 512), extend("x-kubernetes-validations" = rules::image()))]
+    pub image: String,
+
+    /// Secrets of type `kubernetes.io/dockerconfigjson` with which nodes pull the image.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 8), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
+    pub image_pull_secrets: Vec<SecretName>,
+
+    /// The script to run. Either `script` or `command` is given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub script: Option<Script>,
+
+    /// A program of the image to run instead of a script, and its first arguments. Nothing in it is
+    /// expanded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 256), inner(length(max = 8192)), extend("x-kubernetes-list-type" = "atomic", "x-kubernetes-validations" = rules::command()))]
+    pub command: Option<Vec<String>>,
+
+    /// Arguments for the script or the command. Nothing in them is expanded: parameters are
+    /// variables.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 256), inner(length(max = 8192)), extend("x-kubernetes-list-type" = "atomic"))]
+    pub args: Vec<String>,
+
+    /// Variables of the script that no action chooses.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(
+        length(max = 128),
+        extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"])
+    )]
+    pub variables: Vec<Variable>,
+
+    /// Whole Secrets and `ConfigMap`s whose keys become variables. Of two that have the same key the
+    /// later one wins; `variables` and parameters win over all of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "atomic"))]
+    pub variables_from: Vec<VariablesFrom>,
+
+    /// What an action chooses: each reaches the script as a variable of its name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(
+        length(max = MAX_PARAMETERS),
+        extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"])
+    )]
+    pub parameters: Vec<Parameter>,
+
+    /// What is deployed: an action gives the version of each.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(
+        length(max = MAX_PACKAGES),
+        extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"])
+    )]
+    pub packages: Vec<DeclaredPackage>,
+
+    /// What the script reports.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(
+        length(max = 64),
+        extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"])
+    )]
+    pub outputs: Vec<Output>,
+
+    /// The service account that the script acts as, with its API token mounted. Where none is
+    /// named, the pod has no API token.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253), extend("x-kubernetes-validations" = rules::object_name()))]
+    pub service_account_name: Option<String>,
+
+    /// How long the script may run, in seconds from its start. Where none is given, 3600.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 604_800))]
+    pub run_deadline_seconds: Option<i64>,
+
+    /// How long a run may take until its script starts, in seconds. Where none is given, 600.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 86_400))]
+    pub pending_deadline_seconds: Option<i64>,
+
+    /// How long a script that was asked to stop may take to clean up, in seconds. Where none is given,
+    /// 30.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 3_600))]
+    pub termination_grace_period_seconds: Option<i64>,
+
+    /// CPU, memory and other resources of the script's container.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resources: Option<Resources>,
+
+    /// Labels and annotations of the pod, where it may run, what it may do, and further volumes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pod_template: Option<PodTemplate>,
+}
+
+/// Which template an action is made of.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(extend("x-kubernetes-map-type" = "atomic"))]
+pub struct TemplateRef {
+    /// `DeploymentActionTemplate` (where nothing is given), of the action's namespace, or
+    /// `ClusterDeploymentActionTemplate`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kind: Option<TemplateKind>,
+    /// The template's name.
+    #[schemars(length(min = 1, max = 253), extend("x-kubernetes-validations" = rules::object_name()))]
+    pub name: String,
+}
+
+impl TemplateRef {
+    /// The kind, the default included.
+    #[must_use]
+    pub fn kind(&self) -> TemplateKind {
+        self.kind.unwrap_or_default()
+    }
+}
+
+/// The kinds of templates.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+pub enum TemplateKind {
+    /// One of the action's namespace.
+    #[default]
+    DeploymentActionTemplate,
+    /// One for all namespaces.
+    ClusterDeploymentActionTemplate,
+}
+
+impl TemplateKind {
+    /// As it is written.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::DeploymentActionTemplate => "DeploymentActionTemplate",
+            Self::ClusterDeploymentActionTemplate => "ClusterDeploymentActionTemplate",
+        }
+    }
+}
+
+/// Fields of an action that its template owns.
+const OWNED: [&str; 14] = [
+    "image",
+    "imagePullSecrets",
+    "script",
+    "command",
+    "args",
+    "variables",
+    "variablesFrom",
+    "outputs",
+    "serviceAccountName",
+    "runDeadlineSeconds",
+    "pendingDeadlineSeconds",
+    "terminationGracePeriodSeconds",
+    "resources",
+    "podTemplate",
+];
+
+/// Rules of an action's spec about its template.
+pub(super) fn action_rules() -> Vec<Value> {
+    let templated = rules::given("self", "templateRef");
+    let owned = |field: &str| {
+        let what = if field == "variables" { ", or give a value in parameters" } else { "" };
+        rule(
+            &format!("!{templated} || !{}", rules::given("self", field)),
+            &format!(
+                "{field} is what the template in templateRef says, and an action cannot say otherwise: leave it out{what}; or leave templateRef out"
+            ),
+        )
+    };
+    let mut rules: Vec<Value> = OWNED.map(owned).into();
+    rules.extend([
+        rule(
+            &format!("{templated} || !has(self.parameters) || self.parameters.size() == 0"),
+            "parameters are those of a template: name it in templateRef, or write variables",
+        ),
+        rule(
+            &format!("{templated} || !has(self.packages) || self.packages.all(item, has(item.reference) && !has(item.version))"),
+            "a package of an action without a template has a reference and no version: write packages[].reference, for example registry.example.com/charts/orders:1.4.2",
+        ),
+        rule(
+            &format!("!{templated} || !has(self.packages) || self.packages.all(item, has(item.version) && !has(item.reference))"),
+            "a package of an action with a template has a version and no reference: the template says where the package is",
+        ),
+    ]);
+    rules
+}
+
+/// Rules of a template's spec.
+fn template_rules() -> Value {
+    json!([
+        rule(
+            "has(self.script) != has(self.command)",
+            "give exactly one of script (script.inline, run by an interpreter) and command (a program of the image with its arguments)"
+        ),
+        rule(
+            "!has(self.variables) || !has(self.parameters) || self.variables.all(variable, !self.parameters.exists(parameter, parameter.name == variable.name))",
+            "a parameter has the name of one of the variables, and both would be the same variable of the script: rename one"
+        ),
+    ])
+}
