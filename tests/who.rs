@@ -25,3 +25,5 @@ mod latest;
 mod operator;
 #[path = "who/requester.rs"]
 mod requester;
+#[path = "who/templates.rs"]
+mod templates;

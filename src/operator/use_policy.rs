@@ -1,7 +1,7 @@
-//! Whether the admission policy stands that keeps people from naming what they may not use.
+//! Whether the admission policies stand that keep people from naming what they may not use.
 //!
 //! The operator never knows who asked for a run, so it cannot repeat the check: it watches the
-//! policy and its binding, and starts nothing that names anything while they are not as installed.
+//! policies and their bindings, and starts nothing that names anything while they are not as installed.
 
 use std::{
     collections::BTreeMap,
@@ -22,16 +22,16 @@ use serde_json::Value;
 use tracing::{info, warn};
 
 use super::options::UsePolicyOption;
-use crate::api::policy::{self, USE};
+use crate::api::policy;
 
 /// What is known of the policy. Clones share it.
 #[derive(Debug, Clone)]
 pub struct UsePolicy(Option<Arc<RwLock<Known>>>);
 
-/// Why each of the two objects does not stand, by its kind; none where both do.
+/// Why each of the objects does not stand, by its name and kind; none where all do.
 #[derive(Debug, Default)]
 struct Known {
-    faults: BTreeMap<&'static str, String>,
+    faults: BTreeMap<(&'static str, &'static str), String>,
 }
 
 impl UsePolicy {
@@ -41,8 +41,13 @@ impl UsePolicy {
         Self(match option {
             UsePolicyOption::Off => None,
             UsePolicyOption::Enforced => {
-                let unread = |kind| (kind, format!("{kind} {USE} has not been read yet"));
-                Some(Arc::new(RwLock::new(Known { faults: [POLICY, BINDING].map(unread).into() })))
+                let unread = |(name, kind)| ((name, kind), format!("{kind} {name} has not been read yet"));
+                let faults = policy::use_policies()
+                    .into_iter()
+                    .flat_map(|(name, _)| [(name, POLICY), (name, BINDING)])
+                    .map(unread)
+                    .collect();
+                Some(Arc::new(RwLock::new(Known { faults })))
             }
         })
     }
@@ -54,20 +59,27 @@ impl UsePolicy {
         known.faults.values().next().cloned()
     }
 
-    /// Watches both objects, forever.
+    /// Watches the objects, forever.
     pub async fn watch(self, client: Client) {
-        tokio::join!(
-            self.watch_one::<ValidatingAdmissionPolicy>(client.clone(), POLICY, policy::use_policy()),
-            self.watch_one::<ValidatingAdmissionPolicyBinding>(client, BINDING, policy::use_binding()),
-        );
+        let all = policy::use_policies().map(|(name, expected)| {
+            let (this, client) = (self.clone(), client.clone());
+            async move {
+                let binding = policy::binding(name);
+                tokio::join!(
+                    this.watch_one::<ValidatingAdmissionPolicy>(client.clone(), (name, POLICY), expected),
+                    this.watch_one::<ValidatingAdmissionPolicyBinding>(client, (name, BINDING), binding),
+                );
+            }
+        });
+        futures::future::join_all(all).await;
     }
 
-    async fn watch_one<K>(&self, client: Client, kind: &'static str, expected: Value)
+    async fn watch_one<K>(&self, client: Client, (name, kind): (&'static str, &'static str), expected: Value)
     where
         K: Resource<DynamicType = ()> + Clone + Debug + Serialize + DeserializeOwned + Send + 'static,
     {
         let Some(known) = &self.0 else { return };
-        let only = watcher::Config::default().fields(&format!("metadata.name={USE}"));
+        let only = watcher::Config::default().fields(&format!("metadata.name={name}"));
         let events = watcher(Api::<K>::all(client), only).default_backoff();
         pin_mut!(events);
         let mut found = None;
@@ -87,21 +99,21 @@ impl UsePolicy {
                 Ok(watcher::Event::InitDone) => {}
                 Err(error) => {
                     // What was known stays: the policy is enforced by the API server, not by us.
-                    warn!(kind, %error, "the use policy cannot be watched");
+                    warn!(kind, name, %error, "the use policy cannot be watched");
                     continue;
                 }
             }
-            let fault = fault(kind, &expected, found.as_ref());
+            let fault = fault((name, kind), &expected, found.as_ref());
             let mut known = known.write().unwrap_or_else(PoisonError::into_inner);
             let before = match &fault {
-                Some(fault) => known.faults.insert(kind, fault.clone()),
-                None => known.faults.remove(kind),
+                Some(fault) => known.faults.insert((name, kind), fault.clone()),
+                None => known.faults.remove(&(name, kind)),
             };
             match fault {
                 Some(fault) if before.as_ref() != Some(&fault) => {
                     warn!(fault, "nothing that names anything is started");
                 }
-                None if before.is_some() => info!(kind, "the use policy stands"),
+                None if before.is_some() => info!(kind, name, "the use policy stands"),
                 _ => {}
             }
         }
@@ -112,13 +124,13 @@ const POLICY: &str = "ValidatingAdmissionPolicy";
 const BINDING: &str = "ValidatingAdmissionPolicyBinding";
 
 /// Why this object does not stand as it was installed.
-fn fault<K: Serialize>(kind: &str, expected: &Value, live: Option<&K>) -> Option<String> {
-    let Some(live) = live else { return Some(format!("{kind} {USE} is missing")) };
+fn fault<K: Serialize>((name, kind): (&str, &str), expected: &Value, live: Option<&K>) -> Option<String> {
+    let Some(live) = live else { return Some(format!("{kind} {name} is missing")) };
     match serde_json::to_value(live) {
         Ok(live) => {
-            policy::differs(expected, &live["spec"]).map(|what| format!("{kind} {USE} was altered: {what}"))
+            policy::differs(expected, &live["spec"]).map(|what| format!("{kind} {name} was altered: {what}"))
         }
-        Err(error) => Some(format!("{kind} {USE} cannot be read: {error}")),
+        Err(error) => Some(format!("{kind} {name} cannot be read: {error}")),
     }
 }
 
@@ -130,14 +142,17 @@ mod tests {
 
     #[test]
     fn what_is_not_as_installed_does_not_stand() {
-        let expected = policy::use_policy();
-        let live: ValidatingAdmissionPolicy =
-            serde_json::from_value(json!({"metadata": {"name": USE}, "spec": expected})).unwrap();
-        assert_eq!(fault(POLICY, &expected, Some(&live)), None);
-        assert!(fault::<Value>(POLICY, &expected, None).unwrap().contains("is missing"));
-        let mut altered = serde_json::to_value(&live).unwrap();
-        altered["spec"]["failurePolicy"] = "Ignore".into();
-        assert!(fault(POLICY, &expected, Some(&altered)).unwrap().contains("failurePolicy"));
+        for (name, expected) in policy::use_policies() {
+            let of = (name, POLICY);
+            let live: ValidatingAdmissionPolicy =
+                serde_json::from_value(json!({"metadata": {"name": name}, "spec": expected})).unwrap();
+            assert_eq!(fault(of, &expected, Some(&live)), None);
+            let missing = fault::<Value>(of, &expected, None).unwrap();
+            assert!(missing.contains(name) && missing.contains("is missing"), "{missing}");
+            let mut altered = serde_json::to_value(&live).unwrap();
+            altered["spec"]["failurePolicy"] = "Ignore".into();
+            assert!(fault(of, &expected, Some(&altered)).unwrap().contains("failurePolicy"));
+        }
     }
 
     #[test]

@@ -20,7 +20,11 @@ use crate::{
 };
 
 const POLICIES: &str = include_str!("../../charts/longshore/files/policies.yaml");
-const CRD: &str = include_str!("../../crds/deploymentactions.yaml");
+const CRDS: [&str; 3] = [
+    include_str!("../../crds/deploymentactions.yaml"),
+    include_str!("../../crds/deploymentactiontemplates.yaml"),
+    include_str!("../../crds/clusterdeploymentactiontemplates.yaml"),
+];
 
 /// As the chart that `make deploy` installs would own it, so that it can be installed later.
 fn owned_by_the_chart(mut object: Value) -> Value {
@@ -64,26 +68,48 @@ pub(crate) async fn apply(client: &Client, object: Value) {
 /// Puts the definition and the policies for everyone into force, and waits until they are: the API
 /// server needs a moment to see a policy.
 pub(crate) async fn in_force(namespace: &Namespace) {
-    apply(&namespace.client, serde_saphyr::from_str(CRD).expect("the definition")).await;
+    for crd in CRDS {
+        apply(&namespace.client, serde_saphyr::from_str(crd).expect("a definition")).await;
+    }
     for document in POLICIES.split("\n---\n") {
         let document: Value = serde_saphyr::from_str(document).expect("a policy");
         let name = document["metadata"]["name"].as_str().expect("a name");
         // Those of the operator are on its user, whom the chart alone knows.
-        if matches!(name, policy::USE | policy::LATEST) {
+        if matches!(
+            name,
+            policy::USE | policy::USE_TEMPLATES | policy::USE_CLUSTER_TEMPLATES | policy::LATEST
+        ) {
             apply(&namespace.client, document).await;
         }
     }
-    let stranger =
-        Person::new(namespace, "stranger", &[rule("longshore.dev", "deploymentactions", "*")]).await;
+    let stranger = Person::new(namespace, "policy-stranger", &[rule("longshore.dev", "*", "*")]).await;
+    let writer = [rule("longshore.dev", "clusterdeploymentactiontemplates", "create")];
+    crate::templates::everywhere(namespace, &stranger, &writer).await;
     let secret = json!({"imagePullSecrets": [{"name": "secret"}]});
     within(Duration::from_secs(30), "the policies are in force", async || {
         let harmless = actions(&stranger, &namespace.name).would_create(&json!({})).await;
         let secret = actions(&stranger, &namespace.name).would_create(&secret).await;
         let latest = actions(&stranger, &namespace.name).would_create(&json!({"image": "a/b:latest"})).await;
         let by = |answer: Result<(), String>, name| answer.is_err_and(|words| words.contains(name));
-        (harmless.is_ok() && by(secret, policy::USE) && by(latest, policy::LATEST)).then_some(())
+        let templates = templates_are_judged(namespace, &stranger).await;
+        (harmless.is_ok() && by(secret, policy::USE) && by(latest, policy::LATEST) && templates).then_some(())
     })
     .await;
+}
+
+/// Whether the policies on templates are seen by now: an administrator is judged by neither, so a person
+/// asks who may write templates and nothing else.
+async fn templates_are_judged(namespace: &Namespace, person: &Person) -> bool {
+    let secret = json!({"imagePullSecrets": [{"name": "secret"}]});
+    let mut judged = true;
+    for (kind, name) in [
+        ("DeploymentActionTemplate", policy::USE_TEMPLATES),
+        ("ClusterDeploymentActionTemplate", policy::USE_CLUSTER_TEMPLATES),
+    ] {
+        let answer = crate::templates::would_create(person, namespace, kind, &secret).await;
+        judged &= answer.is_err_and(|words| words.contains(name));
+    }
+    judged
 }
 
 #[tokio::test]
@@ -93,7 +119,7 @@ async fn what_the_cluster_has_differs_in_nothing_from_the_code() {
         let policies: Api<ValidatingAdmissionPolicy> = Api::all(namespace.client.clone());
         let bindings: Api<ValidatingAdmissionPolicyBinding> = Api::all(namespace.client.clone());
         for (name, expected) in
-            [(policy::USE, policy::use_policy()), (policy::LATEST, policy::latest_policy())]
+            policy::use_policies().into_iter().chain([(policy::LATEST, policy::latest_policy())])
         {
             let live = serde_json::to_value(policies.get(name).await.expect("the policy")).expect("JSON");
             assert_eq!(policy::differs(&expected, &live["spec"]), None);

@@ -11,9 +11,9 @@ use crate::{
 };
 
 /// A thing that an action names: what the spec says, and what the refusal says.
-struct Thing {
-    spec: Value,
-    words: &'static str,
+pub(crate) struct Thing {
+    pub(crate) spec: Value,
+    pub(crate) words: &'static str,
 }
 
 fn thing(spec: Value, words: &'static str) -> Thing {
@@ -25,7 +25,7 @@ fn variable(from: &Value) -> Value {
 }
 
 /// What needs a right on the object that is named.
-fn named() -> Vec<Thing> {
+pub(crate) fn named() -> Vec<Thing> {
     let key = json!({"name": "db", "key": "password"});
     let settings = json!({"name": "settings", "key": "url"});
     vec![
@@ -47,7 +47,7 @@ fn named() -> Vec<Thing> {
 }
 
 /// What needs the right to create pods.
-fn of_the_pod() -> Vec<Thing> {
+pub(crate) fn of_the_pod() -> Vec<Thing> {
     let term = json!([{"topologyKey": "kubernetes.io/hostname", "namespaceSelector": {}}]);
     [
         (json!({"securityProfile": "Baseline"}), "securityProfile"),
@@ -75,7 +75,7 @@ fn of_the_pod() -> Vec<Thing> {
 }
 
 /// What everyone may say who may create actions.
-fn free() -> Vec<Value> {
+pub(crate) fn free() -> Vec<Value> {
     let nodes = json!({"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [{"matchExpressions": [{"key": "disk", "operator": "Exists"}]}]}});
     vec![
         json!({}),

@@ -76,7 +76,7 @@ fn short(value: &Value) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::policy::{use_binding, use_policy};
+    use crate::api::policy::{USE, binding, use_policy};
 
     /// As the API server returns it.
     fn stored() -> Value {
@@ -105,7 +105,7 @@ mod tests {
     fn what_the_api_server_sets_is_no_difference() {
         assert_eq!(differs(&use_policy(), &stored()), None);
         assert_eq!(differs(&use_policy(), &use_policy()), None);
-        assert_eq!(differs(&use_binding(), &use_binding()), None);
+        assert_eq!(differs(&binding(USE), &binding(USE)), None);
     }
 
     #[test]
@@ -156,18 +156,18 @@ mod tests {
 
     #[test]
     fn a_binding_that_only_warns_or_sees_less_is_named() {
-        let mut live = use_binding();
+        let mut live = binding(USE);
         live["validationActions"] = json!(["Warn"]);
         assert_eq!(
-            differs(&use_binding(), &live).unwrap(),
+            differs(&binding(USE), &live).unwrap(),
             r#"spec.validationActions[0] is "Warn" instead of "Deny""#
         );
-        let mut live = use_binding();
+        let mut live = binding(USE);
         live["matchResources"] = json!({"namespaceSelector": {}});
-        assert!(differs(&use_binding(), &live).unwrap().starts_with("spec.matchResources was added"));
-        let mut live = use_binding();
+        assert!(differs(&binding(USE), &live).unwrap().starts_with("spec.matchResources was added"));
+        let mut live = binding(USE);
         live.as_object_mut().unwrap().remove("policyName");
-        assert_eq!(differs(&use_binding(), &live).unwrap(), "spec.policyName is missing");
-        assert_eq!(differs(&use_binding(), &Value::Null).unwrap().split(' ').next(), Some("spec"));
+        assert_eq!(differs(&binding(USE), &live).unwrap(), "spec.policyName is missing");
+        assert_eq!(differs(&binding(USE), &Value::Null).unwrap().split(' ').next(), Some("spec"));
     }
 }

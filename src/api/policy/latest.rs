@@ -4,13 +4,16 @@ use serde_json::{Value, json};
 
 use super::{actions, must_or};
 
-/// The spec of the policy that refuses the tag `latest` without a digest. An action that has one
+/// The spec of the policy that refuses the tag `latest` without a digest, in actions and templates. One that has it
 /// already may be changed in all else.
 #[must_use]
 pub fn latest_policy() -> Value {
+    let mut constraints = actions();
+    constraints["resourceRules"][0]["resources"] =
+        json!(["deploymentactions", "deploymentactiontemplates", "clusterdeploymentactiontemplates"]);
     json!({
         "failurePolicy": "Fail",
-        "matchConstraints": actions(),
+        "matchConstraints": constraints,
         "matchConditions": [{
             "name": "image-changes",
             "expression": "has(object.spec.image) && (request.operation == 'CREATE' \

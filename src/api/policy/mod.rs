@@ -20,12 +20,16 @@ pub use actions::{action_policy, cluster_binding, own_binding};
 pub use differs::differs;
 pub use latest::latest_policy;
 pub use operator::{operator_pods_policy, operator_secrets_policy};
-pub use requester::use_policy;
+pub use requester::{use_cluster_templates_policy, use_policy, use_templates_policy};
 
 use super::GROUP;
 
 /// The policy on who creates or changes an action: whether they may use what it names.
 pub const USE: &str = "longshore-use";
+/// The policy on who creates or changes a template of a namespace.
+pub const USE_TEMPLATES: &str = "longshore-use-templates";
+/// The policy on who creates or changes a template of the cluster.
+pub const USE_CLUSTER_TEMPLATES: &str = "longshore-use-cluster-templates";
 /// The policy that refuses the tag `latest`.
 pub const LATEST: &str = "longshore-latest";
 /// The policy on the pods that the operator creates, changes and deletes.
@@ -52,30 +56,34 @@ pub fn binding(policy: &str) -> Value {
     json!({"policyName": policy, "validationActions": ["Deny"]})
 }
 
-/// The spec of the binding of [`use_policy`].
+/// The policies on who names what, by name: without any of them somebody could gain rights by an action.
 #[must_use]
-pub fn use_binding() -> Value {
-    binding(USE)
+pub fn use_policies() -> [(&'static str, Value); 3] {
+    [
+        (USE, use_policy()),
+        (USE_TEMPLATES, use_templates_policy()),
+        (USE_CLUSTER_TEMPLATES, use_cluster_templates_policy()),
+    ]
 }
 
 /// All policies, each with its bindings, as they are applied; the operator's user is
 /// `operator_user`, `system:serviceaccount:NAMESPACE:NAME`.
 #[must_use]
 pub fn documents(operator_user: &str) -> Vec<Value> {
-    let mut documents: Vec<Value> = [
-        (USE, use_policy()),
-        (LATEST, latest_policy()),
-        (OPERATOR_PODS, operator_pods_policy(operator_user)),
-        (OPERATOR_SECRETS, operator_secrets_policy(operator_user)),
-    ]
-    .into_iter()
-    .flat_map(|(name, spec)| {
-        [
-            object("ValidatingAdmissionPolicy", name, &spec),
-            object("ValidatingAdmissionPolicyBinding", name, &binding(name)),
-        ]
-    })
-    .collect();
+    let mut documents: Vec<Value> = use_policies()
+        .into_iter()
+        .chain([
+            (LATEST, latest_policy()),
+            (OPERATOR_PODS, operator_pods_policy(operator_user)),
+            (OPERATOR_SECRETS, operator_secrets_policy(operator_user)),
+        ])
+        .flat_map(|(name, spec)| {
+            [
+                object("ValidatingAdmissionPolicy", name, &spec),
+                object("ValidatingAdmissionPolicyBinding", name, &binding(name)),
+            ]
+        })
+        .collect();
     let operator_namespace = operator_user.split(':').nth(2).unwrap_or_default();
     let cluster = cluster_binding(ACTION_POLICY, operator_namespace);
     documents.extend([
@@ -134,7 +142,7 @@ mod tests {
         let documents = documents(OPERATOR_USER);
         let (policies, bindings): (Vec<_>, Vec<_>) =
             documents.iter().partition(|document| document["kind"] == "ValidatingAdmissionPolicy");
-        assert_eq!((policies.len(), bindings.len()), (5, 6));
+        assert_eq!((policies.len(), bindings.len()), (7, 8));
         for policy in policies {
             assert_eq!(policy["spec"]["failurePolicy"], "Fail");
             let name = &policy["metadata"]["name"];

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{actions, must_or, variable};
+use crate::api::GROUP;
 
 /// How many different Secrets, and how many different `ConfigMap`s, an action may name unless its
 /// author may use all of them or create pods: each is a question of its own, and 28 fit into a
@@ -25,6 +26,71 @@ struct Named {
     variable: &'static str,
     /// A list of the names, with '' where there is none.
     names: &'static str,
+    /// The same of what only actions have.
+    of_actions: &'static str,
+}
+
+/// Whose spec is judged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Subject {
+    Action,
+    /// What a template names is used by whoever may use the template, so its author needs the same as
+    /// one who names it in an action.
+    Template,
+    /// What it names is that of whichever namespace has an action of it. So its author needs the rights
+    /// in all of them.
+    ClusterTemplate,
+}
+
+impl Subject {
+    const fn noun(self) -> &'static str {
+        match self {
+            Self::Action => "action",
+            Self::Template | Self::ClusterTemplate => "template",
+        }
+    }
+
+    const fn resource(self) -> &'static str {
+        match self {
+            Self::Action => "deploymentactions",
+            Self::Template => "deploymentactiontemplates",
+            Self::ClusterTemplate => "clusterdeploymentactiontemplates",
+        }
+    }
+
+    /// Where the rights are asked for; '' is everywhere.
+    const fn namespace(self) -> &'static str {
+        match self {
+            Self::Action | Self::Template => "request.namespace",
+            Self::ClusterTemplate => "''",
+        }
+    }
+
+    /// The same in words, as an expression.
+    const fn place(self) -> &'static str {
+        match self {
+            Self::Action | Self::Template => "'in namespace ' + request.namespace",
+            Self::ClusterTemplate => "'in all namespaces (by a ClusterRoleBinding)'",
+        }
+    }
+
+    /// Whether the requester may do this there; without a name: to all of them.
+    fn allowed(self, resource: &str, name: Option<&str>, verb: &str) -> String {
+        let name = name.map(|name| format!(".name({name})")).unwrap_or_default();
+        format!(
+            "authorizer.group('').resource('{resource}').namespace({}){name}.check('{verb}').allowed()",
+            self.namespace()
+        )
+    }
+
+    /// Who may not do what to which object, and what to do about it.
+    fn refusal(self, resource: &str, verb: &str, name: &str) -> String {
+        format!(
+            "variables.who + '\"{verb}\" {resource}/' + {name} + ', which the {} names and its script could read or act as: \
+             leave it out, or ask for a role there that allows the verb {verb} on {resource} with resourceNames [' + {name} + ']'",
+            self.noun()
+        )
+    }
 }
 
 const NAMED: [Named; 2] = [
@@ -35,6 +101,7 @@ const NAMED: [Named; 2] = [
         names: "object.spec.?variables.orValue([]).map(v, v.?valueFrom.?secretKeyRef.?name.orValue('')) \
                 + object.spec.?variablesFrom.orValue([]).map(v, v.?secretRef.?name.orValue('')) \
                 + object.spec.?imagePullSecrets.orValue([]).map(s, s.name)",
+        of_actions: " + object.spec.?parameters.orValue([]).map(p, p.?valueFrom.?secretKeyRef.?name.orValue(''))",
     },
     // Naming one is reading it: who may do that anyway, such as everyone with the role view, needs
     // no other right. To ask for either of two verbs would cost 9 questions more, too many.
@@ -45,11 +112,13 @@ const NAMED: [Named; 2] = [
         names: "object.spec.?variables.orValue([]).map(v, v.?valueFrom.?configMapKeyRef.?name.orValue('')) \
                 + object.spec.?variablesFrom.orValue([]).map(v, v.?configMapRef.?name.orValue('')) \
                 + [object.spec.?script.?configMapKeyRef.?name.orValue('')]",
+        of_actions: " + object.spec.?parameters.orValue([]).map(p, p.?valueFrom.?configMapKeyRef.?name.orValue(''))",
     },
 ];
 
 /// The spec of the policy on who creates an action, changes its spec or asks for a rerun: they may
-/// create pods in its namespace, or use each thing that it names.
+/// create pods in its namespace, or use each thing that it names, a template among them. What that names
+/// was its author's to name.
 ///
 /// Nor may others than they write its status.
 ///
@@ -57,46 +126,19 @@ const NAMED: [Named; 2] = [
 /// is deleted, and is nobody who may use a Secret.
 #[must_use]
 pub fn use_policy() -> Value {
-    let mut variables = vec![
-        variable("free", &allowed("''", "pods", None, "create")),
-        variable(
-            "who",
-            "request.userInfo.username + ' may neither create pods in namespace ' + request.namespace + ' nor '",
-        ),
-        // The schema lets it be null.
-        variable(
-            "resources",
-            "has(object.spec.resources) && dyn(object.spec).resources != null ? dyn(object.spec).resources : dyn({})",
-        ),
-        variable("devices", &format!("{} + {}", devices("limits"), devices("requests"))),
-        variable(
-            "account",
-            "has(object.spec.serviceAccountName) && dyn(object.spec).serviceAccountName != null ? object.spec.serviceAccountName : ''",
-        ),
-    ];
-    let mut validations = vec![must_or(
+    let subject = Subject::Action;
+    let (mut variables, mut validations) = named_by(subject);
+    variables.extend(template());
+    validations.push(must_or(
         &format!(
-            "variables.account == '' || variables.free || {}",
-            allowed("''", "serviceaccounts", Some("variables.account"), "use")
+            "variables.templateName == '' || variables.free || authorizer.group('{GROUP}').resource(variables.templateResource)\
+             .namespace(variables.ofCluster ? '' : request.namespace).name(variables.templateName).check('use').allowed()"
         ),
-        &refusal("serviceaccounts", "use", "variables.account"),
-    )];
-    for named in &NAMED {
-        variables.extend(named.variables());
-        validations.extend(named.validations());
-    }
-    variables.extend(pod_template());
-    validations.push(must_or(
-        "size(variables.beyond) == 0 || variables.free",
-        "request.userInfo.username + ' may not create pods in namespace ' + request.namespace \
-         + ', without which an action may not have spec.podTemplate.' + variables.beyond.join(', spec.podTemplate.') \
-         + ': leave it out, or ask for a role there that allows the verb create on pods'",
-    ));
-    validations.push(must_or(
-        "size(variables.devices) == 0 || variables.free",
-        "request.userInfo.username + ' may not create pods in namespace ' + request.namespace \
-         + ', without which an action may not have spec.resources for ' + variables.devices.join(', ') \
-         + ': leave it out (cpu, memory and ephemeral-storage are for everyone), or ask for a role there that allows the verb create on pods'",
+        &format!(
+            "variables.who + '\"use\" ' + variables.templateResource + '.{GROUP}/' + variables.templateName + ', of which the action is made: \
+             ask for a role' + (variables.ofCluster ? ', bound by a ClusterRoleBinding,' : ' there') + ' that allows the verb use on ' + variables.templateResource \
+             + ' of the group {GROUP} with resourceNames [' + variables.templateName + ']'"
+        ),
     ));
     // The status says which image the operator starts next, as which user, and whose log it reads.
     validations.insert(
@@ -107,7 +149,7 @@ pub fn use_policy() -> Value {
              + ', without which nobody but the operator may write the status of an action: to ask for a run, set spec.runToken'",
         ),
     );
-    let free = allowed("''", "pods", None, "create");
+    let free = subject.allowed("pods", None, "create");
     json!({
         "failurePolicy": "Fail",
         "matchConstraints": constraints(),
@@ -123,6 +165,104 @@ pub fn use_policy() -> Value {
         "variables": variables,
         "validations": validations,
     })
+}
+
+/// The spec of the policy on who creates a template of a namespace or changes its spec: what an action's
+/// author needs for the same.
+#[must_use]
+pub fn use_templates_policy() -> Value {
+    of_templates(Subject::Template)
+}
+
+/// The spec of the policy on who creates a template of the cluster or changes its spec: the same, in all
+/// namespaces.
+#[must_use]
+pub fn use_cluster_templates_policy() -> Value {
+    of_templates(Subject::ClusterTemplate)
+}
+
+fn of_templates(subject: Subject) -> Value {
+    let (variables, validations) = named_by(subject);
+    let mut constraints = actions();
+    constraints["resourceRules"][0]["resources"] = json!([subject.resource()]);
+    json!({
+        "failurePolicy": "Fail",
+        "matchConstraints": constraints,
+        "matchConditions": [{
+            "name": "what-runs-changes",
+            "expression": "request.operation == 'CREATE' || object.spec != oldObject.spec",
+        }],
+        "variables": variables,
+        "validations": validations,
+    })
+}
+
+/// The template that an action names, if any.
+fn template() -> Vec<Value> {
+    vec![
+        variable(
+            "ref",
+            "has(object.spec.templateRef) && dyn(object.spec).templateRef != null ? dyn(object.spec).templateRef : dyn({})",
+        ),
+        variable("templateName", "variables.ref.?name.orValue('')"),
+        variable("ofCluster", "variables.ref.?kind.orValue('') == 'ClusterDeploymentActionTemplate'"),
+        variable(
+            "templateResource",
+            "variables.ofCluster ? 'clusterdeploymentactiontemplates' : 'deploymentactiontemplates'",
+        ),
+    ]
+}
+
+/// Variables and validations of what the subject's spec names, and of what it claims for its pod.
+fn named_by(subject: Subject) -> (Vec<Value>, Vec<Value>) {
+    let (noun, place) = (subject.noun(), subject.place());
+    let mut variables = vec![
+        variable("free", &subject.allowed("pods", None, "create")),
+        variable(
+            "who",
+            &format!("request.userInfo.username + ' may neither create pods ' + {place} + ' nor '"),
+        ),
+        // The schema lets it be null.
+        variable(
+            "resources",
+            "has(object.spec.resources) && dyn(object.spec).resources != null ? dyn(object.spec).resources : dyn({})",
+        ),
+        variable("devices", &format!("{} + {}", devices("limits"), devices("requests"))),
+        variable(
+            "account",
+            "has(object.spec.serviceAccountName) && dyn(object.spec).serviceAccountName != null ? object.spec.serviceAccountName : ''",
+        ),
+    ];
+    let mut validations = vec![must_or(
+        &format!(
+            "variables.account == '' || variables.free || {}",
+            subject.allowed("serviceaccounts", Some("variables.account"), "use")
+        ),
+        &subject.refusal("serviceaccounts", "use", "variables.account"),
+    )];
+    for named in &NAMED {
+        variables.extend(named.variables(subject));
+        validations.extend(named.validations(subject));
+    }
+    variables.extend(pod_template());
+    let article = if subject == Subject::Action { "an" } else { "a" };
+    validations.push(must_or(
+        "size(variables.beyond) == 0 || variables.free",
+        &format!(
+            "request.userInfo.username + ' may not create pods ' + {place} \
+             + ', without which {article} {noun} may not have spec.podTemplate.' + variables.beyond.join(', spec.podTemplate.') \
+             + ': leave it out, or ask for a role there that allows the verb create on pods'"
+        ),
+    ));
+    validations.push(must_or(
+        "size(variables.devices) == 0 || variables.free",
+        &format!(
+            "request.userInfo.username + ' may not create pods ' + {place} \
+             + ', without which {article} {noun} may not have spec.resources for ' + variables.devices.join(', ') \
+             + ': leave it out (cpu, memory and ephemeral-storage are for everyone), or ask for a role there that allows the verb create on pods'"
+        ),
+    ));
+    (variables, validations)
 }
 
 /// A request of the action itself has no such field, and reading it would be an error: a refusal.
@@ -152,14 +292,18 @@ impl Named {
 
     /// Each slot's variable holds what is left, and the slot judges the first of it: every name is
     /// judged once, whatever the API server's version knows of distinct lists.
-    fn variables(&self) -> Vec<Value> {
+    fn variables(&self, subject: Subject) -> Vec<Value> {
         let mut variables = vec![variable(
             &format!("{}Any", self.variable),
-            &format!("variables.free || {}", allowed("''", self.resource, None, self.verb)),
+            &format!("variables.free || {}", subject.allowed(self.resource, None, self.verb)),
         )];
         variables.push(variable(
             &format!("{}0", self.variable),
-            &format!("({}).filter(name, name != '')", self.names),
+            &format!(
+                "({}{}).filter(name, name != '')",
+                self.names,
+                if subject == Subject::Action { self.of_actions } else { "" }
+            ),
         ));
         for slot in 0..MOST_NAMES {
             let left = self.left(slot);
@@ -171,43 +315,28 @@ impl Named {
         variables
     }
 
-    fn validations(&self) -> Vec<Value> {
+    fn validations(&self, subject: Subject) -> Vec<Value> {
         let Self { resource, verb, variable, .. } = self;
         let any = format!("variables.{variable}Any");
         let judge = |slot: usize| {
             let left = self.left(slot);
             let first = format!("{left}[0]");
             must_or(
-                &format!("size({left}) == 0 || {any} || {}", allowed("''", resource, Some(&first), verb)),
-                &refusal(resource, verb, &first),
+                &format!("size({left}) == 0 || {any} || {}", subject.allowed(resource, Some(&first), verb)),
+                &subject.refusal(resource, verb, &first),
             )
         };
         let mut validations: Vec<Value> = (0..MOST_NAMES).map(judge).collect();
         validations.push(must_or(
             &format!("size({}) == 0 || {any}", self.left(MOST_NAMES)),
             &format!(
-                "variables.who + '\"{verb}\" all {resource}, which an action with more than {MOST_NAMES} different ones needs: \
-                 name fewer, or ask for a role there that allows the verb {verb} on {resource} without resourceNames'"
+                "variables.who + '\"{verb}\" all {resource}, which {} with more than {MOST_NAMES} different ones needs: \
+                 name fewer, or ask for a role there that allows the verb {verb} on {resource} without resourceNames'",
+                if subject == Subject::Action { "an action" } else { "a template" }
             ),
         ));
         validations
     }
-}
-
-/// Whether the requester may do this in the action's namespace; without a name: to all of them.
-fn allowed(group: &str, resource: &str, name: Option<&str>, verb: &str) -> String {
-    let name = name.map(|name| format!(".name({name})")).unwrap_or_default();
-    format!(
-        "authorizer.group({group}).resource('{resource}').namespace(request.namespace){name}.check('{verb}').allowed()"
-    )
-}
-
-/// Who may not do what to which object, and what to do about it.
-fn refusal(resource: &str, verb: &str, name: &str) -> String {
-    format!(
-        "variables.who + '\"{verb}\" {resource}/' + {name} + ', which the action names and its script could read or act as: \
-         leave it out, or ask for a role there that allows the verb {verb} on {resource} with resourceNames [' + {name} + ']'"
-    )
 }
 
 /// What `podTemplate` says beyond what everyone may say. A field that nobody thought of here needs
@@ -262,29 +391,43 @@ mod tests {
         text.matches(".check(").count()
     }
 
+    fn all() -> [Value; 3] {
+        [use_policy(), use_templates_policy(), use_cluster_templates_policy()]
+    }
+
     #[test]
-    fn all_questions_fit_into_the_budget_with_a_quarter_left() {
-        let all = questions(&use_policy().to_string());
-        assert_eq!(all, 1 + 1 + 1 + 2 * (1 + MOST_NAMES));
-        assert!(all * QUESTION <= BUDGET * 3 / 4, "{all}");
+    fn all_questions_fit_into_the_budget_with_a_fifth_left() {
+        let counts = all().map(|policy| questions(&policy.to_string()));
+        // For an action, its template beside.
+        let most = 1 + 1 + 1 + 2 * (1 + MOST_NAMES) + 1;
+        assert_eq!(counts, [most, most - 2, most - 2]);
+        assert!(most * QUESTION <= BUDGET * 4 / 5, "{most}");
     }
 
     #[test]
     fn no_expression_asks_more_than_once() {
-        let policy = use_policy();
-        for part in ["variables", "validations"] {
-            for item in policy[part].as_array().unwrap() {
-                assert!(questions(item["expression"].as_str().unwrap()) <= 1, "{item}");
+        for policy in all() {
+            for part in ["variables", "validations"] {
+                for item in policy[part].as_array().unwrap() {
+                    assert!(questions(item["expression"].as_str().unwrap()) <= 1, "{item}");
+                }
             }
         }
     }
 
     #[test]
     fn no_message_sees_the_authorizer() {
-        let policy = use_policy();
-        for validation in policy["validations"].as_array().unwrap() {
-            let words = validation["messageExpression"].as_str().unwrap();
-            assert!(!words.contains("free") && !words.contains("Any"), "{words}");
+        for policy in all() {
+            for validation in policy["validations"].as_array().unwrap() {
+                let words = validation["messageExpression"].as_str().unwrap();
+                assert!(!words.contains("free") && !words.contains("Any"), "{words}");
+            }
         }
+    }
+
+    #[test]
+    fn of_a_template_of_the_cluster_the_request_has_no_namespace() {
+        let policy = use_cluster_templates_policy().to_string();
+        assert!(!policy.contains("request.namespace"));
     }
 }
