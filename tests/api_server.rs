@@ -23,3 +23,5 @@ mod printed;
 mod refused;
 #[path = "api_server/refused_pods.rs"]
 mod refused_pods;
+#[path = "api_server/templates.rs"]
+mod templates;

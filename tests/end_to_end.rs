@@ -45,3 +45,5 @@ mod sidecars;
 mod stops;
 #[path = "end_to_end/success.rs"]
 mod success;
+#[path = "end_to_end/templates.rs"]
+mod templates;

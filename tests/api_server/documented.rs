@@ -5,7 +5,7 @@ use std::{fs, path::Path};
 use regex::Regex;
 use serde_json::{Value, json};
 
-use crate::request::{Unknown, object, with, would_create};
+use crate::request::{Unknown, object, with, would_create, would_create_at};
 
 /// The YAML blocks of a page.
 fn blocks(page: &str) -> Vec<String> {
@@ -13,11 +13,11 @@ fn blocks(page: &str) -> Vec<String> {
     fence.captures_iter(page).map(|block| block[1].to_owned()).collect()
 }
 
-/// The action that a block shows, whole or in part; none where it shows something else.
+/// The action or template that a block shows, whole or in part; none where it shows something else.
 fn action(block: &str) -> Option<Value> {
     const PARTS: [&str; 4] = ["variables", "variablesFrom", "outputs", "podTemplate"];
     let shown: Value = serde_saphyr::from_str(block).ok()?;
-    if shown["kind"] == "DeploymentAction" {
+    if shown["kind"] == "DeploymentAction" || shown["kind"] == "DeploymentActionTemplate" {
         let mut whole = shown;
         whole["metadata"]["namespace"] = json!("default");
         return Some(whole);
@@ -40,7 +40,13 @@ async fn actions_in_the_docs_are_accepted() {
     for path in pages {
         for block in blocks(&fs::read_to_string(&path).unwrap()) {
             let Some(action) = action(&block) else { continue };
-            let answer = would_create(&action, Unknown::Refused).await;
+            let answer = match action["kind"].as_str() {
+                Some("DeploymentActionTemplate") => {
+                    would_create_at("namespaces/default/deploymentactiontemplates", &action, Unknown::Refused)
+                        .await
+                }
+                _ => would_create(&action, Unknown::Refused).await,
+            };
             assert!(answer.is_ok(), "{}: {}\n{block}", path.display(), answer.unwrap_err());
             tried += 1;
         }

@@ -42,14 +42,17 @@ pub(crate) fn object(name: &str, spec: &Value) -> Value {
 
 /// Asks whether the API server would create it: no operator ever sees it.
 pub(crate) async fn would_create(object: &Value, unknown: Unknown) -> Result<Value, String> {
+    would_create_at("namespaces/default/deploymentactions", object, unknown).await
+}
+
+/// The same of another resource, by its path in the API group.
+pub(crate) async fn would_create_at(path: &str, object: &Value, unknown: Unknown) -> Result<Value, String> {
     let client = client().await;
-    let mut request = Request::new("/apis/longshore.dev/v1alpha1/namespaces/default/deploymentactions")
+    let mut request = Request::new(format!("/apis/longshore.dev/v1alpha1/{path}"))
         .create(&kube::api::PostParams::default(), object.to_string().into_bytes())
         .expect("a request");
     let validation = if unknown == Unknown::Refused { "Strict" } else { "Ignore" };
-    let uri = format!(
-        "/apis/longshore.dev/v1alpha1/namespaces/default/deploymentactions?dryRun=All&fieldValidation={validation}"
-    );
+    let uri = format!("/apis/longshore.dev/v1alpha1/{path}?dryRun=All&fieldValidation={validation}");
     *request.uri_mut() = uri.parse().expect("a URI");
     match client.request::<Value>(request).await {
         Ok(created) => Ok(created),

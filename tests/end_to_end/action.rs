@@ -31,6 +31,11 @@ impl Action {
         Self(json!({"image": examples_image(), "command": argv}))
     }
 
+    /// What a template says, of the namespace unless a kind is named.
+    pub(crate) fn of_template(kind: Option<&str>, name: &str) -> Self {
+        Self(json!({"templateRef": {"kind": kind, "name": name}}))
+    }
+
     /// Sets a field of the spec.
     pub(crate) fn with(mut self, field: &str, value: impl Into<Value>) -> Self {
         self.0[field] = value.into();
