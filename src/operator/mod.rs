@@ -24,6 +24,7 @@ pub mod observe;
 pub mod options;
 pub mod phases;
 pub mod pod;
+pub mod pod_index;
 pub mod process;
 pub mod pull_secrets;
 pub mod ranges;

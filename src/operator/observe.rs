@@ -16,6 +16,7 @@ use super::{
     facts::{PodFact, Resolver},
     memory::Memory,
     pod::resolver_name,
+    pod_index::PodIndex,
     verdict::is_explained,
     view::PodView,
 };
@@ -70,19 +71,22 @@ pub fn resolver(pods: &Store<Pod>, action: &DeploymentAction, memory: &Memory) -
 
 /// Pods of earlier runs and attempts, where the action is at rest or being deleted.
 #[must_use]
-pub fn older(pods: &Store<Pod>, action: &DeploymentAction) -> Vec<PodView> {
+pub fn older(pods: &Store<Pod>, index: &PodIndex, action: &DeploymentAction) -> Vec<PodView> {
     let Some(run) = action.status.as_ref().and_then(|status| status.run.as_ref()) else { return Vec::new() };
     let at_rest = run.finished_at.is_some() || action.metadata.deletion_timestamp.is_some();
     if !at_rest || (run.number, run.attempt) == (1, 1) {
         return Vec::new();
     }
     let uid = action.metadata.uid.as_ref();
-    pods.state()
+    index
+        .of(uid.map_or("", String::as_str))
         .iter()
+        .filter_map(|name| pods.get(name))
+        // A label may have been changed since.
         .filter(|pod| {
             pod.labels().get(LABEL_ACTION_UID) == uid && pod.metadata.namespace == action.metadata.namespace
         })
-        .map(|pod| PodView::of(pod, "", &[]))
+        .map(|pod| PodView::of(&pod, "", &[]))
         .filter(|pod| pod.attempt.is_some_and(|attempt| attempt < (run.number, run.attempt)))
         .collect()
 }
@@ -160,12 +164,53 @@ pub async fn events(client: &Client, namespace: &str, pod_uid: &str) -> Result<V
 mod tests {
     use super::*;
     use crate::{
-        api::status::RunStatus,
+        api::{LABEL_ATTEMPT, LABEL_RUN, status::RunStatus},
         operator::{
             mocked::{failure, server},
             tests::action,
         },
     };
+
+    #[test]
+    fn pods_of_earlier_runs_are_those_of_this_action_alone() {
+        let (store, mut writer) = kube::runtime::reflector::store();
+        let index = PodIndex::default();
+        let mut add = |name: &str, uid: &str, run: &str| {
+            let labels = [
+                (LABEL_ACTION_UID.to_owned(), uid.to_owned()),
+                (LABEL_RUN.to_owned(), run.to_owned()),
+                (LABEL_ATTEMPT.to_owned(), "1".to_owned()),
+            ];
+            let mut pod = Pod::default();
+            pod.metadata.name = Some(name.into());
+            pod.metadata.namespace = action().metadata.namespace;
+            pod.metadata.labels = Some(labels.into());
+            let event = kube::runtime::watcher::Event::Apply(pod);
+            writer.apply_watcher_event(&event);
+            index.take(&event);
+        };
+        let uid = action().metadata.uid.unwrap();
+        add("first", &uid, "1");
+        add("second", &uid, "2");
+        add("latest", &uid, "3");
+        add("stranger", "another", "1");
+        // Somebody gave it another label since.
+        add("lost", &uid, "1");
+        add("lost", "another", "1");
+        let older = |finished: bool| {
+            let mut action = action();
+            let finished_at =
+                finished.then(|| k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(Timestamp::now()));
+            let run = RunStatus { number: 3, finished_at, ..RunStatus::default() };
+            action.status.get_or_insert_default().run = Some(run);
+            let mut names: Vec<String> =
+                super::older(&store, &index, &action).into_iter().map(|pod| pod.name).collect();
+            names.sort();
+            names
+        };
+        assert_eq!(older(true), ["first", "second"]);
+        assert!(older(false).is_empty(), "a run is under way");
+    }
 
     #[tokio::test]
     async fn a_name_that_no_pod_can_have_is_never_asked_for() {

@@ -36,6 +36,7 @@ use super::{
     options::Options,
     phases::{Part, Phase},
     pod::FetchDefaults,
+    pod_index::PodIndex,
     resolve::{self, Sources},
     status::with_condition,
     stop,
@@ -68,6 +69,8 @@ pub struct Context {
     pub registry: Registry,
     /// All pods of ours.
     pub pods: Store<Pod>,
+    /// Which of them an action has.
+    pub pod_index: PodIndex,
     /// Reads their logs.
     pub collector: Collector,
     /// What is known of the nodes.
@@ -240,7 +243,7 @@ impl<'a> Pass<'a> {
             .map(|view| view.uid.clone())
             .or_else(|| self.action.status.as_ref()?.run.as_ref()?.pod_uid.clone())
             .and_then(|uid| self.context.collector.fact(&uid));
-        let older = observe::older(&self.context.pods, &self.action);
+        let older = observe::older(&self.context.pods, &self.context.pod_index, &self.action);
         let resolver = observe::resolver(&self.context.pods, &self.action, &memory);
         let facts = Facts {
             action: &self.action,

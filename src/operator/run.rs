@@ -29,6 +29,7 @@ use super::{
     nodes::Nodes,
     options::Options,
     pod::FetchDefaults,
+    pod_index::PodIndex,
     reconcile::{Context, after_error, reconcile},
     serve::{self, Health},
     strays,
@@ -218,7 +219,8 @@ async fn lead(
     if !namespaces.is_empty() {
         info!(?namespaces, "only actions of these namespaces are run");
     }
-    let pods = watch_pods(&client, &namespaces, news.clone());
+    let pod_index = PodIndex::default();
+    let pods = watch_pods(&client, &namespaces, pod_index.clone(), news.clone());
     let (action_store, writer) = reflector::store();
     let filled = Arc::new(Notify::new());
     let actions = watch_actions(&client, &namespaces, writer, Arc::clone(&filled));
@@ -231,6 +233,7 @@ async fn lead(
         client,
         registry,
         pods,
+        pod_index,
         nodes,
         use_policy,
         action_policies,
@@ -341,6 +344,7 @@ fn readable(
 fn watch_pods(
     client: &Client,
     namespaces: &[String],
+    index: PodIndex,
     news: mpsc::UnboundedSender<ObjectRef<DeploymentAction>>,
 ) -> Store<Pod> {
     let (store, writer) = reflector::store();
@@ -352,6 +356,10 @@ fn watch_pods(
     tokio::spawn(async move {
         let mut pods = std::pin::pin!(pods);
         while let Some(event) = pods.next().await {
+            if let Ok(event) = &event {
+                // Before anybody looks because of it.
+                index.take(event);
+            }
             if let Ok(watcher::Event::Delete(pod)) = &event
                 && is_held(pod)
             {

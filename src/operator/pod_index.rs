@@ -1,0 +1,127 @@
+//! Which pods an action has: the cache of pods can only be searched whole, and there are as many looks
+//! as there are pods.
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use k8s_openapi::api::core::v1::Pod;
+use kube::{
+    ResourceExt,
+    runtime::{reflector::ObjectRef, watcher::Event},
+};
+
+use crate::api::LABEL_ACTION_UID;
+
+/// Names, by the UID of the action that the label tells.
+type Names = HashMap<String, HashSet<ObjectRef<Pod>>>;
+
+/// The names of pods by their action's UID, as far as the watch has told. What the name leads to is
+/// in the cache, or gone.
+#[derive(Debug, Clone, Default)]
+pub struct PodIndex(Arc<Mutex<State>>);
+
+#[derive(Debug, Default)]
+struct State {
+    known: Names,
+    /// Those of a list that is under way: it replaces what is known.
+    listing: Names,
+}
+
+impl PodIndex {
+    /// Follows the watch; to be called once the cache has taken the event.
+    pub fn take(&self, event: &Event<Pod>) {
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let State { known, listing } = &mut *state;
+        match event {
+            Event::Init => listing.clear(),
+            Event::InitApply(pod) => add(listing, pod),
+            Event::InitDone => *known = std::mem::take(listing),
+            Event::Apply(pod) => add(known, pod),
+            Event::Delete(pod) => remove(known, pod),
+        }
+    }
+
+    /// The names of the pods of the action with this UID, in no order.
+    #[must_use]
+    pub fn of(&self, action_uid: &str) -> Vec<ObjectRef<Pod>> {
+        let state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        state.known.get(action_uid).into_iter().flatten().cloned().collect()
+    }
+}
+
+fn add(names: &mut Names, pod: &Pod) {
+    if let Some(uid) = pod.labels().get(LABEL_ACTION_UID) {
+        names.entry(uid.clone()).or_default().insert(ObjectRef::from_obj(pod));
+    }
+}
+
+fn remove(names: &mut Names, pod: &Pod) {
+    let Some(uid) = pod.labels().get(LABEL_ACTION_UID) else { return };
+    let Some(of_action) = names.get_mut(uid) else { return };
+    of_action.remove(&ObjectRef::from_obj(pod));
+    if of_action.is_empty() {
+        names.remove(uid);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+
+    use super::*;
+
+    fn pod(name: &str, uid: &str) -> Pod {
+        let metadata = ObjectMeta {
+            name: Some(name.into()),
+            namespace: Some("shop".into()),
+            labels: Some([(LABEL_ACTION_UID.to_owned(), uid.to_owned())].into()),
+            ..ObjectMeta::default()
+        };
+        Pod { metadata, ..Pod::default() }
+    }
+
+    fn names(index: &PodIndex, uid: &str) -> Vec<String> {
+        let mut names: Vec<String> = index.of(uid).into_iter().map(|pod| pod.name).collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn pods_are_found_by_their_action_until_they_are_gone() {
+        let index = PodIndex::default();
+        for event in [
+            Event::Init,
+            Event::InitApply(pod("a-1", "a")),
+            Event::InitDone,
+            Event::Apply(pod("a-2", "a")),
+            Event::Apply(pod("a-2", "a")),
+            Event::Apply(pod("b-1", "b")),
+        ] {
+            index.take(&event);
+        }
+        assert_eq!(
+            (names(&index, "a"), names(&index, "b")),
+            (vec!["a-1".into(), "a-2".into()], vec!["b-1".into()])
+        );
+        index.take(&Event::Delete(pod("a-1", "a")));
+        index.take(&Event::Delete(pod("b-1", "b")));
+        assert_eq!(names(&index, "a"), ["a-2"]);
+        assert!(names(&index, "b").is_empty());
+        assert_eq!(index.0.lock().unwrap().known.len(), 1, "kept for nothing");
+    }
+
+    #[test]
+    fn a_list_replaces_what_is_known_once_it_is_whole() {
+        let index = PodIndex::default();
+        for event in [Event::Init, Event::InitApply(pod("a-1", "a")), Event::InitDone, Event::Init] {
+            index.take(&event);
+        }
+        index.take(&Event::InitApply(pod("b-1", "b")));
+        assert_eq!(names(&index, "a"), ["a-1"]);
+        index.take(&Event::InitDone);
+        assert!(names(&index, "a").is_empty());
+        assert_eq!(names(&index, "b"), ["b-1"]);
+    }
+}
