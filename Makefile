@@ -62,3 +62,7 @@ generate: ## Write the CRD, the reference and the list of reasons from the code
 .PHONY: bench
 bench: ## Measure actions against bare pods and Jobs, and the runner alone; WRITE=1 puts it into docs/performance.md
 	@tests/bench.sh
+
+.PHONY: bench-scale
+bench-scale: ## Many actions on a fake node of the running cluster: RATE=30 MINUTES=5 KEPT=1000 FINISHED=5000
+	@tests/bench_scale.sh

@@ -15,6 +15,7 @@ pub(super) const ADDRESS: &str = "10.77.0.2";
 #[derive(Debug, Clone)]
 pub(crate) struct Cluster {
     state: PathBuf,
+    sandbox: u32,
     network: Arc<File>,
 }
 
@@ -26,15 +27,21 @@ impl Cluster {
         let process = state.join("run/sandbox.process");
         let network = std::fs::read_to_string(&process).and_then(|text| {
             let pid = text.split_whitespace().next().unwrap_or_default();
-            File::open(format!("/proc/{pid}/ns/net"))
+            let pid: u32 = pid.parse().map_err(std::io::Error::other)?;
+            Ok((pid, File::open(format!("/proc/{pid}/ns/net"))?))
         });
         match network {
-            Ok(network) => Self { state, network: Arc::new(network) },
+            Ok((sandbox, network)) => Self { state, sandbox, network: Arc::new(network) },
             Err(error) => panic!(
                 "a fake node runs in the cluster of `make cluster-up`, as root, and {} leads to none ({error})",
                 process.display()
             ),
         }
+    }
+
+    /// The process that all of the cluster's are below.
+    pub(crate) fn sandbox(&self) -> u32 {
+        self.sandbox
     }
 
     /// A file of the cluster's certificates.
@@ -48,7 +55,7 @@ impl Cluster {
     }
 
     /// A runtime whose threads are all in the cluster's network; so is the calling thread then.
-    pub(super) fn runtime(&self) -> tokio::runtime::Runtime {
+    pub(crate) fn runtime(&self) -> tokio::runtime::Runtime {
         self.enter();
         let cluster = self.clone();
         tokio::runtime::Builder::new_multi_thread()
@@ -63,7 +70,7 @@ impl Cluster {
 
     /// With an administrator's rights, past the way in from outside, which costs a process a
     /// connection.
-    pub(super) async fn client(&self) -> Client {
+    pub(crate) async fn client(&self) -> Client {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let mut kubeconfig = Kubeconfig::read_from(self.state.join("kubeconfig")).expect("the kubeconfig");
         for cluster in kubeconfig.clusters.iter_mut().filter_map(|named| named.cluster.as_mut()) {
