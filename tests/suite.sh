@@ -51,6 +51,7 @@ if step "cluster" tests/cluster/up.sh && step "install" make --no-print-director
 	step "mutated resources" on_cluster --test fuzz
 	step "the operator restarts" on_cluster --test operator_restart
 	step "without the policy" on_cluster --test policy_missing
+	step "what actions may be" on_cluster --test action_policy
 	step "the chart" on_cluster --test chart
 	step "by init container" on_cluster --test init_container
 	# Last, since it asks what all before have used.
