@@ -15,6 +15,8 @@ mod namespace;
 #[path = "end_to_end/registry.rs"]
 mod registry;
 
+#[path = "end_to_end/advisories.rs"]
+mod advisories;
 #[path = "end_to_end/afterwards.rs"]
 mod afterwards;
 #[path = "end_to_end/bad_ends.rs"]

@@ -292,6 +292,19 @@ mod tests {
     }
 
     #[test]
+    fn actions_whose_names_begin_alike_have_pods_of_their_own() {
+        let (one, other) = ("5f3c9a1b-1234-4321-8765-123456789abc", "5f3c9a1c-1234-4321-8765-123456789abc");
+        for shared in 1..=62 {
+            let begins = "a".repeat(shared);
+            let (first, second) = (format!("{begins}b"), format!("{begins}c"));
+            assert_ne!(pod_name(&first, one, 1, 1), pod_name(&second, other, 1, 1), "{shared}");
+            assert_ne!(resolver_name(&first, one, 1), resolver_name(&second, other, 1), "{shared}");
+        }
+        // Nor has an action that is made again under its name the pods of the one before.
+        assert_ne!(pod_name("deploy", one, 1, 1), pod_name("deploy", other, 1, 1));
+    }
+
+    #[test]
     fn the_runner_comes_by_image_volume_or_init_container() {
         let by_volume = pod(Delivery::ImageVolume).spec.unwrap();
         assert!(by_volume.init_containers.is_none());

@@ -161,6 +161,28 @@ async fn names_of_variables_outputs_keys_and_objects() {
 }
 
 #[tokio::test]
+async fn names_that_reach_into_another_namespace() {
+    for name in
+        ["other/deployer", "../other/deployer", "other:deployer", "system:serviceaccount:other:deployer"]
+    {
+        refused_with(json!({"serviceAccountName": name}), &["spec.serviceAccountName"]).await;
+        refused_with(json!({"imagePullSecrets": [{"name": name}]}), &["spec.imagePullSecrets[0].name"]).await;
+        for kind in ["secretKeyRef", "configMapKeyRef"] {
+            let from = json!({kind: {"name": name, "key": "a"}});
+            variable_refused(json!({"name": "A", "valueFrom": from}), &["spec.variables[0].valueFrom"]).await;
+        }
+        refused_with(json!({"variablesFrom": [{"secretRef": {"name": name}}]}), &["spec.variablesFrom[0]"])
+            .await;
+    }
+    let elsewhere = json!({"name": "a", "namespace": "other"});
+    refused_with(
+        json!({"imagePullSecrets": [elsewhere]}),
+        &["unknown field", "imagePullSecrets[0].namespace"],
+    )
+    .await;
+}
+
+#[tokio::test]
 async fn what_is_given_twice() {
     refused_with(
         json!({"variables": [{"name": "A", "value": "1"}, {"name": "A", "value": "2"}]}),
