@@ -14,6 +14,8 @@ mod namespace;
 mod person;
 #[path = "who/policies.rs"]
 mod policies;
+#[path = "who/table.rs"]
+mod table;
 
 #[path = "who/action_policy.rs"]
 mod action_policy;

@@ -25,7 +25,7 @@ fn files(path: &Path) -> Vec<PathBuf> {
 
 /// Each different request of `user`. Who only impersonates it is somebody else.
 pub(crate) fn read(path: &Path, user: &str) -> Vec<Used> {
-    let mut used = BTreeSet::new();
+    let mut requests = BTreeSet::new();
     for path in files(path) {
         let file = File::open(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         for line in BufReader::new(file).lines() {
@@ -35,10 +35,10 @@ pub(crate) fn read(path: &Path, user: &str) -> Vec<Used> {
             }
             // The last line may be being written.
             let Ok(event) = serde_json::from_str::<Value>(&line) else { continue };
-            used.extend(request(&event, user));
+            requests.extend(request(&event, user));
         }
     }
-    used.into_iter().collect()
+    requests.into_iter().collect()
 }
 
 /// What an event says of a resource; discovery names none.
