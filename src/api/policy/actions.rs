@@ -48,14 +48,18 @@ pub fn own_binding(policy: &str) -> Value {
 }
 
 /// The spec of the binding by which the `ActionPolicy` of the operator's namespace holds everywhere.
+///
+/// By selector, although its name is known: of a name that it does not find in its cache the API server
+/// asks itself by a request, each time that an action is written, and refuses the action where that
+/// takes too long (`policy/generic/policy_dispatcher.go`).
 #[must_use]
 pub fn cluster_binding(policy: &str, operator_namespace: &str) -> Value {
     json!({
         "policyName": policy,
         "validationActions": ["Deny"],
         "paramRef": {
-            "name": crate::api::action_policy::NAME,
             "namespace": operator_namespace,
+            "selector": {},
             "parameterNotFoundAction": "Allow",
         },
     })

@@ -177,6 +177,7 @@ mod tests {
     fn the_cluster_s_action_policy_is_the_one_of_the_operator_s_namespace() {
         let documents = documents("system:serviceaccount:system:ship");
         let binding = documents.iter().find(|one| one["metadata"]["name"] == ACTION_POLICY_CLUSTER).unwrap();
-        assert_eq!(binding["spec"]["paramRef"]["namespace"], "system");
+        let by = json!({"namespace": "system", "selector": {}, "parameterNotFoundAction": "Allow"});
+        assert_eq!(binding["spec"]["paramRef"], by);
     }
 }
