@@ -18,6 +18,8 @@ if stalled ~= nil and stalled.status == "True" then
 elseif ready ~= nil then
   if ready.status == "True" then
     health.status = "Healthy"
+  elseif ready.reason == "Suspended" then
+    health.status = "Suspended"
   end
   health.message = ready.reason
   if ready.message ~= "" then

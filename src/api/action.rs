@@ -185,6 +185,11 @@ pub struct DeploymentActionSpec {
     #[serde(default)]
     pub run_policy: RunPolicy,
 
+    /// Whether new runs are held back until this is false or gone. A run that is under way goes on,
+    /// with its further attempts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub suspend: Option<bool>,
+
     /// Whether and when an attempt that failed is followed by another one, in a pod of its own, with
     /// the same image digest and the same inputs. Where none is given, there is one attempt.
     #[serde(default, skip_serializing_if = "Option::is_none")]

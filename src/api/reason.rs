@@ -29,6 +29,8 @@ pub enum Reason {
     Running,
     /// The run is being cancelled: its script is asked to stop, or its pod removed, and the verdict waits until that has ended.
     Stopping,
+    /// A run is asked for, and spec.suspend holds it back; `Reconciling` is not set.
+    Suspended,
     /// An attempt failed, and the run waits for the next one, as spec.retry says.
     RetryPending,
     /// The script ended with exit code 0 and wrote every required output.
@@ -51,6 +53,8 @@ pub enum Reason {
     PolicyViolated,
     /// The `ActionPolicy` objects cannot be read, so nothing starts.
     PolicyUnread,
+    /// A pod of an earlier action of this name, which was deleted or restored, did not end until the pending deadline: its script may still run.
+    PreviousPodRunning,
     /// The action asks for root in a user namespace, and no node supports that.
     UserNamespacesUnsupported,
     /// The registry says that there is no such repository, tag or digest.
@@ -127,15 +131,15 @@ pub enum Reason {
     OutputMissing,
     /// The run was cancelled by the annotation longshore.dev/cancel, before its script started or while it was running.
     Cancelled,
-    /// The pod was deleted, before the script started or while it was running; a running script was asked to stop. It is not run again.
+    /// The pod was deleted, before the script started or while it was running; a running script was asked to stop. It is not run again unless spec.retry allows it.
     PodDeleted,
-    /// The node evicted the pod while the script was running. It is not run again.
+    /// The node evicted the pod while the script was running. It is not run again unless spec.retry allows it.
     Evicted,
     /// The node stopped reporting, and the run's deadline has passed; whether the script ended is not known.
     NodeLost,
     /// The runner could not do its work before the script started: no space, or a file system that is read-only.
     RunnerFailed,
-    /// The script may have run, and nothing says how it ended. It is not run again.
+    /// The script may have run, and nothing says how it ended. It is not run again unless spec.retry allows it.
     Unknown,
 }
 
@@ -182,6 +186,13 @@ const ROWS: &[Row] = &[
         class: Class::Progress,
         when: "The run is being cancelled: its script is asked to stop, or its pod removed, and the verdict waits until that has ended.",
         advice: "",
+    },
+    Row {
+        reason: Reason::Suspended,
+        name: "Suspended",
+        class: Class::Progress,
+        when: "A run is asked for, and spec.suspend holds it back; `Reconciling` is not set.",
+        advice: "Set spec.suspend to false to let it run.",
     },
     Row {
         reason: Reason::RetryPending,
@@ -259,6 +270,13 @@ const ROWS: &[Row] = &[
         class: Class::Failure,
         when: "The ActionPolicy objects cannot be read, so nothing starts.",
         advice: "Correct the ActionPolicy that the message names, or see that its definition is installed and that the operator may list and watch it; then set a new spec.runToken.",
+    },
+    Row {
+        reason: Reason::PreviousPodRunning,
+        name: "PreviousPodRunning",
+        class: Class::Failure,
+        when: "A pod of an earlier action of this name, which was deleted or restored, did not end until the pending deadline: its script may still run.",
+        advice: "Wait for the pod that the message names to end, or delete it once it may be ended; then set a new spec.runToken.",
     },
     Row {
         reason: Reason::UserNamespacesUnsupported,
@@ -530,14 +548,14 @@ const ROWS: &[Row] = &[
         reason: Reason::PodDeleted,
         name: "PodDeleted",
         class: Class::Failure,
-        when: "The pod was deleted, before the script started or while it was running; a running script was asked to stop. It is not run again.",
+        when: "The pod was deleted, before the script started or while it was running; a running script was asked to stop. It is not run again unless spec.retry allows it.",
         advice: "If the message says that the script was running, check what it left behind; then set a new spec.runToken.",
     },
     Row {
         reason: Reason::Evicted,
         name: "Evicted",
         class: Class::Failure,
-        when: "The node evicted the pod while the script was running. It is not run again.",
+        when: "The node evicted the pod while the script was running. It is not run again unless spec.retry allows it.",
         advice: "Check what the script left behind; the message says what the node was short of.",
     },
     Row {
@@ -558,7 +576,7 @@ const ROWS: &[Row] = &[
         reason: Reason::Unknown,
         name: "Unknown",
         class: Class::Failure,
-        when: "The script may have run, and nothing says how it ended. It is not run again.",
+        when: "The script may have run, and nothing says how it ended. It is not run again unless spec.retry allows it.",
         advice: "Check what the script left behind before running it again.",
     },
 ];

@@ -30,7 +30,7 @@ pub struct DeploymentActionStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
     /// A word for people and field selectors, derived from the conditions: Pending, Launching,
-    /// Running, Retrying, Succeeded, Failed or Idle. More may come.
+    /// Running, Retrying, Succeeded, Failed, Suspended or Idle. More may come.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 63))]
     pub phase: Option<String>,

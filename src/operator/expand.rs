@@ -200,6 +200,7 @@ fn expand(action: &DeploymentActionSpec, template: &TemplateSpec) -> Result<Depl
         run_policy: action.run_policy,
         run_token: action.run_token.clone(),
         retry: action.retry.clone(),
+        suspend: action.suspend,
     })
 }
 

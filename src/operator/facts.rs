@@ -39,6 +39,9 @@ pub struct Facts<'a> {
     /// Pods of earlier runs and attempts; looked for only where no run is under way, or the action is
     /// being deleted.
     pub older: &'a [PodView],
+    /// Pods of an action that had the same name and another UID, whose script may still run; looked for
+    /// only where the run has no pod yet.
+    pub previous: &'a [PodView],
     /// What is known of creations of the current attempt's pod.
     pub creation: Creation,
     /// Before this, nothing that failed is tried again.

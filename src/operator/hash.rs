@@ -125,6 +125,7 @@ pub fn spec_hash(spec: &DeploymentActionSpec) -> Result<String, serde_json::Erro
         run_policy: _,
         run_token: _,
         retry: _,
+        suspend: _,
     } = spec;
     let nothing = PodTemplate::default();
     let PodTemplate {

@@ -77,6 +77,7 @@ fn wants(live: &DeploymentAction, action: &Checked, attempt: &Attempt) -> bool {
             (run.number, run.attempt) == (attempt.run, attempt.attempt)
                 && run.bundle_sha256.as_deref() == Some(&attempt.bundle_sha256)
                 && run.next_attempt_at.is_none()
+                && run.finished_at.is_none()
                 && run.cancel_requested_at.is_none()
                 && !requests::cancels(live, run)
         })

@@ -1,6 +1,8 @@
 //! The step that gathers what is known: from the caches, and from the API server where a cache does
 //! not do.
 
+use std::sync::Arc;
+
 use k8s_openapi::{
     api::core::v1::{Event, Pod},
     jiff::{SignedDuration, Timestamp},
@@ -20,7 +22,7 @@ use super::{
     verdict::is_explained,
     view::PodView,
 };
-use crate::api::{CONTAINER, DeploymentAction, LABEL_ACTION_UID, condition::ConditionType};
+use crate::api::{CONTAINER, DeploymentAction, LABEL_ACTION, LABEL_ACTION_UID, condition::ConditionType};
 
 /// A pod that does not start tells why in its events, after a moment and not at every look.
 const EVENTS_AFTER: SignedDuration = SignedDuration::from_secs(2);
@@ -69,26 +71,54 @@ pub fn resolver(pods: &Store<Pod>, action: &DeploymentAction, memory: &Memory) -
     })
 }
 
-/// Pods of earlier runs and attempts, where the action is at rest or being deleted.
+/// Pods of earlier runs and attempts, where the action is at rest or being deleted; all of them where
+/// its status tells of no run.
 #[must_use]
 pub fn older(pods: &Store<Pod>, index: &PodIndex, action: &DeploymentAction) -> Vec<PodView> {
-    let Some(run) = action.status.as_ref().and_then(|status| status.run.as_ref()) else { return Vec::new() };
-    let at_rest = run.finished_at.is_some() || action.metadata.deletion_timestamp.is_some();
-    if !at_rest || (run.number, run.attempt) == (1, 1) {
+    let run = action.status.as_ref().and_then(|status| status.run.as_ref());
+    let before = match run {
+        None => (u32::MAX, u32::MAX),
+        Some(run) if (run.number, run.attempt) == (1, 1) => return Vec::new(),
+        Some(run) if run.finished_at.is_some() || action.metadata.deletion_timestamp.is_some() => {
+            (run.number, run.attempt)
+        }
+        Some(_) => return Vec::new(),
+    };
+    let uid = action.metadata.uid.as_ref();
+    of_name(pods, index, action)
+        .filter(|pod| pod.labels().get(LABEL_ACTION_UID) == uid)
+        .map(|pod| PodView::of(&pod, "", &[]))
+        .filter(|pod| pod.attempt.is_some_and(|attempt| attempt < before))
+        .collect()
+}
+
+/// Pods of an action that had the same name, whose script may still run; where the run has a pod of
+/// its own, nobody asks.
+#[must_use]
+pub fn previous(pods: &Store<Pod>, index: &PodIndex, action: &DeploymentAction) -> Vec<PodView> {
+    let run = action.status.as_ref().and_then(|status| status.run.as_ref());
+    if run.is_some_and(|run| run.pod_uid.is_some()) || action.metadata.deletion_timestamp.is_some() {
         return Vec::new();
     }
-    let uid = action.metadata.uid.as_ref();
-    index
-        .of(uid.map_or("", String::as_str))
-        .iter()
-        .filter_map(|name| pods.get(name))
-        // A label may have been changed since.
-        .filter(|pod| {
-            pod.labels().get(LABEL_ACTION_UID) == uid && pod.metadata.namespace == action.metadata.namespace
-        })
+    let (name, uid) = (action.metadata.name.as_ref(), action.metadata.uid.as_ref());
+    of_name(pods, index, action)
+        .filter(|pod| pod.labels().get(LABEL_ACTION) == name && pod.labels().get(LABEL_ACTION_UID) != uid)
         .map(|pod| PodView::of(&pod, "", &[]))
-        .filter(|pod| pod.attempt.is_some_and(|attempt| attempt < (run.number, run.attempt)))
+        .filter(|pod| {
+            let over = pod.terminated().is_some() || pod.stillborn.is_some() || pod.gone;
+            pod.attempt.is_some() && !pod.tombstone && !over
+        })
         .collect()
+}
+
+/// Pods of this and earlier actions of this name.
+fn of_name(pods: &Store<Pod>, index: &PodIndex, action: &DeploymentAction) -> impl Iterator<Item = Arc<Pod>> {
+    let metadata = &action.metadata;
+    let namespace = metadata.namespace.as_deref().unwrap_or_default();
+    index
+        .of(namespace, metadata.name.as_deref().unwrap_or_default())
+        .into_iter()
+        .filter_map(|name| pods.get(&name))
 }
 
 /// The pod of the latest run, from the API server.

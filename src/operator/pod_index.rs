@@ -12,13 +12,13 @@ use kube::{
     runtime::{reflector::ObjectRef, watcher::Event},
 };
 
-use crate::api::LABEL_ACTION_UID;
+use crate::api::LABEL_ACTION;
 
-/// Names, by the UID of the action that the label tells.
-type Names = HashMap<String, HashSet<ObjectRef<Pod>>>;
+/// Names, by namespace and name of the action that the label tells.
+type Names = HashMap<(String, String), HashSet<ObjectRef<Pod>>>;
 
-/// The names of pods by their action's UID, as far as the watch has told. What the name leads to is
-/// in the cache, or gone.
+/// The names of pods by their action's name, as far as the watch has told: those of an action that
+/// had the name before are wanted too. What a name leads to is in the cache, or gone.
 #[derive(Debug, Clone, Default)]
 pub struct PodIndex(Arc<Mutex<State>>);
 
@@ -43,26 +43,32 @@ impl PodIndex {
         }
     }
 
-    /// The names of the pods of the action with this UID, in no order.
+    /// The names of the pods of the actions that have or had this name, in no order.
     #[must_use]
-    pub fn of(&self, action_uid: &str) -> Vec<ObjectRef<Pod>> {
+    pub fn of(&self, namespace: &str, action: &str) -> Vec<ObjectRef<Pod>> {
         let state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        state.known.get(action_uid).into_iter().flatten().cloned().collect()
+        let key = (namespace.to_owned(), action.to_owned());
+        state.known.get(&key).into_iter().flatten().cloned().collect()
     }
 }
 
+/// The action that a pod is of, by its label.
+fn action(pod: &Pod) -> Option<(String, String)> {
+    Some((pod.namespace().unwrap_or_default(), pod.labels().get(LABEL_ACTION)?.clone()))
+}
+
 fn add(names: &mut Names, pod: &Pod) {
-    if let Some(uid) = pod.labels().get(LABEL_ACTION_UID) {
-        names.entry(uid.clone()).or_default().insert(ObjectRef::from_obj(pod));
+    if let Some(action) = action(pod) {
+        names.entry(action).or_default().insert(ObjectRef::from_obj(pod));
     }
 }
 
 fn remove(names: &mut Names, pod: &Pod) {
-    let Some(uid) = pod.labels().get(LABEL_ACTION_UID) else { return };
-    let Some(of_action) = names.get_mut(uid) else { return };
+    let Some(action) = action(pod) else { return };
+    let Some(of_action) = names.get_mut(&action) else { return };
     of_action.remove(&ObjectRef::from_obj(pod));
     if of_action.is_empty() {
-        names.remove(uid);
+        names.remove(&action);
     }
 }
 
@@ -72,18 +78,18 @@ mod tests {
 
     use super::*;
 
-    fn pod(name: &str, uid: &str) -> Pod {
+    fn pod(name: &str, action: &str) -> Pod {
         let metadata = ObjectMeta {
             name: Some(name.into()),
             namespace: Some("shop".into()),
-            labels: Some([(LABEL_ACTION_UID.to_owned(), uid.to_owned())].into()),
+            labels: Some([(LABEL_ACTION.to_owned(), action.to_owned())].into()),
             ..ObjectMeta::default()
         };
         Pod { metadata, ..Pod::default() }
     }
 
-    fn names(index: &PodIndex, uid: &str) -> Vec<String> {
-        let mut names: Vec<String> = index.of(uid).into_iter().map(|pod| pod.name).collect();
+    fn names(index: &PodIndex, action: &str) -> Vec<String> {
+        let mut names: Vec<String> = index.of("shop", action).into_iter().map(|pod| pod.name).collect();
         names.sort();
         names
     }

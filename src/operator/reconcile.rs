@@ -244,6 +244,7 @@ impl<'a> Pass<'a> {
             .or_else(|| self.action.status.as_ref()?.run.as_ref()?.pod_uid.clone())
             .and_then(|uid| self.context.collector.fact(&uid));
         let older = observe::older(&self.context.pods, &self.context.pod_index, &self.action);
+        let previous = observe::previous(&self.context.pods, &self.context.pod_index, &self.action);
         let resolver = observe::resolver(&self.context.pods, &self.action, &memory);
         let facts = Facts {
             action: &self.action,
@@ -258,6 +259,7 @@ impl<'a> Pass<'a> {
             node_ready: pod.view().and_then(|view| self.context.nodes.is_ready(view.node.as_deref()?)),
             pod,
             older: &older,
+            previous: &previous,
             creation: memory.creation.clone(),
             not_before: memory.not_before,
             log: log.as_ref(),

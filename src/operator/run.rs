@@ -221,6 +221,11 @@ async fn lead(
     }
     let pod_index = PodIndex::default();
     let pods = watch_pods(&client, &namespaces, pod_index.clone(), news.clone());
+    // An action without a status is new only if no pod tells otherwise: nothing is decided before all
+    // pods are known.
+    if pods.wait_until_ready().await.is_err() {
+        return;
+    }
     let (action_store, writer) = reflector::store();
     let filled = Arc::new(Notify::new());
     let actions = watch_actions(&client, &namespaces, writer, Arc::clone(&filled));
@@ -392,7 +397,7 @@ fn watch_pods(
 async fn tell_ready(actions: Arc<Notify>, context: Arc<Context>, health: Health) {
     actions.notified().await;
     context.action_policies.wait_until_filled().await;
-    health.set_ready(context.pods.wait_until_ready().await.is_ok());
+    health.set_ready(true);
 }
 
 /// Counts runs that are under way, for the metrics.

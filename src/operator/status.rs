@@ -12,7 +12,8 @@ use crate::{
         condition::{Builder, ConditionType, MAX_MESSAGE_BYTES},
         history::{AttemptStatus, MAX_ATTEMPTS, PastRun, RunOutcome, remember},
         packages::PackageStatus,
-        status::{ImageStatus, LogState, LogStatus, MAX_MISSING, RunStatus, TemplateStatus},
+        reason::Class,
+        status::{ImageStatus, LogState, LogStatus, MAX_MISSING, RunStatus, TemplateStatus, Trigger},
     },
     record::outcome::truncate,
 };
@@ -239,6 +240,63 @@ pub fn not_requested(action: &DeploymentAction, now: Timestamp) -> DeploymentAct
         last_handled_rerun: requests::handled(action, &before, None),
         ..before
     }
+}
+
+/// The status of an action whose next run `spec.suspend` holds back. What the latest run left stays,
+/// and its conditions go: whoever waits for the next run must not take them for its own.
+#[must_use]
+pub fn suspended(action: &DeploymentAction, now: Timestamp, trigger: Trigger) -> DeploymentActionStatus {
+    let before = action.status.clone().unwrap_or_default();
+    let generation = action.metadata.generation.unwrap_or_default();
+    let reason = Reason::Suspended;
+    let message = sentence(
+        &format!("a run is asked for ({trigger:?}), and spec.suspend holds it back"),
+        reason.advice(),
+    );
+    DeploymentActionStatus {
+        observed_generation: Some(generation),
+        phase: Some("Suspended".into()),
+        conditions: Builder::default()
+            .with(ConditionType::Ready, Some(false), reason.as_str(), &message)
+            .when(ConditionType::RequestIgnored, "RequestIgnored", requests::ignored(action).as_deref())
+            .build(&before.conditions, generation, &seconds(now)),
+        last_handled_rerun: requests::handled(action, &before, None),
+        ..before
+    }
+}
+
+/// Whether the status says that a run is held back.
+#[must_use]
+pub fn is_suspended(status: &DeploymentActionStatus) -> bool {
+    status
+        .conditions()
+        .get(ConditionType::Ready)
+        .is_some_and(|ready| ready.reason == Reason::Suspended.as_str())
+}
+
+/// The outcome of the latest run, told again where a run that was held back is not asked for any more.
+#[must_use]
+pub fn outcome_again(action: &DeploymentAction, now: Timestamp) -> Option<DeploymentActionStatus> {
+    let before = action.status.clone()?;
+    let number = before.run.as_ref()?.number;
+    let past = before.history.iter().find(|past| past.number == number)?;
+    let reason = Reason::parse(&past.reason)?;
+    let well = reason.class() == Class::Success;
+    let generation = action.metadata.generation.unwrap_or_default();
+    let message = sentence(&format!("run {number} ended as {reason}"), reason.advice());
+    let stalled = format!("{reason}: run {number}");
+    Some(DeploymentActionStatus {
+        observed_generation: Some(generation),
+        phase: Some(if well { "Succeeded" } else { "Failed" }.to_owned()),
+        conditions: Builder::default()
+            .with(ConditionType::Ready, Some(well), reason.as_str(), &message)
+            .with(ConditionType::Succeeded, Some(well), reason.as_str(), &message)
+            .with(ConditionType::Finished, Some(true), reason.as_str(), "")
+            .when(ConditionType::Stalled, reason.as_str(), (!well).then_some(stalled.as_str()))
+            .when(ConditionType::RequestIgnored, "RequestIgnored", requests::ignored(action).as_deref())
+            .build(&before.conditions, generation, &seconds(now)),
+        ..before
+    })
 }
 
 /// The same status, for an action as it is now, which starts no run.

@@ -53,6 +53,7 @@ pub(crate) fn pod_view() -> PodView {
         gone: false,
         container: ContainerView::Waiting,
         started: false,
+        image: None,
         image_id: None,
         reason: None,
         message: None,

@@ -50,6 +50,8 @@ pub struct PodView {
     pub container: ContainerView,
     /// Whether anything shows that the container was started.
     pub started: bool,
+    /// The image that its spec names.
+    pub image: Option<String>,
     /// What the node says it runs.
     pub image_id: Option<String>,
     /// The pod's own reason, such as Evicted.
@@ -176,6 +178,9 @@ impl PodView {
             deleting_since: pod.metadata.deletion_timestamp.clone(),
             started: container.is_some_and(was_started),
             container: view,
+            image: spec.and_then(|spec| {
+                spec.containers.iter().find(|container| container.name == CONTAINER)?.image.clone()
+            }),
             image_id: container
                 .map(|container| container.image_id.clone())
                 .filter(|id| !id.is_empty() && id.len() <= MAX_IMAGE_ID),

@@ -228,3 +228,41 @@ async fn a_container_that_cannot_be_started_is_tried_again_by_itself() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn a_status_that_is_emptied_in_mid_run_is_rebuilt_and_nothing_runs_twice() {
+    in_namespace(async |namespace| {
+        let action = namespace.apply("emptied", Action::script("echo begun; sleep 8; echo ended")).await;
+        let pod = action.under_way().await;
+        let actions = namespace.api::<longshore::api::DeploymentAction>();
+        let empty = json!({"status": null});
+        let parameters = kube::api::PatchParams::default();
+        actions.patch_status("emptied", &parameters, &kube::api::Patch::Merge(empty)).await.unwrap();
+        let done = action.finished().await;
+        done.assert_succeeded();
+        assert_eq!((done.run().number, &done.run().pod_uid), (1, &pod.uid()));
+        tokio::time::sleep(Duration::from_secs(3)).await;
+        assert_eq!(namespace.pods().await.len(), 1, "another pod was started");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn deleted_and_applied_again_the_pod_of_before_is_waited_for() {
+    in_namespace(async |namespace| {
+        let script = "trap 'sleep 6; exit 0' TERM; echo begun; while :; do sleep 0.2; done";
+        let first = namespace.apply("again", Action::script(script)).await;
+        let pod = first.under_way().await;
+        first.delete(&kube::api::DeleteParams::background()).await;
+        let actions = namespace.api::<longshore::api::DeploymentAction>();
+        crate::namespace::until("it is gone", async || {
+            actions.get_opt("again").await.unwrap().is_none().then_some(())
+        })
+        .await;
+        let second = namespace.apply("again", Action::script("date +%s")).await;
+        let waits = second.reason(Reason::PreviousPodRunning).await;
+        assert!(waits.message().contains(&pod.name_any()), "{}", waits.message());
+        second.finished().await.assert_succeeded();
+    })
+    .await;
+}

@@ -127,6 +127,31 @@ async fn manual_and_never_asked_is_as_it_should_be() {
 }
 
 #[tokio::test]
+async fn suspended_before_its_run() {
+    in_namespace(async |namespace| {
+        let action = namespace.apply("suspended", Action::script("echo hello").with("suspend", true)).await;
+        action.reason(Reason::Suspended).await;
+        let (_, argocd) = assert_seen(&namespace.object("suspended"), "InProgress", "Suspended");
+        assert!(argocd.message.starts_with("Suspended: "), "{argocd:?}");
+        action.patch_spec(json!({"suspend": false})).await;
+        assert_eq!(runs_until_current(namespace, "suspended").last(), Some(&Some(1)));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn waiting_for_its_next_attempt() {
+    in_namespace(async |namespace| {
+        let retry =
+            json!({"limit": 1, "causes": ["ScriptFailed"], "backoffSeconds": 600, "maxBackoffSeconds": 600});
+        let action = namespace.apply("retrying", Action::script("exit 3").with("retry", retry)).await;
+        action.reason(Reason::RetryPending).await;
+        assert_seen(&namespace.object("retrying"), "InProgress", "Progressing");
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn changed_after_its_end_and_not_seen_yet() {
     in_namespace(async |namespace| {
         for (script, in_kstatus, in_argocd) in

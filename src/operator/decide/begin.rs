@@ -240,6 +240,13 @@ fn is_not_found(words: &str) -> bool {
 
 /// Why the run may not start now, although its spec can be executed.
 pub(super) fn held_back(facts: &Facts<'_>, checked: &Checked) -> Option<(Reason, String)> {
+    if let Some(pod) = facts.previous.first() {
+        let message = format!(
+            "pod {} (UID {}) is of an earlier action of this name, and its script may still run",
+            pod.name, pod.uid
+        );
+        return Some((Reason::PreviousPodRunning, message));
+    }
     if let Standing::Unread(why) = &facts.standing {
         return Some((Reason::PolicyUnread, why.clone()));
     }

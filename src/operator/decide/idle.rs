@@ -14,7 +14,10 @@ use crate::{
         expand::Lookup,
         facts::{Facts, PodFact},
         hash, pod, requests,
-        status::{log_status, not_requested, seconds, seen, with_condition, with_log, with_template_news},
+        status::{
+            is_suspended, log_status, not_requested, outcome_again, seconds, seen, suspended, with_condition,
+            with_log, with_template_news,
+        },
         view::PodView,
     },
     record::outcome::Outcome,
@@ -33,6 +36,9 @@ pub(super) fn step(facts: &Facts<'_>, now: Timestamp, status: &DeploymentActionS
         return step;
     }
     match start(facts.action, status) {
+        Start::Run(trigger) if facts.action.spec.suspend == Some(true) => {
+            write_or(facts, suspended(facts.action, now, trigger), || retire(facts, now, status))
+        }
         Start::Run(trigger) => begin(facts, now, fresh_run(facts.action, now, status, trigger)),
         Start::Rebase(hash) => {
             let mut wanted = seen(status, facts.action, now);
@@ -42,6 +48,10 @@ pub(super) fn step(facts: &Facts<'_>, now: Timestamp, status: &DeploymentActionS
             Step::WriteStatus(Box::new(wanted))
         }
         Start::Never => write_or(facts, not_requested(facts.action, now), || Step::Wait(None)),
+        Start::No if is_suspended(status) => {
+            let last = outcome_again(facts.action, now);
+            Step::WriteStatus(Box::new(last.unwrap_or_else(|| seen(status, facts.action, now))))
+        }
         Start::No => {
             let seen = seen(status, facts.action, now);
             let wanted = with_template_news(&seen, now, template_news(facts, &seen).as_deref());

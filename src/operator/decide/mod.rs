@@ -6,13 +6,14 @@
 //!
 //! [`idle`] is an action without a run under way, [`begin`] one whose run has nothing frozen yet,
 //! [`launching`] one whose run has and is without a pod, [`active`] one whose run has a pod, [`cancel`]
-//! one whose run somebody cancels, [`retry`] one whose run waits for its next attempt.
+//! one whose run somebody cancels, [`retry`] one whose run waits for its next attempt, [`rebuilt`] one whose status was lost.
 
 mod active;
 mod begin;
 mod cancel;
 mod idle;
 mod launching;
+mod rebuilt;
 mod retry;
 #[cfg(test)]
 mod tests;
@@ -20,7 +21,7 @@ mod tests;
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
 use super::{facts::Facts, pod::Attempt, view::PodView};
-use crate::api::{DeploymentActionStatus, condition::ConditionType};
+use crate::api::{DeploymentActionStatus, condition::ConditionType, status::RunStatus};
 
 /// One thing to do.
 #[derive(Debug, Clone, PartialEq)]
@@ -148,19 +149,25 @@ pub fn decide(facts: &Facts<'_>, now: Timestamp) -> Step {
         return step;
     }
     match &status.run {
-        Some(run) if !status.conditions().is_true(ConditionType::Finished) => {
+        Some(run) if !is_over(&status, run) => {
             let active = active::Active::new(facts, now, &status, run);
             if run.next_attempt_at.is_some() { active.wait_for_next() } else { active.step() }
         }
-        _ => idle::step(facts, now, &status),
+        Some(_) => idle::step(facts, now, &status),
+        None => rebuilt::step(facts, now).unwrap_or_else(|| idle::step(facts, now, &status)),
     }
+}
+
+/// Whether the run has ended. While the next one is held back, the conditions do not say so.
+fn is_over(status: &DeploymentActionStatus, run: &RunStatus) -> bool {
+    run.finished_at.is_some() || status.conditions().is_true(ConditionType::Finished)
 }
 
 /// The pod that resolved an image has done its work once the run has its own pod, or has ended.
 fn resolved(facts: &Facts<'_>, status: &DeploymentActionStatus) -> Option<Step> {
     let pod = &facts.resolver.as_ref()?.pod;
     let launched = status.run.as_ref().is_some_and(|run| run.pod_uid.is_some()) || facts.pod.view().is_some();
-    let over = launched || status.conditions().is_true(ConditionType::Finished);
+    let over = launched || status.run.as_ref().is_some_and(|run| is_over(status, run));
     let ours = pod.owner_uid == facts.action.metadata.uid && !pod.deleting;
     (over && ours).then(|| Step::DeleteResolver { name: pod.name.clone(), uid: pod.uid.clone() })
 }

@@ -27,6 +27,7 @@ mod beginning;
 mod cancel;
 mod history;
 mod rerun;
+mod restored;
 mod retry;
 mod templated;
 
@@ -48,6 +49,7 @@ struct World {
     user_namespaces: Option<bool>,
     pod: PodFact,
     older: Vec<PodView>,
+    previous: Vec<PodView>,
     creation: Creation,
     not_before: Option<Timestamp>,
     log: Option<LogFact>,
@@ -73,6 +75,7 @@ impl World {
             user_namespaces: Some(true),
             pod: PodFact::NotSeen,
             older: vec![],
+            previous: vec![],
             creation: Creation::default(),
             not_before: None,
             log: None,
@@ -139,6 +142,7 @@ impl World {
             user_namespaces: self.user_namespaces,
             pod: self.pod.clone(),
             older: &self.older,
+            previous: &self.previous,
             creation: self.creation.clone(),
             not_before: self.not_before,
             log: self.log.as_ref(),
