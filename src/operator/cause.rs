@@ -147,10 +147,21 @@ fn mount_cause(message: &str) -> Option<Cause> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::operator::tests::pod_view;
+    use crate::{operator::tests::pod_view, record::fetch::Failure};
 
     fn event(reason: &str, message: &str) -> Event {
         Event { reason: Some(reason.into()), message: Some(message.into()), ..Default::default() }
+    }
+
+    #[test]
+    fn why_a_package_was_not_fetched_comes_before_that_its_container_failed() {
+        let mut pod = pod_view();
+        pod.stillborn = Some("init container longshore-fetch ended with exit code 1".into());
+        pod.fetch_failure =
+            Some(Failure { problem: Problem::Unsafe, message: "package orders: leads out".into() });
+        let found = cause(&pod, &[]).unwrap();
+        assert_eq!(found, Cause::new(Reason::PackageUnsafe, "package orders: leads out"));
+        assert!(ends_the_pod(found.reason));
     }
 
     #[test]

@@ -394,6 +394,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
+    use crate::record::fetch::Problem;
 
     fn view(status: &Value) -> PodView {
         let pod = json!({"metadata": {"name": "deploy-1"}, "spec": {"containers": []}, "status": status});
@@ -423,6 +424,19 @@ mod tests {
         assert_eq!(view(&status).stillborn, None);
         let rejected = json!({"phase": "Failed", "reason": "NodeAffinity", "message": "Pod was rejected"});
         assert_eq!(view(&rejected).stillborn.as_deref(), Some("NodeAffinity: Pod was rejected"));
+    }
+
+    #[test]
+    fn why_a_package_was_not_fetched_is_read_from_its_container() {
+        let failure = Failure { problem: Problem::TooLarge, message: "package orders".into() };
+        let end = |code: i32| json!({"terminated": {"exitCode": code, "message": failure.to_json()}});
+        let status = |code: i32| {
+            json!({
+                "phase": "Failed", "initContainerStatuses": [container(FETCHER, &end(code), Some("containerd://1"))],
+            })
+        };
+        assert_eq!(view(&status(1)).fetch_failure, Some(failure.clone()));
+        assert_eq!(view(&status(0)).fetch_failure, None);
     }
 
     #[test]

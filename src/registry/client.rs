@@ -254,10 +254,10 @@ impl Question<'_> {
         match (digest::same_algorithm(expected, body), speaker) {
             (Some(found), _) if found == expected => Ok(found),
             // The digest of what any server holds would tell whether it holds what somebody guesses.
-            (_, Speaker::Other) => Err(self.invalid(format!(
+            (_, Speaker::Other) => Err(self.mismatch(format!(
                 "the content should have the digest {expected}, and what another server sent in its place has not"
             ))),
-            (found, Speaker::Registry) => Err(self.invalid(format!(
+            (found, Speaker::Registry) => Err(self.mismatch(format!(
                 "the content should have the digest {expected} and has {}",
                 found.as_deref().unwrap_or("none that is known")
             ))),
@@ -362,6 +362,13 @@ impl Question<'_> {
     }
 
     pub(super) fn invalid(&self, what: String) -> ResolveError {
-        ResolveError::Invalid { image: self.image.to_string(), registry: self.registry.to_owned(), what }
+        let (image, registry) = (self.image.to_string(), self.registry.to_owned());
+        ResolveError::Invalid { image, registry, what, mismatch: false }
+    }
+
+    /// That the content has another digest than it should.
+    fn mismatch(&self, what: String) -> ResolveError {
+        let (image, registry) = (self.image.to_string(), self.registry.to_owned());
+        ResolveError::Invalid { image, registry, what, mismatch: true }
     }
 }

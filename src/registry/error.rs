@@ -119,6 +119,8 @@ pub enum ResolveError {
         registry: String,
         /// What is wrong with the answer.
         what: String,
+        /// Whether it is that the content has another digest than it should.
+        mismatch: bool,
     },
     /// What the registry holds has the right digest and is no image that a container can run.
     #[error("{image} is no image that a container can run: {what}")]

@@ -16,6 +16,10 @@ impl ResolveError {
                 "registry {registry}, asked {asked}, does not show package {image}: it says {words}. Check the \
                  name (many registries answer so for what does not exist) and the right to pull it"
             ),
+            Self::Invalid { image, registry, what, mismatch: _ } => format!(
+                "registry {registry} answers rubbish for package {image}: {what}. Check that a registry answers \
+                 under this name, and no proxy, login page or other service before it"
+            ),
             Self::NotAnImage { image, what } => {
                 format!("{image} is no package that can be laid into a folder: {what}")
             }
@@ -23,7 +27,6 @@ impl ResolveError {
             | Self::RateLimited { .. }
             | Self::Failing { .. }
             | Self::NoPlatform { .. }
-            | Self::Invalid { .. }
             | Self::NotAPackage { .. } => self.to_string(),
         }
     }

@@ -42,6 +42,10 @@ async fn all_that_is_offered() {
             {"name": "F", "as": "File", "valueFrom": {"secretKeyRef": {"name": "a.b-c", "key": ".dockerconfigjson"}}},
             {"name": "C", "valueFrom": {"configMapKeyRef": {"name": "a", "key": "b", "optional": true}}},
         ],
+        "packages": [
+            {"name": "orders", "reference": "registry.example.com/charts/orders:1.4.2"},
+            {"name": "0-a", "reference": format!("tools@sha256:{}", "0".repeat(64))},
+        ],
         "outputs": [{"name": "url", "required": true}, {"name": "_a.b-c"}],
         "variablesFrom": [
             {"prefix": "DB_", "secretRef": {"name": "db", "optional": true}},

@@ -73,6 +73,35 @@ async fn an_image_s_name_that_is_too_long() {
 }
 
 #[tokio::test]
+async fn packages_without_a_version_or_with_a_strange_name() {
+    let refused =
+        async |package: Value, words: &[&str]| refused_with(json!({"packages": [package]}), words).await;
+    let fine = "registry.example.com/charts/orders:1.4.2";
+    for name in ["Orders", "-a", "a-", "a.b", "a/b", "..", "a_b"] {
+        refused(json!({"name": name, "reference": fine}), &["spec.packages[0].name", "lower-case"]).await;
+    }
+    refused(json!({"name": "a".repeat(64), "reference": fine}), &["spec.packages[0].name", "63"]).await;
+    refused(
+        json!({"name": "a", "reference": "r/charts/orders"}),
+        &["spec.packages[0].reference", "no tag and no digest"],
+    )
+    .await;
+    refused(
+        json!({"name": "a", "reference": "r/../evil:1"}),
+        &["spec.packages[0].reference", "REGISTRY/REPOSITORY:TAG"],
+    )
+    .await;
+    let words = ["spec", "a reference and no version", "packages[].reference"];
+    refused(json!({"name": "a"}), &words).await;
+    refused(json!({"name": "a", "version": "1"}), &words).await;
+    refused(json!({"name": "a", "reference": fine, "version": "1"}), &words).await;
+    let same = json!([{"name": "a", "reference": fine}, {"name": "a", "reference": fine}]);
+    refused_with(json!({"packages": same}), &["spec.packages[1]", "Duplicate"]).await;
+    let many: Vec<Value> = (0..17).map(|n| json!({"name": format!("p{n}"), "reference": fine})).collect();
+    refused_with(json!({"packages": many}), &["spec.packages", "16"]).await;
+}
+
+#[tokio::test]
 async fn a_script_that_is_too_long() {
     let words = ["spec.script.inline", "131072", "script.configMapKeyRef"];
     refused_with(json!({"script": {"inline": "x".repeat(131_073)}}), &words).await;

@@ -150,6 +150,7 @@ const fn reason(error: &ResolveError) -> Reason {
     match error {
         ResolveError::NotFound { .. } => Reason::PackageNotFound,
         ResolveError::Denied { .. } => Reason::PackageDenied,
+        ResolveError::Invalid { mismatch: true, .. } => Reason::PackageDigestMismatch,
         ResolveError::NoPlatform { .. }
         | ResolveError::Invalid { .. }
         | ResolveError::NotAnImage { .. }

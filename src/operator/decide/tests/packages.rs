@@ -1,0 +1,83 @@
+//! Packages: what was recorded counts only where the spec can have led to it, and one that was not
+//! fetched ends the run for its own reason.
+
+use super::*;
+use crate::{
+    api::packages::{Package, PackageKind, PackageStatus},
+    operator::tests::package,
+};
+
+/// A run that was recorded with a package, or two of a name made up by somebody else.
+fn recorded(packages: &[PackageStatus]) -> World {
+    let mut action = action();
+    action.spec.packages = vec![Package {
+        name: "orders".into(),
+        reference: Some("registry.example.com/orders:1".into()),
+        version: None,
+    }];
+    let mut world = World::new(action);
+    let Resolution::Resolved { pinned, platform_digest, config_digest, user, script_sha256, .. } = resolved()
+    else {
+        panic!("it is resolved")
+    };
+    let packages = packages.to_vec();
+    world.resolution =
+        Some(Resolution::Resolved { pinned, platform_digest, config_digest, user, packages, script_sha256 });
+    world.write(0);
+    world.resolution = None;
+    world
+}
+
+#[test]
+fn packages_are_recorded_and_launched_as_they_were_resolved() {
+    let orders = package("orders", PackageKind::Artifact);
+    let mut world = recorded(std::slice::from_ref(&orders));
+    let Step::Launch(attempt) = world.step(1) else { panic!("no launch") };
+    assert_eq!(attempt.packages, [orders.clone()]);
+    assert!(attempt.bundle.contains(&orders.resolved), "the bundle's hash covers it");
+    // Whatever comes, the run keeps them.
+    world.show_pod(|pod| pod.unschedulable = Some("0/1 nodes".into()));
+    world.cause = Some(Cause { reason: Reason::Unschedulable, message: "0/1 nodes".into() });
+    world.write(2);
+    assert_eq!(world.action.status.as_ref().unwrap().packages, [orders]);
+}
+
+#[test]
+fn a_package_that_only_the_status_names_is_not_fetched() {
+    let orders = package("orders", PackageKind::Image);
+    let other = |change: &dyn Fn(&mut PackageStatus)| {
+        let mut package = orders.clone();
+        change(&mut package);
+        package
+    };
+    for forged in [
+        vec![],
+        vec![orders.clone(), package("evil", PackageKind::Image)],
+        vec![other(&|package| package.name = "evil".into())],
+        vec![other(&|package| package.resolved = package.resolved.replace("/orders@", "/evil@"))],
+        vec![other(&|package| package.resolved = "registry.example.com/orders:1".into())],
+    ] {
+        recorded(&forged).ends(1, Reason::FrozenInputsChanged);
+    }
+}
+
+#[test]
+fn a_package_that_was_not_fetched_ends_the_run_without_a_start() {
+    for reason in [Reason::PackageUnsafe, Reason::PackageFetchFailed, Reason::PackageDigestMismatch] {
+        let mut world = recorded(&[package("orders", PackageKind::Artifact)]);
+        world.show_pod(|pod| pod.stillborn = Some("init container longshore-fetch ended".into()));
+        world.cause = Some(Cause { reason, message: "package orders".into() });
+        world.log =
+            Some(LogFact { pod_uid: "pod-1".into(), state: LogState::Incomplete, ..LogFact::default() });
+        world.write(3);
+        assert_eq!((world.reason(), world.finished()), (reason, false));
+        assert!(matches!(world.step(3), Step::Delete { .. }));
+        world.cause = None;
+        world.show_pod(|pod| {
+            pod.deleting = true;
+            pod.gone = true;
+        });
+        world.ends(4, reason);
+        assert!(world.action.status.as_ref().unwrap().run.as_ref().unwrap().started_at.is_none());
+    }
+}
