@@ -183,7 +183,7 @@ publish_longshore() {
 		cp "$images_dir/$image/Containerfile" "$work/$image/"
 	done
 	cp "$binaries/longshore" "$debian/ca-certificates.crt" "$work/operator/"
-	cp "$binaries/longshore-runner" "$work/runner/"
+	cp "$binaries/longshore-runner" "$binaries/longshore-fetch" "$debian/ca-certificates.crt" "$work/runner/"
 	cp -L "$clients/kubectl" "$work/examples/"
 	# Not copied into the image; a change of the base is a change of the tag.
 	basename "$debian" >"$work/examples/base"

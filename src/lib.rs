@@ -7,13 +7,15 @@
 //! | [`record`] | what operator and runner tell each other | nothing of ours, no Kubernetes |
 //! | [`runner`] | what runs inside a user's container | `record` |
 //! | [`registry`] | tag to digest, the image's user | nothing of ours |
-//! | [`operator`] | one file a step, from a watched action to its stored verdict | all above but `runner` |
+//! | [`fetch`] | what fetches packages that nodes do not mount | `record`, `registry` |
+//! | [`operator`] | one file a step, from a watched action to its stored verdict | all above but `runner` and `fetch` |
 //! | [`cli`] | the kubectl plugin | `api`, `record` |
 
 #![forbid(unsafe_code)]
 
 pub mod api;
 pub mod cli;
+pub mod fetch;
 pub mod operator;
 pub mod record;
 pub mod registry;

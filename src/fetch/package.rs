@@ -1,0 +1,124 @@
+//! One package: its manifest, its layers in their order, and the folder that they make.
+
+use std::{io, path::Path, time::Duration};
+
+use tokio::time::Instant;
+
+use super::{
+    archive::{Reading, unpack},
+    fault::{Aside, Fault},
+    folder::{Folder, Limits},
+    links,
+    path::inside,
+    stream::{Stream, stream},
+};
+use crate::{
+    record::fetch::Problem,
+    registry::{
+        Asker, Form, ImageReference, Keyring, Layer, PackageManifest, Platform, Registry, ResolveError,
+    },
+};
+
+/// The first and the longest pause before a registry is asked again.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(15));
+
+/// With what packages are fetched.
+pub(super) struct Fetcher {
+    pub(super) registry: Registry,
+    pub(super) platform: Platform,
+    pub(super) keyring: Keyring,
+    /// What kept credentials from being among them.
+    pub(super) notes: Vec<String>,
+    pub(super) limits: Limits,
+    pub(super) give_up: Instant,
+}
+
+impl Fetcher {
+    /// Fills the folder at `root` with the package. With it, how many entries and bytes that took.
+    pub(super) async fn fetch(&self, package: &ImageReference, root: &Path) -> Result<(u32, u64), Fault> {
+        let mut pause = PAUSES.0;
+        loop {
+            match self.once(package, root).await {
+                Err(fault) if fault.transient && Instant::now() + pause < self.give_up => {
+                    eprintln!("{package}: {}; asked again in {} ms", fault.message, pause.as_millis());
+                    tokio::time::sleep(pause).await;
+                    pause = (pause * 2).min(PAUSES.1);
+                }
+                other => return other,
+            }
+        }
+    }
+
+    async fn once(&self, package: &ImageReference, root: &Path) -> Result<(u32, u64), Fault> {
+        let (manifest, asker) = self.manifest(package).await?;
+        let (packed, limit) = (manifest.packed_bytes(), self.limits.bytes);
+        if packed > limit {
+            let message = format!("it has {packed} bytes packed, and a package may have {limit} unpacked");
+            return Err(Fault::new(Problem::TooLarge, message));
+        }
+        let layers = manifest.layers.map_err(|what| Fault::new(Problem::Invalid, what))?;
+        let mut folder = Folder::emptied(root, self.limits)?;
+        let count = layers.len();
+        for (index, layer) in layers.into_iter().enumerate() {
+            folder.next_layer();
+            let blob = self.registry.blob(package, &layer.digest, layer.size, asker).await;
+            let aside = Aside::default();
+            let content = stream(blob.map_err(|error| Fault::from(&error))?, aside.clone());
+            let is_image = manifest.is_image;
+            let filling = move || {
+                let filled = fill(content, &layer, is_image, &mut folder, &aside);
+                filled.map(|()| folder).map_err(|fault| fault.of(format!("layer {} of {count}", index + 1)))
+            };
+            folder = tokio::task::spawn_blocking(filling)
+                .await
+                .map_err(|error| Fault::new(Problem::Internal, error.to_string()))??;
+        }
+        links::check(&folder)?;
+        Ok(folder.size())
+    }
+
+    /// The manifest, and as whom it was read: nobody in particular first, then whoever the pull Secrets
+    /// say.
+    async fn manifest(&self, package: &ImageReference) -> Result<(PackageManifest, &Asker), Fault> {
+        const ANONYMOUS: &Asker = &Asker::anonymous();
+        let mut refused: Option<ResolveError> = None;
+        for asker in std::iter::once(ANONYMOUS).chain(self.keyring.askers(package)) {
+            match self.registry.package(package, &self.platform, asker).await {
+                Ok(manifest) => return Ok((manifest, asker)),
+                Err(error) if error.may_help_to_ask_as_another() => refused = Some(error),
+                Err(error) => return Err(Fault::from(&error)),
+            }
+        }
+        let fault = refused.as_ref().map(Fault::from);
+        let mut fault = fault.unwrap_or_else(|| Fault::new(Problem::Denied, "nobody was asked"));
+        for note in &self.notes {
+            fault.message = format!("{}; {note}", fault.message);
+        }
+        Err(fault)
+    }
+}
+
+/// Lays a layer into the folder, and reads it to its end: only then its digest is known.
+fn fill(
+    mut content: Stream,
+    layer: &Layer,
+    is_image: bool,
+    folder: &mut Folder,
+    aside: &Aside,
+) -> Result<(), Fault> {
+    let reading = |gzip: bool, strip: bool| Reading { gzip, strip, whiteouts: is_image };
+    let filled = match &layer.form {
+        Form::Chart => unpack(&mut content, reading(true, true), folder, aside),
+        Form::Archive { gzip } => unpack(&mut content, reading(*gzip, false), folder, aside),
+        Form::File(name) => inside(name.as_bytes())
+            .and_then(|path| folder.file(&path, layer.size, false, &mut content, aside)),
+    };
+    match filled {
+        // What cannot be read may be not what was pushed.
+        Err(fault) if fault.problem != Problem::Invalid => Err(fault),
+        filled => {
+            io::copy(&mut content, &mut io::sink()).map_err(|error| aside.fault(&error))?;
+            filled
+        }
+    }
+}
