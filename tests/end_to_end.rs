@@ -27,6 +27,8 @@ mod images;
 mod inputs;
 #[path = "end_to_end/matrix.rs"]
 mod matrix;
+#[path = "end_to_end/packages.rs"]
+mod packages;
 #[path = "end_to_end/pending.rs"]
 mod pending;
 #[path = "end_to_end/pods.rs"]

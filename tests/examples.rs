@@ -76,6 +76,14 @@ fn hello_greets() {
 }
 
 #[test]
+fn a_package_is_there_for_the_script() {
+    let (_applied, action) = run(&example("package.yaml"), "default", "package");
+    assert_eq!(reason(&action), "Succeeded", "{action}");
+    assert!(action["status"]["log"]["tail"].as_str().unwrap().contains("PRETTY_NAME"), "{action}");
+    assert!(action["status"]["packages"][0]["resolved"].as_str().unwrap().contains("@sha256:"));
+}
+
+#[test]
 fn python_reports_outputs_and_its_token_is_masked() {
     let (_applied, action) = run(&example("python.yaml"), "default", "python");
     assert_eq!(reason(&action), "Succeeded", "{action}");

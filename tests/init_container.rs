@@ -10,6 +10,8 @@ mod action;
 mod matrix;
 #[path = "end_to_end/namespace.rs"]
 mod namespace;
+#[path = "end_to_end/registry.rs"]
+mod registry;
 
 use std::{
     panic::{AssertUnwindSafe, resume_unwind},
@@ -71,6 +73,18 @@ async fn actions_run_with_a_runner_that_an_init_container_copies() {
             assert_eq!(names, ["install-runner"]);
             assert!(spec.volumes.unwrap().iter().all(|volume| volume.image.is_none()));
         }
+        // An image as a package is fetched where no node mounts it.
+        let repository = format!("packages/{}", namespace.name);
+        let reference = registry::Image::static_program().push(&repository, "amd64").await;
+        let package = Action::script("\"$LONGSHORE_PACKAGES/program/program\"")
+            .with("packages", json!([{"name": "program", "reference": reference}]));
+        let package = namespace.apply("package", package).await;
+        package.finished().await.assert_succeeded().assert_tail_has(&[registry::PROGRAM_SAYS]);
+        let spec = package.pod().await.spec.unwrap();
+        let names: Vec<_> = spec.init_containers.iter().flatten().map(|one| one.name.as_str()).collect();
+        assert_eq!(names, ["install-runner", "longshore-fetch"]);
+        assert!(spec.volumes.unwrap().iter().all(|volume| volume.image.is_none()));
+
         // Pulling the runner's image is a part of a start that may fail.
         let lost = namespace
             .apply(

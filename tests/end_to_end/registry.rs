@@ -1,4 +1,5 @@
 //! Images as small as they get, pushed to the cluster's registry.
+#![allow(dead_code, reason = "several test binaries share it, and none uses all of it")]
 
 use longshore::record::sha256_hex;
 use serde_json::{Value, json};
@@ -57,6 +58,41 @@ impl Image {
         registry.put_manifest(repository, "1", "application/vnd.oci.image.manifest.v1+json", manifest).await;
         format!("{}/{repository}:1", setting("LONGSHORE_REGISTRY"))
     }
+}
+
+/// Pushes an artifact that is no image, and returns its digest: layers with media type, content and
+/// annotations. `claimed` is the size that the manifest gives of each, where that is not their own.
+pub(crate) async fn push_artifact(
+    repository: &str,
+    tag: &str,
+    layers: &[(&str, Vec<u8>, Value)],
+    claimed: Option<u64>,
+) -> String {
+    const EMPTY: &str = "application/vnd.oci.empty.v1+json";
+    const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
+    let registry = Registry::new();
+    registry.put_blob(repository, b"{}".to_vec()).await;
+    let mut described = Vec::new();
+    for (media_type, content, annotations) in layers {
+        registry.put_blob(repository, content.clone()).await;
+        let mut layer = descriptor(media_type, content);
+        layer["annotations"] = annotations.clone();
+        if let Some(size) = claimed {
+            layer["size"] = size.into();
+        }
+        described.push(layer);
+    }
+    let manifest = json!({
+        "schemaVersion": 2,
+        "mediaType": MANIFEST,
+        "artifactType": "application/vnd.example.manifests",
+        "config": descriptor(EMPTY, b"{}"),
+        "layers": described,
+    })
+    .to_string();
+    let digest = format!("sha256:{}", sha256_hex(manifest.as_bytes()));
+    registry.put_manifest(repository, tag, MANIFEST, manifest).await;
+    digest
 }
 
 fn descriptor(media_type: &str, content: &[u8]) -> Value {
