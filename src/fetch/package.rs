@@ -38,10 +38,13 @@ impl Fetcher {
     pub(super) async fn fetch(&self, package: &ImageReference, root: &Path) -> Result<(u32, u64), Fault> {
         let mut pause = PAUSES.0;
         loop {
-            match self.once(package, root).await {
-                Err(fault) if fault.transient && Instant::now() + pause < self.give_up => {
-                    eprintln!("{package}: {}; asked again in {} ms", fault.message, pause.as_millis());
-                    tokio::time::sleep(pause).await;
+            let tried = self.once(package, root).await;
+            let left = self.give_up.saturating_duration_since(Instant::now());
+            match tried {
+                Err(fault) if fault.transient && !left.is_zero() => {
+                    let pause_now = pause.min(left);
+                    eprintln!("{package}: {}; asked again in {} ms", fault.message, pause_now.as_millis());
+                    tokio::time::sleep(pause_now).await;
                     pause = (pause * 2).min(PAUSES.1);
                 }
                 other => return other,

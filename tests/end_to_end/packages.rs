@@ -6,6 +6,7 @@ use k8s_openapi::api::{
     core::v1::{ResourceQuota, Secret},
     rbac::v1::{Role, RoleBinding},
 };
+use kube::api::DeleteParams;
 use longshore::api::{Reason, packages::PackageKind};
 use serde_json::{Value, json};
 
@@ -133,7 +134,7 @@ async fn a_private_chart_is_fetched_with_the_action_s_pull_secret() {
         granted.assert_succeeded().assert_tail_has(&["version: 2.0.0"]);
 
         // With the digest, nobody has to be let read the Secret.
-        namespace.api::<RoleBinding>().delete("pull", &Default::default()).await.unwrap();
+        namespace.api::<RoleBinding>().delete("pull", &DeleteParams::default()).await.unwrap();
         let pinned = granted.status().packages[0].resolved.clone();
         let action = action.with("packages", json!([{"name": "orders", "reference": pinned}]));
         let unread = namespace.apply("unread", action).await.finished().await;
@@ -172,7 +173,7 @@ async fn the_digest_stands_when_the_tag_moves() {
         let held = action.reason(Reason::QuotaExceeded).await;
         assert!(held.status().packages[0].resolved.ends_with(&first), "{:?}", held.status().packages);
         let second = push_artifact(&repository, "1", &[file("a.yaml", "second")], None).await;
-        namespace.api::<ResourceQuota>().delete("none", &Default::default()).await.unwrap();
+        namespace.api::<ResourceQuota>().delete("none", &DeleteParams::default()).await.unwrap();
         let done = action.finished().await;
         done.assert_succeeded().assert_tail_has(&["first", "b.yaml"]);
         assert!(done.status().packages[0].resolved.ends_with(&first));
@@ -248,6 +249,22 @@ async fn a_package_that_leads_out_of_its_folder_starts_no_script() {
             done.assert_failed(Reason::PackageUnsafe, None).assert_says(&["package orders", words]);
             assert!(done.run().started_at.is_none() && done.status().log.is_none());
         }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_registry_that_the_pod_cannot_reach_is_told() {
+    in_namespace(async |namespace| {
+        // Nobody listens there: the operator leaves it to the pod, which asks again for a while.
+        let host = setting("LONGSHORE_REGISTRY");
+        let host = host.rsplit_once(':').map_or(host.as_str(), |(host, _)| host);
+        let reference = format!("{host}:5999/orders@sha256:{}", "0".repeat(64));
+        let action = with_package("echo started", &reference).with("pendingDeadlineSeconds", 40);
+        let done = namespace.run(action).await;
+        done.assert_failed(Reason::PackageFetchFailed, None).assert_says(&["package orders", "cannot reach"]);
+        assert_eq!(done.status().packages[0].kind, PackageKind::Unread);
+        assert!(done.run().started_at.is_none());
     })
     .await;
 }

@@ -33,7 +33,7 @@ fn packages_are_recorded_and_launched_as_they_were_resolved() {
     let orders = package("orders", PackageKind::Artifact);
     let mut world = recorded(std::slice::from_ref(&orders));
     let Step::Launch(attempt) = world.step(1) else { panic!("no launch") };
-    assert_eq!(attempt.packages, [orders.clone()]);
+    assert_eq!(attempt.packages, std::slice::from_ref(&orders));
     assert!(attempt.bundle.contains(&orders.resolved), "the bundle's hash covers it");
     // Whatever comes, the run keeps them.
     world.show_pod(|pod| pod.unschedulable = Some("0/1 nodes".into()));
