@@ -26,6 +26,7 @@ use std::{
 
 use longshore::{
     record::{
+        bundle::Package,
         frame::{Ending, Kind},
         outcome::{Outcome, Problem, Stop, StopCause},
         place,
@@ -335,6 +336,16 @@ fn a_changed_bundle_is_refused() {
 }
 
 // What it finds.
+
+#[test]
+fn the_folder_of_packages_is_told_where_there_are_any() {
+    // Without any it is not set, as the whole environment below shows.
+    let mut sandbox = Sandbox::script("echo $LONGSHORE_PACKAGES");
+    sandbox.bundle.packages = vec![Package { name: "orders".into(), reference: "r/o@sha256:00".into() }];
+    let told = sandbox.run();
+    told.assert_exited(0);
+    assert_eq!(told.out(), format!("{}\n", sandbox.at(place::PACKAGES_DIR).display()));
+}
 
 #[test]
 fn the_environment_is_the_image_s_and_ours_and_the_action_s() {
