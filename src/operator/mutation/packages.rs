@@ -42,8 +42,20 @@ fn changed(spec: &PodSpec, container: &Container, package: &PackageStatus) -> Op
     if fetcher.command.as_deref() != Some(&[format!("/{}", place::FETCH_FILE)]) {
         return Some(format!("container {FETCHER} has another command"));
     }
-    if !fetcher.args.iter().flatten().any(|argument| *argument == package_argument(package)) {
-        return Some(format!("container {FETCHER} does not fetch {}", package.resolved));
+    // In one word or in two, the last one would count.
+    let named = format!("--package={}=", package.name);
+    let of_package = |argument: &&String| argument.starts_with(&named) || *argument == "--package";
+    let arguments: Vec<&String> = fetcher.args.iter().flatten().filter(of_package).collect();
+    if arguments != [&package_argument(package)] {
+        return Some(format!("container {FETCHER} does not fetch {} alone", package.resolved));
+    }
+    let others = spec.containers.iter().chain(spec.init_containers.iter().flatten());
+    let writes = |container: &&Container| {
+        let mut mounts = container.volume_mounts.iter().flatten();
+        container.name != FETCHER && mounts.any(|one| one.name == mount.name && one.read_only != Some(true))
+    };
+    if let Some(other) = others.into_iter().find(writes) {
+        return Some(format!("container {} may write to its volume", other.name));
     }
     at(fetcher)
         .is_none_or(|at| at.name != mount.name)
@@ -105,6 +117,19 @@ mod tests {
                 spec.init_containers.as_mut().unwrap()[0].args.as_mut().unwrap().pop();
             }),
             change(&|spec| spec.init_containers.as_mut().unwrap()[0].volume_mounts = None),
+            change(&|spec| {
+                let arguments = spec.init_containers.as_mut().unwrap()[0].args.as_mut().unwrap();
+                arguments.push("--package=b=registry.example.com/evil@sha256:00".into());
+            }),
+            change(&|spec| {
+                let arguments = spec.init_containers.as_mut().unwrap()[0].args.as_mut().unwrap();
+                arguments.extend(["--package".into(), "b=registry.example.com/evil@sha256:00".into()]);
+            }),
+            change(&|spec| {
+                let mut other = spec.init_containers.as_ref().unwrap()[0].clone();
+                other.name = "other".into();
+                spec.init_containers.as_mut().unwrap().push(other);
+            }),
         ]
         .into_iter()
         .enumerate()
