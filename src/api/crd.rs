@@ -110,12 +110,11 @@ fn tidy(schema: &mut Value) {
         object.entry("minimum").or_insert_with(|| json!(least));
         object.entry("maximum").or_insert_with(|| json!(most));
     }
-    // A null that the schema lets in must be among the values, or it is refused as none of them.
-    if object.get("nullable") == Some(&Value::Bool(true))
-        && let Some(Value::Array(values)) = object.get_mut("enum")
-        && !values.contains(&Value::Null)
-    {
-        values.push(Value::Null);
+    // A null is refused as none of the values, also where null is one of them (tried on 1.37). Where the
+    // schema does not let it in, the API server drops it before it looks, as charts that write it expect.
+    if let Some(Value::Array(values)) = object.get_mut("enum") {
+        values.retain(|value| !value.is_null());
+        object.remove("nullable");
     }
     // `format: uint32` is unknown to Kubernetes and warned of.
     if object.get("format").and_then(Value::as_str).is_some_and(|format| format.starts_with("uint")) {
@@ -223,6 +222,15 @@ mod tests {
                 _ => true,
             };
             assert!(bounded, "{path}: {schema}");
+        }
+    }
+
+    #[test]
+    fn null_is_dropped_where_only_certain_values_are_allowed() {
+        for (path, schema) in schemas() {
+            if let Some(values) = schema["enum"].as_array() {
+                assert!(schema["nullable"].is_null() && !values.contains(&Value::Null), "{path}");
+            }
         }
     }
 
