@@ -74,10 +74,16 @@ async fn an_action_without_a_run_has_no_empty_words_in_its_row() {
 #[test]
 fn it_has_a_short_name_and_a_category() {
     let resources = kubectl(&["api-resources", "--api-group", "longshore.dev", "--no-headers"]);
-    let row = columns(resources.trim()).join(" ");
-    assert!(row.starts_with("deploymentactions da longshore.dev/v1alpha1 true DeploymentAction"), "{row}");
     let category = kubectl(&["api-resources", "--categories", "longshore", "--output", "name"]);
-    assert_eq!(category.trim(), "deploymentactions.longshore.dev");
+    for (name, short, namespaced, kind) in [
+        ("deploymentactions", "da", true, "DeploymentAction"),
+        ("deploymentactiontemplates", "dat", true, "DeploymentActionTemplate"),
+        ("clusterdeploymentactiontemplates", "cdat", false, "ClusterDeploymentActionTemplate"),
+    ] {
+        let row = resources.lines().map(|line| columns(line).join(" ")).find(|row| row.starts_with(name));
+        assert_eq!(row, Some(format!("{name} {short} longshore.dev/v1alpha1 {namespaced} {kind}")));
+        assert!(category.lines().any(|line| line == format!("{name}.longshore.dev")), "{category}");
+    }
 }
 
 #[test]

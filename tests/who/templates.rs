@@ -49,9 +49,9 @@ pub(crate) async fn everywhere(namespace: &Namespace, person: &Person, rules: &[
         "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": name},
         "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": person.user}],
     });
-    let roles: Api<ClusterRole> = Api::all(namespace.client.clone());
+    let granted: Api<ClusterRole> = Api::all(namespace.client.clone());
     let bindings: Api<ClusterRoleBinding> = Api::all(namespace.client.clone());
-    roles
+    granted
         .create(&PostParams::default(), &serde_json::from_value(role).expect("a role"))
         .await
         .expect("creating");
