@@ -26,6 +26,8 @@ use crate::api::{CONTAINER, DeploymentAction, LABEL_ACTION, LABEL_ACTION_UID, co
 
 /// A pod that does not start tells why in its events, after a moment and not at every look.
 const EVENTS_AFTER: SignedDuration = SignedDuration::from_secs(2);
+/// How often they are read of a pod that has waited for long.
+const EVENTS_AT_LEAST_EVERY: SignedDuration = SignedDuration::from_secs(15);
 /// How soon the events of a pod whose script was asked to stop are read again.
 const AGAIN: SignedDuration = SignedDuration::from_secs(1);
 /// So many events of a pod are read at most.
@@ -158,8 +160,17 @@ pub fn present(pod: &Pod, action: &DeploymentAction) -> PodFact {
     PodFact::Present(Box::new(PodView::of(pod, image, packages)))
 }
 
-/// Whether the events of this pod are to be read now. `stopped`: whether its script was asked to stop
-/// from outside; asked last, since it looks into a log that is being read.
+/// Why the events of a pod are to be read now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EventsFor {
+    /// To tell people why it does not start: later does as well.
+    Waiting,
+    /// To find out who stopped its script, before the verdict is given.
+    Stopped,
+}
+
+/// Whether the events of this pod are to be read now, and what for. `stopped`: whether its script was
+/// asked to stop from outside; asked last, since it looks into a log that is being read.
 #[must_use]
 pub fn needs_events(
     action: &DeploymentAction,
@@ -167,17 +178,24 @@ pub fn needs_events(
     stopped: impl FnOnce(&PodView) -> bool,
     memory: &Memory,
     now: Timestamp,
-) -> bool {
-    let Some(view) = pod.view() else { return false };
-    let Some(status) = &action.status else { return false };
+) -> Option<EventsFor> {
+    let view = pod.view()?;
+    let status = action.status.as_ref()?;
+    if status.conditions().is_true(ConditionType::Finished) {
+        return None;
+    }
     let since = status.run.as_ref().and_then(|run| run.requested_at.as_ref());
     let waits = !view.started && !view.deleting && !view.tombstone && view.waiting.is_none();
-    let old = since.is_some_and(|since| now.duration_since(since.0) >= EVENTS_AFTER);
-    let read = memory.events.as_ref().is_some_and(|(at, _)| now.duration_since(*at) < EVENTS_AFTER);
-    let open = !status.conditions().is_true(ConditionType::Finished);
+    let age = since.map_or(SignedDuration::ZERO, |since| now.duration_since(since.0));
+    // What is missing for long is not looked for as often.
+    let pause = (age / 2).clamp(EVENTS_AFTER, EVENTS_AT_LEAST_EVERY);
+    let read = memory.events.as_ref().map(|(at, _)| now.duration_since(*at));
+    if waits && age >= EVENTS_AFTER && read.is_none_or(|ago| ago >= pause) {
+        return Some(EventsFor::Waiting);
+    }
     // Read again after a moment: the script may be quicker than the event.
-    let again = memory.events.as_ref().is_none_or(|(at, _)| now.duration_since(*at) >= AGAIN);
-    open && ((waits && old && !read) || (again && !is_explained(view) && stopped(view)))
+    let again = read.is_none_or(|ago| ago >= AGAIN);
+    (again && !is_explained(view) && stopped(view)).then_some(EventsFor::Stopped)
 }
 
 /// The pod's events.
@@ -240,6 +258,38 @@ mod tests {
         };
         assert_eq!(older(true), ["first", "second"]);
         assert!(older(false).is_empty(), "a run is under way");
+    }
+
+    #[test]
+    fn events_are_read_of_a_pod_that_waits_less_often_with_time() {
+        let requested = Timestamp::from_second(1_000_000).unwrap();
+        let mut action = action();
+        let time = k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(requested);
+        let run = RunStatus { requested_at: Some(time), ..RunStatus::default() };
+        action.status.get_or_insert_default().run = Some(run);
+        let after = |seconds: i64| requested + SignedDuration::from_secs(seconds);
+        let needs = |pod: &PodView, read: Option<i64>, now: i64, stopped: bool| {
+            let events = read.map(|read| (after(read), Vec::new()));
+            let memory = Memory { events, ..Memory::default() };
+            needs_events(&action, &PodFact::Present(Box::new(pod.clone())), |_| stopped, &memory, after(now))
+        };
+        let waiting = PodView::default();
+        for (read, now, wanted) in [
+            (None, 1, false),
+            (None, 2, true),
+            (Some(2), 3, false),
+            (Some(2), 4, true),
+            (Some(14), 20, false),
+            (Some(10), 20, true),
+            (Some(590), 600, false),
+            (Some(585), 600, true),
+        ] {
+            let needed = needs(&waiting, read, now, false);
+            assert_eq!(needed, wanted.then_some(EventsFor::Waiting), "read at {read:?}, looked at {now}");
+        }
+        let started = PodView { started: true, ..waiting };
+        assert_eq!(needs(&started, None, 600, false), None);
+        assert_eq!(needs(&started, Some(600), 601, true), Some(EventsFor::Stopped));
     }
 
     #[tokio::test]

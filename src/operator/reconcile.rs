@@ -16,6 +16,7 @@ use kube::{
         reflector::{ObjectRef, Store},
     },
 };
+use tokio::sync::Semaphore;
 use tracing::{Span, debug, info, instrument, warn};
 
 use super::{
@@ -32,7 +33,7 @@ use super::{
     memory::{Memories, Memory, backoff},
     metrics::Metrics,
     nodes::Nodes,
-    observe,
+    observe::{self, EventsFor},
     options::Options,
     phases::{Part, Phase},
     pod::FetchDefaults,
@@ -85,6 +86,9 @@ pub struct Context {
     pub events: Events,
     /// Tells of runs by OpenTelemetry traces.
     pub traces: Traces,
+    /// Who may read events of pods that do not start. The API server reads all of a namespace for those
+    /// of one pod, so that many who ask why it is slow would make it slower.
+    pub event_turns: Semaphore,
     /// What is remembered of each action.
     pub memories: Memories,
     /// Counts.
@@ -615,23 +619,31 @@ impl<'a> Pass<'a> {
     /// cause.
     async fn read_events(&mut self) {
         let now = Timestamp::now();
-        let uid = {
+        let (needed, uid) = {
             let memory = lock(self.memory);
             let pod = self
                 .looked
                 .clone()
                 .unwrap_or_else(|| observe::pod(&self.context.pods, &self.action, &memory));
             let stopped = |view: &PodView| self.context.collector.was_stopped(&view.uid);
-            if !observe::needs_events(&self.action, &pod, stopped, &memory, now) {
-                return;
-            }
-            pod.view().map(|view| view.uid.clone()).unwrap_or_default()
+            let needed = observe::needs_events(&self.action, &pod, stopped, &memory, now);
+            (needed, pod.view().map(|view| view.uid.clone()).unwrap_or_default())
+        };
+        let _turn = match needed {
+            None => return,
+            Some(EventsFor::Stopped) => None,
+            // Later looks come anyway.
+            Some(EventsFor::Waiting) => match self.context.event_turns.try_acquire() {
+                Ok(turn) => Some(turn),
+                Err(_) => return,
+            },
         };
         let namespace = self.action.namespace().unwrap_or_default();
         let events = observe::events(&self.context.client, &namespace, &uid).await.unwrap_or_else(|error| {
             debug!(%error, "the pod's events cannot be read");
             Vec::new()
         });
-        lock(self.memory).events = Some((now, events));
+        // Counted from the answer: a server that is slow to give it is not asked again at once.
+        lock(self.memory).events = Some((Timestamp::now(), events));
     }
 }

@@ -15,7 +15,7 @@ use kube::{
 };
 use tokio::{
     net::TcpListener,
-    sync::{Notify, mpsc},
+    sync::{Notify, Semaphore, mpsc},
 };
 use tracing::{debug, error, info, warn};
 
@@ -48,6 +48,8 @@ use crate::{
 const SHUTDOWN: Duration = Duration::from_secs(20);
 /// How often the caches are searched for what has gone.
 const SWEEP: Duration = Duration::from_mins(2);
+/// How many read a pod's events at the same time.
+const EVENT_TURNS: usize = 2;
 /// How often runs under way are counted.
 const COUNT: Duration = Duration::from_secs(5);
 /// How long the first look at actions waits for the policies on them.
@@ -242,6 +244,7 @@ async fn lead(
         nodes,
         use_policy,
         action_policies,
+        event_turns: Semaphore::new(EVENT_TURNS),
         memories: Memories::default(),
         metrics,
         fetch,
