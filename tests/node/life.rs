@@ -315,7 +315,9 @@ impl Life {
         let mut let_go = false;
         while self.stop() != Some(Stop::Gone) {
             let pod = self.pod();
-            if pod.metadata.deletion_timestamp.is_some() && !let_go {
+            // With no grace and no finalizer it is gone in a moment.
+            let goes = pod.metadata.deletion_grace_period_seconds == Some(0) && pod.finalizers().is_empty();
+            if pod.metadata.deletion_timestamp.is_some() && !let_go && !goes {
                 self.node.online().await;
                 let uid = pod.uid();
                 let now = DeleteParams {
