@@ -70,7 +70,8 @@ fn news(before: Option<&DeploymentActionStatus>, action: &DeploymentAction, now:
     let status = action.status.as_ref()?;
     let run = status.run.as_ref()?;
     let same = before.filter(|before| before.run.as_ref().is_some_and(|of| of.number == run.number));
-    let finished = |status: &DeploymentActionStatus| status.conditions().is_true(ConditionType::Finished);
+    // Conditions tell less: they go while the next run is held back, and come again.
+    let finished = |of: &DeploymentActionStatus| of.run.as_ref().is_some_and(|run| run.finished_at.is_some());
     let number = run.number;
     if finished(status) {
         if same.is_some_and(finished) {

@@ -22,7 +22,7 @@ use super::{
     verdict::is_explained,
     view::PodView,
 };
-use crate::api::{CONTAINER, DeploymentAction, LABEL_ACTION, LABEL_ACTION_UID, condition::ConditionType};
+use crate::api::{CONTAINER, DeploymentAction, LABEL_ACTION, LABEL_ACTION_UID};
 
 /// A pod that does not start tells why in its events, after a moment and not at every look.
 const EVENTS_AFTER: SignedDuration = SignedDuration::from_secs(2);
@@ -181,7 +181,7 @@ pub fn needs_events(
 ) -> Option<EventsFor> {
     let view = pod.view()?;
     let status = action.status.as_ref()?;
-    if status.conditions().is_true(ConditionType::Finished) {
+    if status.run.as_ref().is_none_or(|run| run.finished_at.is_some()) {
         return None;
     }
     let since = status.run.as_ref().and_then(|run| run.requested_at.as_ref());

@@ -477,7 +477,8 @@ impl<'a> Pass<'a> {
             |of: &DeploymentActionStatus| of.run.as_ref().is_some_and(|run| run.bundle_sha256.is_some());
         let started =
             |of: &DeploymentActionStatus| of.run.as_ref().is_some_and(|run| run.started_at.is_some());
-        let finished = |of: &DeploymentActionStatus| of.conditions().is_true(ConditionType::Finished);
+        let finished =
+            |of: &DeploymentActionStatus| of.run.as_ref().is_some_and(|run| run.finished_at.is_some());
         let newly = |is: &dyn Fn(&DeploymentActionStatus) -> bool| is(status) && !before.is_some_and(is);
         if newly(&recorded) {
             self.passed(Phase::Resolve, true);

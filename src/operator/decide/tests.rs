@@ -26,6 +26,7 @@ use crate::{
 mod beginning;
 mod cancel;
 mod history;
+mod lifecycle;
 mod packages;
 mod rerun;
 mod restored;
