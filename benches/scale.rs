@@ -85,7 +85,7 @@ async fn bench(cluster: &Cluster) {
     }
 }
 
-async fn measure(client: &Client, cluster: &Cluster, operator: Operator, mut load: Load) -> Value {
+async fn measure(client: &Client, cluster: &Cluster, mut operator: Operator, mut load: Load) -> Value {
     let (rate, minutes) = (setting("RATE", 30u32), setting("MINUTES", 5u32));
     let parts: String = setting("PARTS", "memory,steady,restart".into());
     let wanted = |part: &str| parts.split(',').any(|one| one == part);
@@ -100,8 +100,10 @@ async fn measure(client: &Client, cluster: &Cluster, operator: Operator, mut loa
     if wanted("memory") {
         let kept = setting("KEPT", 1000);
         load.top_up(kept, rate).await;
+        operator = operator.current(cluster.sandbox());
         let busy = operator.mib();
         load.pods_gone(PODS_GONE).await;
+        operator = operator.current(cluster.sandbox());
         let calm = operator.mib();
         println!(
             "{kept} finished actions: {busy:.1} MiB at the end of the last, {calm:.1} MiB without their pods"
@@ -110,7 +112,7 @@ async fn measure(client: &Client, cluster: &Cluster, operator: Operator, mut loa
             json!({"finished": kept, "busyMib": busy, "calmMib": calm, "peakMib": operator.peak_mib()});
     }
     if wanted("steady") {
-        result["steady"] = steady(&operator, &mut load, rate, minutes).await;
+        result["steady"] = steady(cluster, operator, &mut load, rate, minutes).await;
     }
     if wanted("restart") {
         let finished = setting("FINISHED", 5000);
@@ -129,7 +131,13 @@ fn load_average() -> String {
 }
 
 /// Creates at an even rate and tells of each minute.
-async fn steady(operator: &Operator, load: &mut Load, rate: u32, minutes: u32) -> Value {
+async fn steady(
+    cluster: &Cluster,
+    mut operator: Operator,
+    load: &mut Load,
+    rate: u32,
+    minutes: u32,
+) -> Value {
     println!(
         "\n{rate} actions a second, by the minute of their creation: seconds from creation to Finished\n"
     );
@@ -140,6 +148,7 @@ async fn steady(operator: &Operator, load: &mut Load, rate: u32, minutes: u32) -
     let begun = Instant::now();
     let (mut rows, mut all) = (Vec::new(), Vec::new());
     for _ in 0..minutes {
+        operator = operator.current(cluster.sandbox());
         let (cpu, ended) = (operator.cpu_seconds(), load.ends());
         let created = load.create(rate * 60, rate).await;
         let ends = load.ends() - ended;
@@ -166,6 +175,7 @@ async fn steady(operator: &Operator, load: &mut Load, rate: u32, minutes: u32) -
         all.extend(seconds);
     }
     let whole = begun.elapsed().as_secs_f64();
+    let operator = operator.current(cluster.sandbox());
     #[allow(clippy::cast_precision_loss, reason = "it fits")]
     let (created, achieved) = (all.len() as f64 / took, all.len() as f64 / whole);
     println!(
