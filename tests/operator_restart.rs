@@ -57,7 +57,7 @@ async fn assert_ran_once(action: &Handle<'_>, done: &action::Done) {
 
 async fn survives(grace_seconds: u32) {
     let _alone = ONE_AT_A_TIME.lock().await;
-    in_namespace(async |namespace| {
+    Box::pin(in_namespace(async |namespace| {
         let good = namespace.apply("good", Action::script(TEN_SECONDS).outputs(&["lines"])).await;
         let bad = namespace.apply("bad", Action::script("echo begun; sleep 8; echo failing; exit 3")).await;
         let quick = namespace.apply("quick", Action::script("echo begun; sleep 3; echo ended")).await;
@@ -80,18 +80,18 @@ async fn survives(grace_seconds: u32) {
         assert_eq!(done.tail(), "begun\nended\n");
         assert_ran_once(&quick, &done).await;
         assert_operator_is_ready(namespace).await;
-    })
+    }))
     .await;
 }
 
 #[tokio::test]
 async fn runs_survive_an_operator_that_is_asked_to_go() {
-    survives(1).await;
+    Box::pin(survives(1)).await;
 }
 
 #[tokio::test]
 async fn runs_survive_an_operator_that_is_killed() {
-    survives(0).await;
+    Box::pin(survives(0)).await;
 }
 
 #[tokio::test]

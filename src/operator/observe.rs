@@ -225,6 +225,7 @@ mod tests {
         let index = PodIndex::default();
         let mut add = |name: &str, uid: &str, run: &str| {
             let labels = [
+                (LABEL_ACTION.to_owned(), action().metadata.name.unwrap()),
                 (LABEL_ACTION_UID.to_owned(), uid.to_owned()),
                 (LABEL_RUN.to_owned(), run.to_owned()),
                 (LABEL_ATTEMPT.to_owned(), "1".to_owned()),

@@ -124,7 +124,7 @@ fn operator(namespace: &Namespace, policy: &Value, spec: &Value) -> Vec<String> 
         spec: serde_json::from_value(policy.clone()).expect("a policy"),
     };
     let action: DeploymentAction = serde_json::from_value(action("asked", spec)).expect("an action");
-    violations(&policy, &action.spec)
+    violations(&policy, &action.spec, action.spec.template_ref.is_some())
 }
 
 #[tokio::test]

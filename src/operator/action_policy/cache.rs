@@ -214,11 +214,11 @@ mod tests {
     fn nothing_is_allowed_before_all_lists_are_there() {
         let spec = action().spec;
         let (unread, _) = ActionPolicies::new("system");
-        assert!(matches!(unread.judge("shop", &spec), Standing::Unread(_)));
+        assert!(matches!(unread.judge("shop", &spec, false), Standing::Unread(_)));
         let half = listed(vec![vec![]]);
         half.write(|known| known.parts.push(Part::default()));
-        assert!(matches!(half.judge("shop", &spec), Standing::Unread(_)));
-        assert_eq!(listed(vec![vec![]]).judge("shop", &spec), Standing::Allowed);
+        assert!(matches!(half.judge("shop", &spec, false), Standing::Unread(_)));
+        assert_eq!(listed(vec![vec![]]).judge("shop", &spec, false), Standing::Allowed);
     }
 
     #[test]
@@ -228,11 +228,11 @@ mod tests {
             guard("shop", NAME, &json!({"digestsOnly": true})),
             guard("system", NAME, &json!({"maxRunDeadlineSeconds": 60})),
         ]]);
-        let both = policies.judge("shop", &spec);
+        let both = policies.judge("shop", &spec, false);
         assert!(refused(&both).contains("namespace shop") && refused(&both).contains("namespace system"));
-        let other = policies.judge("other", &spec);
+        let other = policies.judge("other", &spec, false);
         assert!(!refused(&other).contains("shop") && refused(&other).contains("runDeadlineSeconds"));
-        let own = policies.judge("system", &spec);
+        let own = policies.judge("system", &spec, false);
         assert_eq!(refused(&own).matches("runDeadlineSeconds").count(), 1);
     }
 
@@ -241,11 +241,11 @@ mod tests {
         let spec = action().spec;
         let unreadable = listed(vec![vec![guard("shop", NAME, &json!({"registries": "all"}))]]);
         assert!(
-            matches!(unreadable.judge("shop", &spec), Standing::Unread(why) if why.contains("namespace shop"))
+            matches!(unreadable.judge("shop", &spec, false), Standing::Unread(why) if why.contains("namespace shop"))
         );
-        assert_eq!(unreadable.judge("other", &spec), Standing::Allowed);
+        assert_eq!(unreadable.judge("other", &spec, false), Standing::Allowed);
         let other = listed(vec![vec![guard("shop", "another", &json!({"digestsOnly": true}))]]);
-        assert_eq!(other.judge("shop", &spec), Standing::Allowed);
+        assert_eq!(other.judge("shop", &spec, false), Standing::Allowed);
     }
 
     #[test]
@@ -254,17 +254,17 @@ mod tests {
         let policies = listed(vec![vec![], vec![]]);
         let take = |event| policies.write(|known| known.parts[1].take(event));
         take(Event::Apply(guard("shop", NAME, &json!({"digestsOnly": true}))));
-        refused(&policies.judge("shop", &spec));
+        refused(&policies.judge("shop", &spec, false));
         take(Event::Apply(guard("shop", NAME, &json!({}))));
-        assert_eq!(policies.judge("shop", &spec), Standing::Allowed);
+        assert_eq!(policies.judge("shop", &spec, false), Standing::Allowed);
         take(Event::Apply(guard("shop", NAME, &json!({"digestsOnly": true}))));
         take(Event::Delete(guard("shop", NAME, &json!({}))));
-        assert_eq!(policies.judge("shop", &spec), Standing::Allowed);
+        assert_eq!(policies.judge("shop", &spec, false), Standing::Allowed);
         // A list that begins anew forgets nothing before its end.
         take(Event::Apply(guard("shop", NAME, &json!({"digestsOnly": true}))));
         take(Event::Init);
-        refused(&policies.judge("shop", &spec));
+        refused(&policies.judge("shop", &spec, false));
         take(Event::InitDone);
-        assert_eq!(policies.judge("shop", &spec), Standing::Allowed);
+        assert_eq!(policies.judge("shop", &spec, false), Standing::Allowed);
     }
 }

@@ -126,7 +126,7 @@ fn what_a_policy_refuses_ends_before_anything_is_resolved() {
     let spec = &mut world.action.spec;
     spec.run_token = Some("again".into());
     world.action.metadata.generation = Some(2);
-    world.spec = validate(&world.action, "amd64");
+    world.spec = check(&world.action, None, "amd64");
     assert_eq!(world.step(2), Step::Resolve);
 }
 

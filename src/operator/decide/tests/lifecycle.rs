@@ -63,6 +63,7 @@ fn ended(world: &mut World) {
     world.log = Some(log_with(exit(Outcome::Exited { code: 0 }), LogState::Complete, 3));
 }
 
+#[allow(clippy::too_many_lines, reason = "a table")]
 fn rows() -> Vec<Row> {
     let launching = World::launching;
     let pending = || World::with_pod(|_| {});
@@ -170,7 +171,7 @@ fn rows() -> Vec<Row> {
                 world.show_pod(|pod| {
                     pod.started = true;
                     pod.stop_requested_at = Some(at(4));
-                })
+                });
             }),
             6,
         ),
@@ -206,7 +207,7 @@ fn rows() -> Vec<Row> {
                 world.show_pod(|pod| {
                     pod.started = true;
                     pod.container = terminated("Completed", None);
-                })
+                });
             }),
             5,
         ),
