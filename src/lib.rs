@@ -3,11 +3,11 @@
 //!
 //! | module | what lives there | what it may use |
 //! |---|---|---|
-//! | [`api`] | the resources as users write them | nothing of ours |
+//! | [`api`] | the resources as users write them: actions, templates, policies on actions | nothing of ours |
 //! | [`record`] | what operator and runner tell each other | nothing of ours, no Kubernetes |
 //! | [`runner`] | what runs inside a user's container | `record` |
-//! | [`registry`] | tag to digest, the image's user | nothing of ours |
-//! | [`fetch`] | what fetches packages that nodes do not mount | `record`, `registry` |
+//! | [`registry`] | tag to digest, the image's user, what a package is made of | nothing of ours |
+//! | [`fetch`] | what fetches packages that nodes do not mount, in an init container | `record`, `registry` |
 //! | [`operator`] | one file a step, from a watched action to its stored verdict | all above but `runner` and `fetch` |
 //! | [`cli`] | the kubectl plugin | `api`, `record` |
 
