@@ -60,6 +60,10 @@ pub struct PastRun {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 1024))]
     pub image: Option<String>,
+    /// The packages that it deployed, pinned.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "atomic"))]
+    pub packages: Vec<PastPackage>,
     /// When the script of its first attempt started.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub started_at: Option<Time>,
@@ -69,6 +73,18 @@ pub struct PastRun {
     /// The exit code of its last attempt.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exit_code: Option<i32>,
+}
+
+/// A package of a run that has ended.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PastPackage {
+    /// The package's name.
+    #[schemars(length(max = 63))]
+    pub name: String,
+    /// Pinned, `repository@digest`.
+    #[schemars(length(max = 1024))]
+    pub resolved: String,
 }
 
 /// An attempt that has ended.

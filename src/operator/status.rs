@@ -10,7 +10,7 @@ use crate::{
     api::{
         DeploymentAction, DeploymentActionStatus, Reason,
         condition::{Builder, ConditionType, MAX_MESSAGE_BYTES},
-        history::{AttemptStatus, MAX_ATTEMPTS, PastRun, RunOutcome, remember},
+        history::{AttemptStatus, MAX_ATTEMPTS, PastPackage, PastRun, RunOutcome, remember},
         packages::PackageStatus,
         reason::Class,
         status::{ImageStatus, LogState, LogStatus, MAX_MISSING, RunStatus, TemplateStatus, Trigger},
@@ -132,7 +132,8 @@ pub fn terminal(
     run.exit_code = verdict.exit_code;
     run.duration_seconds = verdict.millis.and_then(|millis| i64::try_from((millis + 500) / 1000).ok());
     end_attempt(&mut run, now, verdict, image.as_ref());
-    remember(&mut before.history, past(&run, verdict, image.as_ref()));
+    let packages = packages_of(&before, &run);
+    remember(&mut before.history, past(&run, verdict, image.as_ref(), &packages));
     let reason = verdict.reason.as_str();
     // Where no script was started, there is no log of one.
     let log = log.filter(|log| verdict.reason != Reason::StartFailed || log.start.is_some() || log.lines > 0);
@@ -163,7 +164,7 @@ pub fn terminal(
     DeploymentActionStatus {
         observed_generation: Some(generation),
         last_handled_rerun: requests::handled(action, &before, Some(run.number)),
-        packages: packages_of(&before, &run),
+        packages,
         template: template(&before, &run),
         history: before.history,
         phase: Some(if well { "Succeeded" } else { "Failed" }.to_owned()),
@@ -198,7 +199,12 @@ fn end_attempt(run: &mut RunStatus, now: Timestamp, verdict: &Verdict, image: Op
 
 /// What is kept of a run that ends now. It is written with the verdict, not with the next run: so the
 /// latest run is among them, and what is kept is what the verdict was reached with.
-fn past(run: &RunStatus, verdict: &Verdict, image: Option<&ImageStatus>) -> PastRun {
+fn past(
+    run: &RunStatus,
+    verdict: &Verdict,
+    image: Option<&ImageStatus>,
+    packages: &[PackageStatus],
+) -> PastRun {
     PastRun {
         number: run.number,
         id: run.id.clone(),
@@ -207,6 +213,10 @@ fn past(run: &RunStatus, verdict: &Verdict, image: Option<&ImageStatus>) -> Past
         reason: verdict.reason.as_str().to_owned(),
         trigger: run.trigger,
         image: image.map(|image| image.resolved.clone()),
+        packages: packages
+            .iter()
+            .map(|package| PastPackage { name: package.name.clone(), resolved: package.resolved.clone() })
+            .collect(),
         started_at: run.attempts.iter().find_map(|of| of.started_at.clone()),
         finished_at: run.finished_at.clone(),
         exit_code: run.exit_code,

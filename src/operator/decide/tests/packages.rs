@@ -43,6 +43,21 @@ fn packages_are_recorded_and_launched_as_they_were_resolved() {
 }
 
 #[test]
+fn the_history_has_the_digests_of_what_a_run_deployed() {
+    let orders = package("orders", PackageKind::Artifact);
+    let mut world = recorded(std::slice::from_ref(&orders));
+    world.show_pod(|pod| {
+        pod.started = true;
+        pod.container = ContainerView::Running { since: Some(Time(at(2))) };
+    });
+    world.log = Some(log_with(exit(Outcome::Exited { code: 0 }), LogState::Complete, 3));
+    world.ends(3, Reason::Succeeded);
+    let [past] = &world.action.status.as_ref().unwrap().history[..] else { panic!("one run") };
+    let kept: Vec<_> = past.packages.iter().map(|of| (of.name.as_str(), of.resolved.as_str())).collect();
+    assert_eq!(kept, [("orders", orders.resolved.as_str())]);
+}
+
+#[test]
 fn a_package_that_only_the_status_names_is_not_fetched() {
     let orders = package("orders", PackageKind::Image);
     let other = |change: &dyn Fn(&mut PackageStatus)| {
