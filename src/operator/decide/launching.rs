@@ -113,14 +113,11 @@ impl Active<'_> {
         match self.facts.spec {
             Ok(Checked { template: Some(now), .. }) if now.sha256 == frozen.sha256 => None,
             Ok(Checked { template: Some(now), .. }) => Some(format!(
-                "{name} changed from generation {} to {} after the run was recorded and before its pod was created",
+                "{name} changed from generation {} to {} since the run was recorded",
                 frozen.generation, now.generation
             )),
             Ok(Checked { template: None, .. }) => None,
-            Err(blocked) => Some(format!(
-                "after the run was recorded and before its pod was created: {}",
-                blocked.words().1
-            )),
+            Err(blocked) => Some(format!("since the run was recorded: {}", blocked.words().1)),
         }
     }
 

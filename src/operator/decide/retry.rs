@@ -35,6 +35,7 @@ pub(super) fn cause(verdict: &Verdict) -> Option<RetryCause> {
             verdict.reason,
             Reason::StartFailed
                 | Reason::ImagePullFailed
+                | Reason::PackageFetchFailed
                 | Reason::SecretMissing
                 | Reason::ConfigMapMissing
                 | Reason::ServiceAccountMissing
@@ -157,7 +158,7 @@ impl Active<'_> {
             // Right after a start the caches are empty, which is no reason to give a run up.
             return Step::until(self.look_again(), self.now);
         }
-        let changed = "the spec changed while the run waited for its next attempt";
+        let changed = "what the run executes changed while it waited for its next attempt";
         let frozen = |run: &RunStatus| {
             let checked = facts.spec.as_ref().map_err(|blocked| blocked.words().1.to_owned())?;
             let image = self.image.ok_or("status.image is missing")?;

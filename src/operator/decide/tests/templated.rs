@@ -3,7 +3,7 @@
 use super::*;
 use crate::{
     api::{
-        action::Script,
+        action::{Retry, RetryCause, Script},
         template::{TemplateKind, TemplateRef, TemplateSpec},
     },
     operator::expand::Template,
@@ -191,4 +191,54 @@ fn while_the_use_policy_is_missing_no_template_is_run() {
     world.policy_missing = Some("it is missing".into());
     world.write(0);
     assert_eq!(world.reason(), Reason::PolicyMissing);
+}
+
+/// A run whose first attempt failed and that waits for its second one.
+fn between_attempts() -> World {
+    let mut action = templated();
+    action.spec.retry = Some(Retry { limit: 2, causes: vec![RetryCause::ScriptFailed], ..Retry::default() });
+    let mut world = World::templated(action, Some(Lookup::Found(template(1, "echo hi"))));
+    world.resolution = Some(resolved());
+    world.write(0);
+    world.resolution = None;
+    world.show_pod(|pod| {
+        pod.started = true;
+        pod.container = ContainerView::Running { since: Some(Time(at(2))) };
+    });
+    world.log = Some(log_with(exit(Outcome::Exited { code: 3 }), LogState::Complete, 3));
+    world.write(4);
+    assert_eq!(world.reason(), Reason::RetryPending);
+    (world.pod, world.log) = (PodFact::NotSeen, None);
+    world
+}
+
+#[test]
+fn another_attempt_is_of_the_template_as_it_was_frozen() {
+    let mut world = between_attempts();
+    world.write(1000);
+    let status = world.action.status.clone().unwrap();
+    assert_eq!((status.run.unwrap().attempt, status.template.unwrap().generation), (2, 1));
+    assert!(matches!(world.step(1000), Step::Launch(_)));
+}
+
+#[test]
+fn a_template_that_changes_between_two_attempts_ends_the_run() {
+    for lookup in [Lookup::Found(template(2, "echo ho")), Lookup::Missing] {
+        let mut world = between_attempts();
+        world.template = Some(lookup);
+        world.look();
+        world.ends(1000, Reason::FrozenInputsChanged);
+    }
+}
+
+#[test]
+fn an_operator_that_starts_between_two_attempts_waits_for_its_cache() {
+    let mut world = between_attempts();
+    world.template = Some(Lookup::Unread);
+    world.look();
+    assert!(matches!(world.step(1000), Step::Wait(Some(_))));
+    world.template = Some(Lookup::Found(template(1, "echo hi")));
+    world.look();
+    world.write(1001);
+    assert!(matches!(world.step(1001), Step::Launch(_)));
 }
