@@ -36,6 +36,8 @@ impl fmt::Display for Policy {
     }
 }
 
+/// The field that names the image.
+const IMAGE: &str = "spec.image";
 /// These have no limit where none is said; of other resources an action has none.
 const UNLIMITED: [&str; 3] = ["cpu", "memory", "ephemeral-storage"];
 /// What the pod's security settings may say where only some profiles are allowed.
@@ -62,7 +64,7 @@ pub fn violations(policy: &Policy, spec: &DeploymentActionSpec, templated: bool)
             "spec.templateRef is not set, and {policy} allows actions of templates only: name a template there instead of image and script"
         ));
     }
-    found.extend(references(policy, spec));
+    found.extend(references(policy, spec, templated));
     found.extend(profile(policy, spec));
     let says = &policy.spec;
     let deadlines = spec.deadlines();
@@ -84,7 +86,7 @@ pub fn violations(policy: &Policy, spec: &DeploymentActionSpec, templated: bool)
 
 /// What is pulled, by the field that names it.
 fn pulled(spec: &DeploymentActionSpec) -> impl Iterator<Item = (String, &str)> {
-    let image = spec.image.iter().map(|image| ("spec.image".to_owned(), image.as_str()));
+    let image = spec.image.iter().map(|image| (IMAGE.to_owned(), image.as_str()));
     let packages = spec.packages.iter().filter_map(|package| {
         let reference = package.reference.as_deref()?;
         Some((format!("spec.packages[{}].reference", package.name), reference))
@@ -92,7 +94,9 @@ fn pulled(spec: &DeploymentActionSpec) -> impl Iterator<Item = (String, &str)> {
     image.chain(packages)
 }
 
-fn references(policy: &Policy, spec: &DeploymentActionSpec) -> Vec<String> {
+/// The version of a template's package is a tag as a rule, and what it names is pinned when the run
+/// starts: `digestsOnly` asks for none there, at admission neither.
+fn references(policy: &Policy, spec: &DeploymentActionSpec, templated: bool) -> Vec<String> {
     let (mut outside, mut unpinned) = (Vec::new(), Vec::new());
     for (field, text) in pulled(spec) {
         let reference = match ImageReference::parse(text) {
@@ -111,7 +115,8 @@ fn references(policy: &Policy, spec: &DeploymentActionSpec) -> Vec<String> {
                 places.join(", ")
             ));
         }
-        if policy.spec.digests_only && reference.digest().is_none() {
+        let chosen = templated && field != IMAGE;
+        if policy.spec.digests_only && reference.digest().is_none() && !chosen {
             unpinned.push(format!(
                 "{field} is {text}, and {policy} allows digests only: write {full}@sha256:..."
             ));

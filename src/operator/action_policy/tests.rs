@@ -19,6 +19,50 @@ fn images(policy: &Value, images: &[&str], allowed: bool) {
 }
 
 #[test]
+fn packages_are_judged_as_images_are() {
+    let policy = json!({"registries": ["registry.example.com/team"], "digestsOnly": true});
+    let digest = format!("registry.example.com/team/tools@sha256:{}", "1".repeat(64));
+    let of = |reference: &str| {
+        let packages = json!([{"name": "orders", "reference": reference}]);
+        found(policy.clone(), &json!({"image": digest, "packages": packages}))
+    };
+    assert_eq!(of(&digest.replace("tools", "orders")), Vec::<String>::new());
+    for reference in ["registry.example.com/team/orders:1", "evil.example.com/orders:1"] {
+        let found = of(reference);
+        assert!(found.iter().all(|words| words.contains("spec.packages[orders].reference")), "{found:?}");
+        assert!(!found.is_empty());
+    }
+}
+
+#[test]
+fn the_version_of_a_template_s_package_needs_no_digest() {
+    let policy = Policy {
+        namespace: "shop".into(),
+        spec: serde_json::from_value(json!({"digestsOnly": true})).unwrap(),
+    };
+    let spec = |image: &str| {
+        let packages = json!([{"name": "orders", "reference": "registry.example.com/orders:1"}]);
+        serde_json::from_value(json!({"image": image, "packages": packages})).unwrap()
+    };
+    let pinned = format!("registry.example.com/tools@sha256:{}", "1".repeat(64));
+    assert_eq!(violations(&policy, &spec(&pinned), true), Vec::<String>::new());
+    assert_eq!(violations(&policy, &spec(&pinned), false).len(), 1);
+    assert_eq!(violations(&policy, &spec("registry.example.com/tools:1"), true).len(), 1);
+}
+
+#[test]
+fn an_action_of_a_template_is_one_where_only_those_are_allowed() {
+    let policy = Policy {
+        namespace: "shop".into(),
+        spec: serde_json::from_value(json!({"templatesOnly": true})).unwrap(),
+    };
+    // What is executed says no more that it is of a template.
+    let spec = serde_json::from_value(json!({"image": "r/x:1", "script": {"inline": "echo"}})).unwrap();
+    assert_eq!(violations(&policy, &spec, true), Vec::<String>::new());
+    assert!(violations(&policy, &spec, false)[0].contains("spec.templateRef"));
+}
+
+#[test]
 fn registries_are_compared_part_by_part() {
     let policy = json!({"registries": ["registry.example.com/team", "docker.io/library", "localhost:5000"]});
     images(
