@@ -1,4 +1,4 @@
-//! The step that tells of a run by Kubernetes events, at most two a run: that its script started,
+//! The step that tells of a run by Kubernetes events: that a script started, one for each attempt,
 //! and how it ended. `kubectl describe` and `kubectl events` show them.
 //!
 //! Nothing waits for them and nothing depends on them: where they cannot be written, the status has

@@ -64,6 +64,8 @@ pub struct Active {
     pub launching: u32,
     /// Their script runs.
     pub running: u32,
+    /// An attempt has ended, and the next one is not due yet.
+    pub retrying: u32,
 }
 
 /// All metrics of the process.
@@ -172,9 +174,12 @@ impl Metrics {
 
     /// How many runs are where now.
     pub fn active(&self, active: Active) {
-        for (phase, count) in
-            [("pending", active.pending), ("launching", active.launching), ("running", active.running)]
-        {
+        for (phase, count) in [
+            ("pending", active.pending),
+            ("launching", active.launching),
+            ("running", active.running),
+            ("retrying", active.retrying),
+        ] {
             self.active.get_or_create(&PhaseLabels { phase }).set(count.into());
         }
     }
@@ -247,9 +252,9 @@ mod tests {
         let metrics = Metrics::default();
         let begin = Timestamp::UNIX_EPOCH;
         let end = Timestamp::from_millisecond(700).unwrap();
-        metrics.phase(Part { phase: Phase::Start, begin, end });
+        metrics.phase(Part { phase: Phase::Start, attempt: 1, begin, end });
         has(&metrics, r#"longshore_run_phase_seconds_sum{phase="start"} 0.7"#);
-        metrics.active(Active { pending: 1, launching: 2, running: 3 });
+        metrics.active(Active { pending: 1, launching: 2, running: 3, retrying: 4 });
         has(&metrics, r#"longshore_runs_active{phase="launching"} 2"#);
         metrics.log_read(LogState::Complete, 42);
         has(&metrics, r#"longshore_logs_total{state="Complete"} 1"#);

@@ -43,6 +43,8 @@ impl Phase {
 pub struct Part {
     /// Which.
     pub phase: Phase,
+    /// The attempt that it was a part of.
+    pub attempt: u32,
     /// When it began.
     pub begin: Timestamp,
     /// When it ended.

@@ -192,7 +192,7 @@ fn action_container(action: &Checked, attempt: &Attempt, volume_mounts: Vec<Volu
             // Not in the bundle: it is no input, and the script's variables come later.
             EnvVar {
                 name: place::ENV_TRACEPARENT.into(),
-                value: Some(traces::traceparent(&action.uid, attempt.run)),
+                value: Some(traces::traceparent(&action.uid, attempt.run, attempt.attempt)),
                 ..Default::default()
             },
             EnvVar {

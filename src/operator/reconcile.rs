@@ -50,8 +50,12 @@ use super::{
     write_status,
 };
 use crate::{
-    api::{DeploymentAction, DeploymentActionStatus, Reason, condition::ConditionType, status::LogState},
-    record::outcome::Identity,
+    api::{
+        DeploymentAction, DeploymentActionStatus, Reason,
+        condition::ConditionType,
+        status::{LogState, RunStatus},
+    },
+    record::outcome::{Exit, Identity},
     registry::{Platform, Registry},
 };
 
@@ -480,8 +484,16 @@ impl<'a> Pass<'a> {
         let finished =
             |of: &DeploymentActionStatus| of.run.as_ref().is_some_and(|run| run.finished_at.is_some());
         let newly = |is: &dyn Fn(&DeploymentActionStatus) -> bool| is(status) && !before.is_some_and(is);
+        let waits =
+            |of: &DeploymentActionStatus| of.run.as_ref().is_some_and(|run| run.next_attempt_at.is_some());
+        let last = before.and_then(|of| of.run.as_ref());
         if newly(&recorded) {
             self.passed(Phase::Resolve, true);
+        } else if last.is_some_and(|last| last.number == run.number && last.attempt < run.attempt) {
+            lock(self.memory).since = Some(now);
+        }
+        if newly(&waits) {
+            self.attempt_ended(run, exit, now);
         }
         if newly(&started) {
             self.passed(Phase::Start, true);
@@ -491,25 +503,10 @@ impl<'a> Pass<'a> {
             let reason = reason.and_then(Reason::parse).unwrap_or(Reason::Unknown);
             info!(%reason, exit_code = run.exit_code, "run finished");
             context.metrics.finished(reason);
-            let (followed, mut parts) = {
-                let mut memory = lock(self.memory);
-                (memory.since.take(), std::mem::take(&mut memory.parts))
-            };
-            if let Some((exit, seen)) = exit {
-                // Not a span of its own: the script's is within it.
-                if let Some(begin) = followed.filter(|_| run.started_at.is_some()) {
-                    context.metrics.phase(Part { phase: Phase::Follow, begin, end: *seen });
-                }
-                let ran = SignedDuration::from_millis(i64::try_from(exit.millis).unwrap_or_default());
-                let begin = seen.saturating_sub(ran).unwrap_or(*seen);
-                for part in [
-                    Part { phase: Phase::Script, begin, end: *seen },
-                    Part { phase: Phase::Finish, begin: *seen, end: now },
-                ] {
-                    context.metrics.phase(part);
-                    parts.push(part);
-                }
+            if !before.is_some_and(waits) {
+                self.attempt_ended(run, exit, now);
             }
+            let parts = std::mem::take(&mut lock(self.memory).parts);
             context.traces.tell(&self.action, &parts, now);
         }
         let read = |of: &DeploymentActionStatus| {
@@ -520,8 +517,31 @@ impl<'a> Pass<'a> {
         {
             context.metrics.log_read(log.state, log.bytes);
             if let Some((_, seen)) = exit {
-                context.metrics.phase(Part { phase: Phase::Collect, begin: *seen, end: now });
+                context.metrics.phase(Part {
+                    phase: Phase::Collect,
+                    attempt: run.attempt,
+                    begin: *seen,
+                    end: now,
+                });
             }
+        }
+    }
+
+    /// The script of an attempt has ended, as its exit record tells.
+    fn attempt_ended(&self, run: &RunStatus, exit: Option<&(Exit, Timestamp)>, now: Timestamp) {
+        let mut memory = lock(self.memory);
+        let followed = memory.since.take();
+        let Some((exit, seen)) = exit else { return };
+        let part = |phase, begin, end| Part { phase, attempt: run.attempt, begin, end };
+        // Not a span of its own: the script's is within it.
+        if let Some(begin) = followed.filter(|_| run.started_at.is_some()) {
+            self.context.metrics.phase(part(Phase::Follow, begin, *seen));
+        }
+        let ran = SignedDuration::from_millis(i64::try_from(exit.millis).unwrap_or_default());
+        let begin = seen.saturating_sub(ran).unwrap_or(*seen);
+        for part in [part(Phase::Script, begin, *seen), part(Phase::Finish, *seen, now)] {
+            self.context.metrics.phase(part);
+            memory.parts.push(part);
         }
     }
 
@@ -531,7 +551,9 @@ impl<'a> Pass<'a> {
         let mut memory = lock(self.memory);
         let since = std::mem::replace(&mut memory.since, goes_on.then_some(now));
         if let Some(begin) = since {
-            let part = Part { phase, begin, end: now };
+            let run = self.action.status.as_ref().and_then(|status| status.run.as_ref());
+            let attempt = run.map_or(1, |run| run.attempt);
+            let part = Part { phase, attempt, begin, end: now };
             memory.parts.push(part);
             self.context.metrics.phase(part);
         }

@@ -410,9 +410,10 @@ async fn count(actions: Store<DeploymentAction>, context: Arc<Context>) {
         for action in actions.state() {
             let Some(status) = &action.status else { continue };
             match status.phase.as_deref() {
-                Some("Pending" | "Retrying") => active.pending += 1,
+                Some("Pending") => active.pending += 1,
                 Some("Launching") => active.launching += 1,
                 Some("Running") => active.running += 1,
+                Some("Retrying") => active.retrying += 1,
                 _ => {}
             }
         }

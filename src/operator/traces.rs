@@ -5,7 +5,10 @@
 //! mid-run sends the same trace. What a process has not seen itself (the parts before the script,
 //! after a restart) is left out of it.
 
-use std::time::{Duration, SystemTime};
+use std::{
+    borrow::Cow,
+    time::{Duration, SystemTime},
+};
 
 use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
@@ -98,9 +101,18 @@ async fn send(exporter: SpanExporter, mut receiver: mpsc::Receiver<Vec<SpanData>
 
 /// The parent of what a script traces, as W3C Trace Context writes it.
 #[must_use]
-pub fn traceparent(action_uid: &str, run: u32) -> String {
-    let (trace, span) = (trace_id(action_uid, run), span_id(action_uid, run, Phase::Script.as_str()));
+pub fn traceparent(action_uid: &str, run: u32, attempt: u32) -> String {
+    let script = of_attempt(Phase::Script, attempt);
+    let (trace, span) = (trace_id(action_uid, run), span_id(action_uid, run, &script));
     format!("00-{trace}-{span}-01")
+}
+
+/// Names a phase of an attempt; that of the first attempt has the phase's own name.
+fn of_attempt(phase: Phase, attempt: u32) -> Cow<'static, str> {
+    match attempt {
+        0 | 1 => phase.as_str().into(),
+        _ => format!("{}-{attempt}", phase.as_str()).into(),
+    }
 }
 
 fn digest(action_uid: &str, run: u32, what: &str) -> [u8; 32] {
@@ -139,10 +151,10 @@ fn spans(action: &DeploymentAction, parts: &[Part], now: Timestamp) -> Option<Ve
     let trace = trace_id(&uid, run.number);
     let root = span_id(&uid, run.number, RUN);
     let scope = InstrumentationScope::builder("longshore").with_version(env!("CARGO_PKG_VERSION")).build();
-    let span = |name: &'static str, parent: SpanId, begin: Timestamp, end: Timestamp| SpanData {
+    let span = |name: &'static str, id: &str, parent: SpanId, begin: Timestamp, end: Timestamp| SpanData {
         span_context: SpanContext::new(
             trace,
-            span_id(&uid, run.number, name),
+            span_id(&uid, run.number, id),
             TraceFlags::SAMPLED,
             false,
             TraceState::default(),
@@ -177,10 +189,14 @@ fn spans(action: &DeploymentAction, parts: &[Part], now: Timestamp) -> Option<Ve
     ];
     attributes.extend(more.into_iter().filter_map(|(name, value)| Some(KeyValue::new(name, value?))));
     attributes.extend(run.exit_code.map(|code| KeyValue::new("process.exit.code", i64::from(code))));
-    let whole = SpanData { attributes, status: outcome.clone(), ..span(RUN, SpanId::INVALID, begin, end) };
+    let whole =
+        SpanData { attributes, status: outcome.clone(), ..span(RUN, RUN, SpanId::INVALID, begin, end) };
     let parts = parts.iter().map(|part| {
-        let status = if part.phase == Phase::Script { outcome.clone() } else { Status::Unset };
-        SpanData { status, ..span(part.phase.as_str(), root, part.begin, part.end) }
+        let last = part.phase == Phase::Script && part.attempt == run.attempt;
+        let status = if last { outcome.clone() } else { Status::Unset };
+        let id = of_attempt(part.phase, part.attempt);
+        let attributes = vec![KeyValue::new("longshore.run.attempt", i64::from(part.attempt))];
+        SpanData { status, attributes, ..span(part.phase.as_str(), &id, root, part.begin, part.end) }
     });
     Some(std::iter::once(whole).chain(parts).collect())
 }
@@ -219,20 +235,36 @@ mod tests {
     }
 
     fn parts() -> [Part; 2] {
-        let part = |phase, begin, end| Part { phase, begin: at(begin), end: at(end) };
+        let part = |phase, begin, end| Part { phase, attempt: 1, begin: at(begin), end: at(end) };
         [part(Phase::Resolve, 10, 50), part(Phase::Script, 700, 800)]
     }
 
     #[test]
     fn the_script_s_parent_is_its_span_in_the_trace_that_is_sent() {
-        let parent = traceparent(UID, 3);
+        let parent = traceparent(UID, 3, 1);
         let spans = spans(&ended(Reason::Succeeded), &parts(), at(850)).unwrap();
         let script = spans.iter().find(|span| span.name == "script").unwrap();
         let context = &script.span_context;
         assert_eq!(parent, format!("00-{}-{}-01", context.trace_id(), context.span_id()));
         assert_eq!(parent.len(), 55);
-        assert_ne!(parent, traceparent(UID, 4));
-        assert_eq!(parent, traceparent(UID, 3));
+        assert_ne!(parent, traceparent(UID, 4, 1));
+        assert_eq!(parent, traceparent(UID, 3, 1));
+    }
+
+    #[test]
+    fn each_attempt_s_script_has_a_span_of_its_own() {
+        let mut parts = parts().to_vec();
+        parts.push(Part { attempt: 2, ..parts[1] });
+        let mut action = ended(Reason::ScriptFailed);
+        action.status.as_mut().unwrap().run.as_mut().unwrap().attempt = 2;
+        let spans = spans(&action, &parts, at(900)).unwrap();
+        let ids: Vec<_> = spans
+            .iter()
+            .filter(|span| span.name == "script")
+            .map(|span| format!("00-{}-{}-01", span.span_context.trace_id(), span.span_context.span_id()))
+            .collect();
+        assert_eq!(ids, [traceparent(UID, 3, 1), traceparent(UID, 3, 2)]);
+        assert_ne!(ids[0], ids[1]);
     }
 
     #[test]
