@@ -168,8 +168,8 @@ pub(super) fn fetcher(action: &Checked, attempt: &Attempt, defaults: &PodDefault
 /// One word each, so that none can be taken for another's value.
 fn arguments(action: &Checked, fetched: &[(usize, &PackageStatus)], defaults: &PodDefaults) -> Vec<String> {
     let fetch = &defaults.fetch;
-    // Something is left to say why it failed before the operator ends the pod.
-    let patience = (action.deadlines.pending_seconds * 3 / 4).max(1);
+    // What is left is for its start, and to say why it failed before the operator ends the pod.
+    let patience = (action.deadlines.pending_seconds / 2).max(1);
     let mut arguments = vec![
         format!("--architecture={}", defaults.architecture),
         format!("--limit-bytes={}", fetch.limit_bytes),
