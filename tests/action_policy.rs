@@ -17,7 +17,7 @@ use std::{
 use futures::FutureExt;
 use k8s_openapi::api::{apps::v1::Deployment, core::v1::Pod};
 use kube::{
-    Api,
+    Api, ResourceExt,
     api::{DeleteParams, ListParams, Patch, PatchParams, PostParams},
 };
 use longshore::api::{ActionPolicy, DeploymentAction, Reason, action_policy::NAME};
@@ -63,6 +63,11 @@ async fn scale(replicas: u32) {
         done.then_some(())
     })
     .await;
+    // Helm refuses to change what another field manager has written.
+    let mut live = deployments.get("longshore").await.expect("the deployment");
+    live.managed_fields_mut().retain(|entry| entry.manager.as_deref() != Some("unknown"));
+    let fields = json!({"metadata": {"managedFields": live.managed_fields()}});
+    deployments.patch("longshore", &PatchParams::default(), &Patch::Merge(fields)).await.expect("disowning");
 }
 
 /// Puts the operator back and takes the cluster's policy away, whatever the test's end.

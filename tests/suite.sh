@@ -39,7 +39,7 @@ gitops() {
 step "lint" tests/lint.sh
 step "pure tests and mocked services" cargo test --locked --no-fail-fast --lib --bins
 step "the threat model's tests" cargo test --locked --test threat_model
-step "the runner as a process" cargo test --locked --test runner
+step "the runner and the fetcher as processes" cargo test --locked --no-fail-fast --test runner --test fetch
 if step "cluster" tests/cluster/up.sh && step "install" make --no-print-directory deploy; then
 	step "API server" on_cluster --test api_server
 	step "who may do what" on_cluster --test who
