@@ -12,6 +12,8 @@ use std::{
 
 use serde_json::Value;
 
+#[path = "examples/release.rs"]
+mod release;
 #[path = "examples/worker_tools.rs"]
 mod worker_tools;
 

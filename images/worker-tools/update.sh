@@ -21,5 +21,5 @@ awk -v table="$work/table" '
 	/^<!-- tools -->$/ { print; inside = !inside; if (inside) { print ""; while ((getline line < table) > 0) print line; print "" }; next }
 	!inside' "$page" >"$work/page"
 cat "$work/page" >"$page"
-sed -i "s|\(worker-tools:\)$before|\1$after|g" "$page" "$repository_dir"/examples/*.yaml
+sed -i "s|\(worker-tools:\)$before|\1$after|g" "$page" "$repository_dir"/examples/{*,release/template}.yaml
 say "next: make worker-tools, then look at the size in docs/worker-tools.md; make test compares it"

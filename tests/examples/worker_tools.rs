@@ -25,7 +25,7 @@ fn text(output: &Output) -> String {
 }
 
 /// The lock list: its date, and its lines of name and version.
-fn lock() -> (String, Vec<String>) {
+pub(super) fn lock() -> (String, Vec<String>) {
     let mut lines: Vec<String> = read("images/worker-tools/packages.lock")
         .lines()
         .filter(|line| !line.starts_with('#'))
