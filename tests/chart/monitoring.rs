@@ -19,7 +19,8 @@ use crate::tools::{read, render, root, run, text, the, values_file};
 fn counted() -> String {
     let metrics = Metrics::default();
     metrics.finished(Reason::NodeLost);
-    metrics.phase(Part { phase: Phase::Start, begin: Timestamp::UNIX_EPOCH, end: Timestamp::UNIX_EPOCH });
+    let at = Timestamp::UNIX_EPOCH;
+    metrics.phase(Part { phase: Phase::Start, attempt: 1, begin: at, end: at });
     metrics.active(Active::default());
     metrics.log_read(LogState::Incomplete, 1);
     metrics.concurrency(1);

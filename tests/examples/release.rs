@@ -140,12 +140,12 @@ fn the_maintainer_decides_how_and_the_release_creator_what() {
     let pods =
         || kubectl(&["get", "pods", "-n", NAMESPACE, "-l", "longshore.dev/action=orders", "-o", "name"]);
     let before = pods();
-    let five = release(&of_version("2.0.0"));
-    assert!(message(&five).contains("1.x"), "{}", message(&five));
-    let six = release(
+    let other = release(&of_version("2.0.0"));
+    assert!(message(&other).contains("1.x"), "{}", message(&other));
+    let larger = release(
         &json!({"packages": [{"name": "chart", "version": "1.0.0"}], "parameters": [{"name": "REPLICAS", "value": "50"}]}),
     );
-    assert!(message(&six).contains("REPLICAS"), "{}", message(&six));
+    assert!(message(&larger).contains("REPLICAS"), "{}", message(&larger));
     assert_eq!(pods(), before, "something was started");
     for (field, value) in [
         ("image", json!("r/x:1")),
