@@ -10,6 +10,8 @@ mod action;
 #[path = "end_to_end/namespace.rs"]
 mod namespace;
 
+#[path = "who/deeds.rs"]
+mod deeds;
 #[path = "who/person.rs"]
 mod person;
 #[path = "who/policies.rs"]
@@ -23,8 +25,12 @@ mod action_policy;
 mod changes;
 #[path = "who/latest.rs"]
 mod latest;
+#[path = "who/matrix.rs"]
+mod matrix;
 #[path = "who/operator.rs"]
 mod operator;
+#[path = "who/releases.rs"]
+mod releases;
 #[path = "who/requester.rs"]
 mod requester;
 #[path = "who/templates.rs"]

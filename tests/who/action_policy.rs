@@ -16,6 +16,7 @@ use longshore::{
 use serde_json::{Value, json};
 
 use crate::{
+    deeds::{creator_s_rules, of_template},
     namespace::{Namespace, in_namespace, within},
     person::{Actions, Person, SEEN, action, refused, rule, says},
     policies::{apply, in_force},
@@ -328,6 +329,23 @@ async fn only_who_may_write_policies_changes_what_is_allowed() {
         );
         let actions = crate::person::actions(&author, &held.namespace.name);
         says(actions.would_create(&json!({})).await, &["digests only"]);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn where_only_templates_are_allowed_a_release_creator_writes_no_script() {
+    held(async |held| {
+        let creator = Person::new(held.namespace, "creator", &creator_s_rules()).await;
+        let actions = crate::person::actions(&creator, &held.namespace.name);
+        actions.must_create(&json!({})).await;
+        put(held, held.namespace, &json!({})).await;
+        put_or_wait(held, &json!({"templatesOnly": true})).await;
+        actions.must_create(&of_template(&json!([]))).await;
+        says(
+            actions.would_create(&json!({})).await,
+            &["longshore-action-policy", "spec.templateRef is not set", "allows actions of templates only"],
+        );
     })
     .await;
 }
