@@ -1,7 +1,7 @@
 //! Changes of an action that names what others may not use: what they may do to it all the same.
 
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams, PropagationPolicy};
-use longshore::api::DeploymentAction;
+use longshore::api::{ANNOTATION_CANCEL, ANNOTATION_RERUN, DeploymentAction};
 use serde_json::{Value, json};
 
 use crate::{
@@ -96,7 +96,17 @@ async fn the_status_is_written_by_who_may_create_pods_and_nobody_else() {
         let image = json!({"requested": "a:1", "resolved": "registry.example.com/evil:1", "runAsUser": 0});
         let status = Patch::Merge(json!({"status": {"phase": "Testing", "image": image}}));
         let patched = stranger.0.patch_status("theirs", &PatchParams::default(), &status).await;
-        says(refused(patched), &["longshore-use", "somebody", &namespace.name, "spec.runToken"]);
+        says(
+            refused(patched),
+            &[
+                "longshore-use",
+                "somebody",
+                &namespace.name,
+                "spec.runToken",
+                ANNOTATION_RERUN,
+                ANNOTATION_CANCEL,
+            ],
+        );
         // Where an operator is deployed, it may write the status in between.
         let words = until("writing the status is refused", async || {
             let live = stranger.0.get("theirs").await.expect("the action");

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{actions, must_or, variable};
-use crate::api::GROUP;
+use crate::api::{ANNOTATION_CANCEL, ANNOTATION_RERUN, GROUP};
 
 /// How many different Secrets, and how many different `ConfigMap`s, an action may name unless its
 /// author may use all of them or create pods: each is a question of its own, and 28 fit into a
@@ -145,8 +145,11 @@ pub fn use_policy() -> Value {
         0,
         must_or(
             &format!("!({OF_STATUS})"),
-            "request.userInfo.username + ' may not create pods in namespace ' + request.namespace \
-             + ', without which nobody but the operator may write the status of an action: to ask for a run, set spec.runToken'",
+            &format!(
+                "request.userInfo.username + ' may not create pods in namespace ' + request.namespace \
+                 + ', without which nobody but the operator may write the status of an action: to ask for a run, \
+                 set spec.runToken or the annotation {ANNOTATION_RERUN}; to end one, the annotation {ANNOTATION_CANCEL}'"
+            ),
         ),
     );
     let free = subject.allowed("pods", None, "create");
@@ -158,8 +161,8 @@ pub fn use_policy() -> Value {
             // Who is free is not judged further when writing a status: the operator does it often.
             "expression": format!(
                 "{OF_STATUS} ? !{free} : (request.operation == 'CREATE' || object.spec != oldObject.spec \
-                 || (object.metadata.?annotations[?'longshore.dev/rerun'].hasValue() \
-                 && object.metadata.?annotations[?'longshore.dev/rerun'] != oldObject.metadata.?annotations[?'longshore.dev/rerun']))"
+                 || (object.metadata.?annotations[?'{ANNOTATION_RERUN}'].hasValue() \
+                 && object.metadata.?annotations[?'{ANNOTATION_RERUN}'] != oldObject.metadata.?annotations[?'{ANNOTATION_RERUN}']))"
             ),
         }],
         "variables": variables,
