@@ -319,6 +319,10 @@ pub(super) fn annotations() -> Value {
 pub(super) const MAX_WHOLE: i64 = 9_007_199_254_740_991;
 
 /// The schema of a map of quantities: `cpu: 1` as well as `memory: 256Mi`.
+///
+/// An exponent has two digits at most. One that is no number of 64 bits is an error where a policy
+/// compares the quantity, and with one of nine digits the API server can be busy for longer than 25 s
+/// (`apimachinery/pkg/api/resource/quantity.go`, tried): it writes long numbers out.
 pub(super) fn quantities(_: &mut SchemaGenerator) -> Schema {
     json_schema!({
         "type": "object",
@@ -329,7 +333,7 @@ pub(super) fn quantities(_: &mut SchemaGenerator) -> Schema {
             "maxLength": 64,
             "minimum": 0,
             "maximum": MAX_WHOLE,
-            "pattern": r"^[+]?(([0-9]+(\.[0-9]*)?)|(\.[0-9]+))(([KMGTPE]i)|[numkMGTPE]|([eE][+-]?[0-9]+))?$",
+            "pattern": r"^[+]?(([0-9]+(\.[0-9]*)?)|(\.[0-9]+))(([KMGTPE]i)|[numkMGTPE]|([eE][+-]?[0-9]{1,2}))?$",
         },
     })
 }

@@ -100,6 +100,7 @@ async fn quantities_as_people_write_them() {
         ("cpu", json!("0.5")),
         ("memory", json!("256Mi")),
         ("memory", json!("1e9")),
+        ("memory", json!("1E+18")),
         ("memory", json!(134_217_728)),
         ("memory", json!(4_294_967_296_i64)),
         ("example.com/gpu", json!("2")),

@@ -311,6 +311,8 @@ async fn quantities_that_are_none() {
         json!(""),
         json!("1.5.5"),
         json!("64MB"),
+        json!("1e100"),
+        json!("1e99999999999999999999"),
     ] {
         refused_with(
             json!({"resources": {"limits": {"memory": quantity}}}),
