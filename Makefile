@@ -48,7 +48,7 @@ test: ## All tests, on a real cluster; ends with one line of counts
 	@tests/suite.sh
 
 .PHONY: fuzz
-fuzz: ## Send mutated actions to the running cluster: N=10000 SEED=1
+fuzz: ## Send mutated resources to the running cluster: N=10000 SEED=1
 	@tests/fuzz.sh "$(N)" "$(SEED)"
 
 .PHONY: lint

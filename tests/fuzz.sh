@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The long form of the suite's step "mutated resources": sends that many mutated actions, those of
-# that seed, to the cluster that runs.
+# The long form of the suite's step "mutated resources": sends that many mutated resources, those
+# of that seed, to the cluster that runs.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 

@@ -1,23 +1,47 @@
-//! One case: what is sent to create an action, and what is done to it then.
+//! One case: what is sent to create a resource, and what is done to it then.
 
 use serde_json::{Value, json};
 
-use crate::{mutate, random::Random, specs, words};
+use crate::{kinds::Kind, mutate, policies, random::Random, specs, templates, words};
 
-/// One action, and what becomes of it. The same for the same seed and number.
+/// One resource, and what becomes of it. The same for the same seed and number.
 pub(crate) struct Case {
     pub(crate) number: u64,
+    pub(crate) kind: Kind,
     /// What is sent; not always JSON.
     pub(crate) body: Vec<u8>,
     pub(crate) content_type: &'static str,
     /// Whether fields that nobody knows are refused, or dropped.
     pub(crate) validation: &'static str,
-    /// Whether pods can be made for it.
-    pub(crate) open: bool,
+    pub(crate) place: Place,
+    pub(crate) by: By,
     pub(crate) changes: Vec<Change>,
 }
 
-/// What is done to an action that was accepted.
+/// Where a case goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// Where pods can be made.
+    Open,
+    /// One of [`QUIET`] namespaces where none can be made. The last of them has an `ActionPolicy`.
+    Quiet(usize),
+}
+
+/// So many namespaces let no pod be made.
+pub(crate) const QUIET: usize = 4;
+
+/// Who sends it, and whether anything comes of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum By {
+    /// An administrator, and the object is stored.
+    Stored,
+    /// An administrator; the API server judges it, and stores nothing.
+    DryRun,
+    /// The same by somebody who may write these resources and nothing else.
+    Author,
+}
+
+/// What is done to a resource that was stored.
 pub(crate) enum Change {
     /// A merge patch.
     Merge(Value),
@@ -25,30 +49,62 @@ pub(crate) enum Change {
     Status(Value),
     /// A pod that looks like one of ours.
     Pod,
+    /// Its run is cancelled.
+    Cancel,
+    /// A merge patch of the template that it is made of, or the template's end.
+    Template(Option<Value>),
     /// It is deleted at once, while the operator looks at it.
     Delete,
 }
 
+/// Of a hundred, so many actions can have pods; an eighth of these run their scripts.
+const OPEN: usize = 5;
+/// Of a hundred others, so many are judged and not stored.
+const DRY: usize = 50;
+/// Of a hundred actions, so many wait to be asked for: the operator sees them and starts nothing.
+const MANUAL: usize = 40;
+
 impl Case {
-    pub(crate) fn of(seed: u64, number: u64) -> Self {
+    /// Names of cluster-wide templates begin with `prefix`.
+    pub(crate) fn of(seed: u64, number: u64, prefix: &str) -> Self {
         let random = &mut Random::of(seed, number);
-        let open = random.percent(4);
-        let mut object = object(random, number, open);
-        let other = name(number.wrapping_sub(1));
+        let kind = *random.pick(&Kind::mixed());
+        let open = kind == Kind::Action && random.percent(OPEN);
+        let by = match kind {
+            _ if open || !random.percent(DRY) => By::Stored,
+            Kind::ClusterTemplate => By::DryRun,
+            _ => *random.pick(&[By::DryRun, By::Author]),
+        };
+        let place = match kind {
+            _ if open => Place::Open,
+            Kind::Policy => Place::Quiet(QUIET - 1),
+            _ => Place::Quiet(random.below(QUIET)),
+        };
+        let mut object = json!({
+            "apiVersion": "longshore.dev/v1alpha1",
+            "kind": kind.name(),
+            "metadata": {"name": name(random, kind, number, prefix)},
+            "spec": if open { opened(random) } else { spec(random, kind, prefix) },
+        });
+        let other = format!("fuzz-{}", number.wrapping_sub(1));
         if !open {
-            for _ in 0..random.below(4) {
-                mutate::gently(random, &mut object["spec"]);
+            for _ in 0..random.below(3) {
+                gently(random, kind, &mut object["spec"]);
+            }
+            if kind == Kind::Action && random.percent(MANUAL) {
+                object["spec"]["runPolicy"] = json!("Manual");
+                object["spec"].as_object_mut().map(|fields| fields.remove("runToken"));
             }
             if random.percent(20) {
                 mutate::metadata(random, &mut object, &other);
             }
-            if random.percent(50) {
+            if random.percent(45) {
                 for _ in 0..=random.below(2) {
                     mutate::roughly(random, &mut object["spec"]);
                 }
             }
             if random.percent(12) {
-                top(random, &mut object, number);
+                top(random, &mut object, kind, number, prefix);
             }
         }
         let mut body = object.to_string().into_bytes();
@@ -56,44 +112,68 @@ impl Case {
             body = garbled(random, body);
         }
         let mut changes = Vec::new();
-        while random.percent(40) && changes.len() < 4 {
-            changes.push(change(random, open, &other));
+        while by == By::Stored && random.percent(55) && changes.len() < 4 {
+            changes.push(change(random, kind, open, prefix, &other));
         }
         let content_type = if random.percent(5) { "application/yaml" } else { "application/json" };
         let validation = if random.percent(60) { "Strict" } else { "Ignore" };
-        Self { number, body, content_type, validation, open, changes }
+        Self { number, kind, body, content_type, validation, place, by, changes }
     }
 }
 
-fn name(number: u64) -> String {
-    format!("fuzz-{number}")
+fn name(random: &mut Random, kind: Kind, number: u64, prefix: &str) -> String {
+    match kind {
+        Kind::Action => format!("fuzz-{number}"),
+        Kind::Template => templates::name(random, ""),
+        Kind::ClusterTemplate => templates::name(random, prefix),
+        Kind::Policy => "default".into(),
+    }
 }
 
-fn object(random: &mut Random, number: u64, open: bool) -> Value {
-    let mut spec = if open {
-        json!({
-            "image": crate::namespace::examples_image(),
-            "script": {"inline": "echo hello"},
-            "pendingDeadlineSeconds": random.pick(&[1, 2, 5, 30]),
-            "podRetentionSeconds": 0,
-        })
-    } else {
-        specs::spec(random)
-    };
-    if open {
+fn spec(random: &mut Random, kind: Kind, prefix: &str) -> Value {
+    match kind {
+        Kind::Action if random.percent(45) => templates::made(random, prefix),
+        Kind::Action => specs::spec(random),
+        Kind::Template | Kind::ClusterTemplate => templates::spec(random),
+        Kind::Policy => policies::spec(random),
+    }
+}
+
+/// An action that gets a pod. Most pods fit no node.
+fn opened(random: &mut Random) -> Value {
+    let mut spec = json!({
+        "image": crate::namespace::examples_image(),
+        "script": {"inline": "echo hello"},
+        "pendingDeadlineSeconds": 30,
+        // One of the texts that take a script's place is "yes".
+        "runDeadlineSeconds": 3,
+        "terminationGracePeriodSeconds": 1,
+        "podRetentionSeconds": 0,
+    });
+    if !random.percent(12) {
+        spec["pendingDeadlineSeconds"] = json!(random.pick(&[1, 2, 5, 30]));
         spec["podTemplate"] = json!({"nodeSelector": {specs::NOWHERE.0: specs::NOWHERE.1}});
     }
-    json!({
-        "apiVersion": "longshore.dev/v1alpha1",
-        "kind": "DeploymentAction",
-        "metadata": {"name": name(number)},
-        "spec": spec,
-    })
+    spec
+}
+
+fn gently(random: &mut Random, kind: Kind, spec: &mut Value) {
+    match kind {
+        Kind::Action if !spec["templateRef"].is_object() => mutate::gently(random, spec),
+        Kind::Action if random.percent(40) => mutate::when(random, spec),
+        Kind::Action => templates::choose(random, spec),
+        Kind::Policy => policies::change(random, spec),
+        Kind::Template | Kind::ClusterTemplate if random.percent(75) => templates::declare(random, spec),
+        Kind::Template | Kind::ClusterTemplate => mutate::gently(random, spec),
+    }
 }
 
 /// Changes what stands beside the spec, or all of it.
-fn top(random: &mut Random, object: &mut Value, number: u64) {
-    match random.below(16) {
+fn top(random: &mut Random, object: &mut Value, kind: Kind, number: u64, prefix: &str) {
+    // What is in no namespace must be found again by its name.
+    let first = if kind == Kind::ClusterTemplate { prefix } else { "" };
+    let named = |name: String| json!(format!("{first}{name}"));
+    match random.below(17) {
         0 => {
             object["apiVersion"] =
                 json!(random.pick(&["v1", "longshore.dev/v1", "longshore.dev/v1beta1", ""]));
@@ -101,18 +181,22 @@ fn top(random: &mut Random, object: &mut Value, number: u64) {
         1 => object["kind"] = json!(random.pick(&["Pod", "deploymentaction", "DeploymentActionList", ""])),
         2 => object["status"] = specs::status(),
         3 => object["status"] = json!("Succeeded"),
-        // Bounds of names: 63 characters are allowed.
-        4 => object["metadata"]["name"] = json!(format!("{number:a>63}")),
-        5 => object["metadata"]["name"] = json!(format!("{number:a>64}")),
-        6 => object["metadata"]["name"] = json!(format!("{number}.a.b")),
-        7 => object["metadata"]["name"] = json!(format!("{number}")),
-        8 => object["metadata"]["name"] = json!(words::text(random)),
-        9 => object["metadata"] = json!({"generateName": "n".repeat(*random.pick(&[3, 58, 63, 250]))}),
+        // Bounds of names: 63 characters are allowed, of other kinds 253.
+        4 => object["metadata"]["name"] = named(format!("{number:a>63}")),
+        5 => object["metadata"]["name"] = named(format!("{number:a>64}")),
+        6 => object["metadata"]["name"] = named(format!("{number}.a.b")),
+        7 => object["metadata"]["name"] = named(format!("{number}")),
+        8 => object["metadata"]["name"] = named(words::text(random)),
+        9 => {
+            let long = named("n".repeat(*random.pick(&[3, 58, 63, 250])));
+            object["metadata"] = json!({"generateName": long});
+        }
         10 => object["spec"] = json!({"containers": [{"name": "action", "image": "tools:1"}]}),
         11 => object["spec"] = mutate::nested(*random.pick(&[50, 200])),
         12 => object["spec"] = json!({}),
         13 => drop(object.as_object_mut().map(|fields| fields.remove("spec"))),
         14 => object["metadata"] = json!([]),
+        15 => object["kind"] = json!(random.pick(&Kind::mixed()).name()),
         _ => object["spec"]["podTemplate"] = json!({"spec": {"hostNetwork": true}, "hostPID": true}),
     }
 }
@@ -140,28 +224,10 @@ fn replaced(body: &[u8], from: &str, to: &str) -> Vec<u8> {
     String::from_utf8_lossy(body).replacen(from, to, 1).into_bytes()
 }
 
-fn change(random: &mut Random, open: bool, other: &str) -> Change {
-    match random.below(10) {
-        0..=2 => {
-            let mut spec = specs::spec(random);
-            for _ in 0..2 {
-                mutate::gently(random, &mut spec);
-            }
-            if open {
-                spec = json!({"runToken": words::text(random), "script": {"inline": words::text(random)}});
-            } else if random.percent(40) {
-                mutate::roughly(random, &mut spec);
-            }
-            // Of the one there, most stays.
-            if let Some(fields) = spec.as_object_mut()
-                && random.percent(50)
-            {
-                let keys: Vec<String> = fields.keys().cloned().collect();
-                let kept = random.pick(&keys).clone();
-                fields.retain(|key, _| *key == kept);
-            }
-            Change::Merge(json!({"spec": spec}))
-        }
+fn change(random: &mut Random, kind: Kind, open: bool, prefix: &str, other: &str) -> Change {
+    let of_action = kind == Kind::Action;
+    match random.below(12) {
+        0..=2 => Change::Merge(respecified(random, kind, open, prefix)),
         3 => {
             let mut object = json!({"metadata": {}});
             mutate::metadata(random, &mut object, other);
@@ -169,8 +235,39 @@ fn change(random: &mut Random, open: bool, other: &str) -> Change {
         }
         4 => Change::Delete,
         5 | 6 if open => Change::Pod,
-        _ => Change::Status(json!({"status": status(random, other)})),
+        7 if of_action => Change::Cancel,
+        8 | 9 if of_action && !open => {
+            let changed = random.percent(70).then(|| respecified(random, Kind::Template, false, prefix));
+            Change::Template(changed)
+        }
+        _ if of_action => Change::Status(json!({"status": status(random, other)})),
+        _ => Change::Merge(respecified(random, kind, open, prefix)),
     }
+}
+
+/// A merge patch with another spec.
+fn respecified(random: &mut Random, kind: Kind, open: bool, prefix: &str) -> Value {
+    if open {
+        let script = json!({"inline": words::text(random)});
+        return json!({"spec": {"runToken": words::text(random), "script": script}});
+    }
+    let mut spec = spec(random, kind, prefix);
+    for _ in 0..2 {
+        gently(random, kind, &mut spec);
+    }
+    if random.percent(40) {
+        mutate::roughly(random, &mut spec);
+    }
+    // Of the one there, most stays.
+    if let Some(fields) = spec.as_object_mut()
+        && !fields.is_empty()
+        && random.percent(50)
+    {
+        let keys: Vec<String> = fields.keys().cloned().collect();
+        let kept = random.pick(&keys).clone();
+        fields.retain(|key, _| *key == kept);
+    }
+    json!({"spec": spec})
 }
 
 /// A status that somebody forges, or breaks.

@@ -3,6 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use crate::{
+    policies,
     random::Random,
     words::{self, SENTINEL},
 };
@@ -40,12 +41,12 @@ pub(crate) fn roughly(random: &mut Random, value: &mut Value) {
 /// Sets a field of an action to what may be accepted, and is unusual.
 pub(crate) fn gently(random: &mut Random, spec: &mut Value) {
     let seconds = |random: &mut Random, of: &[i64]| json!(random.pick(of));
-    match random.below(17) {
+    match random.below(19) {
         0 => spec["image"] = json!(words::image(random)),
         1 => spec["pendingDeadlineSeconds"] = seconds(random, &[1, 1, 1, 2, 3, 86_400]),
         2 => spec["runDeadlineSeconds"] = seconds(random, &[1, 604_800]),
         3 => spec["terminationGracePeriodSeconds"] = seconds(random, &[0, 3600]),
-        4 => spec["podRetentionSeconds"] = seconds(random, &[0, 1, 31_536_000]),
+        4 | 11 | 12 => when(random, spec),
         5 => {
             spec["script"] = json!({"inline": words::text(random)});
             spec.as_object_mut().map(|fields| fields.remove("command"));
@@ -63,19 +64,53 @@ pub(crate) fn gently(random: &mut Random, spec: &mut Value) {
                 json!([{"prefix": words::text(random), kind: {"name": words::name(random)}}]);
         }
         10 => spec["imagePullSecrets"] = json!([{"name": words::name(random)}]),
-        11 => spec["runToken"] = json!(words::text(random)),
-        12 => spec["runPolicy"] = json!(random.pick(&["OnChange", "Once", "Manual"])),
         13 => {
             spec["podTemplate"]["metadata"] =
                 json!({"annotations": {words::name(random): words::text(random)}});
         }
         14 => spec["podTemplate"]["nodeSelector"] = json!({"disk": words::name(random)}),
         15 => {
-            let quantity = random.pick(&["1Ei", "0", "1n", "9223372036854775807", "0.0000000001", "1e18"]);
+            let quantity = random.pick(policies::QUANTITIES);
             spec["resources"] = json!({"limits": {"memory": quantity, words::name(random): quantity}});
+        }
+        16 => {
+            let reference = words::image(random);
+            spec["packages"] =
+                json!([{"name": random.pick(&["tools", "a", "A", "-"]), "reference": reference}]);
+        }
+        17 => {
+            spec["packages"] = json!([{"name": words::name(random), "reference": words::odd_image(random)}]);
         }
         _ => spec["outputs"] = json!([{"name": words::name(random), "required": true}]),
     }
+}
+
+/// Sets when and how often an action runs, whatever it executes.
+pub(crate) fn when(random: &mut Random, spec: &mut Value) {
+    match random.below(6) {
+        0 => spec["podRetentionSeconds"] = json!(random.pick(&[0, 1, 31_536_000])),
+        1 => spec["runToken"] = json!(words::text(random)),
+        2 => spec["runPolicy"] = json!(random.pick(&["OnChange", "Once", "Manual"])),
+        3 => spec["suspend"] = json!(random.percent(70)),
+        _ => spec["retry"] = retry(random),
+    }
+}
+
+fn retry(random: &mut Random) -> Value {
+    let mut retry = json!({"limit": random.pick(&[0, 1, 1, 2, 10])});
+    if random.percent(60) {
+        let causes = ["NeverStarted", "ScriptFailed", "Interrupted", "DeadlineExceeded", "Unknown"];
+        retry["causes"] = json!([random.pick(&causes), random.pick(&causes)]);
+    }
+    if random.percent(30) {
+        retry["exitCodes"] = json!([random.pick(&[0, 1, 75, 255, 256])]);
+    }
+    for field in ["backoffSeconds", "maxBackoffSeconds"] {
+        if random.percent(50) {
+            retry[field] = json!(random.pick(&[1, 1, 2, 86_400]));
+        }
+    }
+    retry
 }
 
 /// What the API server or the operator may read in metadata.

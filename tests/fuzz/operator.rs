@@ -1,6 +1,9 @@
 //! The operator's pod while it is tried: its log as it is written, and its counts.
 
-use std::sync::{Arc, Mutex};
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use futures::{AsyncBufReadExt, TryStreamExt};
 use k8s_openapi::{api::core::v1::Pod, jiff::Timestamp};
@@ -26,14 +29,20 @@ impl Operator {
         let ready = pods.list(&labels).await.expect("listing pods").items.into_iter().find(is_ready);
         let before = ready.expect("an operator is ready");
         let lines = Arc::new(Mutex::new(Vec::new()));
-        let parameters =
-            LogParams { follow: true, since_time: Some(Timestamp::now()), ..LogParams::default() };
-        let log = pods.log_stream(&before.name_any(), &parameters).await.expect("reading the operator's log");
-        let into = Arc::clone(&lines);
+        let (into, name, since) = (Arc::clone(&lines), before.name_any(), Timestamp::now());
+        let parameters = LogParams { follow: true, since_time: Some(since), ..LogParams::default() };
+        let mut log = pods.log_stream(&name, &parameters).await.expect("reading the operator's log");
         tokio::spawn(async move {
-            let mut log = log.lines();
-            while let Ok(Some(line)) = log.try_next().await {
-                into.lock().expect("no reader panics").push(line);
+            loop {
+                let mut read = log.lines();
+                while let Ok(Some(line)) = read.try_next().await {
+                    into.lock().expect("no reader panics").push(line);
+                }
+                // The kubelet began another file. What stands twice does no harm.
+                let parameters = LogParams { follow: true, since_seconds: Some(5), ..LogParams::default() };
+                tokio::time::sleep(Duration::from_millis(200)).await;
+                let Ok(again) = pods.log_stream(&name, &parameters).await else { break };
+                log = again;
             }
         });
         Self { client, before, lines }

@@ -11,34 +11,62 @@ use kube::{
     Api, Client,
     api::{DeleteParams, PostParams},
 };
+use longshore::api::{ClusterDeploymentActionTemplate, DeploymentActionTemplate};
+use serde::de::DeserializeOwned;
 use serde_json::json;
 
 use crate::{
+    cases::{Place, QUIET},
+    kinds::Kind,
     namespace::{Namespace, setting},
+    sender::{Sender, Stored},
+    templates::{self, NAMES, numbered},
     words::SENTINEL,
 };
+
+/// Who may write resources of ours, and nothing else.
+pub(crate) const AUTHOR: &str = "longshore-fuzz-author";
 
 /// Where one round of cases goes.
 pub(crate) struct Places {
     client: Client,
     /// Where a quota lets no pod be made.
-    pub(crate) quiet: Vec<String>,
+    quiet: Vec<String>,
     /// Where pods can be made.
-    pub(crate) open: String,
+    open: String,
+    /// What the names of cluster-wide templates begin with.
+    pub(crate) prefix: String,
 }
 
 impl Places {
     pub(crate) async fn create(client: &Client, round: u64) -> Self {
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("a clock after 1970");
         let name = |kind: &str| format!("fuzz-{kind}-{round}-{:x}", now.as_micros() & 0xff_ffff_ffff);
-        let places =
-            Self { client: client.clone(), quiet: ["a", "b", "c"].map(name).to_vec(), open: name("open") };
+        let places = Self {
+            client: client.clone(),
+            quiet: (0..QUIET).map(|number| name(&format!("quiet{number}"))).collect(),
+            open: name("open"),
+            prefix: name("cluster") + "-",
+        };
         join_all(places.all().map(|name| places.fill(name))).await;
+        for number in 0..NAMES {
+            let object = template::<ClusterDeploymentActionTemplate>(&numbered(number, &places.prefix));
+            let templates = Api::all(client.clone());
+            templates.create(&PostParams::default(), &object).await.expect("creating a template");
+        }
         places
     }
 
-    fn all(&self) -> impl Iterator<Item = &String> {
+    pub(crate) fn all(&self) -> impl Iterator<Item = &String> {
         self.quiet.iter().chain([&self.open])
+    }
+
+    /// The namespace of a place.
+    pub(crate) fn of(&self, place: Place) -> &str {
+        match place {
+            Place::Open => &self.open,
+            Place::Quiet(number) => &self.quiet[number],
+        }
     }
 
     async fn fill(&self, name: &str) {
@@ -66,15 +94,34 @@ impl Places {
             json!({"auths": {&basic: {"username": [SENTINEL], "password": {"a": SENTINEL}}, "[": SENTINEL}}),
         )
         .await;
+        for number in 0..NAMES {
+            let object = template::<DeploymentActionTemplate>(&numbered(number, ""));
+            namespace.api().create(&PostParams::default(), &object).await.expect("creating a template");
+        }
         grant(&namespace).await;
+        let_write(&namespace).await;
     }
 
-    /// Asks for all of them to be removed.
+    /// Asks for all of them to be removed, with the templates of the cluster.
     pub(crate) async fn remove(&self) {
         let namespaces: Api<KubeNamespace> = Api::all(self.client.clone());
         for name in self.all() {
-            namespaces.delete(name, &DeleteParams::background()).await.expect("removing the namespace");
+            if let Err(error) = namespaces.delete(name, &DeleteParams::background()).await {
+                // It may be on its way already; whether it goes is asked at the end.
+                eprintln!("namespace {name} was not removed: {error}");
+            }
         }
+        let mut sender = Sender::new(self.client.clone(), self);
+        sender.clear(self.templates().await).await;
+    }
+
+    /// What there is of the cases' templates of the cluster.
+    async fn templates(&self) -> Vec<Stored> {
+        let kind = Kind::ClusterTemplate;
+        let all = kind.list(&self.client, "").await;
+        let names = all.iter().filter_map(|template| template["metadata"]["name"].as_str());
+        let ours = names.filter(|name| name.starts_with(&self.prefix));
+        ours.map(|name| Stored { kind, namespace: String::new(), name: name.to_owned() }).collect()
     }
 
     /// Waits until none is left, and says what holds one that is.
@@ -87,7 +134,15 @@ impl Places {
                 tokio::time::sleep(Duration::from_millis(500)).await;
             }
         }
+        let left = self.templates().await;
+        assert!(left.is_empty(), "templates of the cluster are still there: {left:#?}");
     }
+}
+
+/// One that the first actions find, until a case changes or deletes it.
+fn template<K: DeserializeOwned>(name: &str) -> K {
+    let object = json!({"metadata": {"name": name}, "spec": templates::plain()});
+    serde_json::from_value(object).expect("a template")
 }
 
 async fn pull_secret(namespace: &Namespace, name: &str, config: serde_json::Value) {
@@ -110,6 +165,22 @@ async fn grant(namespace: &Namespace) {
         "metadata": {"name": "pull"},
         "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "pull"},
         "subjects": [{"kind": "ServiceAccount", "name": "longshore", "namespace": "longshore-system"}],
+    });
+    namespace.put::<RoleBinding>(binding).await;
+}
+
+/// [`AUTHOR`] may write resources of ours there.
+async fn let_write(namespace: &Namespace) {
+    let rules = json!([{
+        "apiGroups": ["longshore.dev"],
+        "resources": ["deploymentactions", "deploymentactiontemplates", "actionpolicies"],
+        "verbs": ["create", "update", "patch"],
+    }]);
+    namespace.put::<Role>(json!({"metadata": {"name": "author"}, "rules": rules})).await;
+    let binding = json!({
+        "metadata": {"name": "author"},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "author"},
+        "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": AUTHOR}],
     });
     namespace.put::<RoleBinding>(binding).await;
 }

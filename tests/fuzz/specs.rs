@@ -77,7 +77,7 @@ fn full() -> Value {
     })
 }
 
-fn pod_template() -> Value {
+pub(crate) fn pod_template() -> Value {
     json!({
         "metadata": {"labels": {"team": "a", "example.com/b": ""}, "annotations": {"c": "any text"}},
         "nodeSelector": {"kubernetes.io/os": "linux", "disk": "fast"},
