@@ -18,9 +18,8 @@ use crate::{
     },
 };
 
-/// How long the reason takes to reach the script's container, at most as a rule: a kubelet on a busy
-/// node was seen to need more than two seconds.
-const REASON_ARRIVES: SignedDuration = SignedDuration::from_secs(4);
+/// How long the reason takes to reach the script's container, at most as a rule.
+const REASON_ARRIVES: SignedDuration = SignedDuration::from_secs(2);
 
 /// What the script reads in the file that `LONGSHORE_STOP_REASON_FILE` names.
 fn reason(run: &RunStatus) -> String {

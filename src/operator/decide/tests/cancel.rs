@@ -128,7 +128,7 @@ fn cancelled_while_its_pod_waits_and_the_script_started_all_the_same() {
 }
 
 #[test]
-fn cancelled_while_running_it_is_put_on_record_then_told_to_the_script_and_four_seconds_later_stopped() {
+fn cancelled_while_running_it_is_put_on_record_then_told_to_the_script_and_two_seconds_later_stopped() {
     let mut world = World::running();
     cancel(&mut world, RUN_1);
     announced(&mut world, 10);
@@ -144,13 +144,13 @@ fn cancelled_while_running_it_is_put_on_record_then_told_to_the_script_and_four_
         }
     };
     world.show_pod(told(Some(4230)));
-    assert_eq!(world.step(12), Step::Wait(Some(SignedDuration::from_secs(3))));
+    assert_eq!(world.step(12), Step::Wait(Some(SignedDuration::from_secs(1))));
     // An operator that begins anew in this moment goes on from what the pod says.
-    assert!(matches!(world.step(15), Step::Expire { .. }));
+    assert!(matches!(world.step(13), Step::Expire { .. }));
     world.show_pod(told(Some(1)));
-    assert!(matches!(world.step(16), Step::Wait(Some(_))), "it has been asked");
-    world.log = Some(log_with(stopped(Outcome::Exited { code: 0 }), LogState::Complete, 17));
-    world.ends(17, Reason::Cancelled);
+    assert!(matches!(world.step(14), Step::Wait(Some(_))), "it has been asked");
+    world.log = Some(log_with(stopped(Outcome::Exited { code: 0 }), LogState::Complete, 15));
+    world.ends(15, Reason::Cancelled);
     assert!(message(&world).contains("asked to stop") && message(&world).contains("exit code 0"));
 }
 
@@ -164,7 +164,7 @@ fn a_stop_that_somebody_dates_ahead_is_not_waited_for() {
         pod.container = ContainerView::Running { since: Some(Time(at(2))) };
         pod.stop_requested_at = Some(at(90_000));
     });
-    assert_eq!(world.step(12), Step::Wait(Some(SignedDuration::from_secs(4))));
+    assert_eq!(world.step(12), Step::Wait(Some(SignedDuration::from_secs(2))));
 }
 
 #[test]

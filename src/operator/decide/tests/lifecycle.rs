@@ -166,14 +166,14 @@ fn rows() -> Vec<Row> {
         row("Running", "cancelled, which is on record", cancelled(running(), true), 4),
         row(
             "Running",
-            "cancelled, and four seconds have passed since the script was told",
+            "cancelled, and two seconds have passed since the script was told",
             changed(cancelled(running(), true), |world| {
                 world.show_pod(|pod| {
                     pod.started = true;
                     pod.stop_requested_at = Some(at(4));
                 });
             }),
-            8,
+            6,
         ),
         row("Running", "the cache shows no pod", changed(running(), |world| world.pod = PodFact::NotSeen), 3),
         row(
