@@ -21,15 +21,16 @@ use crate::api::DeploymentAction;
 /// The first and the longest pause after a failure, in milliseconds.
 const BACKOFF: (i64, i64) = (500, 30_000);
 
-/// What is remembered of one action.
+/// What is remembered of one action. Objects are boxed: of nearly all actions there is none, and an
+/// object without its content is some kilobytes.
 #[derive(Debug, Default)]
 pub struct Memory {
     /// The action as our last write to its status returned it: the cache may be behind it.
-    pub written: Option<DeploymentAction>,
+    pub written: Option<Box<DeploymentAction>>,
     /// The pod as its creation returned it: the cache may be behind it.
-    pub created: Option<Pod>,
+    pub created: Option<Box<Pod>>,
     /// The pod that resolves the image, as its creation returned it.
-    pub resolver: Option<Pod>,
+    pub resolver: Option<Box<Pod>>,
     /// The UID of one that we deleted: the cache may be behind that.
     pub resolver_deleted: Option<String>,
     /// The UID of the pod that we let go last: the cache may be behind that, and it must not cost a
@@ -63,7 +64,7 @@ impl Memory {
     #[must_use]
     pub fn newest(&mut self, cached: &DeploymentAction) -> DeploymentAction {
         match &self.written {
-            Some(written) if is_newer(written, cached) => written.clone(),
+            Some(written) if is_newer(written, cached) => (**written).clone(),
             _ => {
                 self.written = None;
                 cached.clone()
@@ -151,12 +152,12 @@ mod tests {
         written.metadata.resource_version = Some("100".into());
         let mut cached = action();
         cached.metadata.resource_version = Some("99".into());
-        let mut memory = Memory { written: Some(written.clone()), ..Memory::default() };
+        let mut memory = Memory { written: Some(Box::new(written.clone())), ..Memory::default() };
         assert_eq!(memory.newest(&cached), written);
         cached.metadata.resource_version = Some("101".into());
         assert_eq!(memory.newest(&cached), cached);
         assert_eq!(memory.written, None, "kept for nothing");
-        memory.written = Some(written);
+        memory.written = Some(Box::new(written));
         cached.metadata.resource_version = Some("1".into());
         cached.metadata.uid = Some("another".into());
         assert_eq!(memory.newest(&cached), cached);

@@ -42,7 +42,7 @@ pub fn pod(pods: &Store<Pod>, action: &DeploymentAction, memory: &Memory) -> Pod
     };
     let namespace = action.metadata.namespace.as_deref().unwrap_or_default();
     let cached = pods.get(&ObjectRef::new(name).within(namespace));
-    let created = memory.created.as_ref().filter(|pod| pod.metadata.name.as_deref() == Some(name));
+    let created = memory.created.as_deref().filter(|pod| pod.metadata.name.as_deref() == Some(name));
     let mut fact = match (cached, created) {
         (Some(pod), _) => present(&pod, action),
         (None, Some(pod)) => present(pod, action),
@@ -62,7 +62,7 @@ pub fn resolver(pods: &Store<Pod>, action: &DeploymentAction, memory: &Memory) -
     let name = resolver_name(&action.name_any(), uid, run);
     let namespace = action.metadata.namespace.as_deref().unwrap_or_default();
     let cached = pods.get(&ObjectRef::new(&name).within(namespace));
-    let created = memory.resolver.as_ref().filter(|pod| pod.metadata.name.as_deref() == Some(&name));
+    let created = memory.resolver.as_deref().filter(|pod| pod.metadata.name.as_deref() == Some(&name));
     let pod = cached.as_deref().or(created)?;
     let deleted = memory.resolver_deleted.is_some() && memory.resolver_deleted == pod.metadata.uid;
     let view = PodView::of(pod, "", &[]);

@@ -315,7 +315,7 @@ impl<'a> Pass<'a> {
             Step::Look => {
                 let (fact, pod) =
                     observe::look(client, &self.action).await.map_err(failed("looking at the pod"))?;
-                lock(self.memory).created = pod;
+                lock(self.memory).created = pod.map(Box::new);
                 self.looked = Some(fact);
             }
             Step::Launch(attempt) => {
@@ -402,7 +402,7 @@ impl<'a> Pass<'a> {
         match launched {
             Launched::Created(pod) => {
                 info!(pod = pod.name_any(), "pod created that resolves the image");
-                memory.resolver = Some(*pod);
+                memory.resolver = Some(pod);
                 return Ok(None);
             }
             Launched::Refused(Refusal { reason, message, may_pass }) => {
@@ -444,7 +444,7 @@ impl<'a> Pass<'a> {
                 if let Some(attempt) = launching {
                     memory.turn_to(attempt, true);
                 }
-                memory.written = Some(written.clone());
+                memory.written = Some(Box::new(written.clone()));
                 memory.written_at = Some(Timestamp::now());
                 drop(memory);
                 let before = std::mem::replace(&mut self.action, written).status;
@@ -569,7 +569,7 @@ impl<'a> Pass<'a> {
                 let mut memory = lock(self.memory);
                 memory.succeeded();
                 memory.creation.refusal = None;
-                memory.created = Some(*pod);
+                memory.created = Some(pod);
             }
             Launched::NameTaken => return self.look_again().await,
             Launched::NotWanted => return Ok(Some(Action::requeue(Duration::from_secs(1)))),
@@ -594,7 +594,7 @@ impl<'a> Pass<'a> {
         match launched {
             Launched::Created(pod) => {
                 self.looked = Some(observe::present(&pod, &self.action));
-                lock(self.memory).created = Some(*pod);
+                lock(self.memory).created = Some(pod);
                 Ok(None)
             }
             Launched::NameTaken => self.look_again().await,
@@ -620,7 +620,7 @@ impl<'a> Pass<'a> {
         }
         let mut memory = lock(self.memory);
         memory.succeeded();
-        memory.created = pod;
+        memory.created = pod.map(Box::new);
         drop(memory);
         self.looked = Some(fact);
         Ok(None)
