@@ -304,15 +304,15 @@ fn told(text: &str) -> String {
     if short.len() < text.len() { format!("{short:?}...") } else { format!("{short:?}") }
 }
 
+/// What is given and not declared, each with the name that may have been meant.
+fn undeclared<'a>(what: &str, declared: &[&str], given: impl Iterator<Item = &'a str>) -> Vec<String> {
+    given.filter(|name| !declared.contains(name)).map(|name| unknown(what, name, declared)).collect()
+}
+
 /// The parameters as variables, and all that is wrong with them.
 fn fill(declared: &[Parameter], given: &[ParameterValue]) -> (Vec<Variable>, Vec<String>) {
-    let mut wrong = Vec::new();
     let names: Vec<&str> = declared.iter().map(|parameter| parameter.name.as_str()).collect();
-    for parameter in given {
-        if !names.contains(&parameter.name.as_str()) {
-            wrong.push(unknown("parameter", &parameter.name, &names));
-        }
-    }
+    let mut wrong = undeclared("parameter", &names, given.iter().map(|parameter| parameter.name.as_str()));
     let variables = declared.iter().map(|parameter| {
         let value = given.iter().find(|given| given.name == parameter.name);
         variable(parameter, value).unwrap_or_else(|what| {
@@ -374,13 +374,8 @@ fn referred<'a>(parameter: &Parameter, from: &'a ValueFrom, required: bool) -> R
 
 /// The packages by reference, and all that is wrong with them.
 fn choose(declared: &[DeclaredPackage], given: &[Package]) -> (Vec<Package>, Vec<String>) {
-    let mut wrong = Vec::new();
     let names: Vec<&str> = declared.iter().map(|declared| declared.name.as_str()).collect();
-    for package in given {
-        if !names.contains(&package.name.as_str()) {
-            wrong.push(unknown("package", &package.name, &names));
-        }
-    }
+    let mut wrong = undeclared("package", &names, given.iter().map(|package| package.name.as_str()));
     let packages = declared.iter().map(|declared| {
         let version =
             given.iter().find(|given| given.name == declared.name).and_then(|given| given.version.as_deref());

@@ -477,33 +477,26 @@ impl<'a> Pass<'a> {
         let before = before.filter(|before| before.run.as_ref().is_some_and(|of| of.number == run.number));
         let log = run.pod_uid.as_ref().and_then(|uid| context.collector.fact(uid));
         let exit = log.as_ref().and_then(|log| log.exit.as_ref());
-        let recorded =
-            |of: &DeploymentActionStatus| of.run.as_ref().is_some_and(|run| run.bundle_sha256.is_some());
-        let started =
-            |of: &DeploymentActionStatus| of.run.as_ref().is_some_and(|run| run.started_at.is_some());
-        let finished =
-            |of: &DeploymentActionStatus| of.run.as_ref().is_some_and(|run| run.finished_at.is_some());
-        let newly = |is: &dyn Fn(&DeploymentActionStatus) -> bool| is(status) && !before.is_some_and(is);
-        let waits =
-            |of: &DeploymentActionStatus| of.run.as_ref().is_some_and(|run| run.next_attempt_at.is_some());
         let last = before.and_then(|of| of.run.as_ref());
-        if newly(&recorded) {
+        let newly = |is: fn(&RunStatus) -> bool| is(run) && !last.is_some_and(is);
+        let waits = |run: &RunStatus| run.next_attempt_at.is_some();
+        if newly(|run| run.bundle_sha256.is_some()) {
             self.passed(Phase::Resolve, true);
         } else if last.is_some_and(|last| last.number == run.number && last.attempt < run.attempt) {
             lock(self.memory).since = Some(now);
         }
-        if newly(&waits) {
+        if newly(waits) {
             self.attempt_ended(run, exit, now);
         }
-        if newly(&started) {
+        if newly(|run| run.started_at.is_some()) {
             self.passed(Phase::Start, true);
         }
-        if newly(&finished) {
+        if newly(|run| run.finished_at.is_some()) {
             let reason = status.conditions().get(ConditionType::Ready).map(|ready| ready.reason.as_str());
             let reason = reason.and_then(Reason::parse).unwrap_or(Reason::Unknown);
             info!(%reason, exit_code = run.exit_code, "run finished");
             context.metrics.finished(reason);
-            if !before.is_some_and(waits) {
+            if !last.is_some_and(waits) {
                 self.attempt_ended(run, exit, now);
             }
             let parts = std::mem::take(&mut lock(self.memory).parts);
@@ -512,7 +505,8 @@ impl<'a> Pass<'a> {
         let read = |of: &DeploymentActionStatus| {
             of.log.as_ref().is_some_and(|log| log.state != LogState::Collecting)
         };
-        if newly(&read)
+        if read(status)
+            && !before.is_some_and(read)
             && let Some(log) = &status.log
         {
             context.metrics.log_read(log.state, log.bytes);
