@@ -8,7 +8,7 @@
 #   build.sh worker-tools   the image with deployment tools; its list of contents is left in
 #                           target/images/worker-tools.cdx.json
 #
-#   CONTAINER_TOOL=buildah|podman|docker   the first that is there, unless named
+#   CONTAINER_TOOL=buildah|podman|docker   the first that is there and works, unless named
 #                                          (buildah is what is tried; docker was not tried)
 #   LONGSHORE_BINARIES=DIR                 binaries from DIR, where cargo has not to build them
 set -euo pipefail
@@ -33,14 +33,7 @@ case $push_registry in
 esac
 
 choose_tool() {
-	local name
-	if [ -z "${CONTAINER_TOOL:-}" ]; then
-		for name in buildah podman docker; do
-			if command -v "$name" >/dev/null; then
-				CONTAINER_TOOL=$name
-				return
-			fi
-		done
+	if [ -z "${CONTAINER_TOOL:-}" ] && ! CONTAINER_TOOL=$(container_tool); then
 		ensure_packages "${image_packages[@]}"
 		CONTAINER_TOOL=buildah
 	fi

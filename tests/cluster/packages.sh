@@ -13,6 +13,19 @@ test_image_packages=(
 	/usr/share/keyrings/debian-archive-keyring.gpg:debian-archive-keyring skopeo:skopeo
 )
 
+# Prints the first builder of images that works. A docker client alone, as many machines have, builds
+# nothing without its daemon.
+container_tool() {
+	local name
+	for name in buildah podman docker; do
+		command -v "$name" >/dev/null || continue
+		if [ "$name" = docker ] && ! timeout 10 docker info >/dev/null 2>&1; then continue; fi
+		printf '%s\n' "$name"
+		return
+	done
+	return 1
+}
+
 # ensure_packages COMMAND:PACKAGE...
 ensure_packages() {
 	local entry command package missing=() wants=()

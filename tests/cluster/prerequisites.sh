@@ -51,8 +51,6 @@ check_prerequisites() {
 		printf '  - %s\n' "${missing[@]}" >&2
 		exit 1
 	fi
-	if ! command -v buildah >/dev/null && ! command -v podman >/dev/null && ! command -v docker >/dev/null; then
-		packages+=("${image_packages[@]}")
-	fi
+	if [ -z "${CONTAINER_TOOL:-}" ] && ! container_tool >/dev/null; then packages+=("${image_packages[@]}"); fi
 	ensure_packages "${packages[@]}"
 }
