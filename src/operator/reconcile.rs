@@ -354,6 +354,7 @@ impl<'a> Pass<'a> {
                 self.context.collector.forget(&uid);
                 let mut memory = lock(self.memory);
                 memory.created = None;
+                memory.events = None;
                 memory.released = Some(uid);
                 return Ok(Some(Action::requeue(Duration::from_secs(1))));
             }
