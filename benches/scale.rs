@@ -5,7 +5,7 @@
 //! share this machine's cores, and so does this program.
 //!
 //! `RATE` actions a second for `MINUTES`; memory with `KEPT` finished actions, restarts with
-//! `FINISHED` of them; `PARTS` of `memory,steady,restart`. The numbers go into the file that
+//! `FINISHED` of them, and one with `ACTIVE` scripts running; `PARTS` of `memory,steady,converge,restart`. The numbers go into the file that
 //! `RESULT` names.
 
 #![allow(
@@ -15,6 +15,8 @@
     reason = "there is nobody to hand an error to"
 )]
 
+#[path = "scale/converge.rs"]
+mod converge;
 #[path = "scale/load.rs"]
 mod load;
 #[path = "../tests/node/mod.rs"]
@@ -87,7 +89,7 @@ async fn bench(cluster: &Cluster) {
 
 async fn measure(client: &Client, cluster: &Cluster, mut operator: Operator, mut load: Load) -> Value {
     let (rate, minutes) = (setting("RATE", 30u32), setting("MINUTES", 5u32));
-    let parts: String = setting("PARTS", "memory,steady,restart".into());
+    let parts: String = setting("PARTS", "memory,steady,converge,restart".into());
     let wanted = |part: &str| parts.split(',').any(|one| one == part);
     let mut result = json!({"rate": rate, "minutes": minutes, "loadBefore": load_average()});
     println!("load average before: {}\n", load_average());
@@ -113,6 +115,9 @@ async fn measure(client: &Client, cluster: &Cluster, mut operator: Operator, mut
     }
     if wanted("steady") {
         result["steady"] = steady(cluster, operator, &mut load, rate, minutes).await;
+    }
+    if wanted("converge") {
+        result["converge"] = converge::measure(cluster, &mut load, setting("ACTIVE", 500), rate).await;
     }
     if wanted("restart") {
         let finished = setting("FINISHED", 5000);

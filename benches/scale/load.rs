@@ -37,6 +37,8 @@ pub(crate) struct Load {
     /// All that are there, by number.
     there: BTreeMap<usize, String>,
     next: usize,
+    /// What those do that are created from now on.
+    pub(crate) command: Vec<String>,
 }
 
 /// Actions that were created, and when.
@@ -80,12 +82,18 @@ impl Load {
         let ends = Ends::default();
         tokio::spawn(watch(actions.clone(), Arc::clone(&ends)));
         let pods = Api::namespaced(client.clone(), namespace);
-        Self { actions, pods, node: node.to_owned(), ends, there: BTreeMap::new(), next: 0 }
+        let command = vec!["echo".into(), "hello".into()];
+        Self { actions, pods, node: node.to_owned(), ends, there: BTreeMap::new(), next: 0, command }
     }
 
     /// How many have ended that are there or were.
     pub(crate) fn ends(&self) -> usize {
         self.ends.lock().unwrap().len()
+    }
+
+    /// All of them, as they are now.
+    pub(crate) async fn all(&self) -> Vec<DeploymentAction> {
+        self.actions.list(&ListParams::default()).await.expect("listing actions").items
     }
 
     /// When this action was seen to have ended.
@@ -107,7 +115,7 @@ impl Load {
             let name = format!("action-{}", self.next);
             self.there.insert(self.next, name.clone());
             self.next += 1;
-            let (actions, object) = (self.actions.clone(), action(&name, &self.node));
+            let (actions, object) = (self.actions.clone(), action(&name, &self.node, &self.command));
             creating.push(tokio::spawn(async move {
                 let begun = Instant::now();
                 actions.create(&PostParams::default(), &object).await.expect("creating an action");
@@ -173,7 +181,7 @@ async fn watch(actions: Api<DeploymentAction>, ends: Ends) {
     }
 }
 
-fn action(name: &str, node: &str) -> DeploymentAction {
+fn action(name: &str, node: &str, command: &[String]) -> DeploymentAction {
     let registry = std::env::var("LONGSHORE_REGISTRY").expect("LONGSHORE_REGISTRY is set by cluster-env");
     serde_json::from_value(json!({
         "apiVersion": "longshore.dev/v1alpha1",
@@ -181,7 +189,7 @@ fn action(name: &str, node: &str) -> DeploymentAction {
         "metadata": {"name": name},
         "spec": {
             "image": format!("{registry}/examples:0.1.0"),
-            "command": ["echo", "hello"],
+            "command": command,
             "podRetentionSeconds": 0,
             "podTemplate": {
                 "nodeSelector": {"kubernetes.io/hostname": node},

@@ -104,7 +104,7 @@ async fn delete(pods: &Api<Pod>, parameters: DeleteParams) {
 }
 
 /// When another process of the operator than `before` is there.
-async fn new_process(sandbox: u32, before: Operator) -> Instant {
+pub(crate) async fn new_process(sandbox: u32, before: Operator) -> Instant {
     let limit = Instant::now() + LIMIT;
     loop {
         if Operator::other_than(Some(before), sandbox).is_some() {
