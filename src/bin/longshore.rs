@@ -14,6 +14,10 @@ use longshore::{
 };
 use tracing_subscriber::EnvFilter;
 
+/// glibc's allocator kept most of what many actions at once had taken (docs/performance.md).
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 /// Runs deployment actions as pods on Kubernetes.
 #[derive(Parser)]
 #[command(version, about)]

@@ -378,9 +378,8 @@ fn watch_pods(
     let (store, writer) = reflector::store();
     let ours = watcher::Config::default().labels(&format!("{LABEL_MANAGED_BY}={MANAGED_BY},{LABEL_ACTION}"));
     let client = client.clone();
-    let pods = watch::merge(watch::watches::<Pod>(&client, namespaces, &ours))
-        .modify(prune_pod)
-        .reflect(writer);
+    let pods =
+        watch::merge(watch::watches::<Pod>(&client, namespaces, &ours)).modify(prune_pod).reflect(writer);
     tokio::spawn(async move {
         let mut pods = std::pin::pin!(pods);
         while let Some(event) = pods.next().await {
