@@ -54,6 +54,18 @@ pub fn pod(pods: &Store<Pod>, action: &DeploymentAction, memory: &Memory) -> Pod
     fact
 }
 
+/// Forgets our own creation once the cache has shown it: from then on the cache knows better, also that
+/// the pod is gone.
+pub fn forget_created(pods: &Store<Pod>, memory: &mut Memory) {
+    let shown = |created: &Pod| {
+        let cached = pods.get(&ObjectRef::from_obj(created));
+        cached.is_some_and(|cached| cached.metadata.uid == created.metadata.uid)
+    };
+    if memory.created.as_deref().is_some_and(shown) {
+        memory.created = None;
+    }
+}
+
 /// The pod that resolves the image of the latest run: from the cache, or from our own creation.
 #[must_use]
 pub fn resolver(pods: &Store<Pod>, action: &DeploymentAction, memory: &Memory) -> Option<Resolver> {
@@ -259,6 +271,28 @@ mod tests {
         };
         assert_eq!(older(true), ["first", "second"]);
         assert!(older(false).is_empty(), "a run is under way");
+    }
+
+    #[test]
+    fn a_pod_that_the_cache_has_shown_and_shows_no_more_is_gone() {
+        let (store, mut writer) = kube::runtime::reflector::store();
+        let mut pod = Pod::default();
+        pod.metadata.name = Some("deploy-1".into());
+        pod.metadata.namespace = action().metadata.namespace;
+        pod.metadata.uid = Some("pod-1".into());
+        let mut action = action();
+        let run = RunStatus { pod_name: pod.metadata.name.clone(), ..RunStatus::default() };
+        action.status.get_or_insert_default().run = Some(run);
+        let mut memory = Memory { created: Some(Box::new(pod.clone())), ..Memory::default() };
+        let mut seen = || {
+            forget_created(&store, &mut memory);
+            super::pod(&store, &action, &memory).view().map(|pod| pod.uid.clone())
+        };
+        assert_eq!(seen().as_deref(), Some("pod-1"), "the cache is behind");
+        writer.apply_watcher_event(&kube::runtime::watcher::Event::Apply(pod.clone()));
+        assert_eq!(seen().as_deref(), Some("pod-1"));
+        writer.apply_watcher_event(&kube::runtime::watcher::Event::Delete(pod));
+        assert_eq!(seen(), None, "a creation of long ago is no news");
     }
 
     #[test]

@@ -240,6 +240,7 @@ impl<'a> Pass<'a> {
         {
             memory.turn_to((run.number, run.attempt), false);
         }
+        observe::forget_created(&self.context.pods, &mut memory);
         let mut pod =
             self.looked.clone().unwrap_or_else(|| observe::pod(&self.context.pods, &self.action, &memory));
         let events = memory.events.as_ref().map_or(&[][..], |(_, events)| events);
@@ -344,7 +345,8 @@ impl<'a> Pass<'a> {
             Step::Delete { name, uid } => {
                 info!(pod = name, "deleting the pod");
                 stop::delete(client, &namespace, &name, &uid).await.map_err(failed("deleting the pod"))?;
-                // The cache tells of it.
+                // The cache tells of it, also where it was gone before it could be shown.
+                lock(self.memory).created = None;
                 return Ok(Some(Action::requeue(Duration::from_secs(1))));
             }
             Step::Release { name, uid } => {
