@@ -43,6 +43,7 @@ pub(crate) fn pod_view() -> PodView {
     PodView {
         name: "deploy-5f3c9a1b-1-1".into(),
         uid: "pod-1".into(),
+        created_at: None,
         owner_uid: Some(UID.into()),
         attempt: Some((1, 1)),
         bundle_sha256: None,

@@ -30,6 +30,8 @@ pub struct PodView {
     pub name: String,
     /// Its UID.
     pub uid: String,
+    /// When the API server made it.
+    pub created_at: Option<Time>,
     /// The UID of the object that controls it.
     pub owner_uid: Option<String>,
     /// The run and attempt that its labels name.
@@ -153,6 +155,7 @@ impl PodView {
         Self {
             name: pod.name_any(),
             uid: pod.uid().unwrap_or_default(),
+            created_at: pod.metadata.creation_timestamp.clone(),
             owner_uid: pod
                 .owner_references()
                 .iter()

@@ -126,8 +126,19 @@ pub(super) fn settle(
             &dispute,
         ))));
     }
-    let over = pod.terminated().is_some() || pod.deleting || !pod.started;
-    (pod.finalizer && over).then(|| Step::release(pod))
+    let held = facts.creation.unanswered && now < name_needed_until(pod);
+    (pod.finalizer && is_done_with(pod) && !held).then(|| Step::release(pod))
+}
+
+/// Whether nothing more is to be learned of a pod whose run has ended.
+fn is_done_with(pod: &PodView) -> bool {
+    pod.terminated().is_some() || pod.deleting || !pod.started
+}
+
+/// Until when a creation of the same attempt can still arrive, which only a pod under its name keeps
+/// from starting the script again. A pod that is let go can be gone in the next moment.
+pub(super) fn name_needed_until(pod: &PodView) -> Timestamp {
+    pod.created_at.as_ref().map_or(Timestamp::MIN, |time| after(time.0, SHORTEST_RETENTION_SECONDS))
 }
 
 /// The verdict is known and the log is still being read.
@@ -188,7 +199,7 @@ fn dispute(facts: &Facts<'_>, run: &RunStatus, pod: &PodView) -> Option<String> 
 fn retire(facts: &Facts<'_>, now: Timestamp, status: &DeploymentActionStatus) -> Step {
     let latest = facts.pod.view().zip(status.run.as_ref()).and_then(|(pod, run)| {
         let (finished, requested) = (run.finished_at.as_ref()?, run.requested_at.as_ref()?);
-        let held = after(requested.0, SHORTEST_RETENTION_SECONDS);
+        let held = after(requested.0, SHORTEST_RETENTION_SECONDS).max(name_needed_until(pod));
         // With our finalizer on it, it has not ended although its run has: its end brings an event.
         (!pod.finalizer).then(|| (pod, after(finished.0, facts.action.spec.pod_retention_seconds).max(held)))
     });
@@ -198,16 +209,24 @@ fn retire(facts: &Facts<'_>, now: Timestamp, status: &DeploymentActionStatus) ->
         Some((pod, after(ended, facts.action.spec.pod_retention_seconds.max(SHORTEST_RETENTION_SECONDS))))
     });
     let ours = |pod: &PodView| !pod.tombstone && !pod.deleting && pod.owner_uid == facts.action.metadata.uid;
-    if let Some(held) =
-        facts.older.iter().find(|pod| pod.finalizer && (pod.deleting || pod.terminated().is_some()))
+    let ended =
+        facts.older.iter().filter(|pod| pod.finalizer && (pod.deleting || pod.terminated().is_some()));
+    // What is known of creations is the latest attempt's: of those before, each may have one on its way.
+    let latest_too = facts.pod.view().filter(|pod| pod.finalizer && is_done_with(pod));
+    let owned = |pod: &&PodView| pod.owner_uid == facts.action.metadata.uid;
+    let held = ended.chain(latest_too).filter(owned);
+    let free = held.map(|pod| (pod, name_needed_until(pod))).min_by_key(|(_, due)| *due);
+    if let Some((pod, due)) = free
+        && now >= due
     {
-        return Step::release(held);
+        return Step::release(pod);
     }
     let next = older.chain(latest).filter(|(pod, _)| ours(pod)).min_by_key(|(_, due)| *due);
-    match next {
-        Some((pod, due)) if now >= due => Step::delete(pod),
-        Some((_, due)) => Step::until(due, now),
-        None => Step::Wait(None),
+    match (next, free) {
+        (Some((pod, due)), _) if now >= due => Step::delete(pod),
+        (Some((_, due)), Some((_, other))) => Step::until(due.min(other), now),
+        (Some((_, due)), None) | (None, Some((_, due))) => Step::until(due, now),
+        (None, None) => Step::Wait(None),
     }
 }
 

@@ -142,7 +142,7 @@ impl Step {
 #[must_use]
 pub fn decide(facts: &Facts<'_>, now: Timestamp) -> Step {
     if facts.action.metadata.deletion_timestamp.is_some() {
-        return leave(facts);
+        return leave(facts, now);
     }
     let status = facts.action.status.clone().unwrap_or_default();
     if let Some(step) = resolved(facts, &status) {
@@ -176,7 +176,7 @@ fn resolved(facts: &Facts<'_>, status: &DeploymentActionStatus) -> Option<Step> 
 const ORPHAN: &str = "orphan";
 
 /// An action that is being deleted creates nothing; its pod goes with it, unless it is orphaned.
-fn leave(facts: &Facts<'_>) -> Step {
+fn leave(facts: &Facts<'_>, now: Timestamp) -> Step {
     let owner = facts.action.metadata.uid.as_deref();
     let orphaned = facts.action.metadata.finalizers.iter().flatten().any(|finalizer| finalizer == ORPHAN);
     // Those of earlier runs and attempts too, as long as our finalizer holds them.
@@ -190,8 +190,11 @@ fn leave(facts: &Facts<'_>) -> Step {
     .unwrap_or(Step::Wait(None))
 }
 
+    // A creation that comes late must not find the name free.
+    let kept = |pod: &PodView| facts.creation.unanswered && now < idle::name_needed_until(pod);
 /// Writes the status where it differs, else does `next`.
 fn write_or(facts: &Facts<'_>, wanted: DeploymentActionStatus, next: impl FnOnce() -> Step) -> Step {
+        _ if pod.finalizer && kept(pod) => Some(Step::until(idle::name_needed_until(pod), now)),
     if facts.action.status.as_ref() == Some(&wanted) { next() } else { Step::WriteStatus(Box::new(wanted)) }
 }
 

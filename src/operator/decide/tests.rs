@@ -27,6 +27,7 @@ mod beginning;
 mod cancel;
 mod history;
 mod lifecycle;
+mod late;
 mod packages;
 mod rerun;
 mod restored;
