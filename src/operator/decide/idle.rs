@@ -2,12 +2,13 @@
 
 use k8s_openapi::jiff::Timestamp;
 
-use super::{Step, after, begin::begin, write_or};
+use super::{Step, after, begin::begin, retry::runs_until, write_or};
 use crate::{
     api::{
         DeploymentAction, DeploymentActionStatus,
         action::RunPolicy,
         condition::ConditionType,
+        history::RunOutcome,
         status::{LogState, LogStatus, RunStatus, Trigger},
     },
     operator::{
@@ -39,7 +40,10 @@ pub(super) fn step(facts: &Facts<'_>, now: Timestamp, status: &DeploymentActionS
         Start::Run(trigger) if facts.action.spec.suspend == Some(true) => {
             write_or(facts, suspended(facts.action, now, trigger), || retire(facts, now, status))
         }
-        Start::Run(trigger) => begin(facts, now, fresh_run(facts.action, now, status, trigger)),
+        Start::Run(trigger) => match still_runs_until(facts, now, status) {
+            Some(then) => Step::until(then, now),
+            None => begin(facts, now, fresh_run(facts.action, now, status, trigger)),
+        },
         Start::Rebase(hash) => {
             let mut wanted = seen(status, facts.action, now);
             if let Some(run) = &mut wanted.run {
@@ -61,6 +65,19 @@ pub(super) fn step(facts: &Facts<'_>, now: Timestamp, status: &DeploymentActionS
 }
 
 /// How the template differs from the one that the latest run was made of. Nothing is told of one that
+/// Until when the script of the latest run may still be running, where that is ahead: a run whose end
+/// nobody knows is followed by another one only when no clock can let its script run.
+fn still_runs_until(facts: &Facts<'_>, now: Timestamp, status: &DeploymentActionStatus) -> Option<Timestamp> {
+    let run = status.run.as_ref().filter(|run| run.bundle_sha256.is_some())?;
+    let past = status.history.iter().find(|past| past.number == run.number)?;
+    let seen = facts.pod.view().filter(|pod| run.pod_uid.as_ref().is_none_or(|uid| *uid == pod.uid));
+    let ended = |pod: &PodView| pod.tombstone || pod.terminated().is_some_and(|end| !end.is_unknown());
+    if past.outcome != RunOutcome::Unknown || seen.is_some_and(ended) {
+        return None;
+    }
+    Some(runs_until(facts, run, now)).filter(|then| now < *then)
+}
+
 /// is not there, or that the action names no more.
 fn template_news(facts: &Facts<'_>, status: &DeploymentActionStatus) -> Option<String> {
     let frozen = status.template.as_ref()?;

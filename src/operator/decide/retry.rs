@@ -16,11 +16,12 @@ use crate::{
     api::{
         Reason,
         action::{Retry, RetryCause},
+        history::RunOutcome,
         status::{Deadlines, ImageStatus, RunStatus},
     },
     operator::{
         expand::Blocked,
-        facts::LogFact,
+        facts::{Facts, LogFact},
         pod::{self, RUNNER_GRACE_SECONDS},
         status::{progress, retrying, rounded_up, seconds, terminal},
         verdict::Verdict,
@@ -84,6 +85,19 @@ pub(super) fn pause(retry: &Retry, uid: &str, run: u32, attempt: u32) -> SignedD
     SignedDuration::from_millis(pause + (pause / 4) * spread / i64::from(u16::MAX))
 }
 
+/// When the clocks of runner and kubelet have ended the present attempt of a run, whatever became of
+/// its node.
+pub(super) fn runs_until(facts: &Facts<'_>, run: &RunStatus, now: Timestamp) -> Timestamp {
+    let Deadlines { pending_seconds, run_seconds, grace_seconds } = begin::deadlines(facts, run);
+    let most = run_seconds + grace_seconds + RUNNER_GRACE_SECONDS + NODE_MARGIN_SECONDS;
+    match &run.started_at {
+        Some(started) => after(started.0, most),
+        // The pod's own deadline, which the kubelet keeps on its own, and counts from when it took the pod:
+        // as late as the pending deadline.
+        None => after(begin::taken_up(run, now), 2 * pending_seconds + most),
+    }
+}
+
 impl Active<'_> {
     /// The write that says how the attempt ended, `run` and `image` being what is known of it by then:
     /// the run's end, or that it waits for another attempt.
@@ -115,6 +129,12 @@ impl Active<'_> {
             )));
         }
         let mut verdict = verdict.clone();
+        let then = self.no_longer_runs(&verdict, &run, pod);
+        if RunOutcome::of(verdict.reason) == RunOutcome::Unknown && then > self.now {
+            let until = rounded_up(then).0;
+            verdict.message =
+                format!("{}; it may run until {until}, and no other run begins before", verdict.message);
+        }
         if run.attempt > 1 {
             verdict.message = format!("{} (attempt {})", verdict.message, run.attempt);
         }
@@ -129,13 +149,7 @@ impl Active<'_> {
         if verdict.never_started || recorded || seen {
             return self.now;
         }
-        let Deadlines { pending_seconds, run_seconds, grace_seconds } = begin::deadlines(self.facts, run);
-        let most = run_seconds + grace_seconds + RUNNER_GRACE_SECONDS + NODE_MARGIN_SECONDS;
-        match &run.started_at {
-            Some(started) => after(started.0, most),
-            // The pod's own deadline, which the kubelet keeps on its own.
-            None => after(begin::taken_up(run, self.now), pending_seconds + most),
-        }
+        runs_until(self.facts, run, self.now)
     }
 
     /// The attempt has ended and the next one is due later, or now.

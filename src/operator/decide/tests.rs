@@ -34,6 +34,7 @@ mod restored;
 mod retry;
 mod templated;
 
+mod unknown_end;
 const T0: i64 = 1_000_000;
 
 fn at(seconds: i64) -> Timestamp {
