@@ -54,11 +54,12 @@ impl<'a> Active<'a> {
         let (Some(frozen), Some(image)) = (&self.run.bundle_sha256, self.image) else {
             return self.resolve();
         };
+        let seen = self.run.pod_uid.is_some() || self.run.started_at.is_some();
         match &self.facts.pod {
             PodFact::Present(pod) => self.with_pod(pod, frozen),
             // Where a pod was seen, a cache without it is a reason to look, not to create.
-            PodFact::NotSeen if self.run.pod_uid.is_some() => Step::Look,
-            PodFact::Absent if self.run.pod_uid.is_some() => self.vanished(),
+            PodFact::NotSeen if seen => Step::Look,
+            PodFact::Absent if seen => self.vanished(),
             PodFact::NotSeen | PodFact::Absent => self.launch(frozen, image),
         }
     }
@@ -71,6 +72,15 @@ impl<'a> Active<'a> {
         run.spec_hash = idle::executed(action);
         run.run_token.clone_from(&action.spec.run_token);
         begin::begin(self.facts, self.now, run)
+    }
+
+    /// An attempt that has ended is not begun again, whatever somebody took out of the status.
+    pub(super) fn edited(&self) -> Step {
+        let message = format!(
+            "somebody edited the status: attempt {} has ended, and what came of it is not told any more",
+            self.run.attempt
+        );
+        self.end(&Verdict::of(Reason::Unknown, message), None)
     }
 
     /// The pod was seen, and is not there any more although our finalizer was on it.

@@ -26,8 +26,8 @@ use crate::{
 
 /// How long a log may take to be read once the verdict is known, in seconds.
 const LOG_DEADLINE_SECONDS: i64 = 60;
-/// A pod is kept at least this long after its run was taken up, in seconds: the API server answers
-/// a creation within 60 s or not at all, and while the pod stands no late one can succeed.
+/// A pod's name stays taken at least this long after the pod was made, in seconds: the API server
+/// answers a creation within 60 s or not at all, and while the name is taken no late one can succeed.
 const SHORTEST_RETENTION_SECONDS: i64 = 120;
 
 pub(super) fn step(facts: &Facts<'_>, now: Timestamp, status: &DeploymentActionStatus) -> Step {
@@ -52,19 +52,19 @@ pub(super) fn step(facts: &Facts<'_>, now: Timestamp, status: &DeploymentActionS
             Step::WriteStatus(Box::new(wanted))
         }
         Start::Never => write_or(facts, not_requested(facts.action, now), || Step::Wait(None)),
-        Start::No if is_suspended(status) => {
-            let last = outcome_again(facts.action, now);
-            Step::WriteStatus(Box::new(last.unwrap_or_else(|| seen(status, facts.action, now))))
-        }
         Start::No => {
-            let seen = seen(status, facts.action, now);
-            let wanted = with_template_news(&seen, now, template_news(facts, &seen).as_deref());
+            // Of a run that was held back, or because somebody took it out of the status.
+            let untold = is_suspended(status) || !status.conditions().is_true(ConditionType::Finished);
+            let again = outcome_again(facts.action, now).filter(|_| untold);
+            let wanted = again.unwrap_or_else(|| {
+                let seen = seen(status, facts.action, now);
+                with_template_news(&seen, now, template_news(facts, &seen).as_deref())
+            });
             write_or(facts, wanted, || retire(facts, now, status))
         }
     }
 }
 
-/// How the template differs from the one that the latest run was made of. Nothing is told of one that
 /// Until when the script of the latest run may still be running, where that is ahead: a run whose end
 /// nobody knows is followed by another one only when no clock can let its script run.
 fn still_runs_until(facts: &Facts<'_>, now: Timestamp, status: &DeploymentActionStatus) -> Option<Timestamp> {
@@ -78,6 +78,7 @@ fn still_runs_until(facts: &Facts<'_>, now: Timestamp, status: &DeploymentAction
     Some(runs_until(facts, run, now)).filter(|then| now < *then)
 }
 
+/// How the template differs from the one that the latest run was made of. Nothing is told of one that
 /// is not there, or that the action names no more.
 fn template_news(facts: &Facts<'_>, status: &DeploymentActionStatus) -> Option<String> {
     let frozen = status.template.as_ref()?;
@@ -303,7 +304,9 @@ fn fresh_run(
     status: &DeploymentActionStatus,
     trigger: Trigger,
 ) -> RunStatus {
-    let number = status.run.as_ref().map_or(1, |run| run.number.saturating_add(1));
+    let past = status.history.iter().map(|past| past.number);
+    let last = past.chain(status.run.as_ref().map(|run| run.number)).max();
+    let number = last.map_or(1, |last| last.saturating_add(1));
     let uid = action.metadata.uid.as_deref().unwrap_or_default();
     RunStatus {
         number,

@@ -151,16 +151,24 @@ pub fn decide(facts: &Facts<'_>, now: Timestamp) -> Step {
     match &status.run {
         Some(run) if !is_over(&status, run) => {
             let active = active::Active::new(facts, now, &status, run);
-            if run.next_attempt_at.is_some() { active.wait_for_next() } else { active.step() }
+            let told = run.attempts.iter().any(|of| of.attempt >= run.attempt);
+            match &run.next_attempt_at {
+                Some(_) => active.wait_for_next(),
+                None if told => active.edited(),
+                None => active.step(),
+            }
         }
         Some(_) => idle::step(facts, now, &status),
         None => rebuilt::step(facts, now).unwrap_or_else(|| idle::step(facts, now, &status)),
     }
 }
 
-/// Whether the run has ended. While the next one is held back, the conditions do not say so.
+/// Whether the run has ended. While the next one is held back, the conditions do not say so; where
+/// somebody has edited the status, the history still does.
 fn is_over(status: &DeploymentActionStatus, run: &RunStatus) -> bool {
-    run.finished_at.is_some() || status.conditions().is_true(ConditionType::Finished)
+    run.finished_at.is_some()
+        || status.conditions().is_true(ConditionType::Finished)
+        || status.history.iter().any(|past| past.number >= run.number)
 }
 
 /// The pod that resolved an image has done its work once the run has its own pod, or has ended.
@@ -182,19 +190,19 @@ fn leave(facts: &Facts<'_>, now: Timestamp) -> Step {
     // Those of earlier runs and attempts too, as long as our finalizer holds them.
     let held = facts.older.iter().filter(|pod| pod.finalizer);
     let mut ours = facts.pod.view().into_iter().chain(held).filter(|pod| pod.owner_uid.as_deref() == owner);
+    // A creation that comes late must not find the name free.
+    let kept = |pod: &PodView| facts.creation.unanswered && now < idle::name_needed_until(pod);
     ours.find_map(|pod| match pod {
         _ if !pod.deleting && !orphaned && !pod.tombstone => Some(Step::delete(pod)),
+        _ if pod.finalizer && kept(pod) => Some(Step::until(idle::name_needed_until(pod), now)),
         _ if pod.finalizer => Some(Step::release(pod)),
         _ => None,
     })
     .unwrap_or(Step::Wait(None))
 }
 
-    // A creation that comes late must not find the name free.
-    let kept = |pod: &PodView| facts.creation.unanswered && now < idle::name_needed_until(pod);
 /// Writes the status where it differs, else does `next`.
 fn write_or(facts: &Facts<'_>, wanted: DeploymentActionStatus, next: impl FnOnce() -> Step) -> Step {
-        _ if pod.finalizer && kept(pod) => Some(Step::until(idle::name_needed_until(pod), now)),
     if facts.action.status.as_ref() == Some(&wanted) { next() } else { Step::WriteStatus(Box::new(wanted)) }
 }
 

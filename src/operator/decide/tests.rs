@@ -23,18 +23,19 @@ use crate::{
     registry::ImageUser,
 };
 
+mod bad_input;
 mod beginning;
 mod cancel;
 mod history;
-mod lifecycle;
 mod late;
+mod lifecycle;
 mod packages;
 mod rerun;
 mod restored;
 mod retry;
 mod templated;
-
 mod unknown_end;
+
 const T0: i64 = 1_000_000;
 
 fn at(seconds: i64) -> Timestamp {
