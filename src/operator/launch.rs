@@ -67,8 +67,9 @@ pub async fn entomb(client: &Client, of: &Owner, run: u32, attempt: u32) -> Laun
     create(client, &tombstone(of, run, attempt)).await
 }
 
-/// Whether the action as it is now asks for this very attempt.
-fn wants(live: &DeploymentAction, action: &Checked, attempt: &Attempt) -> bool {
+/// Whether the action as it is now, `live`, asks for this very attempt: no pod is created otherwise.
+#[must_use]
+pub fn wants(live: &DeploymentAction, action: &Checked, attempt: &Attempt) -> bool {
     let status = live.status.as_ref();
     live.metadata.uid.as_deref() == Some(&action.uid)
         && live.metadata.deletion_timestamp.is_none()

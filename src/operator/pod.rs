@@ -32,7 +32,7 @@ pub use security::{may_run_as, run_as_user};
 pub(super) use security::{of_own_container, of_own_pod};
 
 /// For the runner to drain and report after the script's grace period, in seconds.
-pub(super) const RUNNER_GRACE_SECONDS: i64 = 15;
+pub const RUNNER_GRACE_SECONDS: i64 = 15;
 /// The longest part of a pod's name that is the action's name: the whole is a host name, which has
 /// at most 63 characters.
 const NAME_CHARACTERS: usize = 30;

@@ -1,0 +1,130 @@
+//! A model of all that can happen around `longshore::operator::decide`, explored state by state.
+//!
+//! The function that decides is the real one. What is around it is small: an API server with one
+//! action and its pods ([`cluster`]), a node that starts and ends containers and may be slow to tell,
+//! caches that may be behind, an operator that may lose its memory at any moment and whose calls may be
+//! done unanswered or arrive late ([`operator`]), and people who change their minds ([`events`]).
+//! stateright takes every event in every state, up to a number of things that go wrong or are asked
+//! for, and looks whether the rules hold ([`rules`]). Time stands still while things happen, and jumps
+//! to when somebody wants to look again.
+//!
+//! What is not in it: other actions, templates, policies, the registry, who injects containers. The
+//! tables of tests beside have those.
+
+// clippy knows `#[test]` functions, and not what they share.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+#[path = "model/cluster.rs"]
+mod cluster;
+#[path = "model/events.rs"]
+mod events;
+#[path = "model/explored.rs"]
+mod explored;
+#[path = "model/operator.rs"]
+mod operator;
+#[path = "model/rules.rs"]
+mod rules;
+
+use std::{collections::HashSet, sync::Mutex};
+
+use kube::api::ObjectMeta;
+use longshore::api::{
+    DeploymentAction, DeploymentActionSpec,
+    action::{Retry, RetryCause, Script},
+};
+use stateright::{Model, Property};
+
+use crate::{
+    cluster::State,
+    events::{Event, Kind},
+};
+
+/// A protection that is not there, to see that the model notices.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Broken {
+    /// A status is written whoever has changed it meanwhile.
+    StatusOverwritten,
+    /// A pod is created without another look at its action.
+    LiveReadSkipped,
+    /// Pods have no finalizer.
+    FinalizerDropped,
+    /// An operator that begins anew takes it that no creation was sent before it.
+    CrashForgotten,
+    /// A creation may arrive however late.
+    LateWithoutBound,
+    /// Tombstones are removed.
+    TombstoneRemoved,
+    /// The runner keeps no deadline.
+    NoDeadline,
+}
+
+/// What is explored.
+struct Lifecycle {
+    /// After which ends another attempt is allowed; none where it is empty.
+    retry: &'static [RetryCause],
+    /// What may go wrong or be asked for.
+    kinds: &'static [Kind],
+    /// How often, in all.
+    budget: u8,
+    broken: Option<Broken>,
+    /// Prints of states that are known to come to rest.
+    settled: Mutex<HashSet<u64>>,
+}
+
+impl Lifecycle {
+    fn new(retry: &'static [RetryCause], kinds: &'static [Kind], budget: u8) -> Self {
+        Self { retry, kinds, budget, broken: None, settled: Mutex::default() }
+    }
+
+    fn action(&self) -> DeploymentAction {
+        let mut spec = DeploymentActionSpec {
+            image: Some("registry.example.com/tools:1".into()),
+            script: Some(Script { inline: Some("echo hi".into()), ..Default::default() }),
+            pending_deadline_seconds: Some(cluster::PENDING),
+            run_deadline_seconds: Some(cluster::RUN),
+            termination_grace_period_seconds: Some(cluster::GRACE),
+            pod_retention_seconds: 0,
+            ..Default::default()
+        };
+        if !self.retry.is_empty() {
+            let (limit, causes) = (1, self.retry.to_vec());
+            spec.retry = Some(Retry { limit, causes, backoff_seconds: Some(1), ..Retry::default() });
+        }
+        let metadata = ObjectMeta {
+            name: Some("deploy".into()),
+            namespace: Some("shop".into()),
+            uid: Some(cluster::UID.into()),
+            generation: Some(1),
+            ..Default::default()
+        };
+        DeploymentAction { metadata, spec, status: None }
+    }
+}
+
+impl Model for Lifecycle {
+    type State = State;
+    type Action = Event;
+
+    fn init_states(&self) -> Vec<State> {
+        vec![State::new(self.action(), self.budget)]
+    }
+
+    fn actions(&self, state: &State, events: &mut Vec<Event>) {
+        self.possible(state, events);
+    }
+
+    fn next_state(&self, state: &State, event: Event) -> Option<State> {
+        let mut next = state.clone();
+        self.happens(&mut next, event);
+        Some(next)
+    }
+
+    fn properties(&self) -> Vec<Property<Self>> {
+        rules::all()
+    }
+
+    fn within_boundary(&self, state: &State) -> bool {
+        // Beyond a broken rule nothing is of interest.
+        state.told.fault.is_none()
+    }
+}

@@ -1,0 +1,430 @@
+//! What can happen next, and what it changes.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
+use crate::{
+    Broken, Lifecycle,
+    cluster::{Flying, How, Memory, Millis, Pod, Process, Shown, State, at},
+    operator::{Answer, calls, is_stray},
+};
+use longshore::{
+    api::{ANNOTATION_CANCEL, ANNOTATION_RERUN},
+    operator::decide::Step,
+};
+
+/// So long after it was sent a creation arrives at the latest: the API server answers within 60 s.
+const LATEST_ARRIVAL: Millis = 60_000;
+
+/// Further than the pending deadline is away.
+const SET_BACK: Millis = 20_000;
+
+/// Something that happens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Event {
+    /// The operator takes its next step, and its call ends so.
+    Operate(Answer),
+    /// The cache of actions catches up.
+    SeeAction,
+    /// The cache of pods catches up.
+    SeePods,
+    /// The log of the pod with this UID is read as far as it goes.
+    ReadLog(u32),
+    /// Its node says that it has no such log.
+    LoseLog(u32),
+    /// Time jumps to when somebody wants to look again.
+    Tick,
+    /// A node starts the container of the pod with this UID.
+    Start(u32),
+    /// The runtime cannot.
+    FailToStart(u32),
+    /// Its process ends.
+    End(u32, How),
+    /// The node tells what became of the process.
+    Tell(u32),
+    /// The node is done with a pod that is being deleted and of which it started nothing.
+    Drop(u32),
+    /// A creation arrives that was on its way.
+    Arrive(Flying),
+    /// The garbage collector deletes the pods of an action that goes or is gone.
+    Collect,
+    /// A pod that no action waits for is let go.
+    LetGo(u32),
+    /// The operator dies between two steps.
+    Crash,
+    /// Somebody does this.
+    Ask(Kind),
+}
+
+/// What may go wrong, and what people do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Kind {
+    Crash,
+    LostAnswer,
+    Refusal,
+    BadExit,
+    Kill,
+    StartError,
+    LostLog,
+    /// The operator's clock is set back.
+    ClockBack,
+    ChangeSpec,
+    Cancel,
+    Rerun,
+    Suspend,
+    DeletePod,
+    ForceDeletePod,
+    DeleteAction,
+    DeleteInForeground,
+    EmptyStatus,
+}
+
+impl Kind {
+    pub(crate) const ALL: &[Self] = &[
+        Self::Crash,
+        Self::LostAnswer,
+        Self::Refusal,
+        Self::BadExit,
+        Self::Kill,
+        Self::StartError,
+        Self::LostLog,
+        Self::ClockBack,
+        Self::ChangeSpec,
+        Self::Cancel,
+        Self::Rerun,
+        Self::Suspend,
+        Self::DeletePod,
+        Self::ForceDeletePod,
+        Self::DeleteAction,
+        Self::DeleteInForeground,
+        Self::EmptyStatus,
+    ];
+}
+
+impl Lifecycle {
+    /// All that can happen next.
+    pub(crate) fn possible(&self, state: &State, events: &mut Vec<Event>) {
+        self.by_the_operator(state, events);
+        by_nodes(state, events);
+        events.extend(state.flying.iter().cloned().map(Event::Arrive));
+        // What the operator does takes no time; it may be down for long.
+        let idle = state.memory.rests || state.memory == Memory::default();
+        if idle && state.wake.is_some_and(|wake| wake > state.now) {
+            events.push(Event::Tick);
+        }
+        if state.budget > 0 {
+            self.by_budget(state, events);
+        }
+    }
+
+    fn by_the_operator(&self, state: &State, events: &mut Vec<Event>) {
+        if state.seen_action != state.action {
+            events.push(Event::SeeAction);
+        }
+        if state.seen_pods != state.pods {
+            events.push(Event::SeePods);
+        }
+        for (uid, read) in &state.memory.logs {
+            if read.settled.is_none() && state.has_log_news(*uid) {
+                events.push(Event::ReadLog(*uid));
+            }
+        }
+        events
+            .extend(state.pods.values().filter(|pod| is_stray(state, pod)).map(|pod| Event::LetGo(pod.uid)));
+        let Some(pass) = self.pass(state) else { return };
+        if state.memory.rests {
+            return;
+        }
+        events.push(Event::Operate(Answer::Arrives));
+        if state.budget == 0 {
+            return;
+        }
+        let step = self.next(state, &mut state.memory.clone(), &pass);
+        let creates = matches!(step, Step::Launch(_) | Step::Entomb { .. });
+        let calls = calls(&step);
+        if calls && self.kinds.contains(&Kind::LostAnswer) {
+            events.push(Event::Operate(Answer::Lost));
+        }
+        if calls && self.kinds.contains(&Kind::Crash) {
+            events.push(Event::Operate(Answer::Crash));
+        }
+        if creates && self.kinds.contains(&Kind::Refusal) {
+            events.push(Event::Operate(Answer::Refused));
+        }
+    }
+
+    fn by_budget(&self, state: &State, events: &mut Vec<Event>) {
+        for kind in self.kinds {
+            match kind {
+                Kind::Crash if state.memory != Memory::default() => events.push(Event::Crash),
+                Kind::BadExit => each_running(state, events, How::Exited(3)),
+                Kind::Kill => each_running(state, events, How::Killed),
+                Kind::StartError => {
+                    events.extend(startable(state).map(|pod| Event::FailToStart(pod.uid)));
+                }
+                Kind::LostLog => {
+                    let lost =
+                        |(uid, _): (&u32, _)| state.processes.get(uid).is_some_and(|of| of.end.is_some());
+                    let open = state.memory.logs.iter().filter(|(_, read)| read.settled.is_none());
+                    events.extend(open.filter(|each| lost(*each)).map(|(uid, _)| Event::LoseLog(*uid)));
+                }
+                Kind::Crash | Kind::LostAnswer | Kind::Refusal => {}
+                kind if can_ask(state, *kind) => events.push(Event::Ask(*kind)),
+                _ => {}
+            }
+        }
+    }
+
+    /// Changes the state by what happens.
+    pub(crate) fn happens(&self, state: &mut State, event: Event) {
+        match event {
+            Event::Operate(answer) => {
+                if answer != Answer::Arrives {
+                    state.budget -= 1;
+                }
+                self.operate(state, answer);
+            }
+            Event::SeeAction => {
+                state.seen_action.clone_from(&state.action);
+                state.memory.rests = false;
+            }
+            Event::SeePods => {
+                state.seen_pods.clone_from(&state.pods);
+                state.memory.rests = false;
+            }
+            Event::ReadLog(uid) => state.read_log(uid),
+            Event::LoseLog(uid) => {
+                state.budget -= 1;
+                if let Some(read) = state.memory.logs.get_mut(&uid) {
+                    read.settled = Some(false);
+                }
+                state.memory.rests = false;
+            }
+            Event::Tick => self.tick(state),
+            Event::Start(uid) => {
+                let Some(pod) = state.pod_mut(uid) else { return };
+                let (attempt, until) = (pod.attempt, pod.until());
+                let process = Process { attempt, since: state.now, until, end: None };
+                state.processes.insert(uid, process);
+                *state.told.starts.entry(attempt).or_default() += 1;
+            }
+            Event::FailToStart(uid) => {
+                state.budget -= 1;
+                show(state, uid, How::StartError);
+            }
+            Event::End(uid, how) => {
+                if matches!(how, How::Exited(3) | How::Killed) {
+                    state.budget -= 1;
+                }
+                let now = state.now;
+                if let Some(process) = state.processes.get_mut(&uid) {
+                    process.end = Some((how, now));
+                }
+            }
+            Event::Tell(uid) => {
+                let process = state.processes[&uid].clone();
+                if let Some(pod) = state.pod_mut(uid) {
+                    pod.shown = shown(&process);
+                }
+            }
+            Event::Drop(uid) => show(state, uid, How::NeverRan),
+            Event::Arrive(flying) => {
+                state.flying.retain(|other| *other != flying);
+                state.create(&flying, self.broken != Some(Broken::FinalizerDropped));
+            }
+            Event::Collect => {
+                let now = state.now;
+                for pod in state.pods.values_mut().filter(|pod| pod.deleted.is_none()) {
+                    pod.delete(now, false);
+                }
+            }
+            Event::LetGo(uid) => {
+                if let Some(pod) = state.pod_mut(uid) {
+                    pod.finalizer = false;
+                }
+            }
+            Event::Crash => {
+                state.budget -= 1;
+                state.memory = Memory::default();
+            }
+            Event::Ask(kind) => {
+                state.budget -= 1;
+                ask(state, kind);
+            }
+        }
+        if self.broken == Some(Broken::TombstoneRemoved) {
+            state.pods.retain(|_, pod| !pod.tombstone);
+        }
+        state.sweep();
+    }
+
+    fn tick(&self, state: &mut State) {
+        let Some(wake) = state.wake.take() else { return };
+        state.now = wake;
+        state.memory.rests = false;
+        if self.broken != Some(Broken::LateWithoutBound) {
+            state.flying.retain(|flying| wake <= flying.sent + LATEST_ARRIVAL);
+        }
+        if self.broken != Some(Broken::NoDeadline) {
+            for process in state.processes.values_mut() {
+                if process.end.is_none() && process.bound() <= wake {
+                    process.end = Some((How::Deadline, process.bound()));
+                }
+            }
+        }
+    }
+}
+
+/// Pods that a node can still start.
+fn startable(state: &State) -> impl Iterator<Item = &Pod> {
+    let waits = |pod: &Pod| !pod.tombstone && pod.shown == Shown::Waiting && state.now < pod.until();
+    state.pods.values().filter(move |pod| waits(pod) && !state.processes.contains_key(&pod.uid))
+}
+
+/// Pods that are being deleted and of which no node has started anything.
+fn droppable(state: &State) -> impl Iterator<Item = &Pod> {
+    let waits = |pod: &Pod| !pod.tombstone && pod.shown == Shown::Waiting && pod.deleted.is_some();
+    state.pods.values().filter(move |pod| waits(pod) && !state.processes.contains_key(&pod.uid))
+}
+
+fn by_nodes(state: &State, events: &mut Vec<Event>) {
+    // A pod that is being deleted may be started all the same: its node may not know yet.
+    events.extend(startable(state).map(|pod| Event::Start(pod.uid)));
+    events.extend(droppable(state).map(|pod| Event::Drop(pod.uid)));
+    for (uid, process) in &state.processes {
+        let pod = state.pods.values().find(|pod| pod.uid == *uid);
+        if pod.is_some_and(|pod| pod.shown != shown(process)) {
+            events.push(Event::Tell(*uid));
+        }
+        if process.end.is_none() {
+            let asked = pod.is_none_or(|pod| pod.deleted.is_some() || pod.expired);
+            events.push(Event::End(*uid, if asked { How::Stopped } else { How::Exited(0) }));
+        }
+    }
+    let goes = state.action.as_ref().is_none_or(|action| action.is_deleted());
+    if goes && state.pods.values().any(|pod| pod.deleted.is_none()) {
+        events.push(Event::Collect);
+    }
+}
+
+fn each_running(state: &State, events: &mut Vec<Event>, how: How) {
+    events.extend(state.running().map(|(uid, _)| Event::End(*uid, how)));
+}
+
+const fn shown(process: &Process) -> Shown {
+    match process.end {
+        None => Shown::Running { since: process.since },
+        Some((how, at)) => Shown::Ended { since: Some(process.since), at, how },
+    }
+}
+
+fn show(state: &mut State, uid: u32, how: How) {
+    let at = state.now;
+    if let Some(pod) = state.pod_mut(uid) {
+        pod.shown = Shown::Ended { since: None, at, how };
+    }
+}
+
+impl State {
+    /// What of a log could be read now: whether it began, how it ended, and whether that is all.
+    fn log(&self, uid: u32) -> (bool, Option<How>, Option<bool>) {
+        let pod = self.pods.values().find(|pod| pod.uid == uid);
+        match self.processes.get(&uid) {
+            // Gone from the API server, and its log with it.
+            _ if pod.is_none() => (false, None, Some(false)),
+            None => (false, None, pod.filter(|pod| pod.has_ended()).map(|_| false)),
+            Some(process) => match process.end {
+                None => (true, None, None),
+                Some((How::Killed, _)) => {
+                    // Without an end record the reader waits until the container has ended.
+                    (true, None, pod.filter(|pod| pod.has_ended()).map(|_| false))
+                }
+                Some((how, _)) => (true, Some(how), Some(true)),
+            },
+        }
+    }
+
+    fn has_log_news(&self, uid: u32) -> bool {
+        let read = &self.memory.logs[&uid];
+        let (began, exit, settled) = self.log(uid);
+        (began && !read.began) || (exit.is_some() && read.exit.is_none()) || settled.is_some()
+    }
+
+    fn read_log(&mut self, uid: u32) {
+        let (began, exit, settled) = self.log(uid);
+        let now = self.now;
+        if let Some(read) = self.memory.logs.get_mut(&uid) {
+            read.began |= began;
+            read.exit = read.exit.or_else(|| exit.map(|how| (how, now)));
+            read.settled = settled;
+        }
+        self.memory.rests = false;
+    }
+}
+
+fn can_ask(state: &State, kind: Kind) -> bool {
+    let Some(action) = &state.action else { return false };
+    let live = |pod: &Pod| !pod.tombstone && pod.deleted.is_none();
+    match kind {
+        Kind::Cancel => action.run().is_some_and(|run| run.finished_at.is_none()),
+        Kind::DeletePod => state.pods.values().any(live),
+        Kind::ForceDeletePod => state.pods.values().any(|pod| !pod.tombstone && !pod.forced),
+        Kind::EmptyStatus => action.action.status.is_some(),
+        Kind::ClockBack => state.skew == 0,
+        Kind::DeleteAction | Kind::DeleteInForeground => !action.is_deleted(),
+        _ => true,
+    }
+}
+
+fn ask(state: &mut State, kind: Kind) {
+    let now = state.now;
+    let Some(action) = state.action.clone() else { return };
+    let next = action.version;
+    let annotate = |name: &str, value: String| {
+        action.changed(|action| {
+            action.metadata.annotations.get_or_insert_default().insert(name.to_owned(), value);
+        })
+    };
+    match kind {
+        Kind::ChangeSpec => {
+            state.action = Some(action.changed(|action| action.spec.args.push("x".into())));
+        }
+        Kind::Cancel => {
+            let id = action.run().map(|run| run.id.clone()).unwrap_or_default();
+            state.action = Some(annotate(ANNOTATION_CANCEL, id));
+        }
+        Kind::Rerun => state.action = Some(annotate(ANNOTATION_RERUN, format!("token-{next}"))),
+        Kind::Suspend => {
+            state.action = Some(action.changed(|action| {
+                action.spec.suspend = (action.spec.suspend != Some(true)).then_some(true);
+            }));
+        }
+        Kind::DeletePod | Kind::ForceDeletePod => {
+            let forced = kind == Kind::ForceDeletePod;
+            let mut pods = state.pods.values_mut().rev();
+            if let Some(pod) = pods.find(|pod| !pod.tombstone && (forced || pod.deleted.is_none())) {
+                pod.delete(now, forced);
+            }
+        }
+        Kind::ClockBack => {
+            state.skew = -SET_BACK;
+            state.memory.rests = false;
+        }
+        Kind::DeleteAction => state.action = None,
+        Kind::DeleteInForeground => {
+            state.action =
+                Some(action.changed(|action| action.metadata.deletion_timestamp = Some(Time(at(now)))));
+        }
+        Kind::EmptyStatus => {
+            state.action = Some(action.written(None));
+            // What left no trace counts as never having been, and the documentation says so.
+            state.told.verdicts = BTreeMap::new();
+            let traces: Vec<_> =
+                state.pods.keys().copied().chain(state.flying.iter().map(|flying| flying.attempt)).collect();
+            state.told.starts.retain(|attempt, _| traces.contains(attempt));
+            state.told.never.retain(|attempt| traces.contains(attempt));
+        }
+        _ => {}
+    }
+}

@@ -1,0 +1,403 @@
+//! The operator: what `reconcile.rs` and its steps do around the real [`decide`], one step at a time.
+
+use std::sync::Arc;
+
+use crate::{
+    Broken, Lifecycle,
+    cluster::{Attempt, Flying, How, Memory, Millis, Pass, Pod, Read, State, Stored, at, number},
+};
+use longshore::{
+    api::{DeploymentActionStatus, Reason, status::RunStatus},
+    operator::{
+        action_policy::Standing,
+        decide::{Step, decide},
+        facts::{Facts, PodFact, Resolution},
+        launch::wants,
+        view::PodView,
+    },
+    registry::ImageUser,
+};
+
+/// So many steps has one pass, as in `reconcile.rs`.
+const MOST_STEPS: u8 = 16;
+/// The pause after a failure.
+const PAUSE: Millis = 2_000;
+
+/// What becomes of the call that a step makes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Answer {
+    /// It is done and answered.
+    Arrives,
+    /// It is done, and its answer is lost.
+    Lost,
+    /// It is done, or on its way, and the operator dies.
+    Crash,
+    /// A creation is refused.
+    Refused,
+}
+
+fn resolved() -> Resolution {
+    Resolution::Resolved {
+        pinned: format!("registry.example.com/tools@sha256:{}", "1".repeat(64)),
+        platform_digest: None,
+        config_digest: None,
+        user: ImageUser::Root,
+        packages: Vec::new(),
+        script_sha256: None,
+    }
+}
+
+impl Lifecycle {
+    /// Begins a pass, or goes on with it. `None` where there is no action to look at.
+    pub(crate) fn pass(&self, state: &State) -> Option<Pass> {
+        if let Some(pass) = &state.memory.pass {
+            return Some(pass.clone());
+        }
+        // Its own writes it remembers: what decides is as if its cache had them at once.
+        let action = Arc::clone(state.seen_action.as_ref()?);
+        Some(Pass { action, looked: None, resolved: false, steps: 0 })
+    }
+
+    /// The next step of this pass.
+    pub(crate) fn next(&self, state: &State, memory: &mut Memory, pass: &Pass) -> Step {
+        let action = &pass.action.action;
+        let run = pass.action.run();
+        if let Some(run) = run
+            && run.bundle_sha256.is_some()
+        {
+            memory.turn_to((run.number, run.attempt), self.broken == Some(Broken::CrashForgotten));
+        }
+        let shown = |created: &Pod| state.seen_pods.values().any(|pod| pod.uid == created.uid);
+        if memory.created.as_ref().is_some_and(shown) {
+            memory.created = None;
+        }
+        let named = pass.action.named();
+        let view = |pod: &Pod| PodFact::Present(Box::new(pod.view()));
+        let pod = match &pass.looked {
+            Some(looked) => looked.as_ref().map_or(PodFact::Absent, view),
+            None => {
+                let cached = named.and_then(|name| state.seen_pods.get(&name));
+                let created = memory.created.as_ref().filter(|pod| named == Some(pod.attempt));
+                let mut fact = cached.or(created).map_or(PodFact::NotSeen, view);
+                if let PodFact::Present(pod) = &mut fact {
+                    pod.finalizer &= memory.released.is_none_or(|uid| uid != number(&pod.uid));
+                }
+                fact
+            }
+        };
+        let uid = pod.view().map(|pod| number(&pod.uid)).or_else(|| {
+            let uid = run?.pod_uid.as_deref()?;
+            Some(number(uid))
+        });
+        let log = uid.and_then(|uid| Some(memory.logs.get(&uid)?.fact(uid)));
+        let older = older(state, &pass.action);
+        let resolution = resolved();
+        let not_before = memory.not_before.map(|time| at(time + state.skew));
+        let facts = Facts {
+            action,
+            spec: &pass.action.spec,
+            template: None,
+            resolution: pass.resolved.then_some(&resolution),
+            resolver: None,
+            policy_missing: None,
+            standing: Standing::Allowed,
+            user_namespaces: Some(true),
+            pod,
+            older: &older,
+            previous: &[],
+            creation: memory.creation(),
+            not_before,
+            log: log.as_ref(),
+            cause: None,
+            node_ready: None,
+            progress_due: true,
+        };
+        decide(&facts, at(state.now + state.skew))
+    }
+
+    /// What the operator does until it calls the API server, or its call, which ends so, and what it does
+    /// by itself then.
+    pub(crate) fn operate(&self, state: &mut State, answer: Answer) {
+        let Some(mut pass) = self.pass(state) else { return };
+        let mut memory = std::mem::take(&mut state.memory);
+        memory.pass = None;
+        let mut done = false;
+        loop {
+            let step = self.next(state, &mut memory, &pass);
+            if done && calls(&step) {
+                memory.pass = Some(pass);
+                break;
+            }
+            done = true;
+            pass.steps += 1;
+            if pass.steps > MOST_STEPS {
+                state.told.fault = Some("a pass goes round in a circle");
+                break;
+            }
+            let ends = if calls(&step) { answer } else { Answer::Arrives };
+            if !self.carry_out(state, &mut memory, &mut pass, step, ends) {
+                break;
+            }
+            if answer == Answer::Crash {
+                break;
+            }
+        }
+        state.memory = if answer == Answer::Crash { Memory::default() } else { memory };
+        state.sweep();
+    }
+
+    /// Whether the pass goes on.
+    fn carry_out(
+        &self,
+        state: &mut State,
+        memory: &mut Memory,
+        pass: &mut Pass,
+        step: Step,
+        answer: Answer,
+    ) -> bool {
+        let answered = answer == Answer::Arrives;
+        match step {
+            Step::Wait(wait) => {
+                state.wake = wait.map(|wait| state.now + i64::try_from(wait.as_millis()).unwrap());
+                memory.rests = true;
+                if wait.is_none() && waits_for_nothing(&pass.action) {
+                    state.told.fault =
+                        Some("a run under way has neither a deadline nor anything to wait for");
+                }
+                false
+            }
+            Step::Resolve => {
+                pass.resolved = true;
+                true
+            }
+            Step::WriteStatus(status) => self.write(state, memory, pass, *status, answered),
+            Step::Look => self.look(state, memory, pass),
+            Step::Launch(attempt) => {
+                let checked = pass.action.spec.as_ref().as_ref().unwrap();
+                let live = state.action.as_ref();
+                let wanted = live.is_some_and(|live| wants(&live.action, checked, &attempt));
+                if !wanted && self.broken != Some(Broken::LiveReadSkipped) {
+                    memory.rests = state.is_behind();
+                    return false;
+                }
+                if !wanted {
+                    state.told.fault = Some("a pod was created that its action does not ask for");
+                }
+                let flying = Flying {
+                    attempt: (attempt.run, attempt.attempt),
+                    tombstone: false,
+                    bundle: Some(attempt.bundle_sha256.as_str().into()),
+                    sent: state.now,
+                };
+                match answer {
+                    Answer::Arrives => match state
+                        .create(&flying, self.broken != Some(Broken::FinalizerDropped))
+                    {
+                        Some(pod) => {
+                            pass.looked = Some(Some(pod.clone()));
+                            (memory.created, memory.refused, memory.not_before) = (Some(pod), false, None);
+                            true
+                        }
+                        None => self.look(state, memory, pass),
+                    },
+                    Answer::Refused => {
+                        (memory.refused, memory.not_before) = (true, Some(state.now + PAUSE));
+                        true
+                    }
+                    Answer::Lost | Answer::Crash => {
+                        state.flying.push(flying);
+                        state.flying.sort();
+                        (memory.unanswered, memory.not_before) = (true, Some(state.now + PAUSE));
+                        true
+                    }
+                }
+            }
+            Step::Entomb { run, attempt } => {
+                let flying =
+                    Flying { attempt: (run, attempt), tombstone: true, bundle: None, sent: state.now };
+                match answer {
+                    Answer::Arrives => match state.create(&flying, true) {
+                        Some(pod) => {
+                            pass.looked = Some(Some(pod.clone()));
+                            memory.created = Some(pod);
+                            true
+                        }
+                        None => self.look(state, memory, pass),
+                    },
+                    Answer::Refused => {
+                        memory.tombstone_refused = true;
+                        true
+                    }
+                    Answer::Lost | Answer::Crash => {
+                        state.flying.push(flying);
+                        state.flying.sort();
+                        false
+                    }
+                }
+            }
+            Step::Follow { uid, .. } => {
+                let run = pass.action.run().map_or(0, |run| run.number);
+                let read = Read { run, began: false, exit: None, settled: None };
+                memory.logs.entry(number(&uid)).or_insert(read);
+                true
+            }
+            Step::Stop { uid, .. } => {
+                let now = state.now + state.skew;
+                if let Some(pod) = state.pod_mut(number(&uid)) {
+                    pod.told = Some(now);
+                }
+                memory.rests = answered && state.is_behind();
+                false
+            }
+            Step::Expire { uid, .. } => {
+                if let Some(pod) = state.pod_mut(number(&uid)) {
+                    pod.expired = true;
+                }
+                memory.rests = answered && state.is_behind();
+                false
+            }
+            Step::Delete { uid, .. } => {
+                let now = state.now;
+                if let Some(pod) = state.pod_mut(number(&uid)) {
+                    pod.delete(now, false);
+                }
+                memory.created = None;
+                memory.rests = answered && state.is_behind();
+                false
+            }
+            Step::Release { uid, .. } => {
+                let uid = number(&uid);
+                if let Some(pod) = state.pod_mut(uid) {
+                    pod.finalizer = false;
+                }
+                if answered {
+                    memory.logs.remove(&uid);
+                    (memory.created, memory.released) = (None, Some(uid));
+                }
+                memory.rests = answered && state.is_behind();
+                false
+            }
+            Step::CreateResolver { .. } | Step::DeleteResolver { .. } => {
+                state.told.fault = Some("nobody needs a pod to resolve anything");
+                false
+            }
+        }
+    }
+
+    /// Asks the API server for the pod that the status names.
+    fn look(&self, state: &State, memory: &mut Memory, pass: &mut Pass) -> bool {
+        let live = pass.action.named().and_then(|name| state.pods.get(&name)).cloned();
+        memory.created.clone_from(&live);
+        pass.looked = Some(live);
+        true
+    }
+
+    fn write(
+        &self,
+        state: &mut State,
+        memory: &mut Memory,
+        pass: &mut Pass,
+        status: DeploymentActionStatus,
+        answered: bool,
+    ) -> bool {
+        let same = pass.action.action.status.as_ref() == Some(&status);
+        let Some(live) = state.action.clone() else { return false };
+        if same {
+            state.told.fault = Some("a status was written that is there already");
+        }
+        if live.version != pass.action.version && self.broken != Some(Broken::StatusOverwritten) {
+            memory.rests = state.is_behind();
+            return false;
+        }
+        let launching =
+            status.run.as_ref().filter(|run| run.bundle_sha256.is_some() && run.pod_uid.is_none());
+        let launching = launching.map(|run| (run.number, run.attempt));
+        self.record(state, &status);
+        let written = live.written(Some(status));
+        state.action = Some(Arc::clone(&written));
+        if !answered {
+            return false;
+        }
+        if let Some(attempt) = launching {
+            memory.turn_to(attempt, true);
+        }
+        if written.named() != pass.action.named() {
+            pass.looked = None;
+        }
+        state.seen_action = Some(Arc::clone(&written));
+        pass.action = written;
+        true
+    }
+
+    /// Keeps what a status says of ends, and compares it with what was said before.
+    fn record(&self, state: &mut State, status: &DeploymentActionStatus) {
+        let Some(run) = &status.run else { return };
+        for attempt in &run.attempts {
+            let reason = Reason::parse(&attempt.reason).unwrap();
+            if attempt.exit_code.is_none() && never_started(reason) {
+                state.told.never.insert((run.number, attempt.attempt));
+            }
+        }
+        if run.finished_at.is_some() {
+            let past = &status.history[0];
+            let verdict = (past.reason.clone(), past.exit_code);
+            let before = state.told.verdicts.entry(run.number).or_insert_with(|| verdict.clone());
+            if *before != verdict || past.number != run.number {
+                state.told.fault = Some("an end that was told has changed");
+            }
+            if verdict.0 == Reason::Succeeded.as_str() {
+                let attempt = (run.number, run.attempt);
+                let mut ended = state.processes.values().filter(|process| process.attempt == attempt);
+                if !ended.any(|process| process.end.is_some_and(|(how, _)| how == How::Exited(0))) {
+                    state.told.fault = Some("success was told of a script that had none");
+                }
+            }
+        } else if state.told.verdicts.contains_key(&run.number) {
+            state.told.fault = Some("a run that had ended goes on");
+        }
+    }
+}
+
+/// Whether a step asks the API server to change something.
+pub(crate) const fn calls(step: &Step) -> bool {
+    !matches!(step, Step::Wait(_) | Step::Resolve | Step::Follow { .. } | Step::Look)
+}
+
+/// Whether this reason, without an exit code, says that the script was never started.
+fn never_started(reason: Reason) -> bool {
+    !matches!(
+        reason,
+        Reason::Unknown
+            | Reason::NodeLost
+            | Reason::OutOfMemory
+            | Reason::Evicted
+            | Reason::PodNameTaken
+            | Reason::PodMutated
+    )
+}
+
+/// Whether an action in this state must not be left without a time to look again.
+fn waits_for_nothing(action: &Stored) -> bool {
+    let under_way = |run: &RunStatus| run.finished_at.is_none();
+    !action.is_deleted() && action.run().is_some_and(under_way)
+}
+
+/// As `observe::older`.
+fn older(state: &State, action: &Stored) -> Vec<PodView> {
+    let before: Attempt = match action.run() {
+        None => (u32::MAX, u32::MAX),
+        Some(run) if (run.number, run.attempt) == (1, 1) => return vec![],
+        Some(run) if run.finished_at.is_some() || action.is_deleted() => (run.number, run.attempt),
+        Some(_) => return vec![],
+    };
+    state.seen_pods.values().filter(|pod| pod.attempt < before).map(Pod::view).collect()
+}
+
+/// Whether a pod that is being deleted is let go without its action, as `strays.rs` does.
+pub(crate) fn is_stray(state: &State, pod: &Pod) -> bool {
+    let named = state.action.as_ref().is_some_and(|action| {
+        let earlier = action.run().is_some_and(|run| pod.attempt < (run.number, run.attempt));
+        action.named() == Some(pod.attempt) || earlier
+    });
+    pod.finalizer && pod.deleted.is_some() && !named
+}
