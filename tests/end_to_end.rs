@@ -25,6 +25,8 @@ mod bad_ends;
 mod images;
 #[path = "end_to_end/inputs.rs"]
 mod inputs;
+#[path = "end_to_end/late.rs"]
+mod late;
 #[path = "end_to_end/matrix.rs"]
 mod matrix;
 #[path = "end_to_end/packages.rs"]

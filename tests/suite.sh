@@ -38,7 +38,8 @@ gitops() {
 
 step "lint" tests/lint.sh
 step "pure tests and mocked services" cargo test --locked --no-fail-fast --lib --bins
-step "the threat model's tests" cargo test --locked --test threat_model
+step "the tests that pages name" cargo test --locked --test claims
+step "what can happen, state by state" cargo test --locked --test model
 step "the runner and the fetcher as processes" cargo test --locked --no-fail-fast --test runner --test fetch
 if step "cluster" tests/cluster/up.sh && step "install" make --no-print-directory deploy; then
 	step "API server" on_cluster --test api_server

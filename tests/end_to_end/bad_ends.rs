@@ -103,12 +103,16 @@ async fn a_webhook_that_goes_away_in_time_lets_the_run_start() {
     .await;
 }
 
-/// Changes the pod by a patch: the run ends for it, and no pod of it ever had a container.
+/// Replaces a value of the pod.
 async fn ends_as_changed(path: &str, value: &str, words: &[&str]) {
+    ends_as_changed_by(&format!("[JSONPatch{{op: 'replace', path: '{path}', value: '{value}'}}]"), words)
+        .await;
+}
+
+/// Changes the pod by patches: the run ends for it, and no pod of it ever had a container.
+async fn ends_as_changed_by(patches: &str, words: &[&str]) {
     in_namespace(async |namespace| {
-        namespace
-            .mutate_pods(&format!("[JSONPatch{{op: 'replace', path: '{path}', value: '{value}'}}]"))
-            .await;
+        namespace.mutate_pods(patches).await;
         let pods = namespace.api::<Pod>();
         let mut seen = Box::pin(pods.watch(&WatchParams::default(), "0").await.unwrap());
         let action = namespace.apply("changed", Action::script(NEVER)).await;
@@ -158,6 +162,15 @@ async fn a_changed_command_is_told_and_never_runs() {
 async fn a_changed_restart_policy_is_told_and_never_runs() {
     ends_as_changed("/spec/restartPolicy", "OnFailure", &["its restart policy is OnFailure and not Never"])
         .await;
+}
+
+#[tokio::test]
+async fn a_container_with_restart_rules_is_told_and_never_runs() {
+    // Each exit with 75 would start the script again: the pod's own policy says Never all the same.
+    let rules = "[JSONPatch{op: 'add', path: '/spec/containers/0/restartPolicy', value: 'Never'}, \
+        JSONPatch{op: 'add', path: '/spec/containers/0/restartPolicyRules', value: \
+        [{'action': dyn('Restart'), 'exitCodes': dyn({'operator': dyn('In'), 'values': dyn([75])})}]}]";
+    ends_as_changed_by(rules, &["its container has restart rules"]).await;
 }
 
 #[tokio::test]

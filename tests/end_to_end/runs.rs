@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Pod;
-use kube::api::{Patch, PatchParams};
+use kube::api::{LogParams, Patch, PatchParams};
 use longshore::api::{
     DeploymentAction, Reason,
     status::{LogState, Trigger},
@@ -175,6 +175,52 @@ async fn a_change_in_mid_run_queues_one_run() {
         .await;
         assert_eq!(code, 0, "the first run was disturbed");
         stays(&action, 2).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn changed_each_second_no_two_of_its_runs_overlap_and_the_last_one_is_what_was_said_last() {
+    in_namespace(async |namespace| {
+        let script = |number: u32| {
+            format!("echo begin {number} $(date +%s%N); sleep 1; echo end {number} $(date +%s%N)")
+        };
+        let action = namespace.apply("restless", Action::script(&script(0))).await;
+        for number in 1..=12 {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            action.patch_spec(json!({"script": {"inline": script(number)}})).await;
+        }
+        let done = action.finished().await;
+        done.assert_succeeded().assert_tail_has(&["begin 12 ", "end 12 "]);
+        // Every pod has run one script from its beginning to its end, and each script had one pod.
+        let mut spans = Vec::new();
+        let mut scripts = Vec::new();
+        for pod in namespace.pods().await {
+            let name = pod.metadata.name.unwrap();
+            let log = namespace.api::<Pod>().logs(&name, &LogParams::default()).await.unwrap_or_default();
+            let told = |word: &str| {
+                let line =
+                    log.lines().find_map(|line| line.split_once(&format!(" {word} ")).map(|(_, rest)| rest));
+                let (number, time) = line?.split_once(' ')?;
+                Some((number.parse::<u32>().unwrap(), time.parse::<u64>().unwrap()))
+            };
+            // One that was given up before its pod was created has a tombstone, which has no log.
+            let Some((number, begin)) = told("begin") else { continue };
+            let (same, end) = told("end").unwrap_or_else(|| panic!("{name} was cut off: {log}"));
+            assert_eq!(number, same);
+            scripts.push(number);
+            spans.push((begin, end));
+        }
+        spans.sort_unstable();
+        assert!(spans.windows(2).all(|two| two[0].1 <= two[1].0), "two ran at a time: {spans:?}");
+        let count = scripts.len();
+        scripts.sort_unstable();
+        scripts.dedup();
+        assert!(count >= 2 && scripts.len() == count, "{count} pods ran {scripts:?}");
+        // Runs that were overtaken before their pod was there say so, and nothing else went wrong.
+        for past in &done.status().history {
+            assert!(matches!(past.reason.as_str(), "Succeeded" | "FrozenInputsChanged"), "{past:?}");
+        }
     })
     .await;
 }

@@ -5,13 +5,13 @@ use std::time::Duration;
 use k8s_openapi::api::core::v1::Pod;
 use kube::{
     ResourceExt,
-    api::{DeleteParams, PropagationPolicy},
+    api::{DeleteParams, LogParams, Patch, PatchParams, PropagationPolicy},
 };
-use longshore::api::{DeploymentAction, Reason};
+use longshore::api::{ConditionType, DeploymentAction, Reason};
 use serde_json::json;
 
 use crate::{
-    action::Action,
+    action::{Action, from_secret},
     namespace::{Namespace, examples_image, in_namespace, until, within},
 };
 
@@ -55,6 +55,63 @@ async fn a_script_that_ignores_its_deadline_is_killed_after_its_grace() {
 }
 
 #[tokio::test]
+async fn a_deadline_that_somebody_lowers_after_the_script_s_end_changes_no_verdict() {
+    in_namespace(async |namespace| {
+        let action = namespace.apply("patched", Action::script("echo begun; sleep 2; echo ended")).await;
+        let pod = action.under_way().await;
+        let pods = namespace.api::<Pod>();
+        until("the script has ended", async || {
+            let log = pods.logs(&pod.name_any(), &LogParams::default()).await.unwrap_or_default();
+            log.contains("\"exit\"").then_some(())
+        })
+        .await;
+        let patch = Patch::Merge(json!({"spec": {"activeDeadlineSeconds": 1}}));
+        pods.patch(&pod.name_any(), &PatchParams::default(), &patch).await.unwrap();
+        let done = action.finished().await;
+        done.assert_succeeded();
+        // Three of three times Kubernetes said that it had failed.
+        let phase = until("the pod has ended", async || {
+            let phase = pods.get(&pod.name_any()).await.unwrap().status?.phase?;
+            matches!(phase.as_str(), "Succeeded" | "Failed").then_some(phase)
+        })
+        .await;
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        let after = crate::action::Done(action.get().await);
+        after.assert_succeeded();
+        assert!(
+            !after.status().conditions().is_true(ConditionType::VerdictDisputed),
+            "{phase}: {}",
+            after.conditions()
+        );
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_deadline_that_somebody_lowers_before_the_script_s_start_is_told_as_what_it_came_to() {
+    in_namespace(async |namespace| {
+        let variable = from_secret("TOKEN", "missing", "token");
+        let wanted = Action::script("echo $TOKEN; sleep 600").with("variables", [variable]);
+        let action = namespace.apply("lowered", wanted).await;
+        action.reason(Reason::SecretMissing).await;
+        let pod = action.pod().await;
+        let pods = namespace.api::<Pod>();
+        let patch = Patch::Merge(json!({"spec": {"activeDeadlineSeconds": 1}}));
+        pods.patch(&pod.name_any(), &PatchParams::default(), &patch).await.unwrap();
+        namespace.secret("missing", json!({"token": "there-by-now"})).await;
+        let done = action.finished().await;
+        assert_ne!(done.reason(), Some(Reason::Succeeded), "{}", done.message());
+        // Where the script began, it has a log, and the status says so; else it says that it never did.
+        let began = done.run().started_at.is_some();
+        let log = done.status().log.as_ref().is_some_and(|log| log.lines > 0);
+        assert_eq!(began, log || done.run().exit_code.is_some(), "{}", done.message());
+        assert_eq!((done.run().number, done.run().attempt), (1, 1));
+        assert!(namespace.pods().await.iter().all(|other| other.uid() == pod.uid()));
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_pod_deleted_in_mid_run_is_not_run_again() {
     in_namespace(async |namespace| {
         let action = namespace.apply("deleted", Action::script(LONG)).await;
@@ -86,6 +143,25 @@ async fn a_pod_deleted_by_force_in_mid_run_is_not_run_again() {
         tokio::time::sleep(Duration::from_secs(3)).await;
         assert!(namespace.pods().await.iter().all(|other| other.uid() == pod.uid()));
         assert_eq!(crate::action::Done(action.get().await).run().number, 1);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_pod_removed_together_with_its_finalizer_in_mid_run_ends_the_run() {
+    in_namespace(async |namespace| {
+        let wanted = Action::script(LONG).with("pendingDeadlineSeconds", 5);
+        let action = namespace.apply("removed", wanted).await;
+        let pod = action.under_way().await;
+        let pods = namespace.api::<Pod>();
+        let bare = Patch::Merge(json!({"metadata": {"finalizers": null}}));
+        pods.patch(&pod.name_any(), &PatchParams::default(), &bare).await.unwrap();
+        pods.delete(&pod.name_any(), &DeleteParams::default().grace_period(0)).await.unwrap();
+        let done = action.finished().await;
+        let reason = done.reason().unwrap();
+        assert!(matches!(reason, Reason::PodDeleted | Reason::Unknown), "{reason:?}");
+        assert_eq!((done.run().number, done.run().attempt), (1, 1));
+        assert!(namespace.pods().await.iter().all(|other| other.uid() == pod.uid()));
     })
     .await;
 }
