@@ -160,6 +160,18 @@ pub(crate) fn argocd_by(script: &Path, object: &Value) -> Ended {
     reader(&["argocd-health", script.to_str().expect("a path of text")], object)
 }
 
+/// Which actions Argo CD offers for an object, with whether each can be chosen.
+pub(crate) fn argocd_actions(object: &Value) -> Value {
+    let script = repository("gitops/argocd/actions/discovery.lua");
+    reader(&["argocd-actions", script.to_str().expect("a path of text")], object).json()
+}
+
+/// What Argo CD would write where somebody chooses this action.
+pub(crate) fn argocd_action(name: &str, object: &Value) -> Ended {
+    let script = repository(&format!("gitops/argocd/actions/{name}.lua"));
+    reader(&["argocd-action", script.to_str().expect("a path of text")], object)
+}
+
 /// What Flux makes of an object with these variables, as `NAME=VALUE`.
 pub(crate) fn flux_substitute(object: &Value, variables: &[&str]) -> Ended {
     reader(&[&["flux-substitute"], variables].concat(), object)

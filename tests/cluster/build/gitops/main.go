@@ -3,6 +3,8 @@
 //
 //	gitops kstatus                        what kstatus computes (Flux, Helm 4)
 //	gitops argocd-health FILE             what Argo CD makes of a health script
+//	gitops argocd-actions FILE            which actions Argo CD offers by a discovery script
+//	gitops argocd-action FILE             the patch that Argo CD sends for an action's script
 //	gitops flux-substitute NAME=VALUE...  the object after Flux's postBuild.substitute
 //	gitops flux-apply TIMEOUT             applies it to KUBECONFIG's cluster as Flux does, and waits
 package main
@@ -33,7 +35,7 @@ func main() {
 
 func run(arguments []string, in io.Reader) (any, error) {
 	if len(arguments) == 0 {
-		return nil, errors.New("usage: gitops kstatus | argocd-health FILE | flux-substitute NAME=VALUE... | flux-apply TIMEOUT")
+		return nil, errors.New("usage: gitops kstatus | argocd-health FILE | argocd-actions FILE | argocd-action FILE | flux-substitute NAME=VALUE... | flux-apply TIMEOUT")
 	}
 	text, err := io.ReadAll(in)
 	if err != nil {
@@ -51,12 +53,20 @@ func run(arguments []string, in io.Reader) (any, error) {
 			return nil, err
 		}
 		return health{Status: result.Status.String(), Message: result.Message}, nil
-	case verb == "argocd-health" && len(rest) == 1:
+	case strings.HasPrefix(verb, "argocd-") && len(rest) == 1:
 		script, err := os.ReadFile(rest[0])
 		if err != nil {
 			return nil, err
 		}
-		return argocdHealth(object, string(script))
+		switch verb {
+		case "argocd-health":
+			return argocdHealth(object, string(script))
+		case "argocd-actions":
+			return argocdActions(object, string(script))
+		case "argocd-action":
+			return argocdAction(object, string(script))
+		}
+		return nil, fmt.Errorf("not understood: %s", verb)
 	case verb == "flux-substitute" && len(rest) > 0:
 		variables := map[string]any{}
 		for _, pair := range rest {
