@@ -78,16 +78,23 @@ async fn images_and_names_reach_the_action() {
         let folder = Folder::with(&namespace.name, &["tests/gitops/kustomize", "gitops/kustomize"]);
         let out = run("kubectl", ["kustomize".as_ref(), folder.0.as_os_str()], "").succeeded();
         // What stood there before kustomize named the objects.
-        for name in [": settings\n", ": access\n", ": deployer\n", ": claim\n", "registry.example.com"] {
-            assert!(!out.contains(name), "{name}: {out}");
+        for name in ["settings", "access", "deployer", "claim", "how", "everywhere"] {
+            assert!(!out.contains(&format!(": {name}\n")), "{name}: {out}");
         }
-        assert!(out.contains("\n  image: mirror.example.com/tools:2026.11\n"), "{out}");
-        for (name, times) in
-            [("staging-settings-", 6), ("staging-access-", 7), ("staging-deployer", 2), ("staging-claim", 2)]
-        {
+        assert!(!out.contains("registry.example.com"), "{out}");
+        // Of the action and of both kinds of templates.
+        assert_eq!(out.matches("\n  image: mirror.example.com/tools:2026.11\n").count(), 3, "{out}");
+        for (name, times) in [
+            ("staging-settings-", 8),
+            ("staging-access-", 9),
+            ("staging-deployer", 3),
+            ("staging-claim", 2),
+            ("staging-how", 2),
+            ("staging-everywhere", 2),
+        ] {
             assert_eq!(out.matches(name).count(), times, "{name}: {out}");
         }
-        // And what comes out is an action.
+        // And what comes out are actions and templates.
         namespace.kubectl_with(&["apply", "--dry-run=server", "--filename=-"], &out).succeeded();
     })
     .await;
