@@ -1,6 +1,8 @@
 //! What an action with a template comes to: the template's spec with the action's parameters as
 //! variables and its packages by reference. Pure; every mistake is told at once.
 
+mod pattern;
+
 use super::{
     ranges::{self, Range},
     validate::{Checked, Invalid, validate_as},
@@ -17,9 +19,11 @@ use crate::{
     record::sha256_hex,
     registry::ImageReference,
 };
+use pattern::{Pattern, Steps};
 
-/// The largest compiled pattern, in bytes.
-const MAX_PATTERN_BYTES: usize = 1 << 20;
+/// How long the patterns of a template may be together, in characters: reading them costs up to 50 µs
+/// a character.
+const MAX_PATTERNS: usize = 4096;
 /// So much of a value is told in a message, in characters.
 const TOLD: usize = 64;
 
@@ -148,11 +152,9 @@ enum Fault {
 
 /// What `action` executes by `template`.
 fn expand(action: &DeploymentActionSpec, template: &TemplateSpec) -> Result<DeploymentActionSpec, Fault> {
-    let faults = faults(template);
-    if !faults.is_empty() {
-        return Err(Fault::Template(faults));
-    }
-    let (parameters, wrong) = fill(&template.parameters, &action.parameters);
+    let mut steps = Steps::default();
+    let declared = declared(template, &mut steps).map_err(Fault::Template)?;
+    let (parameters, wrong) = fill(&declared, &action.parameters, &mut steps);
     let (packages, refused) = choose(&template.packages, &action.packages);
     match (wrong.is_empty(), refused.is_empty()) {
         (true, true) => {}
@@ -204,46 +206,58 @@ fn expand(action: &DeploymentActionSpec, template: &TemplateSpec) -> Result<Depl
     })
 }
 
-/// What is wrong in the template whatever an action says.
-fn faults(template: &TemplateSpec) -> Vec<String> {
+/// A parameter that fits together.
+struct Declared<'a> {
+    parameter: &'a Parameter,
+    pattern: Option<Pattern>,
+    /// Its default, as the script gets it.
+    default: Option<String>,
+}
+
+/// The template's parameters, or all that is wrong in it whatever an action says.
+fn declared<'a>(template: &'a TemplateSpec, steps: &mut Steps) -> Result<Vec<Declared<'a>>, Vec<String>> {
     let mut faults = Vec::new();
+    let patterns = template.parameters.iter().filter_map(|parameter| parameter.pattern.as_ref());
+    let long: usize = patterns.map(|pattern| pattern.chars().count()).sum();
+    if long > MAX_PATTERNS {
+        // None of them is read.
+        return Err(vec![format!(
+            "the patterns of its parameters have {long} characters together, and may have at most {MAX_PATTERNS}: \
+             make them shorter, or let the script check"
+        )]);
+    }
+    let mut declared = Vec::with_capacity(template.parameters.len());
     for parameter in &template.parameters {
         let name = &parameter.name;
         let mut fault = |what: String| faults.push(format!("parameter {name}: {what}"));
         if template.variables.iter().any(|variable| variable.name == *name) {
             fault("the template's variables have one of that name: rename one of them".into());
         }
-        if let Some(pattern) = &parameter.pattern
-            && let Err(error) = compiled(pattern)
-        {
-            fault(format!("its pattern is no regular expression: {error}"));
-            continue;
-        }
-        let bare = Parameter { allowed: Vec::new(), ..parameter.clone() };
+        let pattern = match parameter.pattern.as_deref().map(Pattern::read).transpose() {
+            Ok(pattern) => pattern,
+            Err(what) => {
+                fault(format!("its pattern {what}"));
+                continue;
+            }
+        };
         for value in &parameter.allowed {
-            if let Err(what) = fits(&bare, value) {
+            if let Err(what) = is_of(parameter, pattern.as_ref(), value, steps) {
                 fault(format!("a value of its enum {what}"));
             }
         }
-        if let Some(default) = &parameter.default
-            && let Err(what) = fits(parameter, default)
-        {
-            fault(format!("its default {what}"));
+        let mut one = Declared { parameter, pattern, default: None };
+        match parameter.default.as_ref().map(|default| fits(&one, default, steps)).transpose() {
+            Ok(default) => one.default = default,
+            Err(what) => fault(format!("its default {what}")),
         }
+        declared.push(one);
     }
     for package in &template.packages {
         if let Some(Err(error)) = package.versions.as_deref().map(Range::parse) {
             faults.push(format!("package {}: versions {error}", package.name));
         }
     }
-    faults
-}
-
-fn compiled(pattern: &str) -> Result<regex::Regex, String> {
-    regex::RegexBuilder::new(pattern).size_limit(MAX_PATTERN_BYTES).build().map_err(|error| {
-        // The library draws the pattern with a caret below; the last line says what is wrong.
-        error.to_string().lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned()
-    })
+    if faults.is_empty() { Ok(declared) } else { Err(faults) }
 }
 
 fn kind(parameter: &Parameter) -> ParameterType {
@@ -251,10 +265,30 @@ fn kind(parameter: &Parameter) -> ParameterType {
 }
 
 /// The value as the script gets it, or how it is wrong, to be put after what it is.
-fn fits(parameter: &Parameter, value: &Scalar) -> Result<String, String> {
+fn fits(declared: &Declared<'_>, value: &Scalar, steps: &mut Steps) -> Result<String, String> {
+    let parameter = declared.parameter;
+    let text = is_of(parameter, declared.pattern.as_ref(), value, steps)?;
+    let same = |allowed: &Scalar| match kind(parameter) {
+        ParameterType::Integer => allowed.whole() == value.whole(),
+        _ => allowed.to_string() == text,
+    };
+    if !parameter.allowed.is_empty() && !parameter.allowed.iter().any(same) {
+        let allowed: Vec<_> = parameter.allowed.iter().map(ToString::to_string).collect();
+        return Err(format!("is {}, and must be one of {}", told(&value.to_string()), allowed.join(", ")));
+    }
+    Ok(text)
+}
+
+/// The same of all but `enum`.
+fn is_of(
+    parameter: &Parameter,
+    pattern: Option<&Pattern>,
+    value: &Scalar,
+    steps: &mut Steps,
+) -> Result<String, String> {
     let text = value.to_string();
     let told = told(&text);
-    let text = match kind(parameter) {
+    Ok(match kind(parameter) {
         // Not to be told: who wrote it there did not mean it to be read.
         ParameterType::Secret => {
             return Err("is written out, and its type is Secret: name a key in valueFrom.secretKeyRef".into());
@@ -280,23 +314,15 @@ fn fits(parameter: &Parameter, value: &Scalar) -> Result<String, String> {
             {
                 return Err(format!("has {length} characters, and must have at most {most}"));
             }
-            if let Some(pattern) = &parameter.pattern
-                && !compiled(pattern)?.is_match(&text)
+            if let Some(pattern) = pattern
+                && !pattern.is_in(&text, steps)?
             {
+                let pattern = parameter.pattern.as_deref().unwrap_or_default();
                 return Err(format!("is {told}, and must match {pattern}"));
             }
             text
         }
-    };
-    let same = |allowed: &Scalar| match kind(parameter) {
-        ParameterType::Integer => allowed.whole() == value.whole(),
-        _ => allowed.to_string() == text,
-    };
-    if !parameter.allowed.is_empty() && !parameter.allowed.iter().any(same) {
-        let allowed: Vec<_> = parameter.allowed.iter().map(ToString::to_string).collect();
-        return Err(format!("is {told}, and must be one of {}", allowed.join(", ")));
-    }
-    Ok(text)
+    })
 }
 
 fn told(text: &str) -> String {
@@ -310,20 +336,30 @@ fn undeclared<'a>(what: &str, declared: &[&str], given: impl Iterator<Item = &'a
 }
 
 /// The parameters as variables, and all that is wrong with them.
-fn fill(declared: &[Parameter], given: &[ParameterValue]) -> (Vec<Variable>, Vec<String>) {
-    let names: Vec<&str> = declared.iter().map(|parameter| parameter.name.as_str()).collect();
+fn fill(
+    declared: &[Declared<'_>],
+    given: &[ParameterValue],
+    steps: &mut Steps,
+) -> (Vec<Variable>, Vec<String>) {
+    let names: Vec<&str> = declared.iter().map(|declared| declared.parameter.name.as_str()).collect();
     let mut wrong = undeclared("parameter", &names, given.iter().map(|parameter| parameter.name.as_str()));
-    let variables = declared.iter().map(|parameter| {
-        let value = given.iter().find(|given| given.name == parameter.name);
-        variable(parameter, value).unwrap_or_else(|what| {
-            wrong.push(format!("parameter {} {what}", parameter.name));
+    let variables = declared.iter().map(|declared| {
+        let name = &declared.parameter.name;
+        let value = given.iter().find(|given| given.name == *name);
+        variable(declared, value, steps).unwrap_or_else(|what| {
+            wrong.push(format!("parameter {name} {what}"));
             Variable::default()
         })
     });
     (variables.collect(), wrong)
 }
 
-fn variable(parameter: &Parameter, given: Option<&ParameterValue>) -> Result<Variable, String> {
+fn variable(
+    declared: &Declared<'_>,
+    given: Option<&ParameterValue>,
+    steps: &mut Steps,
+) -> Result<Variable, String> {
+    let parameter = declared.parameter;
     let plain = |value| Variable { name: parameter.name.clone(), value, ..Variable::default() };
     let required = parameter.required == Some(true);
     if let Some(from) = given.and_then(|given| given.value_from.as_ref()) {
@@ -331,11 +367,11 @@ fn variable(parameter: &Parameter, given: Option<&ParameterValue>) -> Result<Var
         return Ok(Variable { name: parameter.name.clone(), value_from, ..Variable::default() });
     }
     if let Some(value) = given.and_then(|given| given.value.as_ref()) {
-        return fits(parameter, value).map(|text| plain(Some(text)));
+        return fits(declared, value, steps).map(|text| plain(Some(text)));
     }
-    match &parameter.default {
-        Some(default) => fits(parameter, default).map(|text| plain(Some(text))),
-        None if required => Err("is required, and no value is given".into()),
+    match &declared.default {
+        Some(default) => Ok(plain(Some(default.clone()))),
+        None if required => Err("is required, and no value is given: give one in spec.parameters".into()),
         None => Ok(plain(None)),
     }
 }

@@ -115,7 +115,7 @@ fn every_wrong_parameter_is_named_in_one_message() {
     assert_eq!(
         message,
         "parameter HOTS is unknown: did you mean HOST?; \
-         parameter HOST is required, and no value is given; \
+         parameter HOST is required, and no value is given: give one in spec.parameters; \
          parameter REPLICAS is 10, and must be at most 9; \
          parameter FORCE is \"yes\", and must be \"true\" or \"false\"; \
          parameter STAGE is \"dev\", and must be one of test, prod; \
@@ -187,6 +187,51 @@ fn a_template_that_contradicts_itself_is_at_fault_whatever_the_action_says() {
             "{message}"
         );
     }
+}
+
+/// Somebody who may write a template and an action, or only an action of a template that is not made
+/// with care, must not keep the operator busy: matching takes time in proportion to pattern and value.
+#[test]
+fn patterns_and_values_that_would_keep_the_operator_busy_are_refused() {
+    let many = |pattern: &str, more: Value| {
+        let parameters: Vec<Value> = (0..64)
+            .map(|number| {
+                let mut parameter = more.clone();
+                parameter["name"] = json!(format!("P{number}"));
+                parameter["pattern"] = json!(pattern);
+                parameter
+            })
+            .collect();
+        json!({"parameters": parameters})
+    };
+    let values = |value: &str| {
+        let values: Vec<Value> =
+            (0..64).map(|number| json!({"name": format!("P{number}"), "value": value})).collect();
+        json!({"parameters": values})
+    };
+    // Each of these alone took three seconds.
+    let (reason, message) =
+        checked(&many("(a{1,50}){1,50}b", json!({})), &values(&"a".repeat(32_768))).unwrap_err();
+    assert_eq!(reason, Reason::ParametersInvalid);
+    assert!(message.contains("parameter P0 takes") && message.contains("give a shorter value"), "{message}");
+    // Nor is it a way round to have the template say the values.
+    let listed = json!({"enum": vec!["a".repeat(1024); 64]});
+    let (reason, message) = checked(&many("(a{1,50}){1,50}", listed), &json!({})).unwrap_err();
+    assert_eq!(reason, Reason::TemplateInvalid);
+    assert!(message.contains("a value of its enum takes"), "{message}");
+    let (reason, message) = checked(&many(&r"(?i)\pL".repeat(12), json!({})), &json!({})).unwrap_err();
+    assert_eq!(reason, Reason::TemplateInvalid);
+    assert!(message.contains("at most 4096"), "{message}");
+    let (_, message) =
+        checked(&json!({"parameters": [{"name": "A", "pattern": r"\w{1,63}"}]}), &json!({})).unwrap_err();
+    assert!(message.contains("parameter A: its pattern takes more than") && message.contains("maxLength"));
+
+    // What people write is far from that: names of hosts, and a text as long as may be.
+    let hosts = many(r"^([a-z0-9-]{1,63}\.){1,9}[a-z]{2,63}$", json!({"maxLength": 253}));
+    let host = format!("{}example.com", "sub-domain.".repeat(8));
+    assert!(checked(&hosts, &values(&host)).is_ok());
+    let text = json!({"parameters": [{"name": "A", "pattern": "^[ -~]*$"}]});
+    assert!(checked(&text, &json!({"parameters": [{"name": "A", "value": "x".repeat(32_768)}]})).is_ok());
 }
 
 #[test]
