@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::{
     ActionPolicy, ClusterDeploymentActionTemplate, DeploymentAction, DeploymentActionTemplate, action_policy,
-    rules,
+    rules, template,
 };
 
 /// The definition of `DeploymentAction`.
@@ -54,7 +54,7 @@ pub fn action_policy() -> Result<CustomResourceDefinition, serde_json::Error> {
 /// # Errors
 /// Never for the types of this crate; the signature is serde's.
 pub fn deployment_action_template() -> Result<CustomResourceDefinition, serde_json::Error> {
-    template(&DeploymentActionTemplate::crd())
+    of_template(&DeploymentActionTemplate::crd())
 }
 
 /// The definition of `ClusterDeploymentActionTemplate`.
@@ -62,13 +62,14 @@ pub fn deployment_action_template() -> Result<CustomResourceDefinition, serde_js
 /// # Errors
 /// Never for the types of this crate; the signature is serde's.
 pub fn cluster_deployment_action_template() -> Result<CustomResourceDefinition, serde_json::Error> {
-    template(&ClusterDeploymentActionTemplate::crd())
+    of_template(&ClusterDeploymentActionTemplate::crd())
 }
 
-fn template(crd: &CustomResourceDefinition) -> Result<CustomResourceDefinition, serde_json::Error> {
+fn of_template(crd: &CustomResourceDefinition) -> Result<CustomResourceDefinition, serde_json::Error> {
     let mut crd = serde_json::to_value(crd)?;
-    let schema = &mut crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"];
-    tidy(&mut schema["properties"]["spec"]);
+    let spec = &mut crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"];
+    spec["properties"]["templateRef"] = template::no_template_ref();
+    tidy(spec);
     serde_json::from_value(crd)
 }
 

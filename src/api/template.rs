@@ -256,5 +256,22 @@ fn template_rules() -> Value {
             "!has(self.variables) || !has(self.parameters) || self.variables.all(variable, !self.parameters.exists(parameter, parameter.name == variable.name))",
             "a parameter has the name of one of the variables, and both would be the same variable of the script: rename one"
         ),
+        rule(
+            "!has(self.templateRef)",
+            "a template is made of no other, nor of itself: write here what that one says, and leave templateRef to actions"
+        ),
     ])
+}
+
+/// The schema of a field that no template may have. Without it the API server would drop the field for
+/// clients that do not ask to be told, and the template would run without what it names.
+pub(super) fn no_template_ref() -> Value {
+    json!({
+        "description": "Not offered: a template is made of no other. It is here to be refused.",
+        "type": "object",
+        "properties": {
+            "kind": {"description": "Not offered.", "type": "string"},
+            "name": {"description": "Not offered.", "type": "string"},
+        },
+    })
 }

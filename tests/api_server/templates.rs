@@ -117,12 +117,24 @@ async fn a_template_without_what_it_needs() {
 
 #[tokio::test]
 async fn a_template_that_names_a_template() {
-    // There is no such field, and kubectl asks for that to be told; other clients have it dropped.
-    refused_template(json!({"templateRef": {"name": "template"}}), &["unknown field", "spec.templateRef"])
-        .await;
-    for answer in answers(&json!({"templateRef": {"name": "template"}}), Unknown::Dropped).await {
-        assert!(answer.unwrap()["spec"]["templateRef"].is_null());
+    // Refused whoever asks: a client that does not ask for unknown fields would have it dropped.
+    for name in ["template", "other"] {
+        let reference = json!({"templateRef": {"name": name, "kind": "DeploymentActionTemplate"}});
+        for unknown in [Unknown::Refused, Unknown::Dropped] {
+            for answer in answers(&reference, unknown).await {
+                let message = answer.expect_err("refused");
+                assert!(
+                    message.contains("a template is made of no other, nor of itself: write here"),
+                    "{message}"
+                );
+            }
+        }
     }
+    // As charts render what is not set: nothing is kept of it.
+    let mut bare = template(&json!({}));
+    bare["spec"]["templateRef"] = Value::Null;
+    let kept = would_create_at("namespaces/default/deploymentactiontemplates", &bare, Unknown::Refused).await;
+    assert!(kept.unwrap()["spec"].get("templateRef").is_none());
 }
 
 #[tokio::test]
