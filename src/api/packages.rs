@@ -81,8 +81,8 @@ pub struct DeclaredPackage {
 
     /// Which versions an action may choose: a range of semantic versions as Helm and Flux write it,
     /// such as `>=1.4 <2`, `^1.4`, `~1.4.2`, `1.x` or `1.4.2 || >=2`. Pre-releases are allowed only
-    /// where the range names one. With a range a version must be such a tag, and no digest. Where
-    /// none is given, any tag or digest is allowed.
+    /// where the range names one of the same version. With a range a version must be such a tag, and
+    /// no digest. Where none is given, any tag or digest is allowed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 256))]
     pub versions: Option<String>,

@@ -1,6 +1,7 @@
 //! Ranges of semantic versions as Helm and Flux write them, `>=1.4 <2 || 3.x`. The crate `semver`
 //! reads one list of comparators with commas, where a bare version means a caret; here alternatives,
-//! blanks and bare versions are made into that.
+//! blanks and bare versions are made into that. Where the two differ, this one allows less: a
+//! pre-release counts only beside one of the same version.
 
 use semver::{Version, VersionReq};
 
@@ -73,7 +74,8 @@ mod tests {
             ("1.4.2", &["1.4.2", "v1.4.2", "1.4.2_build.1"], &["1.4.3"]),
             ("1.4.2 || >=2", &["1.4.2", "2.0.0", "7.1.0"], &["1.4.3"]),
             ("*", &["0.1.0", "9.0.0"], &["1.0.0-rc.1"]),
-            (">=1.4.0-0 <2", &["1.4.0-rc.1"], &["1.3.0-rc.1"]),
+            // Helm takes the last one for a member: there a pre-release in a range stands for all of them.
+            (">=1.4.0-0 <2", &["1.4.0-rc.1"], &["1.3.0-rc.1", "1.5.0-rc.1"]),
         ] {
             let parsed = Range::parse(range).unwrap();
             for tag in inside {
