@@ -12,7 +12,7 @@ use prometheus_client::{
 };
 
 use super::{phases::Part, process::Process};
-use crate::api::{Reason, reason::Class, status::LogState};
+use crate::api::{Reason, history::RunOutcome, status::LogState};
 
 /// The controller's name in its metrics.
 const CONTROLLER: &str = "deploymentaction";
@@ -133,7 +133,7 @@ impl Default for Metrics {
         own.register("leader", "Whether this instance leads", metrics.leader.clone());
         own.register(
             "policy_missing",
-            "Whether the admission policy longshore-use is missing or altered",
+            "Whether one of the admission policies on who may use what is missing or altered",
             metrics.policy_missing.clone(),
         );
         own.register(
@@ -161,7 +161,12 @@ const OURS: ControllerLabels = ControllerLabels { controller: CONTROLLER };
 impl Metrics {
     /// A run has ended.
     pub fn finished(&self, reason: Reason) {
-        let outcome = if reason.class() == Class::Success { "succeeded" } else { "failed" };
+        let outcome = match RunOutcome::of(reason) {
+            RunOutcome::Succeeded => "succeeded",
+            RunOutcome::Failed => "failed",
+            RunOutcome::Cancelled => "cancelled",
+            RunOutcome::Unknown => "unknown",
+        };
         self.runs.get_or_create(&RunLabels { outcome, reason: reason.as_str() }).inc();
     }
 
@@ -243,8 +248,16 @@ mod tests {
     #[test]
     fn a_run_is_counted_by_outcome_and_reason() {
         let metrics = Metrics::default();
-        metrics.finished(Reason::ScriptFailed);
-        has(&metrics, r#"longshore_runs_total{outcome="failed",reason="ScriptFailed"} 1"#);
+        for (reason, outcome) in [
+            (Reason::Succeeded, "succeeded"),
+            (Reason::ScriptFailed, "failed"),
+            (Reason::Cancelled, "cancelled"),
+            (Reason::NodeLost, "unknown"),
+        ] {
+            metrics.finished(reason);
+            let labels = format!(r#"outcome="{outcome}",reason="{}""#, reason.as_str());
+            has(&metrics, &format!("longshore_runs_total{{{labels}}} 1"));
+        }
     }
 
     #[test]

@@ -141,3 +141,24 @@ fn alerts_and_dashboard_ask_for_what_the_operator_counts() {
     }
     assert!(asked.len() >= 16, "{asked:?}");
 }
+
+#[test]
+fn the_operations_page_names_what_the_operator_counts() {
+    let page = read("docs/operations.md");
+    let counted = counted();
+    let series = Regex::new(r"(?m)^(longshore_[a-z_]+?)(?:_bucket|_sum|_count)?(?:\{([^}]*)\})? ").unwrap();
+    let phase = Regex::new(r#"phase="([a-z]+)""#).unwrap();
+    let (mut names, mut phases) = (BTreeSet::new(), BTreeSet::new());
+    for found in series.captures_iter(&counted) {
+        names.insert(found[1].to_owned());
+        let labels = found.get(2).map_or("", |labels| labels.as_str());
+        phases.extend(phase.captures(labels).map(|found| found[1].to_owned()));
+    }
+    assert!(names.len() >= 9 && phases.contains("retrying"), "{names:?} {phases:?}");
+    for name in names {
+        assert!(page.contains(&format!("`{name}")), "docs/operations.md says nothing of {name}");
+    }
+    for phase in phases {
+        assert!(page.contains(&format!("`{phase}`")), "docs/operations.md says nothing of the phase {phase}");
+    }
+}
