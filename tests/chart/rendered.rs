@@ -31,6 +31,8 @@ fn what_is_misspelled_or_cannot_work_is_refused() {
         ("networkPolicy.registryPorts={0}", "registryPorts"),
         ("resources.limit.memory=1Gi", "limit"),
         ("nameOverride=A_b", "nameOverride"),
+        ("extraEnv[0].name=LONGSHORE_LOG", "extraEnv"),
+        ("extraEnv[0].value=x", "extraEnv"),
         ("podDisruptionBudget.enabled=true,podDisruptionBudget.minAvailable=1", "no node"),
         ("podDisruptionBudget.enabled=true,podDisruptionBudget.maxUnavailable=0", "no node"),
         (
@@ -79,6 +81,9 @@ fn names_and_labels_are_as_the_values_say() {
         operator_arguments(&objects, "ships-operator")
             .contains(&"--otlp-endpoint=http://collector.monitoring:4317".to_owned())
     );
+    let variables = pod["containers"][0]["env"].as_array().unwrap();
+    let proxy = json!({"name": "HTTPS_PROXY", "value": "http://proxy.internal:3128"});
+    assert!(variables.len() == 4 && variables.contains(&proxy), "{variables:?}");
     // A template in a value, as an object and as a text.
     assert_eq!(the(&objects, "ConfigMap", "ships-operator-note")["data"]["replicas"], "3");
     assert_eq!(the(&objects, "ConfigMap", "text")["metadata"]["namespace"], "system");
