@@ -325,7 +325,7 @@ const ROWS: &[Row] = &[
         name: "PackageNotFound",
         class: Class::Failure,
         when: "The registry says that there is no such package, or no such version of it.",
-        advice: "Correct the package's reference in spec.packages, or push the package; then set a new spec.runToken.",
+        advice: "Correct the package in spec.packages (its reference, or of a template's package its version), or push it; then set a new spec.runToken.",
     },
     Row {
         reason: Reason::PackageDenied,
