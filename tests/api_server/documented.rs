@@ -1,11 +1,14 @@
 //! Actions in the README and the docs: what people copy is accepted as it stands.
 
-use std::{fs, path::Path};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use regex::Regex;
 use serde_json::{Value, json};
 
-use crate::request::{Unknown, object, with, would_create, would_create_at};
+use crate::request::{Unknown, object, with, would_create, would_create_at, would_create_below};
 
 /// The YAML blocks of a page.
 fn blocks(page: &str) -> Vec<String> {
@@ -30,14 +33,64 @@ fn action(block: &str) -> Option<Value> {
     fields.keys().all(|field| PARTS.contains(&field.as_str())).then(|| object("documented", &with(&shown)))
 }
 
-#[tokio::test]
-async fn actions_in_the_docs_are_accepted() {
+/// Whole objects of other kinds that a block shows: roles, accounts and policies that go with actions.
+fn others(block: &str) -> Vec<Value> {
+    const KINDS: [&str; 4] = ["Role", "RoleBinding", "ServiceAccount", "ActionPolicy"];
+    let documents = block.split("\n---\n").filter_map(|text| serde_saphyr::from_str::<Value>(text).ok());
+    documents
+        .filter(|shown| shown["kind"].as_str().is_some_and(|kind| KINDS.contains(&kind)))
+        .map(|mut shown| {
+            shown["metadata"]["namespace"] = json!("default");
+            // What is there already by this name would be in the way.
+            if shown["kind"] != "ActionPolicy" {
+                shown["metadata"]["name"] =
+                    json!(format!("documented-{}", shown["metadata"]["name"]).replace('"', ""));
+            }
+            shown
+        })
+        .collect()
+}
+
+fn pages() -> Vec<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let docs = fs::read_dir(root.join("docs")).unwrap().map(|entry| entry.unwrap().path());
-    let pages =
-        docs.chain([root.join("README.md")]).filter(|path| path.extension().is_some_and(|end| end == "md"));
+    docs.chain([root.join("README.md")])
+        .filter(|path| path.extension().is_some_and(|end| end == "md"))
+        .collect()
+}
+
+#[tokio::test]
+async fn roles_and_policies_in_the_docs_are_accepted() {
+    let mut tried = Vec::new();
+    for path in pages() {
+        for shown in blocks(&fs::read_to_string(&path).unwrap()).iter().flat_map(|block| others(block)) {
+            let (group, version) =
+                shown["apiVersion"].as_str().unwrap().split_once('/').unwrap_or(("", "v1"));
+            let kind = shown["kind"].as_str().unwrap();
+            let plural = if kind == "ActionPolicy" {
+                "actionpolicies".into()
+            } else {
+                format!("{}s", kind.to_lowercase())
+            };
+            let base =
+                if group.is_empty() { format!("/api/{version}") } else { format!("/apis/{group}/{version}") };
+            let answer =
+                would_create_below(&base, &format!("namespaces/default/{plural}"), &shown, Unknown::Refused)
+                    .await;
+            assert!(answer.is_ok(), "{}: {}\n{shown}", path.display(), answer.unwrap_err());
+            tried.push(kind.to_owned());
+        }
+    }
+    assert!(
+        tried.len() >= 10 && tried.contains(&"ActionPolicy".to_owned()),
+        "are they still found? {tried:?}"
+    );
+}
+
+#[tokio::test]
+async fn actions_in_the_docs_are_accepted() {
     let mut tried = 0;
-    for path in pages {
+    for path in pages() {
         for block in blocks(&fs::read_to_string(&path).unwrap()) {
             let Some(action) = action(&block) else { continue };
             let answer = match action["kind"].as_str() {

@@ -47,12 +47,22 @@ pub(crate) async fn would_create(object: &Value, unknown: Unknown) -> Result<Val
 
 /// The same of another resource, by its path in the API group.
 pub(crate) async fn would_create_at(path: &str, object: &Value, unknown: Unknown) -> Result<Value, String> {
+    would_create_below("/apis/longshore.dev/v1alpha1", path, object, unknown).await
+}
+
+/// The same of another API group, by its path.
+pub(crate) async fn would_create_below(
+    group: &str,
+    path: &str,
+    object: &Value,
+    unknown: Unknown,
+) -> Result<Value, String> {
     let client = client().await;
-    let mut request = Request::new(format!("/apis/longshore.dev/v1alpha1/{path}"))
+    let mut request = Request::new(format!("{group}/{path}"))
         .create(&kube::api::PostParams::default(), object.to_string().into_bytes())
         .expect("a request");
     let validation = if unknown == Unknown::Refused { "Strict" } else { "Ignore" };
-    let uri = format!("/apis/longshore.dev/v1alpha1/{path}?dryRun=All&fieldValidation={validation}");
+    let uri = format!("{group}/{path}?dryRun=All&fieldValidation={validation}");
     *request.uri_mut() = uri.parse().expect("a URI");
     match client.request::<Value>(request).await {
         Ok(created) => Ok(created),
