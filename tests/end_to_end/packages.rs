@@ -187,6 +187,32 @@ async fn the_digest_stands_when_the_tag_moves() {
         let done = action.finished().await;
         done.assert_succeeded().assert_tail_has(&["second"]);
         assert!(done.status().packages[0].resolved.ends_with(&second));
+        // The history has both.
+        let [of_second, of_first] = &done.status().history[..] else { panic!("{:?}", done.status().history) };
+        for (run, digest) in [(of_second, &second), (of_first, &first)] {
+            assert!(run.packages[0].resolved.ends_with(digest), "{run:?}");
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_further_attempt_deploys_what_the_first_did() {
+    in_namespace(async |namespace| {
+        let repository = format!("packages/{}", namespace.name);
+        let first = push_artifact(&repository, "1", &[file("a.yaml", "first")], None).await;
+        let reference = format!("{}/{repository}:1", setting("LONGSHORE_REGISTRY"));
+        let script = r#"cat "$LONGSHORE_PACKAGES/orders/a.yaml"; exit $((2 - LONGSHORE_ATTEMPT))"#;
+        let retry =
+            json!({"limit": 1, "causes": ["ScriptFailed"], "backoffSeconds": 4, "maxBackoffSeconds": 4});
+        let action = with_package(script, &reference).with("retry", retry);
+        let action = namespace.apply("deploy", action).await;
+        action.reason(Reason::RetryPending).await;
+        push_artifact(&repository, "1", &[file("a.yaml", "second")], None).await;
+        let done = action.finished().await;
+        done.assert_succeeded().assert_tail_has(&["first"]);
+        assert_eq!((done.run().number, done.run().attempt), (1, 2));
+        assert!(done.status().packages[0].resolved.ends_with(&first), "{:?}", done.status().packages);
     })
     .await;
 }
