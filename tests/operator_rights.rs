@@ -13,6 +13,8 @@ mod compared;
 #[path = "chart/tools.rs"]
 mod tools;
 
+use std::path::PathBuf;
+
 use compared::{Right, Used, findings, granted};
 use tools::{render, values_file};
 
@@ -48,12 +50,18 @@ fn known(list: &[(&str, &str, &str, &str)]) -> Vec<Right> {
         .collect()
 }
 
+const OPERATOR: &str = "system:serviceaccount:longshore-system:longshore";
+
+fn audit_log() -> PathBuf {
+    let path = std::env::var("LONGSHORE_AUDIT_LOG");
+    path.expect("LONGSHORE_AUDIT_LOG is not set: eval \"$(make -s cluster-env)\" does").into()
+}
+
 #[test]
 fn the_operator_has_the_rights_that_it_uses_and_no_others() {
-    let path = std::env::var("LONGSHORE_AUDIT_LOG")
-        .expect("LONGSHORE_AUDIT_LOG is not set: eval \"$(make -s cluster-env)\" does");
-    let used = audit::read(std::path::Path::new(&path), "system:serviceaccount:longshore-system:longshore");
-    println!("{} different requests of the operator in {path}", used.len());
+    let path = audit_log();
+    let used = audit::read(&path, OPERATOR);
+    println!("{} different requests of the operator in {}", used.len(), path.display());
     // With all namespaces, and with some: the release that the tests use has been both.
     let of = |values| render("longshore-system", &values_file(values), &[]);
     let mut rights = granted(&of("default"), "ship-longshore");
@@ -61,6 +69,24 @@ fn the_operator_has_the_rights_that_it_uses_and_no_others() {
     let found =
         findings(&rights, &used, &known(UNUSED), &known(FROM_ELSEWHERE), &known(REFUSED_BY_ADMISSION));
     assert!(found.is_empty(), "{}", found.join("\n"));
+}
+
+/// A template costs its actions no call: all are read when a process starts, and watched from there. So
+/// they are listed about as often as actions are, however many of these are made of one.
+#[test]
+fn templates_and_policies_are_read_from_caches_alone() {
+    let path = audit_log();
+    let listed =
+        |resource: &str| audit::count(&path, OPERATOR, &Right::new("list", "longshore.dev", resource));
+    let begun = listed("deploymentactions");
+    assert!(begun > 0, "no operator has ever listed actions");
+    for resource in ["deploymentactiontemplates", "clusterdeploymentactiontemplates", "actionpolicies"] {
+        let lists = listed(resource);
+        println!("{lists} lists of {resource}, and {begun} of actions");
+        assert!((1..=2 * begun + 10).contains(&lists), "{lists} lists of {resource}, and {begun} of actions");
+        let read = audit::count(&path, OPERATOR, &Right::new("get", "longshore.dev", resource));
+        assert_eq!(read, 0, "{resource} are read one by one");
+    }
 }
 
 #[test]

@@ -26,6 +26,20 @@ fn files(path: &Path) -> Vec<PathBuf> {
 /// Each different request of `user`. Who only impersonates it is somebody else.
 pub(crate) fn read(path: &Path, user: &str) -> Vec<Used> {
     let mut requests = BTreeSet::new();
+    each(path, user, |used| {
+        requests.insert(used);
+    });
+    requests.into_iter().collect()
+}
+
+/// How often `user` has asked for this and got it.
+pub(crate) fn count(path: &Path, user: &str, right: &Right) -> usize {
+    let mut count = 0;
+    each(path, user, |used| count += usize::from(used == Used::allowed(right)));
+    count
+}
+
+fn each(path: &Path, user: &str, mut take: impl FnMut(Used)) {
     for path in files(path) {
         let file = File::open(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         for line in BufReader::new(file).lines() {
@@ -35,10 +49,11 @@ pub(crate) fn read(path: &Path, user: &str) -> Vec<Used> {
             }
             // The last line may be being written.
             let Ok(event) = serde_json::from_str::<Value>(&line) else { continue };
-            requests.extend(request(&event, user));
+            if let Some(used) = request(&event, user) {
+                take(used);
+            }
         }
     }
-    requests.into_iter().collect()
 }
 
 /// What an event says of a resource; discovery names none.
