@@ -15,6 +15,8 @@ struct Page {
     least: usize,
 }
 
+const SUITE: &str = include_str!("suite.sh");
+
 const PAGES: [Page; 2] = [
     Page { name: "threat-model.md", text: include_str!("../docs/threat-model.md"), least: 40 },
     Page { name: "at-most-once.md", text: include_str!("../docs/at-most-once.md"), least: 30 },
@@ -26,7 +28,19 @@ fn fault(path: &str, name: &str) -> Option<String> {
     let Ok(source) = std::fs::read_to_string(file) else { return Some(format!("{path} is no file")) };
     let attributes = r"#\[(?:tokio::)?test(?:\([^\]]*\))?\]\s*\n(?:\s*(?:#\[|//).*\n)*";
     let test = Regex::new(&format!(r"{attributes}\s*(?:async )?fn {name}\(")).expect("an expression");
-    (!test.is_match(&source)).then(|| format!("{path} has no test {name}"))
+    let Some(test) = test.find(&source) else { return Some(format!("{path} has no test {name}")) };
+    if test.as_str().contains("#[ignore") {
+        return Some(format!("{path} has the test {name}, which is ignored"));
+    }
+    (!is_run(path, SUITE)).then(|| format!("{path}: tests/suite.sh does not run it"))
+}
+
+/// Whether the suite runs the tests of this file.
+fn is_run(path: &str, suite: &str) -> bool {
+    let Some(target) = path.strip_prefix("tests/") else { return suite.contains(" --lib ") };
+    let target = target.split('/').next().unwrap_or_default().trim_end_matches(".rs");
+    let words: Vec<&str> = suite.split_whitespace().collect();
+    words.windows(2).any(|pair| pair == ["--test", target])
 }
 
 /// `path::name`, each in backticks.
@@ -78,4 +92,6 @@ fn a_test_that_does_not_exist_is_noticed() {
     assert!(fault("tests/claims.rs", "claims").is_some(), "a function is no test");
     assert!(fault("tests/claims.rs", "every_claim").is_some(), "nor is a part of its name");
     assert!(fault("tests/gone.rs", "every_claim_names_a_test").is_some());
+    assert!(is_run("tests/who/matrix.rs", SUITE) && is_run("src/operator/pod.rs", SUITE));
+    assert!(!is_run("tests/who_else.rs", SUITE) && !is_run("src/operator/pod.rs", "cargo test --bins"));
 }
