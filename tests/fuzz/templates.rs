@@ -20,6 +20,8 @@ const PATTERNS: &[&str] = &[
     "[",
     "(a{1000}){1000}",
     "(a+)+$",
+    // Takes long with the long texts of `words`, unless that is bounded.
+    "(x{1,50}){1,50}b",
     "(?=a)",
     "\\1",
     "\\p{Greek}",
