@@ -473,7 +473,10 @@ impl<'a> Pass<'a> {
     fn tell(&self, before: Option<&DeploymentActionStatus>) {
         let Some(status) = &self.action.status else { return };
         let Some(run) = &status.run else { return };
-        Span::current().record("run", run.id.as_str());
+        // The text format writes what is recorded again beside what was recorded before.
+        if before.and_then(|before| before.run.as_ref()).is_none_or(|of| of.id != run.id) {
+            Span::current().record("run", run.id.as_str());
+        }
         let context = self.context;
         let now = Timestamp::now();
         context.events.tell(before, &self.action, now);

@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::{Event, Pod};
-use kube::api::ListParams;
+use kube::{
+    Api, ResourceExt,
+    api::{ListParams, LogParams},
+};
 use longshore::{
     api::{ConditionType, status::Trigger},
     record::sha256_hex,
@@ -279,6 +282,29 @@ async fn events_tell_of_a_run_s_start_and_end() {
         let end = told("ScriptFailed");
         assert_eq!(end.type_.as_deref(), Some("Warning"));
         assert!(end.message.as_ref().unwrap().starts_with("Run 1: the script ended with exit code 3"));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_operator_s_log_names_action_and_run() {
+    in_namespace(async |namespace| {
+        let done = namespace.apply("logged", Action::script("exit 3")).await.finished().await;
+        let pods: Api<Pod> = Api::namespaced(namespace.client.clone(), "longshore-system");
+        let labels = ListParams::default().labels("app.kubernetes.io/name=longshore");
+        // Whichever replica leads.
+        let mut lines = Vec::new();
+        for pod in pods.list(&labels).await.expect("listing pods") {
+            let log = pods.logs(&pod.name_any(), &LogParams::default()).await.unwrap_or_default();
+            lines.extend(log.lines().filter(|line| line.contains(&namespace.name)).map(str::to_owned));
+        }
+        let ends: Vec<&String> = lines.iter().filter(|line| line.contains("run finished")).collect();
+        let [end] = &ends[..] else { panic!("{lines:#?}") };
+        let run = format!("run=\"{}\"", done.run().id);
+        assert_eq!(end.matches("run=").count(), 1, "{end}");
+        for words in [run.as_str(), "action=\"logged\"", "reason=ScriptFailed", "exit_code=3"] {
+            assert!(end.contains(words), "{words} is not in {end}");
+        }
     })
     .await;
 }
