@@ -165,8 +165,8 @@ pub struct DeploymentActionSpec {
     #[schemars(range(min = 0, max = 3_600))]
     pub termination_grace_period_seconds: Option<i64>,
 
-    /// How long the pod of a finished run is kept, in seconds from its end. The action itself is
-    /// never removed.
+    /// How long the pod of a finished run is kept, in seconds from its end. The action itself stays,
+    /// unless `ttlSecondsAfterFinished` is set.
     #[serde(default = "defaults::pod_retention")]
     #[schemars(range(min = 0, max = 31_536_000))]
     pub pod_retention_seconds: i64,
@@ -195,6 +195,17 @@ pub struct DeploymentActionSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry: Option<Retry>,
 
+    /// A lock of the namespace: of all actions that name it, one runs at a time, over all attempts of
+    /// its run. Where none is given, a run waits for no other.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lock: Option<Lock>,
+
+    /// How long a finished action is kept, in seconds from the end of its latest run; then it is
+    /// deleted, and its pods with it. Only for an action that is created with `metadata.generateName`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 31_536_000))]
+    pub ttl_seconds_after_finished: Option<i64>,
+
     /// A text of the user's, such as a release's name. A new text starts a run under the policies
     /// `OnChange` and `Manual`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -213,6 +224,51 @@ impl DeploymentActionSpec {
             grace_seconds: self.termination_grace_period_seconds.unwrap_or(defaults::GRACE),
         }
     }
+}
+
+/// A lock, and what becomes of a run while others have it.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(extend("x-kubernetes-validations" = rules::lock()))]
+pub struct Lock {
+    /// The lock's name: actions of the namespace that give the same one never run at the same time.
+    #[schemars(length(min = 1, max = 63), extend("x-kubernetes-validations" = rules::object_name()))]
+    pub name: String,
+
+    /// What becomes of a run while another one has the lock, or has asked for it before. `Queue`: it
+    /// waits, first come, first served. `Fail`: it fails at once. Where none is given, `Queue`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub when_held: Option<WhenHeld>,
+
+    /// How long a run may wait for the lock, in seconds from when it was taken up. Where none is given,
+    /// 3600.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 2_592_000))]
+    pub queue_deadline_seconds: Option<i64>,
+}
+
+impl Lock {
+    /// What becomes of a run while another one has the lock.
+    #[must_use]
+    pub fn when_held(&self) -> WhenHeld {
+        self.when_held.unwrap_or_default()
+    }
+
+    /// How long a run may wait, in seconds.
+    #[must_use]
+    pub fn queue_deadline(&self) -> i64 {
+        self.queue_deadline_seconds.unwrap_or(defaults::QUEUE_DEADLINE)
+    }
+}
+
+/// What becomes of a run while another one has its lock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+pub enum WhenHeld {
+    /// It waits.
+    #[default]
+    Queue,
+    /// It fails.
+    Fail,
 }
 
 /// When an attempt is followed by another one.
@@ -670,6 +726,8 @@ pub mod defaults {
     pub const BACKOFF: i64 = 10;
     /// `retry.maxBackoffSeconds`
     pub const MAX_BACKOFF: i64 = 300;
+    /// `lock.queueDeadlineSeconds`
+    pub const QUEUE_DEADLINE: i64 = 3600;
     /// `pendingDeadlineSeconds`
     pub const PENDING_DEADLINE: i64 = 600;
     /// `terminationGracePeriodSeconds`

@@ -23,6 +23,7 @@ pub fn deployment_action() -> Result<CustomResourceDefinition, serde_json::Error
         "type": "object",
         "properties": {"name": {"type": "string", "maxLength": 63}},
     });
+    schema["x-kubernetes-validations"] = rules::object();
     // kstatus must not take an action that no operator has seen for one that is done. A default
     // within the status would not be applied: it is set on the whole.
     schema["properties"]["status"]["default"] = json!({"observedGeneration": -1, "phase": "Pending"});

@@ -39,6 +39,10 @@ pub const LABEL_ATTEMPT: &str = "longshore.dev/attempt";
 /// Label on a pod that stands for an attempt that was given up: nothing runs in it, and its name
 /// keeps a late creation from running.
 pub const LABEL_TOMBSTONE: &str = "longshore.dev/tombstone";
+/// Label on a pod and on a Lease: the lock.
+pub const LABEL_LOCK: &str = "longshore.dev/lock";
+/// What stands before a lock's name in the name of its Lease.
+pub const LEASE_PREFIX: &str = "longshore-lock-";
 /// On a pod that only finds out what a run's tag means: the run's number.
 pub const LABEL_RESOLVER: &str = "longshore.dev/resolver";
 /// The standard label that says who made an object.

@@ -33,6 +33,8 @@ pub enum Reason {
     Suspended,
     /// An attempt failed, and the run waits for the next one, as spec.retry says.
     RetryPending,
+    /// The run waits for its lock, which another run has or has asked for before; the message says which, and the place in the queue.
+    Queued,
     /// The script ended with exit code 0 and wrote every required output.
     Succeeded,
     /// The run policy is Manual and no run has been asked for.
@@ -53,6 +55,14 @@ pub enum Reason {
     PolicyViolated,
     /// The `ActionPolicy` objects cannot be read, so nothing starts.
     PolicyUnread,
+    /// The lock that the action names was held when the run was taken up, and spec.lock.whenHeld is Fail.
+    LockHeld,
+    /// The run had not got its lock when spec.lock.queueDeadlineSeconds were over.
+    QueueDeadlineExceeded,
+    /// A Lease that is not Longshore's has the name of the lock's.
+    LockNameTaken,
+    /// Before the run's pod was created, the lock's Lease named another holder: somebody changed or deleted it.
+    LockLost,
     /// A pod of an earlier action of this name, which was deleted or restored, did not end until the pending deadline: its script may still run.
     PreviousPodRunning,
     /// The action asks for root in a user namespace, and no node supports that.
@@ -202,6 +212,13 @@ const ROWS: &[Row] = &[
         advice: "",
     },
     Row {
+        reason: Reason::Queued,
+        name: "Queued",
+        class: Class::Progress,
+        when: "The run waits for its lock, which another run has or has asked for before; the message says which, and the place in the queue.",
+        advice: "Nothing: it begins by itself. The annotation longshore.dev/cancel ends it.",
+    },
+    Row {
         reason: Reason::Succeeded,
         name: "Succeeded",
         class: Class::Success,
@@ -270,6 +287,34 @@ const ROWS: &[Row] = &[
         class: Class::Failure,
         when: "The ActionPolicy objects cannot be read, so nothing starts.",
         advice: "Correct the ActionPolicy that the message names, or see that its definition is installed and that the operator may list and watch it; then set a new spec.runToken.",
+    },
+    Row {
+        reason: Reason::LockHeld,
+        name: "LockHeld",
+        class: Class::Failure,
+        when: "The lock that the action names was held when the run was taken up, and spec.lock.whenHeld is Fail.",
+        advice: "Run it again once the lock is free, by a new spec.runToken; or wait for it, with spec.lock.whenHeld Queue.",
+    },
+    Row {
+        reason: Reason::QueueDeadlineExceeded,
+        name: "QueueDeadlineExceeded",
+        class: Class::Failure,
+        when: "The run had not got its lock when spec.lock.queueDeadlineSeconds (3600 where none are given) were over.",
+        advice: "See what holds the lock, which the message says; raise spec.lock.queueDeadlineSeconds, or set a new spec.runToken.",
+    },
+    Row {
+        reason: Reason::LockNameTaken,
+        name: "LockNameTaken",
+        class: Class::Failure,
+        when: "A Lease that is not Longshore's has the name of the lock's.",
+        advice: "Choose another spec.lock.name, or remove the Lease that the message names, if nobody needs it; then set a new spec.runToken.",
+    },
+    Row {
+        reason: Reason::LockLost,
+        name: "LockLost",
+        class: Class::Failure,
+        when: "Before the run's pod was created, the lock's Lease named another holder: somebody changed or deleted it.",
+        advice: "Find out who may write Leases in this namespace; then set a new spec.runToken.",
     },
     Row {
         reason: Reason::PreviousPodRunning,

@@ -60,6 +60,29 @@ pub(super) fn spec() -> Value {
     Value::Array(rules)
 }
 
+/// Rules of the whole object.
+pub(super) fn object() -> Value {
+    json!([rule(
+        &format!(
+            "!{} || (has(self.metadata.generateName) && self.metadata.generateName != '')",
+            given("self.spec", "ttlSecondsAfterFinished")
+        ),
+        "ttlSecondsAfterFinished removes the action, and is only for one that is created with metadata.generateName, as CI does: one with a fixed name would be created again by GitOps or Helm, and run again. Leave it out, or write metadata.generateName instead of metadata.name; podRetentionSeconds removes the pod alone",
+    )])
+}
+
+/// Rules of `lock`.
+pub(super) fn lock() -> Value {
+    json!([rule(
+        &format!(
+            "!{} || self.whenHeld != 'Fail' || !{}",
+            given("self", "whenHeld"),
+            given("self", "queueDeadlineSeconds")
+        ),
+        "queueDeadlineSeconds has no effect where whenHeld is Fail, which does not wait: leave one of them out"
+    )])
+}
+
 /// Rules of `retry`.
 pub(super) fn retry() -> Value {
     json!([

@@ -30,7 +30,7 @@ pub struct DeploymentActionStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
     /// A word for people and field selectors, derived from the conditions: Pending, Launching,
-    /// Running, Retrying, Succeeded, Failed, Suspended or Idle. More may come.
+    /// Running, Retrying, Queued, Succeeded, Failed, Suspended or Idle. More may come.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 63))]
     pub phase: Option<String>,
@@ -175,7 +175,15 @@ pub struct RunStatus {
     #[serde(default, rename = "podUID", skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64))]
     pub pod_uid: Option<String>,
-    /// When the operator took the run up; the pending deadline counts from here.
+    /// The lock that the run waits for or has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lock: Option<LockStatus>,
+    /// The run's place among those that wait for its lock, from 1, while it waits; told anew every 30 s
+    /// at most, and when the run is the next.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub queue_position: Option<u32>,
+    /// When the operator took the run up; the queue deadline counts from here, and the pending deadline
+    /// where the run needs no lock.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub requested_at: Option<Time>,
     /// When the present attempt was taken up, where it is not the first; its pending deadline counts
@@ -204,6 +212,44 @@ pub struct RunStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 11), extend("x-kubernetes-list-type" = "atomic"))]
     pub attempts: Vec<AttemptStatus>,
+}
+
+impl RunStatus {
+    /// Since when its present attempt is under way; the pending deadline counts from here.
+    #[must_use]
+    pub fn taken_up(&self) -> Option<&Time> {
+        let locked = self.lock.as_ref().and_then(|lock| lock.acquired_at.as_ref());
+        self.attempt_requested_at.as_ref().or(locked).or(self.requested_at.as_ref())
+    }
+
+    /// The lock that the run has, or had when it ended and has not given back.
+    #[must_use]
+    pub fn held_lock(&self) -> Option<&LockStatus> {
+        self.lock.as_ref().filter(|lock| lock.acquired_at.is_some() && lock.released_at.is_none())
+    }
+}
+
+/// The lock of a run: who has it is in the Lease `longshore-lock-NAME`.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct LockStatus {
+    /// Its name.
+    #[schemars(length(max = 63))]
+    pub name: String,
+    /// The run's ticket: among those that wait, the lowest is the next. It is the action's resource
+    /// version when the run was taken up, so that who asked first is first.
+    #[schemars(length(max = 63))]
+    pub ticket: String,
+    /// When the run had it; the pending deadline counts from here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub acquired_at: Option<Time>,
+    /// Once the run has ended: until when the lock is held at the latest, where nothing shows that the
+    /// container has ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held_until: Option<Time>,
+    /// When it was given back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub released_at: Option<Time>,
 }
 
 /// How long the parts of a run may take.

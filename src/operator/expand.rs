@@ -203,6 +203,8 @@ fn expand(action: &DeploymentActionSpec, template: &TemplateSpec) -> Result<Depl
         run_token: action.run_token.clone(),
         retry: action.retry.clone(),
         suspend: action.suspend,
+        lock: action.lock.clone(),
+        ttl_seconds_after_finished: action.ttl_seconds_after_finished,
     })
 }
 

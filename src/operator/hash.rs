@@ -126,6 +126,8 @@ pub fn spec_hash(spec: &DeploymentActionSpec) -> Result<String, serde_json::Erro
         run_token: _,
         retry: _,
         suspend: _,
+        lock: _,
+        ttl_seconds_after_finished: _,
     } = spec;
     let nothing = PodTemplate::default();
     let PodTemplate {

@@ -59,6 +59,7 @@ async fn all_that_is_offered() {
         "podRetentionSeconds": 0,
         "runPolicy": "Manual",
         "runToken": "release 57 / ü",
+        "lock": {"name": "orders-prod.eu", "whenHeld": "Queue", "queueDeadlineSeconds": 2_592_000},
         "podTemplate": {
             "metadata": {"labels": {"team": "a", "example.com/b": ""}, "annotations": {"c": "any text"}},
             "nodeSelector": {"kubernetes.io/os": "linux", "disk": "fast"},
@@ -125,9 +126,12 @@ async fn defaults_are_as_the_reference_says() {
         }
     }
     // Nor are these written into the action: the operator applies them.
-    for (field, value) in
-        [("runDeadlineSeconds", 3600), ("pendingDeadlineSeconds", 600), ("terminationGracePeriodSeconds", 30)]
-    {
+    for (field, value) in [
+        ("runDeadlineSeconds", 3600),
+        ("pendingDeadlineSeconds", 600),
+        ("terminationGracePeriodSeconds", 30),
+        ("lock.queueDeadlineSeconds", 3600),
+    ] {
         let row = reference.lines().find(|line| line.starts_with(&format!("| `spec.{field}`"))).unwrap();
         assert!(row.contains(&format!("Where none is given, {value}.")), "{row}");
     }
@@ -145,6 +149,31 @@ async fn an_action_that_no_operator_has_seen_says_so() {
         json!({"observedGeneration": -1, "phase": "Pending"}),
         "forged at creation"
     );
+}
+
+#[tokio::test]
+async fn locks_in_each_form() {
+    for lock in [
+        json!({"name": "a"}),
+        json!({"name": "0".repeat(63), "whenHeld": "Fail"}),
+        json!({"name": "a-b.c", "queueDeadlineSeconds": 1}),
+        json!({"name": "a", "whenHeld": null, "queueDeadlineSeconds": null}),
+    ] {
+        accepted(json!({"lock": lock})).await;
+    }
+}
+
+#[tokio::test]
+async fn an_action_with_a_generated_name_may_be_removed_by_itself() {
+    for seconds in [0, 31_536_000] {
+        let mut object = object("x", &with(&json!({"ttlSecondsAfterFinished": seconds})));
+        object["metadata"] = json!({"generateName": "release-"});
+        let created = would_create(&object, Unknown::Refused).await.unwrap();
+        assert_eq!(created["spec"]["ttlSecondsAfterFinished"], seconds);
+    }
+    let mut unset = object("fixed", &spec());
+    unset["spec"]["ttlSecondsAfterFinished"] = Value::Null;
+    would_create(&unset, Unknown::Refused).await.unwrap();
 }
 
 #[tokio::test]

@@ -355,3 +355,40 @@ async fn fields_that_nobody_knows() {
         refused_with(changes, &["unknown field", field]).await;
     }
 }
+
+#[tokio::test]
+async fn a_lock_that_has_no_name_or_says_two_things() {
+    for name in ["", "Orders", "-a", "a-", "a/b", "..", "a_b", "../a"] {
+        refused_with(json!({"lock": {"name": name}}), &["spec.lock.name"]).await;
+    }
+    refused_with(json!({"lock": {"name": "a".repeat(64)}}), &["spec.lock.name", "63"]).await;
+    refused_with(json!({"lock": {}}), &["spec.lock.name"]).await;
+    refused_with(
+        json!({"lock": {"name": "a", "whenHeld": "Wait"}}),
+        &["spec.lock.whenHeld", "Queue", "Fail"],
+    )
+    .await;
+    refused_with(
+        json!({"lock": {"name": "a", "whenHeld": "Fail", "queueDeadlineSeconds": 5}}),
+        &["spec.lock", "queueDeadlineSeconds has no effect"],
+    )
+    .await;
+    for seconds in [0, -1, 2_592_001] {
+        let lock = json!({"name": "a", "queueDeadlineSeconds": seconds});
+        refused_with(json!({"lock": lock}), &["spec.lock.queueDeadlineSeconds"]).await;
+    }
+}
+
+#[tokio::test]
+async fn an_action_with_a_fixed_name_that_would_be_removed_by_itself() {
+    let words = ["ttlSecondsAfterFinished", "metadata.generateName", "GitOps", "podRetentionSeconds"];
+    refused_with(json!({"ttlSecondsAfterFinished": 60}), &words).await;
+    let mut object = object("x", &with(&json!({"ttlSecondsAfterFinished": 0})));
+    object["metadata"]["generateName"] = json!("");
+    says(&object, &words).await;
+    for seconds in [-1, 31_536_001] {
+        let mut object = crate::request::object("x", &with(&json!({"ttlSecondsAfterFinished": seconds})));
+        object["metadata"] = json!({"generateName": "x-"});
+        says(&object, &["spec.ttlSecondsAfterFinished"]).await;
+    }
+}
