@@ -2,13 +2,14 @@
 
 use k8s_openapi::api::{
     admissionregistration::v1::{ValidatingAdmissionPolicy, ValidatingAdmissionPolicyBinding},
+    coordination::v1::Lease,
     core::v1::{Pod, Secret},
 };
 use kube::{
     Api, Resource,
     api::{DeleteParams, Patch, PatchParams, PostParams},
 };
-use longshore::api::policy;
+use longshore::api::{DeploymentAction, policy};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
@@ -28,8 +29,13 @@ async fn with_operator(test: impl AsyncFnOnce(&Namespace, &Person)) {
             .await
             .expect("opening the namespace");
         let user = format!("system:serviceaccount:{}:operator", namespace.name);
-        let person =
-            Person::new(namespace, &user, &[rule("", "pods", "*"), rule("", "secrets", "create")]).await;
+        let rights = [
+            rule("", "pods", "*"),
+            rule("", "secrets", "create"),
+            rule("coordination.k8s.io", "leases", "*"),
+            rule("longshore.dev", "deploymentactions", "*"),
+        ];
+        let person = Person::new(namespace, &user, &rights).await;
         hold(namespace, &user).await;
         until("the policies are in force", async || {
             let pods: Api<Pod> = Api::namespaced(person.client.clone(), &namespace.name);
@@ -38,7 +44,9 @@ async fn with_operator(test: impl AsyncFnOnce(&Namespace, &Person)) {
             let other = would_create(&secrets, &changed(&secret(), "/type", json!("Opaque"))).await;
             let held =
                 |answer: Result<(), String>| answer.is_err_and(|words| words.contains("longshore-operator"));
-            (held(strange) && held(other)).then_some(())
+            let leases: Api<Lease> = Api::namespaced(person.client.clone(), &namespace.name);
+            let lease = would_create(&leases, &changed(&lease(), "/metadata/name", json!("other"))).await;
+            (held(strange) && held(other) && held(lease)).then_some(())
         })
         .await;
         test(namespace, &person).await;
@@ -54,6 +62,8 @@ async fn hold(namespace: &Namespace, user: &str) {
     for (name, spec) in [
         (policy::OPERATOR_PODS, policy::operator_pods_policy(user)),
         (policy::OPERATOR_SECRETS, policy::operator_secrets_policy(user)),
+        (policy::OPERATOR_LEASES, policy::operator_leases_policy(user, &namespace.name)),
+        (policy::OPERATOR_ACTIONS, policy::operator_actions_policy(user)),
     ] {
         let name = format!("{name}-{}", namespace.name);
         let metadata = json!({"name": name, "ownerReferences": [owner]});
@@ -89,6 +99,13 @@ fn pod() -> Value {
 
 fn secret() -> Value {
     json!({"metadata": {"name": "s", "ownerReferences": owner()}, "type": "longshore.dev/outputs", "immutable": true, "stringData": {"a": "b"}})
+}
+
+fn lease() -> Value {
+    json!({
+        "metadata": {"name": "longshore-lock-prod", "labels": {"app.kubernetes.io/managed-by": "longshore"}},
+        "spec": {"holderIdentity": "a/b-1"},
+    })
 }
 
 fn changed(object: &Value, pointer: &str, value: Value) -> Value {
@@ -271,6 +288,73 @@ async fn it_creates_no_secrets_but_outputs() {
             }
             says(would_create(&secrets, &object).await, &["longshore-operator", words]);
         }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn it_writes_no_leases_but_its_own_and_those_of_locks() {
+    with_operator(async |namespace, operator| {
+        let leases: Api<Lease> = Api::namespaced(operator.client.clone(), &namespace.name);
+        would_create(&leases, &lease()).await.expect("a lock's");
+        // The test's own namespace is the operator's.
+        let own = json!({"metadata": {"name": "longshore"}, "spec": {"holderIdentity": "a"}});
+        would_create(&leases, &own).await.expect("its own");
+        for (pointer, value) in [
+            ("/metadata/name", json!("longshore-lock")),
+            ("/metadata/name", json!("kube-scheduler")),
+            ("/metadata/labels", json!({})),
+        ] {
+            let answer = would_create(&leases, &changed(&lease(), pointer, value)).await;
+            says(answer, &["longshore-operator-leases", "only the Leases of locks"]);
+        }
+        let stranger = changed(&lease(), "/metadata/labels", json!({}));
+        namespace.put::<Lease>(stranger).await;
+        let patch = Patch::Merge(json!({"spec": {"holderIdentity": "x"}}));
+        let label =
+            Patch::Merge(json!({"metadata": {"labels": {"app.kubernetes.io/managed-by": "longshore"}}}));
+        for patch in [patch, label] {
+            let answer = leases.patch("longshore-lock-prod", &PatchParams::default(), &patch).await;
+            says(refused(answer), &["longshore-operator-leases"]);
+        }
+        let answer =
+            refused(leases.delete("longshore-lock-prod", &DeleteParams::default()).await).map(|_| ());
+        says(answer, &["longshore-operator-leases"]);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn it_deletes_no_actions_but_those_that_ask_for_it() {
+    with_operator(async |namespace, operator| {
+        let actions: Api<DeploymentAction> = Api::namespaced(operator.client.clone(), &namespace.name);
+        let delete = async |name: &str| {
+            let parameters = DeleteParams { dry_run: true, ..DeleteParams::default() };
+            refused(actions.delete(name, &parameters).await).map(|_| ())
+        };
+        let spec = json!({"image": "longshore.invalid/a:1", "command": ["a"], "runPolicy": "Manual", "ttlSecondsAfterFinished": 1});
+        let put = async |metadata: Value, spec: &Value| {
+            namespace.put::<DeploymentAction>(json!({"metadata": metadata, "spec": spec})).await;
+        };
+        let bare = changed(&json!({"spec": spec}), "/spec/ttlSecondsAfterFinished", Value::Null)["spec"].clone();
+        put(json!({"name": "fixed"}), &bare).await;
+        put(json!({"name": "stays-1", "generateName": "stays-"}), &bare).await;
+        put(json!({"name": "unfinished-1", "generateName": "unfinished-"}), &spec).await;
+        put(json!({"name": "goes-1", "generateName": "goes-"}), &spec).await;
+        let finished = json!({"status": {"conditions": [{
+            "type": "Finished", "status": "True", "reason": "Succeeded", "message": "", "lastTransitionTime": "2026-01-01T00:00:00Z",
+        }]}});
+        let all: Api<DeploymentAction> = namespace.api();
+        for name in ["fixed", "stays-1"] {
+            says(delete(name).await, &["longshore-operator-actions", "generateName"]);
+        }
+        says(delete("unfinished-1").await, &["longshore-operator-actions", "has ended"]);
+        // The operator that runs here takes what it did not write for lost, and writes its own.
+        until("one that asks for it may be deleted", async || {
+            all.patch_status("goes-1", &PatchParams::default(), &Patch::Merge(&finished)).await.ok()?;
+            delete("goes-1").await.ok()
+        })
+        .await;
     })
     .await;
 }

@@ -19,7 +19,9 @@ use serde_json::{Value, json};
 pub use actions::{action_policy, cluster_binding, own_binding};
 pub use differs::differs;
 pub use latest::latest_policy;
-pub use operator::{operator_pods_policy, operator_secrets_policy};
+pub use operator::{
+    operator_actions_policy, operator_leases_policy, operator_pods_policy, operator_secrets_policy,
+};
 pub use requester::{use_cluster_templates_policy, use_policy, use_templates_policy};
 
 use super::GROUP;
@@ -36,6 +38,10 @@ pub const LATEST: &str = "longshore-latest";
 pub const OPERATOR_PODS: &str = "longshore-operator";
 /// The policy on the Secrets that the operator creates.
 pub const OPERATOR_SECRETS: &str = "longshore-operator-secrets";
+/// The policy on the Leases that the operator writes.
+pub const OPERATOR_LEASES: &str = "longshore-operator-leases";
+/// The policy on the actions that the operator deletes.
+pub const OPERATOR_ACTIONS: &str = "longshore-operator-actions";
 
 /// The policy that holds actions to the `ActionPolicy` of their namespace and of the cluster, and its
 /// binding for the namespace's.
@@ -70,12 +76,15 @@ pub fn use_policies() -> [(&'static str, Value); 3] {
 /// `operator_user`, `system:serviceaccount:NAMESPACE:NAME`.
 #[must_use]
 pub fn documents(operator_user: &str) -> Vec<Value> {
+    let operator_namespace = operator_user.split(':').nth(2).unwrap_or_default();
     let mut documents: Vec<Value> = use_policies()
         .into_iter()
         .chain([
             (LATEST, latest_policy()),
             (OPERATOR_PODS, operator_pods_policy(operator_user)),
             (OPERATOR_SECRETS, operator_secrets_policy(operator_user)),
+            (OPERATOR_LEASES, operator_leases_policy(operator_user, operator_namespace)),
+            (OPERATOR_ACTIONS, operator_actions_policy(operator_user)),
         ])
         .flat_map(|(name, spec)| {
             [
@@ -84,7 +93,6 @@ pub fn documents(operator_user: &str) -> Vec<Value> {
             ]
         })
         .collect();
-    let operator_namespace = operator_user.split(':').nth(2).unwrap_or_default();
     let cluster = cluster_binding(ACTION_POLICY, operator_namespace);
     documents.extend([
         object("ValidatingAdmissionPolicy", ACTION_POLICY, &action_policy()),
@@ -142,7 +150,7 @@ mod tests {
         let documents = documents(OPERATOR_USER);
         let (policies, bindings): (Vec<_>, Vec<_>) =
             documents.iter().partition(|document| document["kind"] == "ValidatingAdmissionPolicy");
-        assert_eq!((policies.len(), bindings.len()), (7, 8));
+        assert_eq!((policies.len(), bindings.len()), (9, 10));
         for policy in policies {
             assert_eq!(policy["spec"]["failurePolicy"], "Fail");
             let name = &policy["metadata"]["name"];
@@ -170,7 +178,7 @@ mod tests {
         let user = "system:serviceaccount:system:ship";
         let put = of(OPERATOR_USER).replace(OPERATOR_USER, user).replace(OPERATOR_NAMESPACE, "system");
         assert_eq!(put, of(user));
-        assert_eq!(of(OPERATOR_USER).matches(OPERATOR_USER).count(), 2);
+        assert_eq!(of(OPERATOR_USER).matches(OPERATOR_USER).count(), 4);
     }
 
     #[test]

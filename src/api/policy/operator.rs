@@ -1,10 +1,10 @@
-//! What the operator's own user may do with pods and Secrets, in every namespace: it holds even
-//! where its credentials are stolen.
+//! What the operator's own user may do with pods, Secrets, Leases and actions, in every namespace: it
+//! holds even where its credentials are stolen.
 
 use serde_json::{Value, json};
 
 use super::{must, variable};
-use crate::api::{GROUP, LABEL_MANAGED_BY, MANAGED_BY};
+use crate::api::{GROUP, LABEL_MANAGED_BY, LEASE_PREFIX, MANAGED_BY};
 
 /// What Pod Security "baseline" lets containers have; inside a user namespace any is harmless
 /// (`k8s.io/pod-security-admission/policy/check_capabilities_baseline.go`).
@@ -40,7 +40,7 @@ pub fn operator_pods_policy(user: &str) -> Value {
     };
     json!({
         "failurePolicy": "Fail",
-        "matchConstraints": of("pods", &["CREATE", "UPDATE", "DELETE"]),
+        "matchConstraints": of(("", "v1"), "pods", &["CREATE", "UPDATE", "DELETE"]),
         "matchConditions": by(user),
         "variables": [
             variable(
@@ -138,7 +138,7 @@ pub fn operator_pods_policy(user: &str) -> Value {
 pub fn operator_secrets_policy(user: &str) -> Value {
     json!({
         "failurePolicy": "Fail",
-        "matchConstraints": of("secrets", &["CREATE"]),
+        "matchConstraints": of(("", "v1"), "secrets", &["CREATE"]),
         "matchConditions": by(user),
         "validations": [
             must(
@@ -155,12 +155,62 @@ pub fn operator_secrets_policy(user: &str) -> Value {
     })
 }
 
-fn of(resource: &str, operations: &[&str]) -> Value {
+/// The spec of the policy on the Leases that `user` writes: those of locks, and the one by which
+/// `namespace`, its own, knows which replica works. A right to Leases cannot be limited to the beginning
+/// of a name, and others' say which nodes are well.
+#[must_use]
+pub fn operator_leases_policy(user: &str, namespace: &str) -> Value {
+    let managed = |object: &str| {
+        format!("{object}.metadata.?labels[?'{LABEL_MANAGED_BY}'].orValue('') == '{MANAGED_BY}'")
+    };
+    json!({
+        "failurePolicy": "Fail",
+        "matchConstraints": of(("coordination.k8s.io", "v1"), "leases", &["CREATE", "UPDATE", "DELETE"]),
+        "matchConditions": by(user),
+        "variables": [
+            variable("before", "request.operation == 'CREATE' ? object : oldObject"),
+            variable("after", "request.operation == 'DELETE' ? oldObject : object"),
+        ],
+        "validations": [must(
+            &format!(
+                "(request.namespace == '{namespace}' && variables.before.metadata.name == 'longshore' && request.operation != 'DELETE')                  || (variables.before.metadata.name.startsWith('{LEASE_PREFIX}') && {} && {})",
+                managed("variables.before"),
+                managed("variables.after"),
+            ),
+            &format!(
+                "Longshore's operator writes only the Leases of locks, {LEASE_PREFIX}NAME with the label {LABEL_MANAGED_BY}={MANAGED_BY}, and its own"
+            ),
+        )],
+    })
+}
+
+/// The spec of the policy on the actions that `user` deletes: those that ask for it, once their run has
+/// ended.
+#[must_use]
+pub fn operator_actions_policy(user: &str) -> Value {
+    json!({
+        "failurePolicy": "Fail",
+        "matchConstraints": of((GROUP, "v1alpha1"), "deploymentactions", &["DELETE"]),
+        "matchConditions": by(user),
+        "validations": [
+            must(
+                "(has(oldObject.spec.ttlSecondsAfterFinished) && dyn(oldObject.spec.ttlSecondsAfterFinished) != null                  && oldObject.metadata.?generateName.orValue('') != '')",
+                "Longshore's operator deletes only actions with metadata.generateName and spec.ttlSecondsAfterFinished",
+            ),
+            must(
+                "oldObject.?status.?conditions.orValue([]).exists(one, one.type == 'Finished' && one.status == 'True')",
+                "Longshore's operator deletes only actions whose run has ended",
+            ),
+        ],
+    })
+}
+
+fn of((group, version): (&str, &str), resource: &str, operations: &[&str]) -> Value {
     json!({
         "matchPolicy": "Equivalent",
         "resourceRules": [{
-            "apiGroups": [""],
-            "apiVersions": ["v1"],
+            "apiGroups": [group],
+            "apiVersions": [version],
             "resources": [resource],
             "operations": operations,
         }],
@@ -187,6 +237,8 @@ mod tests {
         for policy in [
             operator_pods_policy("system:serviceaccount:a:b"),
             operator_secrets_policy("system:serviceaccount:a:b"),
+            operator_leases_policy("system:serviceaccount:a:b", "a"),
+            operator_actions_policy("system:serviceaccount:a:b"),
         ] {
             assert_eq!(
                 policy["matchConditions"],
