@@ -6,6 +6,8 @@ use super::{
     action_policy::Standing,
     cause::Cause,
     expand::{Blocked, Lookup},
+    lock::LockSeen,
+    lock_index::Place,
     validate::Checked,
     view::PodView,
 };
@@ -54,6 +56,25 @@ pub struct Facts<'a> {
     pub node_ready: Option<bool>,
     /// Whether enough time has passed since the last status that only told of progress.
     pub progress_due: bool,
+    /// What is known of the lock that the action names, or its run has.
+    pub lock: LockFact,
+}
+
+/// What is known of an action's lock.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct LockFact {
+    /// The run's place among those that wait.
+    pub place: Place,
+    /// What a live look in this pass has found.
+    pub seen: Option<LockSeen>,
+    /// What this process has put down on the Lease for the run: the pod's name, and its UID.
+    pub marked: Option<(String, Option<String>)>,
+    /// Whether the Lease named another holder when that was tried.
+    pub lost: bool,
+    /// Whether this process has given back the lock that the status speaks of.
+    pub given_back: bool,
+    /// Whether enough time has passed since the last status that only told of the place.
+    pub position_due: bool,
 }
 
 /// What resolving an image, and a script from a `ConfigMap`, gave.

@@ -77,6 +77,7 @@ pub fn wants(live: &DeploymentAction, action: &Checked, attempt: &Attempt) -> bo
         && status.and_then(|status| status.run.as_ref()).is_some_and(|run| {
             (run.number, run.attempt) == (attempt.run, attempt.attempt)
                 && run.bundle_sha256.as_deref() == Some(&attempt.bundle_sha256)
+                && run.held_lock().map(|lock| &lock.name) == attempt.lock.as_ref()
                 && run.next_attempt_at.is_none()
                 && run.finished_at.is_none()
                 && run.cancel_requested_at.is_none()

@@ -7,7 +7,10 @@ use std::{
 };
 
 use k8s_openapi::{
-    api::core::v1::{Event, Pod},
+    api::{
+        coordination::v1::Lease,
+        core::v1::{Event, Pod},
+    },
     jiff::{SignedDuration, Timestamp},
 };
 use kube::ResourceExt;
@@ -36,6 +39,14 @@ pub struct Memory {
     /// The UID of the pod that we let go last: the cache may be behind that, and it must not cost a
     /// second call.
     pub released: Option<String>,
+    /// The lock's Lease as our last write of it returned it: the next one replaces that.
+    pub lease: Option<Box<Lease>>,
+    /// What was put down on it: the pod's name, and its UID.
+    pub marked: Option<(String, Option<String>)>,
+    /// Whether the Lease named another holder when that was tried.
+    pub lock_lost: bool,
+    /// The lock and the run of which we have given it back.
+    pub given_back: Option<(String, String)>,
     /// Whose creations `creation` speaks of: run and attempt.
     pub attempt: Option<(u32, u32)>,
     /// What is known of them.
@@ -80,6 +91,7 @@ impl Memory {
             self.creation = Creation { unanswered: !announced, ..Creation::default() };
             self.created = None;
             self.events = None;
+            self.lock_lost = false;
             self.succeeded();
         }
     }

@@ -60,6 +60,8 @@ struct LogLabels {
 pub struct Active {
     /// Their image is being resolved, or something holds them back.
     pub pending: u32,
+    /// They wait for a lock.
+    pub queued: u32,
     /// Their pod is on its way.
     pub launching: u32,
     /// Their script runs.
@@ -181,6 +183,7 @@ impl Metrics {
     pub fn active(&self, active: Active) {
         for (phase, count) in [
             ("pending", active.pending),
+            ("queued", active.queued),
             ("launching", active.launching),
             ("running", active.running),
             ("retrying", active.retrying),
@@ -267,8 +270,9 @@ mod tests {
         let end = Timestamp::from_millisecond(700).unwrap();
         metrics.phase(Part { phase: Phase::Start, attempt: 1, begin, end });
         has(&metrics, r#"longshore_run_phase_seconds_sum{phase="start"} 0.7"#);
-        metrics.active(Active { pending: 1, launching: 2, running: 3, retrying: 4 });
+        metrics.active(Active { pending: 1, queued: 5, launching: 2, running: 3, retrying: 4 });
         has(&metrics, r#"longshore_runs_active{phase="launching"} 2"#);
+        has(&metrics, r#"longshore_runs_active{phase="queued"} 5"#);
         metrics.log_read(LogState::Complete, 42);
         has(&metrics, r#"longshore_logs_total{state="Complete"} 1"#);
         has(&metrics, "longshore_log_bytes_total 42");

@@ -16,13 +16,14 @@ use kube::{
 use super::{
     CallError, call,
     facts::{PodFact, Resolver},
+    lock::may_be_a_name,
     memory::Memory,
     pod::resolver_name,
     pod_index::PodIndex,
     verdict::is_explained,
     view::PodView,
 };
-use crate::api::{CONTAINER, DeploymentAction, LABEL_ACTION, LABEL_ACTION_UID};
+use crate::api::{CONTAINER, DeploymentAction, LABEL_ACTION, LABEL_ACTION_UID, status::RunStatus};
 
 /// A pod that does not start tells why in its events, after a moment and not at every look.
 const EVENTS_AFTER: SignedDuration = SignedDuration::from_secs(2);
@@ -145,7 +146,7 @@ pub async fn look(client: &Client, action: &DeploymentAction) -> Result<(PodFact
         return Ok((PodFact::Absent, None));
     };
     // A status that somebody else wrote: no pod has such a name, and a path must not be made of it.
-    if !may_name_a_pod(name) {
+    if !may_be_a_name(name) {
         return Ok((PodFact::Absent, None));
     }
     let namespace = action.metadata.namespace.as_deref().unwrap_or_default();
@@ -154,13 +155,6 @@ pub async fn look(client: &Client, action: &DeploymentAction) -> Result<(PodFact
         Some(pod) => (present(&pod, action), Some(pod)),
         None => (PodFact::Absent, None),
     })
-}
-
-/// DNS-1123 subdomains are made of these alone, and begin with no dot.
-fn may_name_a_pod(name: &str) -> bool {
-    let allowed =
-        |letter: u8| letter.is_ascii_lowercase() || letter.is_ascii_digit() || b"-.".contains(&letter);
-    !name.is_empty() && !name.starts_with('.') && name.bytes().all(allowed)
 }
 
 /// The pod as the lifecycle sees it.
@@ -196,7 +190,7 @@ pub fn needs_events(
     if status.run.as_ref().is_none_or(|run| run.finished_at.is_some()) {
         return None;
     }
-    let since = status.run.as_ref().and_then(|run| run.requested_at.as_ref());
+    let since = status.run.as_ref().and_then(RunStatus::taken_up);
     let waits = !view.started && !view.deleting && !view.tombstone && view.waiting.is_none();
     let age = since.map_or(SignedDuration::ZERO, |since| now.duration_since(since.0));
     // What is missing for long is not looked for as often.
@@ -224,7 +218,7 @@ pub async fn events(client: &Client, namespace: &str, pod_uid: &str) -> Result<V
 mod tests {
     use super::*;
     use crate::{
-        api::{LABEL_ATTEMPT, LABEL_RUN, status::RunStatus},
+        api::{LABEL_ATTEMPT, LABEL_RUN},
         operator::{
             mocked::{failure, server},
             tests::action,

@@ -5,7 +5,9 @@ use k8s_openapi::jiff::Timestamp;
 /// A part of a run's time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Phase {
-    /// From when the run is taken up until its image is pinned and all is recorded.
+    /// From when the run is taken up until it has its lock.
+    Queue,
+    /// From when the image is first asked for until it is pinned and all is recorded.
     Resolve,
     /// From there until its pod is created.
     Launch,
@@ -27,6 +29,7 @@ impl Phase {
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
+            Self::Queue => "queue",
             Self::Resolve => "resolve",
             Self::Launch => "launch",
             Self::Start => "start",

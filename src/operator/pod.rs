@@ -18,7 +18,7 @@ use super::{traces, validate::Checked};
 use crate::{
     api::{
         ANNOTATION_BUNDLE, CONTAINER, FINALIZER_COLLECT, LABEL_ACTION, LABEL_ACTION_UID, LABEL_ATTEMPT,
-        LABEL_MANAGED_BY, LABEL_RUN, MANAGED_BY,
+        LABEL_LOCK, LABEL_MANAGED_BY, LABEL_RUN, MANAGED_BY,
         action::{SecurityProfile, to_quantities},
         packages::PackageStatus,
         status::Deadlines,
@@ -82,6 +82,8 @@ pub struct Attempt {
     pub deadlines: Deadlines,
     /// The packages, pinned.
     pub packages: Vec<PackageStatus>,
+    /// The lock that the run has.
+    pub lock: Option<String>,
 }
 
 /// The pod's name: a function of UID, run and attempt, so that no two creations of one attempt can
@@ -129,6 +131,7 @@ pub fn action_pod(action: &Checked, attempt: &Attempt, defaults: &PodDefaults) -
     let metadata = template.metadata.unwrap_or_default();
     let mut pod_labels = metadata.labels;
     pod_labels.extend(labels(&action.name, &action.uid, attempt.run, attempt.attempt));
+    pod_labels.extend(attempt.lock.iter().map(|lock| (LABEL_LOCK.to_owned(), lock.clone())));
     let mut annotations = metadata.annotations;
     annotations.insert(ANNOTATION_BUNDLE.to_owned(), attempt.bundle.clone());
 

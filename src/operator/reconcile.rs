@@ -6,7 +6,7 @@ use std::{
 };
 
 use k8s_openapi::{
-    api::core::v1::Pod,
+    api::{coordination::v1::Lease, core::v1::Pod},
     jiff::{SignedDuration, Timestamp},
 };
 use kube::{
@@ -27,9 +27,11 @@ use super::{
     decide::{Step, decide},
     events::Events,
     expand::{Blocked, Lookup, check},
-    facts::{Facts, LogFact, PodFact, Refusal, Resolution},
+    facts::{Facts, LockFact, LogFact, PodFact, Refusal, Resolution},
     finish,
     launch::{self, Launched},
+    lock::{self as locks, Claim, LockSeen},
+    lock_index::LockIndex,
     memory::{Memories, Memory, backoff},
     metrics::Metrics,
     nodes::Nodes,
@@ -38,6 +40,7 @@ use super::{
     phases::{Part, Phase},
     pod::FetchDefaults,
     pod_index::PodIndex,
+    remove,
     resolve::{self, Sources},
     status::with_condition,
     stop,
@@ -62,7 +65,9 @@ use crate::{
 /// A status that only tells of progress is written so often at most.
 const PROGRESS_EVERY: SignedDuration = SignedDuration::from_secs(5);
 /// So many steps in one pass: more would be a circle.
-const MOST_STEPS: usize = 16;
+const MOST_STEPS: usize = 24;
+/// The place of a run that waits for its lock is written so often at most.
+const POSITION_EVERY: SignedDuration = SignedDuration::from_secs(30);
 /// An action that waits for nothing in particular is looked at again after this long.
 const LONGEST_WAIT: SignedDuration = SignedDuration::from_secs(300);
 
@@ -78,6 +83,8 @@ pub struct Context {
     pub pod_index: PodIndex,
     /// Reads their logs.
     pub collector: Collector,
+    /// Who has and who waits for which lock.
+    pub locks: LockIndex,
     /// What is known of the nodes.
     pub nodes: Nodes,
     /// Whether the policy stands that keeps people from naming what they may not use.
@@ -189,6 +196,9 @@ struct Pass<'a> {
     looked: Option<PodFact>,
     /// What resolving gave in this pass.
     resolution: Option<Resolution>,
+    /// What a look at the lock has found in this pass, and its Lease.
+    lock_seen: Option<LockSeen>,
+    lease: Option<Lease>,
 }
 
 impl<'a> Pass<'a> {
@@ -196,7 +206,17 @@ impl<'a> Pass<'a> {
         let action = lock(memory).newest(cached);
         let template = context.templates.of(&action);
         let spec = check(&action, template.as_ref(), &context.options.architecture);
-        Self { context, memory, action, spec, template, looked: None, resolution: None }
+        Self {
+            context,
+            memory,
+            action,
+            spec,
+            template,
+            looked: None,
+            resolution: None,
+            lock_seen: None,
+            lease: None,
+        }
     }
 
     /// Takes the template as it is by now, until the run has it frozen: what was resolved for another
@@ -273,11 +293,137 @@ impl<'a> Pass<'a> {
             not_before: memory.not_before,
             log: log.as_ref(),
             progress_due: memory.written_at.is_none_or(|at| now.duration_since(at) >= PROGRESS_EVERY),
+            lock: self.lock_fact(&memory, now),
         };
         // What failed before is tried again once its pause is over. A node is asked once.
         let asked = matches!(facts.resolution, Some(Resolution::NeedsPod { .. }));
         let again = !asked && memory.not_before.is_none_or(|time| time <= now) && self.resolution.is_none();
         decide(&Facts { resolution: facts.resolution.filter(|_| !again), ..facts }, now)
+    }
+
+    /// What is known of the lock that the action names, or its run has.
+    fn lock_fact(&self, memory: &Memory, now: Timestamp) -> LockFact {
+        let run = self.action.status.as_ref().and_then(|status| status.run.as_ref());
+        let of_run = run.and_then(|run| run.lock.as_ref());
+        let Some(name) =
+            self.action.spec.lock.as_ref().map(|lock| &lock.name).or(of_run.map(|lock| &lock.name))
+        else {
+            return LockFact::default();
+        };
+        let waits = run.filter(|run| run.finished_at.is_none()).and(of_run);
+        let recorded = waits.filter(|lock| lock.name == *name && lock.acquired_at.is_none());
+        let ticket = recorded.map(|lock| lock.ticket.clone()).or_else(|| self.action.resource_version());
+        let held = run.and_then(|run| Some((run.held_lock()?.name.clone(), run.id.clone())));
+        LockFact {
+            place: self.context.locks.place(&self.action, name, &ticket.unwrap_or_default()),
+            seen: self.lock_seen.clone(),
+            marked: memory.marked.clone(),
+            lost: memory.lock_lost,
+            given_back: held.is_some() && memory.given_back == held,
+            position_due: memory.written_at.is_none_or(|at| now.duration_since(at) >= POSITION_EVERY),
+        }
+    }
+
+    fn claim(&self, lock: String, run: String) -> Claim {
+        Claim {
+            namespace: self.action.namespace().unwrap_or_default(),
+            lock,
+            action: self.action.name_any(),
+            uid: self.action.uid().unwrap_or_default(),
+            run,
+        }
+    }
+
+    async fn look_at_lock(&mut self, claim: Claim) {
+        match locks::look(&self.context.client, &claim).await {
+            Ok((seen, lease)) => {
+                lock(self.memory).succeeded();
+                (self.lock_seen, self.lease) = (Some(seen), lease);
+            }
+            Err(error) => self.lock_unreadable(&error),
+        }
+    }
+
+    fn lock_unreadable(&mut self, error: &CallError) {
+        info!(%error, "the lock's Lease cannot be read or written");
+        lock(self.memory).failed(Timestamp::now(), None);
+        self.lock_seen = Some(LockSeen::Unreadable(error.to_string()));
+    }
+
+    async fn take_lock(&mut self, claim: Claim) -> Option<Action> {
+        match locks::take(&self.context.client, &claim, self.lease.as_ref()).await {
+            Ok(Some(lease)) => {
+                info!(lock = claim.lock, "the run has its lock");
+                let mut memory = lock(self.memory);
+                memory.lease = Some(Box::new(lease));
+                (memory.marked, memory.lock_lost, memory.given_back) = (None, false, None);
+                self.lock_seen = Some(LockSeen::Ours { since: Timestamp::now() });
+                None
+            }
+            // Somebody was faster.
+            Ok(None) => Some(Action::requeue(Duration::from_millis(200))),
+            Err(error) => {
+                self.lock_unreadable(&error);
+                None
+            }
+        }
+    }
+
+    /// Puts the pod down on the lock's Lease.
+    async fn mark_lock(
+        &mut self,
+        claim: Claim,
+        (pod, uid): (String, Option<String>),
+        seconds: i64,
+    ) -> Result<(), ReconcileError> {
+        let known = lock(self.memory).lease.take();
+        let marked = locks::mark(
+            &self.context.client,
+            &claim,
+            known.map(|lease| *lease),
+            &pod,
+            uid.as_deref(),
+            seconds,
+        )
+        .await;
+        let mut memory = lock(self.memory);
+        match marked {
+            Ok(Some(lease)) => {
+                memory.lease = Some(Box::new(lease));
+                memory.marked = Some((pod, uid));
+            }
+            Ok(None) => {
+                warn!(lock = claim.lock, "the lock's Lease names another holder");
+                memory.lock_lost = true;
+            }
+            // The pod is there, and its name was put down: its end must not wait for this.
+            Err(error) if uid.is_some() => {
+                warn!(%error, "the pod's UID was not put down on the lock's Lease");
+                memory.marked = Some((pod, uid));
+            }
+            Err(source) => {
+                return Err(ReconcileError::Call {
+                    step: "putting the pod down on the lock's Lease",
+                    source,
+                });
+            }
+        }
+        Ok(())
+    }
+
+    async fn release_lock(&mut self, claim: Claim) -> Result<(), ReconcileError> {
+        let Claim { namespace, lock: name, uid, run, .. } = &claim;
+        let wanted = self.context.locks.is_wanted(namespace, name);
+        locks::give_back(&self.context.client, namespace, name, (uid, run), wanted)
+            .await
+            .map_err(|source| ReconcileError::Call { step: "giving the lock back", source })?;
+        info!(lock = name, "the run has given its lock back");
+        let mut memory = lock(self.memory);
+        (memory.lease, memory.marked, memory.lock_lost) = (None, None, false);
+        memory.given_back = Some((claim.lock, claim.run));
+        drop(memory);
+        (self.lock_seen, self.lease) = (None, None);
+        Ok(())
     }
 
     /// What the policies say of what a run would execute now. What cannot be executed is not asked.
@@ -298,6 +444,18 @@ impl<'a> Pass<'a> {
                 return Ok(Some(Action::requeue(wait.unsigned_abs())));
             }
             Step::Resolve => self.resolve().await,
+            Step::LookAtLock { lock, run } => self.look_at_lock(self.claim(lock, run)).await,
+            Step::TakeLock { lock, run } => return Ok(self.take_lock(self.claim(lock, run)).await),
+            Step::MarkLock { lock, run, pod, uid, seconds } => {
+                self.mark_lock(self.claim(lock, run), (pod, uid), seconds).await?;
+            }
+            Step::ReleaseLock { lock, run } => self.release_lock(self.claim(lock, run)).await?,
+            Step::Remove => {
+                info!("the action's time is over: it is deleted");
+                remove::remove(client, &self.action).await.map_err(failed("deleting the action"))?;
+                // Somebody may have changed it meanwhile.
+                return Ok(Some(Action::requeue(Duration::from_secs(5))));
+            }
             Step::CreateResolver { run } => return self.create_resolver(run).await,
             Step::DeleteResolver { name, uid } => {
                 stop::delete(client, &namespace, &name, &uid)
@@ -450,6 +608,7 @@ impl<'a> Pass<'a> {
                 memory.written = Some(Box::new(written.clone()));
                 memory.written_at = Some(Timestamp::now());
                 drop(memory);
+                self.context.locks.written(&written);
                 let before = std::mem::replace(&mut self.action, written).status;
                 let pod = |status: Option<&DeploymentActionStatus>| status?.run.as_ref()?.pod_name.clone();
                 if pod(before.as_ref()) != pod(self.action.status.as_ref()) {
@@ -486,6 +645,13 @@ impl<'a> Pass<'a> {
         let last = before.and_then(|of| of.run.as_ref());
         let newly = |is: fn(&RunStatus) -> bool| is(run) && !last.is_some_and(is);
         let waits = |run: &RunStatus| run.next_attempt_at.is_some();
+        if newly(|run| run.held_lock().is_some())
+            && let Some(begin) = &run.requested_at
+        {
+            let part = Part { phase: Phase::Queue, attempt: run.attempt, begin: begin.0, end: now };
+            context.metrics.phase(part);
+            lock(self.memory).parts.push(part);
+        }
         if newly(|run| run.bundle_sha256.is_some()) {
             self.passed(Phase::Resolve, true);
         } else if last.is_some_and(|last| last.number == run.number && last.attempt < run.attempt) {

@@ -24,6 +24,7 @@ use super::{
     collect::Collector,
     events::Events,
     lease::Leadership,
+    lock_index::LockIndex,
     memory::Memories,
     metrics::{Active, Metrics},
     nodes::Nodes,
@@ -36,11 +37,11 @@ use super::{
     templates::Templates,
     traces::{Traces, TracesError},
     use_policy::UsePolicy,
-    view::is_held,
+    view::{PodView, is_held},
     watch,
 };
 use crate::{
-    api::{ANNOTATION_BUNDLE, DeploymentAction, LABEL_ACTION, LABEL_MANAGED_BY, MANAGED_BY},
+    api::{ANNOTATION_BUNDLE, DeploymentAction, LABEL_ACTION, LABEL_LOCK, LABEL_MANAGED_BY, MANAGED_BY},
     registry::{Registry, RegistryConfig},
 };
 
@@ -214,7 +215,7 @@ async fn lead(
     let use_policy = UsePolicy::new(options.use_policy);
     tokio::spawn(use_policy.clone().watch(client.clone()));
 
-    let (news, looks) = mpsc::unbounded_channel();
+    let (news, wanted) = mpsc::unbounded_channel();
     let namespaces = namespaces(&options.watch_namespaces);
     let (action_policies, policies_filled) = ActionPolicies::new(&options.namespace);
     tokio::spawn(action_policies.clone().watch(client.clone(), namespaces.clone(), policies_filled));
@@ -222,15 +223,18 @@ async fn lead(
         info!(?namespaces, "only actions of these namespaces are run");
     }
     let pod_index = PodIndex::default();
-    let pods = watch_pods(&client, &namespaces, pod_index.clone(), news.clone());
+    let locks = LockIndex::new(news.clone());
+    let pods = watch_pods(&client, &namespaces, (pod_index.clone(), locks.clone()), news.clone());
     // An action without a status is new only if no pod tells otherwise: nothing is decided before all
     // pods are known.
     if pods.wait_until_ready().await.is_err() {
         return;
     }
     let (action_store, writer) = reflector::store();
+    let (gone, goes) = mpsc::unbounded_channel();
+    tokio::spawn(give_locks_back(client.clone(), locks.clone(), goes));
     let filled = Arc::new(Notify::new());
-    let actions = watch_actions(&client, &namespaces, writer, Arc::clone(&filled));
+    let actions = watch_actions(&client, &namespaces, writer, (locks.clone(), gone), Arc::clone(&filled));
     let templates = Templates::watch(&client, &namespaces, &action_store, &news);
     let context = Arc::new(Context {
         templates,
@@ -241,6 +245,7 @@ async fn lead(
         registry,
         pods,
         pod_index,
+        locks,
         nodes,
         use_policy,
         action_policies,
@@ -261,7 +266,7 @@ async fn lead(
     }
     Controller::for_stream(actions, action_store)
         .with_config(controller::Config::default().concurrency(context.options.concurrency))
-        .reconcile_on(tokio_stream(looks))
+        .reconcile_on(tokio_stream(wanted))
         .graceful_shutdown_on(async {
             let _ = end.await;
         })
@@ -305,6 +310,7 @@ fn watch_actions(
     client: &Client,
     namespaces: &[String],
     writer: reflector::store::Writer<DeploymentAction>,
+    (locks, gone): (LockIndex, mpsc::UnboundedSender<DeploymentAction>),
     filled: Arc<Notify>,
 ) -> impl Stream<Item = Result<DeploymentAction, watcher::Error>> + use<> {
     let watches = watch::watches(client, namespaces, &watcher::Config::default());
@@ -315,6 +321,17 @@ fn watch_actions(
         .modify(prune)
         .reflect(writer)
         .inspect_ok(move |event| {
+            locks.take(event);
+            let held = |action: &DeploymentAction| {
+                let run = action.status.as_ref().and_then(|status| status.run.as_ref());
+                run.is_some_and(|run| run.held_lock().is_some())
+            };
+            if let watcher::Event::Delete(action) = event
+                && held(action)
+            {
+                // The receiver is gone only where the process ends.
+                let _ = gone.send(action.clone());
+            }
             if matches!(event, watcher::Event::InitDone) {
                 filled.notify_one();
             }
@@ -372,7 +389,7 @@ fn readable(
 fn watch_pods(
     client: &Client,
     namespaces: &[String],
-    index: PodIndex,
+    (index, locks): (PodIndex, LockIndex),
     news: mpsc::UnboundedSender<ObjectRef<DeploymentAction>>,
 ) -> Store<Pod> {
     let (store, writer) = reflector::store();
@@ -393,6 +410,16 @@ fn watch_pods(
                 let (client, pod) = (client.clone(), pod.clone());
                 tokio::spawn(async move { strays::lost_sight(&client, &pod).await });
             }
+            if let Ok(
+                watcher::Event::Apply(pod) | watcher::Event::InitApply(pod) | watcher::Event::Delete(pod),
+            ) = &event
+                && let Some(lock) = pod.labels().get(LABEL_LOCK)
+                && (matches!(event, Ok(watcher::Event::Delete(_)))
+                    || PodView::of(pod, "", &[]).runs_no_more())
+            {
+                // As a rule its action gives the lock back; one that is gone does not.
+                locks.wake(&pod.namespace().unwrap_or_default(), lock);
+            }
             match event {
                 Ok(
                     watcher::Event::Apply(pod) | watcher::Event::InitApply(pod) | watcher::Event::Delete(pod),
@@ -402,8 +429,8 @@ fn watch_pods(
                         let _ = news.send(ObjectRef::new(action).within(&namespace));
                     }
                     if strays::may_be_stray(&pod) {
-                        let client = client.clone();
-                        tokio::spawn(async move { strays::let_go(&client, &pod).await });
+                        let (client, locks) = (client.clone(), locks.clone());
+                        tokio::spawn(async move { strays::let_go(&client, &locks, &pod).await });
                     }
                 }
                 Ok(watcher::Event::Init | watcher::Event::InitDone) => {}
@@ -412,6 +439,17 @@ fn watch_pods(
         }
     });
     store
+}
+
+/// Gives the locks back of actions that are gone and had no pod.
+async fn give_locks_back(
+    client: Client,
+    locks: LockIndex,
+    mut goes: mpsc::UnboundedReceiver<DeploymentAction>,
+) {
+    while let Some(action) = goes.recv().await {
+        strays::give_lock_back(&client, &locks, &action).await;
+    }
 }
 
 /// Ready once the caches are filled. A store wakes only one of those that wait for it, and for the
@@ -430,6 +468,7 @@ async fn count(actions: Store<DeploymentAction>, context: Arc<Context>) {
             let Some(status) = &action.status else { continue };
             match status.phase.as_deref() {
                 Some("Pending") => active.pending += 1,
+                Some("Queued") => active.queued += 1,
                 Some("Launching") => active.launching += 1,
                 Some("Running") => active.running += 1,
                 Some("Retrying") => active.retrying += 1,
@@ -449,13 +488,14 @@ async fn sweep(actions: Store<DeploymentAction>, context: Arc<Context>) {
         let known: std::collections::HashSet<_> =
             actions.state().iter().filter_map(|action| action.metadata.uid.clone()).collect();
         context.memories.keep(&known);
+        context.locks.keep(&known);
         let pods = context.pods.state();
         let held: std::collections::HashSet<_> =
             pods.iter().filter_map(|pod| pod.metadata.uid.clone()).collect();
         context.collector.keep(&held);
         context.metrics.logs.set(i64::try_from(context.collector.len()).unwrap_or(i64::MAX));
         for pod in pods.iter().filter(|pod| strays::may_be_stray(pod)) {
-            strays::let_go(&context.client, pod).await;
+            strays::let_go(&context.client, &context.locks, pod).await;
         }
     }
 }

@@ -42,7 +42,9 @@ pub fn progress(
 ) -> DeploymentActionStatus {
     let before = action.status.clone().unwrap_or_default();
     let generation = run.generation;
-    let phase = if run.bundle_sha256.is_none() {
+    let phase = if run.queue_position.is_some() {
+        "Queued"
+    } else if run.bundle_sha256.is_none() {
         "Pending"
     } else if run.started_at.is_some() {
         "Running"
@@ -129,6 +131,11 @@ pub fn terminal(
     let generation = run.generation;
     run.finished_at = Some(seconds(now));
     run.next_attempt_at = None;
+    run.queue_position = None;
+    if let Some(lock) = run.lock.as_mut().filter(|lock| lock.acquired_at.is_some()) {
+        // Where nothing was ever started, the lock is free at once.
+        lock.held_until.get_or_insert_with(|| seconds(now));
+    }
     run.exit_code = verdict.exit_code;
     run.duration_seconds = verdict.millis.and_then(|millis| i64::try_from((millis + 500) / 1000).ok());
     end_attempt(&mut run, now, verdict, image.as_ref());
@@ -275,13 +282,37 @@ pub fn suspended(action: &DeploymentAction, now: Timestamp, trigger: Trigger) ->
     }
 }
 
-/// Whether the status says that a run is held back.
+/// The status of an action whose next run waits until its latest one has given its lock back. As with a
+/// run that is suspended, the conditions of the latest one go.
 #[must_use]
-pub fn is_suspended(status: &DeploymentActionStatus) -> bool {
-    status
-        .conditions()
-        .get(ConditionType::Ready)
-        .is_some_and(|ready| ready.reason == Reason::Suspended.as_str())
+pub fn waits_for_own_lock(
+    action: &DeploymentAction,
+    now: Timestamp,
+    message: &str,
+) -> DeploymentActionStatus {
+    let before = action.status.clone().unwrap_or_default();
+    let generation = action.metadata.generation.unwrap_or_default();
+    let reason = Reason::Queued.as_str();
+    DeploymentActionStatus {
+        observed_generation: Some(generation),
+        phase: Some("Queued".into()),
+        conditions: Builder::default()
+            .with(ConditionType::Ready, Some(false), reason, message)
+            .with(ConditionType::Succeeded, None, reason, message)
+            .with(ConditionType::Reconciling, Some(true), reason, message)
+            .when(ConditionType::RequestIgnored, "RequestIgnored", requests::ignored(action).as_deref())
+            .build(&before.conditions, generation, &seconds(now)),
+        last_handled_rerun: requests::handled(action, &before, None),
+        ..before
+    }
+}
+
+/// Whether the status says that a run is held back: by `spec.suspend`, or by the lock of the latest one.
+#[must_use]
+pub fn is_held_back(status: &DeploymentActionStatus) -> bool {
+    let ready = status.conditions().get(ConditionType::Ready);
+    let held_back = [Reason::Suspended, Reason::Queued].map(Reason::as_str);
+    ready.is_some_and(|ready| held_back.contains(&ready.reason.as_str()))
 }
 
 /// The outcome of the latest run, told again where a run that was held back is not asked for any more.

@@ -5,15 +5,20 @@
 //! that is there looks at the pods that its status names. A namespace that is deleted waits for its
 //! pods before it deletes actions (KEP-5080), so one such pod would hold it for good.
 
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::{api::core::v1::Pod, jiff::Timestamp};
 use kube::{
     Api, Client, ResourceExt,
     core::{ApiResource, DynamicObject},
 };
 use tracing::{info, warn};
 
-use super::{CallError, call, finish, view::is_held};
-use crate::api::{DeploymentAction, LABEL_ACTION, LABEL_ACTION_UID, LABEL_ATTEMPT, LABEL_RUN};
+use super::{
+    CallError, call, finish, lock,
+    lock_index::LockIndex,
+    pod::run_id,
+    view::{PodView, is_held},
+};
+use crate::api::{DeploymentAction, LABEL_ACTION, LABEL_ACTION_UID, LABEL_ATTEMPT, LABEL_LOCK, LABEL_RUN};
 
 /// The action that a pod names by label and by owner: its name and UID.
 #[must_use]
@@ -28,10 +33,11 @@ pub fn may_be_stray(pod: &Pod) -> bool {
     is_held(pod) && pod.metadata.deletion_timestamp.is_some()
 }
 
-/// Lets the pod go if its action is gone, or is there and does not name it.
-pub async fn let_go(client: &Client, pod: &Pod) {
+/// Lets the pod go if its action is gone, or is there and does not name it; where its run has a lock,
+/// once it shows that it has ended, and the lock is given back.
+pub async fn let_go(client: &Client, locks: &LockIndex, pod: &Pod) {
     let name = pod.name_any();
-    match try_let_go(client, pod).await {
+    match try_let_go(client, locks, pod).await {
         Ok(true) => info!(pod = name, "no action waits for it: the pod was released"),
         Ok(false) => {}
         Err(error) => warn!(pod = name, %error, "a pod that no action waits for was not released"),
@@ -59,7 +65,7 @@ pub async fn lost_sight(client: &Client, pod: &Pod) {
     }
 }
 
-async fn try_let_go(client: &Client, pod: &Pod) -> Result<bool, CallError> {
+async fn try_let_go(client: &Client, locks: &LockIndex, pod: &Pod) -> Result<bool, CallError> {
     let namespace = pod.namespace().unwrap_or_default();
     if let Some((action, uid)) = owner(pod) {
         // Untyped: one that cannot be read is passed over, and looks at no pod.
@@ -70,9 +76,45 @@ async fn try_let_go(client: &Client, pod: &Pod) -> Result<bool, CallError> {
             return Ok(false);
         }
     }
+    if !gave_lock_back(client, locks, pod).await? {
+        return Ok(false);
+    }
     let uid = pod.uid().unwrap_or_default();
     finish::release(client, &namespace, &pod.name_any(), &uid).await?;
     Ok(true)
+}
+
+/// Gives the lock of an action back that is gone, and whose run had it and nothing frozen yet: no pod
+/// was asked for. Of any other its pod tells, or the next one finds out.
+pub async fn give_lock_back(client: &Client, locks: &LockIndex, action: &DeploymentAction) {
+    let run = action.status.as_ref().and_then(|status| status.run.as_ref());
+    let Some(run) = run.filter(|run| run.bundle_sha256.is_none()) else { return };
+    let (Some(held), Some(uid), Some(namespace)) = (run.held_lock(), action.uid(), action.namespace()) else {
+        return;
+    };
+    let wanted = locks.is_wanted(&namespace, &held.name);
+    if let Err(error) = lock::give_back(client, &namespace, &held.name, (&uid, &run.id), wanted).await {
+        warn!(lock = held.name, %error, "the lock of an action that is gone was not given back");
+    }
+}
+
+/// Gives the lock of the pod's run back, for its action does not any more. False where the pod may still
+/// run and the lock waits for its end: without our finalizer nothing would show that.
+async fn gave_lock_back(client: &Client, locks: &LockIndex, pod: &Pod) -> Result<bool, CallError> {
+    let label = |name: &str| pod.labels().get(name);
+    let run = label(LABEL_RUN).and_then(|run| run.parse().ok());
+    let (Some(lock), Some(uid), Some(run)) = (label(LABEL_LOCK), label(LABEL_ACTION_UID), run) else {
+        return Ok(true);
+    };
+    let (namespace, run) = (pod.namespace().unwrap_or_default(), run_id(uid, run));
+    if PodView::of(pod, "", &[]).runs_no_more() {
+        let wanted = locks.is_wanted(&namespace, lock);
+        lock::give_back(client, &namespace, lock, (uid, &run), wanted).await?;
+        locks.wake(&namespace, lock);
+        return Ok(true);
+    }
+    let until = lock::holds_until(client, &namespace, lock, (uid, &run)).await?;
+    Ok(until.is_none_or(|until| Timestamp::now() >= until))
 }
 
 /// Whether the operator will look at this pod for the sake of this action.
@@ -89,7 +131,6 @@ fn names(action: DynamicObject, pod: &Pod) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use k8s_openapi::jiff::Timestamp;
     use serde_json::{Value, from_value, json, to_value};
 
     use super::*;
@@ -120,7 +161,8 @@ mod tests {
             ),
         });
         assert!(may_be_stray(&pod));
-        let_go(&client, &pod).await;
+        let (news, _) = tokio::sync::mpsc::unbounded_channel();
+        let_go(&client, &LockIndex::new(news), &pod).await;
         let seen = seen.lock().unwrap();
         seen.iter().any(|seen| seen.method == "PATCH")
     }

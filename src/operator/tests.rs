@@ -48,6 +48,7 @@ pub(crate) fn pod_view() -> PodView {
         attempt: Some((1, 1)),
         bundle_sha256: None,
         tombstone: false,
+        lock: None,
         finalizer: true,
         deleting: false,
         deleting_since: None,
@@ -95,6 +96,7 @@ pub(crate) fn attempt() -> Attempt {
         user: Some(65_532),
         deadlines: Deadlines { pending_seconds: 600, run_seconds: 3600, grace_seconds: 30 },
         packages: Vec::new(),
+        lock: None,
     }
 }
 

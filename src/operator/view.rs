@@ -10,7 +10,7 @@ use kube::ResourceExt;
 use super::{mutation::mutation, pod::FETCHER};
 use crate::{
     api::{
-        ANNOTATION_STOP_REQUESTED_AT, CONTAINER, FINALIZER_COLLECT, LABEL_ATTEMPT, LABEL_RUN,
+        ANNOTATION_STOP_REQUESTED_AT, CONTAINER, FINALIZER_COLLECT, LABEL_ATTEMPT, LABEL_LOCK, LABEL_RUN,
         LABEL_TOMBSTONE, packages::PackageStatus,
     },
     record::{fetch::Failure, outcome::Termination, place},
@@ -40,6 +40,8 @@ pub struct PodView {
     pub bundle_sha256: Option<String>,
     /// Whether it stands for an attempt that was given up.
     pub tombstone: bool,
+    /// The lock that its run has.
+    pub lock: Option<String>,
     /// Whether our finalizer is on it.
     pub finalizer: bool,
     /// Whether it is being deleted.
@@ -174,6 +176,7 @@ impl PodView {
                     .clone()
             }),
             tombstone: pod.labels().contains_key(LABEL_TOMBSTONE),
+            lock: pod.labels().get(LABEL_LOCK).cloned(),
             finalizer: is_held(pod),
             deleting,
             // A grace period of 0 proves nothing: `kubectl delete --force` sets it while the node goes on.
@@ -235,6 +238,17 @@ impl PodView {
     #[must_use]
     pub fn ended_at(&self) -> Option<&Time> {
         self.terminated()?.finished_at.as_ref().or(self.not_ready_since.as_ref())
+    }
+
+    /// Whether it is certain that nothing of its container runs, or will: its end was seen, or it was
+    /// never started and cannot be any more. A phase proves nothing: the pod of a lost node is given
+    /// one by the garbage collector too.
+    #[must_use]
+    pub fn runs_no_more(&self) -> bool {
+        let ended = self.terminated().is_some_and(|end| !end.is_unknown());
+        let rejected = self.stillborn.is_some() && self.disruption.is_none();
+        let unplaced = self.deleting && self.node.is_none();
+        self.tombstone || ended || rejected || unplaced
     }
 
     /// Whether it was deleted before anything of its container was seen: what the kubelet then says

@@ -1,9 +1,16 @@
 {{- /* What the operator may do where actions are: in a ClusterRole, or in a Role of each namespace. */ -}}
 {{- define "longshore.namespaceRules" -}}
 # To see actions, and to read one live before its pod is created. Spec and metadata are never written.
+# delete is for those whose spec.ttlSecondsAfterFinished are over, and the policy
+# longshore-operator-actions holds it to them.
 - apiGroups: [longshore.dev]
   resources: [deploymentactions]
-  verbs: [get, list, watch]
+  verbs: [get, list, watch, delete]
+# Who has a lock is in a Lease, longshore-lock-NAME. A right cannot be limited to the beginning of a
+# name: the policy longshore-operator-leases does it.
+- apiGroups: [coordination.k8s.io]
+  resources: [leases]
+  verbs: [get, create, update, delete]
 {{ include "longshore.actionPolicyRules" . }}
 # What actions are made of is read from a cache.
 - apiGroups: [longshore.dev]

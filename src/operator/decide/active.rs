@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
-use super::{Step, after, begin, cancel, idle, write_or};
+use super::{Step, after, begin, cancel, idle, lock, write_or};
 use crate::{
     api::{
         DeploymentActionStatus, Reason,
@@ -147,6 +147,7 @@ impl<'a> Active<'a> {
         match weigh(facts, pod, &self.required(), self.now) {
             Finding::Ended(verdict) => self.conclude(pod, &verdict),
             Finding::Later(time) => Step::until(time, self.now),
+            Finding::Open if let Some(step) = lock::mark(facts, self.run, Some(&pod.uid)) => step,
             Finding::Open if pod.started => self.running(pod),
             Finding::Open => self.pending(pod),
         }

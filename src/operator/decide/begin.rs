@@ -1,8 +1,10 @@
 //! A run that has no pod yet: what it executes is frozen, or why that cannot be is said.
 
+use std::ops::ControlFlow;
+
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
-use super::{Step, after, cancel, write_or};
+use super::{Step, after, cancel, lock, write_or};
 use crate::{
     api::{
         DeploymentActionStatus, Reason,
@@ -35,6 +37,11 @@ pub(super) fn begin(facts: &Facts<'_>, now: Timestamp, run: RunStatus) -> Step {
         Ok(checked) => checked,
         Err(blocked) => {
             let (reason, message) = blocked.words();
+            let run = match lock::gate(facts, now, run.clone()) {
+                ControlFlow::Break(step) if blocked.may_pass() => return step,
+                ControlFlow::Break(_) => run,
+                ControlFlow::Continue(run) => run,
+            };
             let deadline = pending_deadline(facts, &run, now);
             if blocked.may_pass() && now < deadline {
                 // Files that are applied together come in any order.
@@ -45,6 +52,13 @@ pub(super) fn begin(facts: &Facts<'_>, now: Timestamp, run: RunStatus) -> Step {
             let verdict = Verdict::of(reason, message);
             return Step::WriteStatus(Box::new(terminal(facts.action, now, &verdict, run, None, None)));
         }
+    };
+    // What is refused anyway need not wait for that.
+    let refused = matches!(facts.standing, Standing::Refused(_));
+    let run = match lock::gate(facts, now, run.clone()) {
+        ControlFlow::Break(step) if !refused => return step,
+        ControlFlow::Break(_) => run,
+        ControlFlow::Continue(run) => run,
     };
     let deadline = pending_deadline(facts, &run, now);
     Beginning { facts, now, run, checked, deadline }.step()
@@ -273,7 +287,7 @@ pub(super) fn deadlines(facts: &Facts<'_>, run: &RunStatus) -> Deadlines {
 
 /// Since when the present attempt is under way.
 pub(super) fn taken_up(run: &RunStatus, now: Timestamp) -> Timestamp {
-    run.attempt_requested_at.as_ref().or(run.requested_at.as_ref()).map_or(now, |time| time.0)
+    run.taken_up().map_or(now, |time| time.0)
 }
 
 /// By when the script must have started.

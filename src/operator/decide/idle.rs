@@ -2,7 +2,7 @@
 
 use k8s_openapi::jiff::Timestamp;
 
-use super::{Step, after, begin::begin, retry::runs_until, write_or};
+use super::{Step, after, begin::begin, lock, retry::runs_until, write_or};
 use crate::{
     api::{
         DeploymentAction, DeploymentActionStatus,
@@ -16,8 +16,8 @@ use crate::{
         facts::{Facts, PodFact},
         hash, pod, requests,
         status::{
-            is_suspended, log_status, not_requested, outcome_again, seconds, seen, suspended, with_condition,
-            with_log, with_template_news,
+            is_held_back, log_status, not_requested, outcome_again, seconds, seen, suspended,
+            waits_for_own_lock, with_condition, with_log, with_template_news,
         },
         view::PodView,
     },
@@ -26,19 +26,32 @@ use crate::{
 
 /// How long a log may take to be read once the verdict is known, in seconds.
 const LOG_DEADLINE_SECONDS: i64 = 60;
+/// That a run waits for the lock of the one before is told after this, in seconds: mostly it is given
+/// back before.
+const TELL_OF_OWN_LOCK_SECONDS: i64 = 5;
 /// A pod's name stays taken at least this long after the pod was made, in seconds: the API server
 /// answers a creation within 60 s or not at all, and while the name is taken no late one can succeed.
 const SHORTEST_RETENTION_SECONDS: i64 = 120;
 
 pub(super) fn step(facts: &Facts<'_>, now: Timestamp, status: &DeploymentActionStatus) -> Step {
     if let Some(run) = &status.run
-        && let Some(step) = settle(facts, now, status, run)
+        && let Some(step) =
+            lock::give_back(facts, now, status, run).or_else(|| settle(facts, now, status, run))
     {
-        return step;
+        return step.not_beyond(lock::latest(run), now);
     }
+    let latest = status.run.as_ref().and_then(lock::latest);
+    rest(facts, now, status).not_beyond(latest, now)
+}
+
+/// What the last run left is settled, as far as it can be by now.
+fn rest(facts: &Facts<'_>, now: Timestamp, status: &DeploymentActionStatus) -> Step {
     match start(facts.action, status) {
         Start::Run(trigger) if facts.action.spec.suspend == Some(true) => {
             write_or(facts, suspended(facts.action, now, trigger), || retire(facts, now, status))
+        }
+        Start::Run(_) if let Some(run) = status.run.as_ref().filter(|run| run.held_lock().is_some()) => {
+            wait_for_own_lock(facts, now, run)
         }
         Start::Run(trigger) => match still_runs_until(facts, now, status) {
             Some(then) => Step::until(then, now),
@@ -54,13 +67,19 @@ pub(super) fn step(facts: &Facts<'_>, now: Timestamp, status: &DeploymentActionS
         Start::Never => write_or(facts, not_requested(facts.action, now), || Step::Wait(None)),
         Start::No => {
             // Of a run that was held back, or because somebody took it out of the status.
-            let untold = is_suspended(status) || !status.conditions().is_true(ConditionType::Finished);
+            let untold = is_held_back(status) || !status.conditions().is_true(ConditionType::Finished);
             let again = outcome_again(facts.action, now).filter(|_| untold);
             let wanted = again.unwrap_or_else(|| {
                 let seen = seen(status, facts.action, now);
                 with_template_news(&seen, now, template_news(facts, &seen).as_deref())
             });
-            write_or(facts, wanted, || retire(facts, now, status))
+            write_or(facts, wanted, || {
+                let expires = expires_at(facts, status);
+                match expires {
+                    Some(then) if now >= then => Step::Remove,
+                    _ => retire(facts, now, status).not_beyond(expires, now),
+                }
+            })
         }
     }
 }
@@ -76,6 +95,33 @@ fn still_runs_until(facts: &Facts<'_>, now: Timestamp, status: &DeploymentAction
         return None;
     }
     Some(runs_until(facts, run, now)).filter(|then| now < *then)
+}
+
+/// When the action is to be deleted, by `spec.ttlSecondsAfterFinished`. `None` where it stays, or
+/// something of it is not settled yet, whose end brings an event.
+fn expires_at(facts: &Facts<'_>, status: &DeploymentActionStatus) -> Option<Timestamp> {
+    let action = facts.action;
+    let seconds = action.spec.ttl_seconds_after_finished?;
+    // The API server refuses it for others: one with a fixed name would be created again.
+    action.metadata.generate_name.as_ref().filter(|name| !name.is_empty())?;
+    let run = status.run.as_ref()?;
+    let held = facts.pod.view().into_iter().chain(facts.older).any(|pod| pod.finalizer);
+    if held || run.held_lock().is_some() || !status.conditions().is_true(ConditionType::Finished) {
+        return None;
+    }
+    run.finished_at.as_ref().map(|time| after(time.0, seconds))
+}
+
+/// Another run is wanted, and the latest one has its lock yet: mostly for a moment.
+fn wait_for_own_lock(facts: &Facts<'_>, now: Timestamp, run: &RunStatus) -> Step {
+    let told = run.finished_at.as_ref().map_or(now, |time| after(time.0, TELL_OF_OWN_LOCK_SECONDS));
+    match run.held_lock() {
+        Some(held) if now >= told => {
+            let message = lock::own(held, run);
+            write_or(facts, waits_for_own_lock(facts.action, now, &message), || Step::Wait(None))
+        }
+        _ => Step::until(told, now),
+    }
 }
 
 /// How the template differs from the one that the latest run was made of. Nothing is told of one that
@@ -145,7 +191,9 @@ pub(super) fn settle(
         ))));
     }
     let held = facts.creation.unanswered && now < name_needed_until(pod);
-    (pod.finalizer && is_done_with(pod) && !held).then(|| Step::release(pod))
+    // Once it is let go, nothing may show any more that it has ended, which its lock waits for.
+    let awaited = run.finished_at.is_some() && run.held_lock().is_some();
+    (pod.finalizer && is_done_with(pod) && !held && !awaited).then(|| Step::release(pod))
 }
 
 /// Whether nothing more is to be learned of a pod whose run has ended.
@@ -216,7 +264,7 @@ fn dispute(facts: &Facts<'_>, run: &RunStatus, pod: &PodView) -> Option<String> 
 /// Nothing is to be done but to remove pods in their time.
 fn retire(facts: &Facts<'_>, now: Timestamp, status: &DeploymentActionStatus) -> Step {
     let latest = facts.pod.view().zip(status.run.as_ref()).and_then(|(pod, run)| {
-        let (finished, requested) = (run.finished_at.as_ref()?, run.requested_at.as_ref()?);
+        let (finished, requested) = (run.finished_at.as_ref()?, run.taken_up()?);
         let held = after(requested.0, SHORTEST_RETENTION_SECONDS).max(name_needed_until(pod));
         // With our finalizer on it, it has not ended although its run has: its end brings an event.
         (!pod.finalizer).then(|| (pod, after(finished.0, facts.action.spec.pod_retention_seconds).max(held)))
@@ -230,7 +278,8 @@ fn retire(facts: &Facts<'_>, now: Timestamp, status: &DeploymentActionStatus) ->
     let ended =
         facts.older.iter().filter(|pod| pod.finalizer && (pod.deleting || pod.terminated().is_some()));
     // What is known of creations is the latest attempt's: of those before, each may have one on its way.
-    let latest_too = facts.pod.view().filter(|pod| pod.finalizer && is_done_with(pod));
+    let locked = status.run.as_ref().is_some_and(|run| run.held_lock().is_some());
+    let latest_too = facts.pod.view().filter(|pod| pod.finalizer && is_done_with(pod) && !locked);
     let owned = |pod: &&PodView| pod.owner_uid == facts.action.metadata.uid;
     let held = ended.chain(latest_too).filter(owned);
     let free = held.map(|pod| (pod, name_needed_until(pod))).min_by_key(|(_, due)| *due);

@@ -1,7 +1,7 @@
 //! A run whose inputs are frozen and whose pod does not exist yet: it is created, or the attempt is
 //! given up for certain.
 
-use super::{Step, active::Active, begin, cancel, write_or};
+use super::{Step, active::Active, begin, cancel, lock, write_or};
 use crate::{
     api::{Reason, packages::PackageStatus, status::ImageStatus},
     operator::{
@@ -38,8 +38,16 @@ impl Active<'_> {
                 user: image.run_as_user,
                 deadlines: begin::deadlines(self.facts, self.run),
                 packages: self.status.packages.clone(),
+                lock: self.run.held_lock().map(|lock| lock.name.clone()),
             }))
         };
+        if self.facts.lock.lost
+            && let Some(held) = self.run.held_lock()
+        {
+            let message = format!("{} names another holder", lock::lease_name(&held.name));
+            return self.give_up(&Verdict::of(Reason::LockLost, format!("Lease {message}")));
+        }
+        let launch = || lock::mark(self.facts, self.run, None).unwrap_or_else(launch);
         let go = || match self.facts.not_before {
             Some(time) if time > self.now => Step::until(time.min(self.deadline), self.now),
             _ => launch(),

@@ -6,17 +6,21 @@
 //!
 //! [`idle`] is an action without a run under way, [`begin`] one whose run has nothing frozen yet,
 //! [`launching`] one whose run has and is without a pod, [`active`] one whose run has a pod, [`cancel`]
-//! one whose run somebody cancels, [`retry`] one whose run waits for its next attempt, [`rebuilt`] one whose status was lost.
+//! one whose run somebody cancels, [`retry`] one whose run waits for its next attempt, [`lock`] one that
+//! needs or has a lock, [`rebuilt`] one whose status was lost.
 
 mod active;
 mod begin;
 mod cancel;
 mod idle;
 mod launching;
+mod lock;
 mod rebuilt;
 mod retry;
 #[cfg(test)]
 mod tests;
+
+use std::ops::ControlFlow;
 
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
@@ -90,6 +94,42 @@ pub enum Step {
         /// Its UID.
         uid: String,
     },
+    /// Ask the API server who has this lock, for this run.
+    LookAtLock {
+        /// The lock.
+        lock: String,
+        /// The run's id.
+        run: String,
+    },
+    /// Take this lock for this run, in place of what the look has found.
+    TakeLock {
+        /// The lock.
+        lock: String,
+        /// The run's id.
+        run: String,
+    },
+    /// Put the pod of the current attempt down on the lock, if the run still has it.
+    MarkLock {
+        /// The lock.
+        lock: String,
+        /// The run's id.
+        run: String,
+        /// The pod's name.
+        pod: String,
+        /// Its UID, once it is there.
+        uid: Option<String>,
+        /// How long the attempt may run from now on at the most.
+        seconds: i64,
+    },
+    /// Give this lock back, if this run has it.
+    ReleaseLock {
+        /// The lock.
+        lock: String,
+        /// The run's id.
+        run: String,
+    },
+    /// Delete the action, if nobody has changed it meanwhile.
+    Remove,
     /// Nothing, until something changes or the time is over.
     Wait(Option<SignedDuration>),
 }
@@ -111,6 +151,11 @@ impl Step {
             Self::Stop { .. } => "Stop",
             Self::Delete { .. } => "Delete",
             Self::Release { .. } => "Release",
+            Self::LookAtLock { .. } => "LookAtLock",
+            Self::TakeLock { .. } => "TakeLock",
+            Self::MarkLock { .. } => "MarkLock",
+            Self::ReleaseLock { .. } => "ReleaseLock",
+            Self::Remove => "Remove",
             Self::Wait(_) => "Wait",
         }
     }
@@ -135,6 +180,15 @@ impl Step {
     fn until(then: Timestamp, now: Timestamp) -> Self {
         let shortest = SignedDuration::from_millis(20);
         Self::Wait(Some(then.duration_since(now).max(shortest)))
+    }
+
+    /// The same, and where it is to wait, not beyond `then`.
+    fn not_beyond(self, then: Option<Timestamp>, now: Timestamp) -> Self {
+        match (self, then.map(|then| Self::until(then, now))) {
+            (Self::Wait(None), Some(wait)) => wait,
+            (Self::Wait(Some(this)), Some(Self::Wait(Some(that)))) => Self::Wait(Some(this.min(that))),
+            (step, _) => step,
+        }
     }
 }
 
@@ -187,6 +241,19 @@ const ORPHAN: &str = "orphan";
 fn leave(facts: &Facts<'_>, now: Timestamp) -> Step {
     let owner = facts.action.metadata.uid.as_deref();
     let orphaned = facts.action.metadata.finalizers.iter().flatten().any(|finalizer| finalizer == ORPHAN);
+    let run = facts.action.status.as_ref().and_then(|status| status.run.as_ref());
+    let going = facts.pod.view().is_some_and(|pod| {
+        pod.owner_uid.as_deref() == owner
+            && !pod.deleting
+            && !orphaned
+            && !pod.tombstone
+            && !pod.runs_no_more()
+    });
+    if let Some(run) = run.filter(|_| !going)
+        && let ControlFlow::Break(step) = lock::leave(facts, now, run, orphaned)
+    {
+        return step;
+    }
     // Those of earlier runs and attempts too, as long as our finalizer holds them.
     let held = facts.older.iter().filter(|pod| pod.finalizer);
     let mut ours = facts.pod.view().into_iter().chain(held).filter(|pod| pod.owner_uid.as_deref() == owner);

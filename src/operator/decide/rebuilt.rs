@@ -5,7 +5,7 @@
 
 use k8s_openapi::jiff::Timestamp;
 
-use super::{Step, idle};
+use super::{Step, idle, lock};
 use crate::{
     api::{
         Reason,
@@ -38,6 +38,7 @@ pub(super) fn step(facts: &Facts<'_>, now: Timestamp) -> Option<Step> {
         bundle_sha256: Some(pod.bundle_sha256.clone().unwrap_or_default()),
         pod_name: Some(pod.name.clone()),
         requested_at: Some(seconds(now)),
+        lock: lock::of_lost(pod, now),
         ..RunStatus::default()
     };
     if pod.tombstone {

@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 use super::{
     Step,
     active::{Active, NODE_MARGIN_SECONDS},
-    after, begin, cancel, idle,
+    after, begin, cancel, idle, lock,
 };
 use crate::{
     api::{
@@ -128,6 +128,9 @@ impl Active<'_> {
                 (then, of),
             )));
         }
+        let certain = verdict.never_started || lock::has_ended(self.facts, &run);
+        let bound = runs_until(self.facts, &run, self.now);
+        let run = lock::held_until(run, self.now, certain, bound);
         let mut verdict = verdict.clone();
         let then = self.no_longer_runs(&verdict, &run, pod);
         if RunOutcome::of(verdict.reason) == RunOutcome::Unknown && then > self.now {
@@ -156,8 +159,12 @@ impl Active<'_> {
     pub(super) fn wait_for_next(&self) -> Step {
         let facts = self.facts;
         let end = |verdict: &Verdict| {
-            let mut ended =
-                terminal(facts.action, self.now, verdict, self.run.clone(), self.image.cloned(), None);
+            // The next attempt would begin once it is certain that nothing of this one runs.
+            let due = self.run.next_attempt_at.as_ref().map_or(self.now, |time| time.0);
+            let bound = runs_until(self.facts, self.run, self.now).min(due);
+            let certain = lock::has_ended(facts, self.run) || self.now >= bound;
+            let run = lock::held_until(self.run.clone(), self.now, certain, bound);
+            let mut ended = terminal(facts.action, self.now, verdict, run, self.image.cloned(), None);
             ended.log.clone_from(&self.status.log);
             Step::WriteStatus(Box::new(ended))
         };

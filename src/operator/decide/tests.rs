@@ -14,7 +14,8 @@ use crate::{
         action_policy::Standing,
         cause::Cause,
         expand::{Blocked, Lookup, check},
-        facts::{Creation, LogFact, PodFact, Refusal, Resolution, Resolver},
+        facts::{Creation, LockFact, LogFact, PodFact, Refusal, Resolution, Resolver},
+        lock_index::Place,
         tests::{UID, action, pod_view},
         validate::{Checked, Invalid},
         view::{ContainerView, PodView, Terminated},
@@ -26,9 +27,11 @@ use crate::{
 mod bad_input;
 mod beginning;
 mod cancel;
+mod expiry;
 mod history;
 mod late;
 mod lifecycle;
+mod lock;
 mod packages;
 mod rerun;
 mod restored;
@@ -60,6 +63,7 @@ struct World {
     log: Option<LogFact>,
     cause: Option<Cause>,
     progress_due: bool,
+    lock: LockFact,
 }
 
 impl World {
@@ -86,6 +90,7 @@ impl World {
             log: None,
             cause: None,
             progress_due: false,
+            lock: LockFact { place: Place { known: true, ..Place::default() }, ..LockFact::default() },
         }
     }
 
@@ -154,6 +159,7 @@ impl World {
             cause: self.cause.clone(),
             node_ready: None,
             progress_due: self.progress_due,
+            lock: self.lock.clone(),
         }
     }
 

@@ -1,9 +1,12 @@
 //! The table of `docs/lifecycle.md`: each row is brought about, and what is decided is what it says.
 
 use super::*;
-use crate::api::{
-    ANNOTATION_CANCEL, ANNOTATION_RERUN,
-    action::{Retry, RetryCause},
+use crate::{
+    api::{
+        ANNOTATION_CANCEL, ANNOTATION_RERUN,
+        action::{Retry, RetryCause},
+    },
+    operator::lock::LockSeen,
 };
 
 const PAGE: &str = include_str!("../../../../docs/lifecycle.md");
@@ -59,6 +62,14 @@ fn resolving() -> World {
     world
 }
 
+/// One that is the next for its lock, with what a look at that has shown.
+fn next(seen: Option<LockSeen>) -> World {
+    changed(lock::queued(), |world| {
+        world.lock.place.holder = None;
+        world.lock.seen = seen;
+    })
+}
+
 fn ended(world: &mut World) {
     world.log = Some(log_with(exit(Outcome::Exited { code: 0 }), LogState::Complete, 3));
 }
@@ -101,6 +112,36 @@ fn rows() -> Vec<Row> {
             "suspend is false",
             changed(suspended(), |world| world.change(|spec| spec.suspend = None)),
             5,
+        ),
+        row("Queued", "another run has its lock, or has asked for it before", lock::queued(), 5),
+        row("Queued", "no action says that it has the lock, and it is the next", next(None), 5),
+        row("Queued", "the API server shows that the lock is free", next(lock::free()), 5),
+        row(
+            "Queued",
+            "the holder's action is gone, and its pod is not seen to have ended",
+            next(lock::held(|_| {})),
+            5,
+        ),
+        row(
+            "Queued",
+            "the holder's action is gone, and no clock lets its pod run any more",
+            next(lock::held(|_| {})),
+            1001,
+        ),
+        row("Queued", "it has taken the lock", next(Some(LockSeen::Ours { since: at(5) })), 5),
+        row("Queued", "cancelled", cancelled(lock::queued(), false), 5),
+        row(
+            "Queued",
+            "suspended",
+            changed(lock::queued(), |world| world.change(|spec| spec.suspend = Some(true))),
+            5,
+        ),
+        row("Queued", "the queue deadline is over", lock::queued(), 3600),
+        row(
+            "Launching",
+            "it has a lock, and its pod is not put down on the Lease yet",
+            lock::launching_of(lock::locked()),
+            1,
         ),
         row("Launching", "no pod is seen", launching(), 1),
         row(
@@ -208,6 +249,32 @@ fn rows() -> Vec<Row> {
                     pod.started = true;
                     pod.container = terminated("Completed", None);
                 });
+            }),
+            5,
+        ),
+        row(
+            "Succeeded",
+            "it has its lock yet, and its container is not seen to have ended",
+            lock::ended(),
+            5,
+        ),
+        row(
+            "Succeeded",
+            "it has its lock yet, and its container has ended",
+            changed(lock::ended(), |world| {
+                world.show_pod(|pod| {
+                    pod.started = true;
+                    pod.container = terminated("Completed", None);
+                });
+            }),
+            5,
+        ),
+        row(
+            "Succeeded",
+            "ttlSecondsAfterFinished are over",
+            changed(done(), |world| {
+                world.action.metadata.generate_name = Some("deploy-".into());
+                world.action.spec.ttl_seconds_after_finished = Some(1);
             }),
             5,
         ),
