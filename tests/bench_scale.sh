@@ -14,7 +14,7 @@ kubectl --namespace longshore-system rollout status deployment/longshore --timeo
 target_dir=$(realpath "${CARGO_TARGET_DIR:-target}")
 LONGSHORE_RUNNER=$target_dir/x86_64-unknown-linux-gnu/release/longshore-runner
 [ -x "$LONGSHORE_RUNNER" ] || fail "there is no $LONGSHORE_RUNNER: run make deploy"
-export LONGSHORE_RUNNER RESULT=${RESULT:-$target_dir/bench-scale.json} RATE MINUTES KEPT FINISHED ACTIVE PARTS
+export LONGSHORE_RUNNER RESULT=${RESULT:-$target_dir/bench-scale.json} RATE MINUTES KEPT FINISHED ACTIVE QUEUED PARTS
 
 # Where it breaks off half-way.
 remove_left() { kubectl delete namespaces --selector longshore.dev/bench-scale --wait=false --ignore-not-found >/dev/null; }

@@ -27,6 +27,8 @@ mod images;
 mod inputs;
 #[path = "end_to_end/late.rs"]
 mod late;
+#[path = "end_to_end/locks.rs"]
+mod locks;
 #[path = "end_to_end/matrix.rs"]
 mod matrix;
 #[path = "end_to_end/packages.rs"]

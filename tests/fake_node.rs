@@ -91,6 +91,92 @@ async fn an_action_on_it_ends_with_outputs_and_a_whole_log() {
 }
 
 #[tokio::test]
+async fn a_queue_of_a_hundred_drains_in_order_and_without_overlap() {
+    const COUNT: usize = 100;
+    on_fake_node(
+        |options| options,
+        async |namespace, node| {
+            let told = std::env::temp_dir().join(&namespace.name);
+            let file = told.display();
+            let text = format!(
+                "echo begin $LONGSHORE_ACTION >> {file}; sleep 0.2; echo end $LONGSHORE_ACTION >> {file}"
+            );
+            let writes = Arc::new(Mutex::new(std::collections::HashMap::<String, usize>::new()));
+            let counted = tokio::spawn(count_writes(namespace.api(), Arc::clone(&writes)));
+            let begun = std::time::Instant::now();
+            let mut actions = Vec::new();
+            for number in 0..COUNT {
+                let wanted = script(node, &text).with("lock", json!({"name": "prod"}));
+                actions.push(namespace.apply(&format!("turn-{number:03}"), wanted).await);
+            }
+            let last = &actions[COUNT - 1];
+            within(Duration::from_mins(10), "the last one has ended", async || {
+                let seen = action::Done(last.get().await);
+                seen.is_finished().then_some(())
+            })
+            .await;
+            let took = begun.elapsed();
+            for action in &actions {
+                action.finished().await.assert_succeeded();
+            }
+            let said = std::fs::read_to_string(&told).unwrap();
+            std::fs::remove_file(&told).unwrap();
+            let wanted: Vec<String> = (0..COUNT)
+                .flat_map(|number| [format!("begin turn-{number:03}"), format!("end turn-{number:03}")])
+                .collect();
+            assert_eq!(said.lines().collect::<Vec<_>>(), wanted);
+            counted.abort();
+            // Beside the steps of its run, an action's status is written once each 30 s of waiting.
+            let most = 16 + usize::try_from(took.as_secs()).unwrap() / 30;
+            let writes = writes.lock().unwrap();
+            let all: usize = writes.values().sum();
+            println!("{COUNT} actions of one lock: {:.1} s, {all} changes", took.as_secs_f64());
+            for (name, count) in &*writes {
+                assert!(*count <= most, "{name} was changed {count} times in {} s", took.as_secs());
+            }
+        },
+    )
+    .await;
+}
+
+async fn count_writes(
+    actions: Api<longshore::api::DeploymentAction>,
+    writes: Arc<Mutex<std::collections::HashMap<String, usize>>>,
+) {
+    use futures::StreamExt;
+    let mut events =
+        std::pin::pin!(kube::runtime::watcher(actions, kube::runtime::watcher::Config::default()));
+    while let Some(event) = events.next().await {
+        if let Ok(kube::runtime::watcher::Event::Apply(action)) = event {
+            *writes.lock().unwrap().entry(action.name_any()).or_default() += 1;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_node_that_is_cut_off_keeps_its_lock_until_it_tells_of_the_end() {
+    on_fake_node(
+        |options| options,
+        async |namespace, node| {
+            let locked = |text: &str| script(node, text).with("lock", json!({"name": "prod"}));
+            let first = namespace.apply("first", locked("echo begun; sleep 3; echo ended")).await;
+            first.under_way().await;
+            let second = namespace.apply("second", locked("echo hello")).await;
+            second.reason(Reason::Queued).await;
+            node.cut_off();
+            // Nothing tells of its end any more: neither the action's going nor that of its pod.
+            first.delete(&DeleteParams::background()).await;
+            tokio::time::sleep(Duration::from_secs(6)).await;
+            let seen = action::Done(second.get().await);
+            assert_eq!(seen.run().pod_name, None, "it has the lock while the script may run");
+            node.reconnect();
+            second.finished().await.assert_succeeded();
+        },
+    )
+    .await;
+}
+
+#[tokio::test]
 async fn a_failing_script_fails_with_its_exit_code() {
     on_fake_node(
         |options| options,

@@ -17,6 +17,7 @@ use kube::{
     api::{DeleteParams, ListParams},
 };
 use longshore::api::{LABEL_ACTION, Reason};
+use serde_json::json;
 
 use action::{Action, Handle};
 use namespace::{Namespace, in_namespace, within};
@@ -112,6 +113,38 @@ async fn an_operator_that_dies_at_any_moment_of_a_launch_starts_nothing_twice() 
             done.assert_succeeded();
             assert_eq!(done.tail(), "once\n");
             assert_ran_once(action, &done).await;
+        }
+        assert_operator_is_ready(namespace).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_queue_survives_an_operator_that_is_killed() {
+    let _alone = ONE_AT_A_TIME.lock().await;
+    in_namespace(async |namespace| {
+        let locked = |script: &str| Action::script(script).with("lock", json!({"name": "prod"}));
+        let first = namespace.apply("first", locked("echo begun; sleep 8; echo ended")).await;
+        first.under_way().await;
+        let mut waiting = Vec::new();
+        for number in 0..4 {
+            // Two of them before the operator's end, two while nobody looks.
+            if number == 2 {
+                kill_operator(namespace, 0).await;
+            }
+            let name = format!("waiting-{number}");
+            waiting.push(namespace.apply(&name, locked("echo begun; sleep 1; echo ended")).await);
+        }
+        let mut ended = None;
+        for action in std::iter::once(&first).chain(&waiting) {
+            let done = action.finished().await;
+            done.assert_succeeded();
+            assert_ran_once(action, &done).await;
+            let state = action.pod().await.status.unwrap().container_statuses.unwrap()[0].state.clone();
+            let end = state.unwrap().terminated.unwrap();
+            // A node tells whole seconds.
+            assert!(end.started_at >= ended, "{} began before the one before had ended", action.name);
+            ended = end.finished_at;
         }
         assert_operator_is_ready(namespace).await;
     })

@@ -87,13 +87,24 @@ pub(crate) fn gently(random: &mut Random, spec: &mut Value) {
 
 /// Sets when and how often an action runs, whatever it executes.
 pub(crate) fn when(random: &mut Random, spec: &mut Value) {
-    match random.below(6) {
+    match random.below(9) {
         0 => spec["podRetentionSeconds"] = json!(random.pick(&[0, 1, 31_536_000])),
         1 => spec["runToken"] = json!(words::text(random)),
         2 => spec["runPolicy"] = json!(random.pick(&["OnChange", "Once", "Manual"])),
         3 => spec["suspend"] = json!(random.percent(70)),
+        4 | 5 => spec["lock"] = lock(random),
+        6 => spec["ttlSecondsAfterFinished"] = json!(random.pick(&[-1, 0, 5])),
         _ => spec["retry"] = retry(random),
     }
+}
+
+fn lock(random: &mut Random) -> Value {
+    let name = if random.percent(80) { (*random.pick(&["a", "b"])).to_owned() } else { words::name(random) };
+    let mut lock = json!({"name": name, "whenHeld": random.pick(&["Queue", "Queue", "Fail", "Wait"])});
+    if random.percent(80) {
+        lock["queueDeadlineSeconds"] = json!(random.pick(&[0, 1, 3, 10]));
+    }
+    lock
 }
 
 fn retry(random: &mut Random) -> Value {

@@ -82,7 +82,14 @@ fn state(action: &Value) -> State {
     let pending = seconds("pendingSeconds", "pendingDeadlineSeconds", 600);
     let running = seconds("runSeconds", "runDeadlineSeconds", 3600)
         + seconds("graceSeconds", "terminationGracePeriodSeconds", 30);
-    let begun = time("attemptRequestedAt").or_else(|| time("requestedAt"));
+    if run["queuePosition"].is_number() {
+        // It waits for its lock that long, or, with whenHeld Fail, until that can be looked at.
+        let longest = spec["lock"]["queueDeadlineSeconds"].as_i64().unwrap_or(3600);
+        let longest = SignedDuration::from_secs(longest).max(pending);
+        return State::Until(time("requestedAt").map(|at| at + longest));
+    }
+    let acquired = run["lock"]["acquiredAt"].as_str().and_then(|text| text.parse().ok());
+    let begun = time("attemptRequestedAt").or(acquired).or_else(|| time("requestedAt"));
     let ends =
         [begun.map(|at| at + pending), time("startedAt").map(|at| at + running), time("nextAttemptAt")];
     State::Until(ends.into_iter().flatten().max())
@@ -108,6 +115,11 @@ fn an_action_is_settled_or_due() {
     let under_way =
         |run: &Value| of(json!({"observedGeneration": 2, "conditions": ready("PodPending"), "run": run}));
     assert_eq!(under_way(&run), at("2026-11-23T10:00:05Z"));
+    run["queuePosition"] = json!(3);
+    assert_eq!(under_way(&run), at("2026-11-23T11:00:00Z"));
+    run["queuePosition"].take();
+    run["lock"] = json!({"acquiredAt": "2026-11-23T10:00:02Z"});
+    assert_eq!(under_way(&run), at("2026-11-23T10:00:07Z"));
     run["startedAt"] = json!("2026-11-23T10:00:04Z");
     assert_eq!(under_way(&run), at("2026-11-23T10:01:05Z"));
     run["nextAttemptAt"] = json!("2026-11-23T11:00:00Z");

@@ -78,6 +78,19 @@ async fn running() {
 }
 
 #[tokio::test]
+async fn queued() {
+    in_namespace(async |namespace| {
+        let locked = |script: &str| Action::script(script).with("lock", json!({"name": "prod"}));
+        namespace.apply("holder", locked("echo begun; sleep 600")).await.under_way().await;
+        let action = namespace.apply("queued", locked("echo hello")).await;
+        action.reason(Reason::Queued).await;
+        let (_, argocd) = assert_seen(&namespace.object("queued"), "InProgress", "Progressing");
+        assert!(argocd.message.starts_with("Queued: waits for lock prod: holder (run"), "{argocd:?}");
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn succeeded() {
     in_namespace(async |namespace| {
         namespace.run(Action::script("echo hello")).await.assert_succeeded();
