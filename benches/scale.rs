@@ -1,11 +1,13 @@
 //! Many actions on a fake node (`tests/node`), with the operator that is deployed in the cluster:
-//! what it takes in memory, whether it grows slower, and how soon it is back after its end.
+//! what it takes in memory, whether it grows slower, how soon it is back after its end, and the pause
+//! between two actions of one lock.
 //!
 //! Everything but the containers is real: API server, etcd, scheduler, operator, runner. All of them
 //! share this machine's cores, and so does this program.
 //!
 //! `RATE` actions a second for `MINUTES`; memory with `KEPT` finished actions, restarts with
-//! `FINISHED` of them, and one with `ACTIVE` scripts running; `PARTS` of `memory,steady,converge,restart`. The numbers go into the file that
+//! `FINISHED` of them, and one with `ACTIVE` scripts running; a queue of
+//! `QUEUED`; `PARTS` of `memory,steady,converge,lock,restart`. The numbers go into the file that
 //! `RESULT` names.
 
 #![allow(
@@ -19,6 +21,8 @@
 mod converge;
 #[path = "scale/load.rs"]
 mod load;
+#[path = "scale/lock.rs"]
+mod lock;
 #[path = "../tests/node/mod.rs"]
 mod node;
 #[path = "scale/operator.rs"]
@@ -89,7 +93,7 @@ async fn bench(cluster: &Cluster) {
 
 async fn measure(client: &Client, cluster: &Cluster, mut operator: Operator, mut load: Load) -> Value {
     let (rate, minutes) = (setting("RATE", 30u32), setting("MINUTES", 5u32));
-    let parts: String = setting("PARTS", "memory,steady,converge,restart".into());
+    let parts: String = setting("PARTS", "memory,steady,converge,lock,restart".into());
     let wanted = |part: &str| parts.split(',').any(|one| one == part);
     let mut result = json!({"rate": rate, "minutes": minutes, "loadBefore": load_average()});
     println!("load average before: {}\n", load_average());
@@ -118,6 +122,9 @@ async fn measure(client: &Client, cluster: &Cluster, mut operator: Operator, mut
     }
     if wanted("converge") {
         result["converge"] = converge::measure(cluster, &mut load, setting("ACTIVE", 500), rate).await;
+    }
+    if wanted("lock") {
+        result["lock"] = lock::measure(&mut load, setting("QUEUED", 100)).await;
     }
     if wanted("restart") {
         let finished = setting("FINISHED", 5000);

@@ -3,7 +3,10 @@
 use std::{
     collections::{BTreeMap, HashMap},
     pin::pin,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
@@ -39,6 +42,9 @@ pub(crate) struct Load {
     next: usize,
     /// What those do that are created from now on.
     pub(crate) command: Vec<String>,
+    /// The lock that those name which are created from now on.
+    pub(crate) lock: Option<String>,
+    changes: Arc<AtomicUsize>,
 }
 
 /// Actions that were created, and when.
@@ -80,10 +86,20 @@ impl Load {
     pub(crate) fn start(client: &Client, namespace: &str, node: &str) -> Self {
         let actions: Api<DeploymentAction> = Api::namespaced(client.clone(), namespace);
         let ends = Ends::default();
-        tokio::spawn(watch(actions.clone(), Arc::clone(&ends)));
+        let changes = Arc::<AtomicUsize>::default();
+        tokio::spawn(watch(actions.clone(), Arc::clone(&ends), Arc::clone(&changes)));
         let pods = Api::namespaced(client.clone(), namespace);
-        let command = vec!["echo".into(), "hello".into()];
-        Self { actions, pods, node: node.to_owned(), ends, there: BTreeMap::new(), next: 0, command }
+        Self {
+            actions,
+            pods,
+            node: node.to_owned(),
+            ends,
+            there: BTreeMap::new(),
+            next: 0,
+            command: vec!["echo".into(), "hello".into()],
+            lock: None,
+            changes,
+        }
     }
 
     /// How many have ended that are there or were.
@@ -94,6 +110,11 @@ impl Load {
     /// All of them, as they are now.
     pub(crate) async fn all(&self) -> Vec<DeploymentAction> {
         self.actions.list(&ListParams::default()).await.expect("listing actions").items
+    }
+
+    /// How many changes of actions were seen.
+    pub(crate) fn changes(&self) -> usize {
+        self.changes.load(Ordering::Relaxed)
     }
 
     /// When this action was seen to have ended.
@@ -115,7 +136,8 @@ impl Load {
             let name = format!("action-{}", self.next);
             self.there.insert(self.next, name.clone());
             self.next += 1;
-            let (actions, object) = (self.actions.clone(), action(&name, &self.node, &self.command));
+            let object = action(&name, &self.node, &self.command, self.lock.as_deref());
+            let actions = self.actions.clone();
             creating.push(tokio::spawn(async move {
                 let begun = Instant::now();
                 actions.create(&PostParams::default(), &object).await.expect("creating an action");
@@ -165,11 +187,12 @@ impl Load {
     }
 }
 
-async fn watch(actions: Api<DeploymentAction>, ends: Ends) {
+async fn watch(actions: Api<DeploymentAction>, ends: Ends, changes: Arc<AtomicUsize>) {
     let mut events = pin!(watcher::watcher(actions, watcher::Config::default()).default_backoff());
     while let Some(event) = events.next().await {
         match event {
             Ok(Event::Apply(action) | Event::InitApply(action)) => {
+                changes.fetch_add(1, Ordering::Relaxed);
                 let status = action.status.as_ref();
                 if status.is_some_and(|status| status.conditions().is_true(ConditionType::Finished)) {
                     ends.lock().unwrap().entry(action.name_any()).or_insert_with(Instant::now);
@@ -181,7 +204,7 @@ async fn watch(actions: Api<DeploymentAction>, ends: Ends) {
     }
 }
 
-fn action(name: &str, node: &str, command: &[String]) -> DeploymentAction {
+fn action(name: &str, node: &str, command: &[String], lock: Option<&str>) -> DeploymentAction {
     let registry = std::env::var("LONGSHORE_REGISTRY").expect("LONGSHORE_REGISTRY is set by cluster-env");
     serde_json::from_value(json!({
         "apiVersion": "longshore.dev/v1alpha1",
@@ -191,6 +214,7 @@ fn action(name: &str, node: &str, command: &[String]) -> DeploymentAction {
             "image": format!("{registry}/examples:0.1.0"),
             "command": command,
             "podRetentionSeconds": 0,
+            "lock": lock.map(|name| json!({"name": name})),
             "podTemplate": {
                 "nodeSelector": {"kubernetes.io/hostname": node},
                 "tolerations": [{"key": MARK, "operator": "Exists"}],
