@@ -102,7 +102,20 @@ pub async fn run(options: Options) -> Result<(), RunError> {
     let mut config = Config::infer().await?;
     // Every call is retried by who made it, with a pause of its own.
     config.default_retry = false;
-    let client = Client::try_from(config)?;
+    run_with(Client::try_from(config)?, options, stopped()).await
+}
+
+/// The same with a client of the caller's, which retries nothing by itself, until `stop`. Several can
+/// run in one process: they share nothing. All that one has begun belongs to its runtime, and dropping
+/// that leaves what a crash leaves.
+///
+/// # Errors
+/// Where it cannot start, or must start anew.
+pub async fn run_with(
+    client: Client,
+    options: Options,
+    stop: impl Future<Output = ()>,
+) -> Result<(), RunError> {
     let ca_bundle_pem = match &options.registry_ca_file {
         Some(path) => Some(
             std::fs::read(path)
@@ -139,7 +152,7 @@ pub async fn run(options: Options) -> Result<(), RunError> {
     // An instance that waits for the lease is as ready as can be.
     health.set_ready(true);
     let mut leadership = Leadership::new(client.clone(), &options.namespace, &options.identity);
-    let mut stop = std::pin::pin!(stopped());
+    let mut stop = std::pin::pin!(stop);
     info!(identity = options.identity, "started, waiting for the lease");
     tokio::select! {
         () = leadership.acquire() => {}
