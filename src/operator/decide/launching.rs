@@ -3,7 +3,7 @@
 
 use super::{Step, active::Active, begin, cancel, lock, write_or};
 use crate::{
-    api::{Reason, packages::PackageStatus, status::ImageStatus},
+    api::{Reason, packages::PackageStatus, reason::Class, status::ImageStatus},
     operator::{
         action_policy::Standing,
         expand::Blocked,
@@ -93,7 +93,10 @@ impl Active<'_> {
         }
         match &creation.refusal {
             Some(refusal) if !refusal.may_pass || self.now >= self.deadline => {
-                never(refusal.reason, refusal.message.clone())
+                // What was in the way of this operator alone has no reason of its own.
+                let hindered = refusal.reason.class() == Class::Progress;
+                let reason = if hindered { Reason::PendingDeadlineExceeded } else { refusal.reason };
+                never(reason, refusal.message.clone())
             }
             _ if self.now >= self.deadline => {
                 if let Some((reason, message)) = begin::held_back(self.facts, checked) {

@@ -450,6 +450,17 @@ fn a_quota_is_waited_for_and_then_named() {
 }
 
 #[test]
+fn what_was_in_the_way_until_the_deadline_ends_the_run_by_the_deadline() {
+    let mut world = World::launching();
+    // The action could not be read before its pod was to be created.
+    let message = "the action could not be read".into();
+    world.creation.refusal = Some(Refusal { reason: Reason::Launching, may_pass: true, message });
+    world.write(1);
+    assert_eq!((world.reason(), world.finished()), (Reason::Launching, false));
+    world.ends(600, Reason::PendingDeadlineExceeded);
+}
+
+#[test]
 fn an_attempt_whose_creation_went_unanswered_is_given_up_by_a_tombstone_only() {
     let mut world = World::launching();
     world.creation.unanswered = true;
