@@ -175,7 +175,10 @@ mod tests {
 
     #[tokio::test]
     async fn a_pod_is_deleted_and_released_by_its_uid() {
-        let (client, seen) = server(|_| failure(409, "Conflict", "another UID"));
+        let (client, seen) = server(|request| match request.method.as_str() {
+            "GET" => failure(404, "NotFound", "none"),
+            _ => failure(409, "Conflict", "another UID"),
+        });
         stop::delete(&client, "shop", "pod", "uid-1").await.unwrap();
         finish::release(&client, "shop", "pod", "uid-1").await.unwrap();
         let seen = seen.lock().unwrap();
