@@ -50,7 +50,7 @@ impl Cluster {
     }
 
     /// Takes the calling thread, and what it starts from now on, into the cluster's network.
-    fn enter(&self) {
+    pub(crate) fn enter(&self) {
         setns(&*self.network, CloneFlags::CLONE_NEWNET).expect("entering the cluster's network, as root");
     }
 
@@ -68,15 +68,20 @@ impl Cluster {
             .expect("a runtime")
     }
 
-    /// With an administrator's rights, past the way in from outside, which costs a process a
-    /// connection.
-    pub(crate) async fn client(&self) -> Client {
-        let _ = rustls::crypto::ring::default_provider().install_default();
+    /// An administrator's, past the way in from outside, which costs a process a connection.
+    pub(crate) fn kubeconfig(&self) -> Kubeconfig {
         let mut kubeconfig = Kubeconfig::read_from(self.state.join("kubeconfig")).expect("the kubeconfig");
         for cluster in kubeconfig.clusters.iter_mut().filter_map(|named| named.cluster.as_mut()) {
             cluster.server = Some(format!("https://{ADDRESS}:6443"));
         }
-        let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await;
+        kubeconfig
+    }
+
+    /// With an administrator's rights.
+    pub(crate) async fn client(&self) -> Client {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let options = KubeConfigOptions::default();
+        let config = Config::from_custom_kubeconfig(self.kubeconfig(), &options).await;
         Client::try_from(config.expect("the kubeconfig")).expect("a client")
     }
 }

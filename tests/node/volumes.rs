@@ -248,10 +248,15 @@ pub(super) fn environment(pod: &Pod) -> Vec<(String, String)> {
 }
 
 /// As a kubelet does: every file a link into the folder of its version, that folder behind a link
-/// that is replaced in one step.
+/// that is replaced in one step. What has not changed stays: who is reading it would find it gone.
 fn write(folder: &Path, files: &Files) -> io::Result<()> {
     fs::create_dir_all(folder)?;
     let data = folder.join("..data");
+    let same =
+        |(path, value): (&String, &Vec<u8>)| fs::read(data.join(path)).is_ok_and(|read| read == *value);
+    if fs::symlink_metadata(&data).is_ok() && files.iter().all(same) {
+        return Ok(());
+    }
     let before = fs::read_link(&data).ok();
     let number =
         before.as_ref().and_then(|name| name.to_str()?.strip_prefix("..v")?.parse().ok()).unwrap_or(0u32);
