@@ -51,6 +51,10 @@ test: ## All tests, on a real cluster; ends with one line of counts
 fuzz: ## Send mutated resources to the running cluster: N=10000 SEED=1
 	@tests/fuzz.sh "$(N)" "$(SEED)"
 
+.PHONY: faults
+faults: ## Runs at most once, whatever goes wrong: N=10000 SEED=1, or SCHEDULE=... that was printed
+	@tests/faults.sh "$(N)" "$(SEED)" "$(SCHEDULE)"
+
 .PHONY: lint
 lint: ## Format, lints, licences, generated files, chart
 	@tests/lint.sh

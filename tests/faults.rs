@@ -1,0 +1,260 @@
+//! Runs at most once, whatever goes wrong: the real operator against a real API server and etcd, with a
+//! fake node that runs the real runner (`tests/node`), behind a layer in the operator's HTTP client that
+//! breaks what a schedule says. docs/faults.md has what is promised and what is modelled.
+//!
+//! `LONGSHORE_FAULTS_COUNT` says how many schedules are drawn, `LONGSHORE_FAULTS_SEED` which ones;
+//! `LONGSHORE_FAULTS_LONG=1` tries more at each write, and `LONGSHORE_FAULTS_SCHEDULE` plays one that was
+//! printed. `make faults` sets them.
+//!
+//! It needs root, the cluster of `make cluster-up` with the definitions, and no operator in it.
+
+// clippy knows `#[test]` functions, and not what they share.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+#[path = "faults/call.rs"]
+mod call;
+#[path = "faults/counter.rs"]
+mod counter;
+#[path = "faults/defeat.rs"]
+mod defeat;
+#[path = "faults/etcd.rs"]
+mod etcd;
+#[path = "node/mod.rs"]
+mod node;
+#[path = "faults/operator.rs"]
+mod operator;
+#[path = "faults/oracle.rs"]
+mod oracle;
+#[path = "faults/paths.rs"]
+mod paths;
+#[path = "faults/plan.rs"]
+mod plan;
+#[path = "faults/play.rs"]
+mod play;
+#[path = "faults/process.rs"]
+mod process;
+#[path = "fuzz/random.rs"]
+mod random;
+#[path = "faults/scene.rs"]
+mod scene;
+#[path = "faults/schedule.rs"]
+mod schedule;
+#[path = "faults/seen.rs"]
+mod seen;
+#[path = "faults/shrink.rs"]
+mod shrink;
+#[path = "faults/stage.rs"]
+mod stage;
+#[path = "faults/stream.rs"]
+mod stream;
+#[path = "faults/tally.rs"]
+mod tally;
+#[path = "faults/usurp.rs"]
+mod usurp;
+#[path = "faults/wire.rs"]
+mod wire;
+
+use std::{collections::BTreeMap, str::FromStr};
+
+use call::Call;
+use defeat::Protection;
+use paths::Path;
+use play::{Report, Rules};
+use schedule::{Fault, Schedule, Slot, What};
+use stage::{Stage, on_stage};
+use tally::Tally;
+
+/// Where one crash must change nothing, nothing may be too late for being slow either.
+const STRICT: Rules = Rules { strict: true, pending_seconds: 30, without: None, process: false };
+const DRAWN: Rules = Rules { strict: false, pending_seconds: 6, without: None, process: false };
+
+/// What was thought out and not drawn: each takes aim at one protection.
+const AIMED: [&str; 6] = [
+    // One that was paused between its decision and the creation: by then the run has ended, and its pod
+    // is gone.
+    "pod-removed+second,a/get-action#1=delay-before:5000",
+    "pod-removed+second,b/get-action#1=delay-before:5000",
+    // One that writes what was so long ago.
+    "pod-removed+second,a/write-status#1=delay-before:5000",
+    "pod-removed+second,b/write-status#1=delay-before:5000",
+    // Somebody else's pod has the name.
+    "success,a/create-pod#1=usurp",
+    // Whoever comes after it must find the run on record.
+    "success,a/create-pod#1=crash-after",
+];
+
+fn setting<T: FromStr>(name: &str) -> Option<T> {
+    let text = std::env::var(name).ok().filter(|text| !text.is_empty())?;
+    Some(text.parse().unwrap_or_else(|_| panic!("{name}={text} cannot be read")))
+}
+
+fn is_long() -> bool {
+    setting::<u8>("LONGSHORE_FAULTS_LONG").is_some_and(|long| long > 0)
+}
+
+/// Says what is wrong, with the shortest schedule that shows it.
+async fn assert_none(stage: &Stage, tally: &mut Tally, rules: Rules) {
+    let failed = std::mem::take(&mut tally.failed);
+    let (late, failed): (Vec<_>, Vec<_>) = failed.into_iter().partition(|report| report.only_late);
+    let mut failed = failed;
+    for report in late {
+        // Many at once, and others beside them, may be more than this machine can do in time.
+        let alone = stage.play(&report.schedule, report.rules).await;
+        if alone.wrong.is_empty() {
+            println!(
+                "late only among others, alone at rest after {:.1} s: {}",
+                alone.rest.as_secs_f64(),
+                report.schedule
+            );
+        } else {
+            failed.push(alone);
+        }
+    }
+    let count = failed.len();
+    for report in failed.into_iter().take(3) {
+        let whole = report.schedule.to_string();
+        let shortest = shrink::shrink(stage, report, rules).await;
+        println!("\n{whole}\n  shortest: make faults SCHEDULE={}", shortest.schedule);
+        shortest.wrong.iter().for_each(|what| println!("  {what}"));
+        shortest.journal.iter().for_each(|line| println!("    {line}"));
+    }
+    assert_eq!(count, 0, "schedules with a violation; the first ones are above");
+}
+
+/// How often each path makes each call where nothing goes wrong.
+async fn undisturbed(stage: &Stage, tally: &mut Tally) -> BTreeMap<Path, BTreeMap<Call, u32>> {
+    let mut calls = BTreeMap::new();
+    let all = Path::ALL.map(Schedule::without_faults);
+    let each = |report: Report| {
+        calls.insert(report.schedule.path, report.calls.clone());
+        tally.add(report);
+        true
+    };
+    stage.play_all(all.into_iter().map(|one| (one, STRICT)), each).await;
+    calls
+}
+
+/// Paths whose every write the short form tries all crashes at.
+const WHOLE: [Path; 5] =
+    [Path::Success, Path::Failure, Path::RetryFailed, Path::CancelPending, Path::CancelRunning];
+
+/// A crash at each write of each path. The short form takes one kind of crash in turn for most paths,
+/// and leaves out Kubernetes' events, on which nothing depends.
+fn crashes(calls: &BTreeMap<Path, BTreeMap<Call, u32>>) -> Vec<Schedule> {
+    let modes: &[What] = if is_long() {
+        &[
+            What::CrashBefore,
+            What::CrashLost,
+            What::CrashAfter,
+            What::CrashLate(1500),
+            What::BreakAfter,
+            What::Late(1500),
+            What::Forget(504),
+        ]
+    } else {
+        &[What::CrashBefore, What::CrashLost, What::CrashAfter]
+    };
+    let mut all = Vec::new();
+    for (path, calls) in calls {
+        let counts = |call: Call| call.is_write() && (is_long() || call != Call::WriteEvent);
+        for (call, count) in calls.iter().filter(|(call, _)| counts(**call)) {
+            for nth in 1..=*count {
+                let whole = is_long() || WHOLE.contains(path);
+                let turn = all.len() % modes.len();
+                for what in if whole { modes } else { &modes[turn..=turn] } {
+                    let fault = Fault { slot: Slot::A, call: *call, nth, what: *what };
+                    all.push(Schedule { path: *path, second: false, faults: vec![fault] });
+                }
+            }
+        }
+    }
+    all
+}
+
+#[test]
+fn a_crash_at_any_write_changes_nothing() {
+    on_stage(async |stage| {
+        let mut tally = Tally::new();
+        let calls = undisturbed(stage, &mut tally).await;
+        tally.print("undisturbed");
+        assert_none(stage, &mut tally, STRICT).await;
+        let mut tally = Tally::new();
+        let all = crashes(&calls);
+        let each = |report: Report| {
+            tally.add(report);
+            true
+        };
+        stage.play_all(all.into_iter().map(|one| (one, STRICT)), each).await;
+        tally.print("a crash at each write");
+        assert_none(stage, &mut tally, STRICT).await;
+    });
+}
+
+#[test]
+fn schedules_of_a_seed_show_no_violation() {
+    on_stage(async |stage| {
+        let seed = setting("LONGSHORE_FAULTS_SEED").unwrap_or(1_u64);
+        let count = setting("LONGSHORE_FAULTS_COUNT").unwrap_or(40_u64);
+        let mut tally = Tally::new();
+        let all: Vec<Schedule> = match setting::<Schedule>("LONGSHORE_FAULTS_SCHEDULE") {
+            Some(one) => vec![one],
+            None => AIMED
+                .iter()
+                .map(|text| text.parse().expect("a schedule"))
+                .chain((0..count).map(|case| Schedule::drawn(seed, case)))
+                .collect(),
+        };
+        let each = |report: Report| {
+            tally.add(report);
+            true
+        };
+        stage.play_all(all.into_iter().map(|one| (one, DRAWN)), each).await;
+        tally.print(&format!("seed {seed}"));
+        assert_none(stage, &mut tally, DRAWN).await;
+    });
+}
+
+/// The same with the operator as a process of its own, killed at any moment.
+#[test]
+fn a_killed_process_changes_nothing() {
+    on_stage(async |stage| {
+        let rules = Rules { process: true, ..STRICT };
+        let rounds = if is_long() { 10 } else { 1 };
+        let all = (0..rounds).flat_map(|_| Path::ALL.map(Schedule::without_faults));
+        let mut tally = Tally::new();
+        let each = |report: Report| {
+            tally.add(report);
+            true
+        };
+        stage.play_all(all.map(|one| (one, rules)), each).await;
+        tally.print("a killed process");
+        assert_none(stage, &mut tally, rules).await;
+    });
+}
+
+/// A test of the test: without one of its protections the operator is caught.
+#[test]
+fn an_operator_without_one_of_its_protections_is_found_out() {
+    on_stage(async |stage| {
+        let aimed = AIMED.map(|text| text.parse::<Schedule>().expect("a schedule"));
+        let all = Protection::ALL.into_iter().flat_map(|without| {
+            let rules = Rules { without: Some(without), ..DRAWN };
+            aimed.clone().map(|schedule| (schedule, rules))
+        });
+        let mut found = BTreeMap::<Protection, Vec<String>>::new();
+        let each = |report: Report| {
+            let without = report.rules.without.expect("one is taken away");
+            let of = found.entry(without).or_default();
+            if !report.wrong.is_empty() {
+                of.push(format!("{}: {}", report.schedule, report.wrong.join("; ")));
+            }
+            true
+        };
+        stage.play_all(all, each).await;
+        println!("{found:#?}");
+        for without in Protection::ALL {
+            let found = found.get(&without).is_some_and(|found| !found.is_empty());
+            assert!(found, "nothing is found although {without:?} is taken away");
+        }
+    });
+}

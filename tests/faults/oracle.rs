@@ -1,0 +1,245 @@
+//! What must be true whatever went wrong: the status against what the scripts themselves wrote down.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use kube::ResourceExt;
+use longshore::api::{
+    ANNOTATION_RERUN, DeploymentAction, Reason,
+    reason::Class,
+    status::{LogState, RunStatus},
+};
+
+use crate::{
+    call::Call,
+    counter::{Attempt, Mark, Truth},
+    plan::{Asked, Plan},
+    scene::{Scene, is_finished},
+};
+
+/// What a status says of how an attempt ended.
+struct Told<'a> {
+    attempt: Attempt,
+    reason: Option<Reason>,
+    code: Option<i32>,
+    words: &'a str,
+}
+
+/// Whether nothing is left to do for the operator.
+pub(crate) fn is_at_rest(scene: &Scene) -> bool {
+    let path = scene.path;
+    let held = scene.pods().iter().any(|pod| !pod.finalizers().is_empty());
+    if path.expected().runs.is_none() {
+        return scene.action().is_none() && scene.pods().is_empty();
+    }
+    let runs = scene.runs.load(std::sync::atomic::Ordering::Relaxed);
+    let Some(action) = scene.action() else { return false };
+    // That of an action before it under the name.
+    let old =
+        scene.deleted.lock().unwrap().as_ref().is_some_and(|(_, uid)| action.uid().as_ref() == Some(uid));
+    let Some(status) = &action.status else { return false };
+    let token = action.annotations().get(ANNOTATION_RERUN);
+    !held
+        && !old
+        && is_finished(&action)
+        && status.observed_generation == action.metadata.generation
+        && status.run.as_ref().is_some_and(|run| run.number >= runs)
+        && status.log.as_ref().is_none_or(|log| log.state != LogState::Collecting)
+        && (token.is_none() || token == status.last_handled_rerun.as_ref())
+}
+
+/// What is wrong with the end of a schedule.
+pub(crate) fn judge(scene: &Scene, plan: &Plan, action: Option<&DeploymentAction>) -> Vec<String> {
+    let mut wrong = Vec::new();
+    let truth = scene.counter.truth();
+    for ((run, attempt), truth) in &truth {
+        if truth.starts > 1 || truth.ends.len() > 1 {
+            wrong.push(format!("attempt {attempt} of run {run} ran more than once: {truth:?}"));
+        }
+    }
+    wrong.extend(overlap(&scene.counter.marks()));
+    if let Some(action) = action {
+        wrong.extend(verdicts(action, &truth));
+    }
+    wrong.extend(created_after_deletion(scene, plan));
+    wrong
+}
+
+/// No two scripts of an action's name at the same time. One that was killed cannot say when it ended.
+fn overlap(marks: &[(Attempt, Mark)]) -> Vec<String> {
+    let mut wrong = Vec::new();
+    for (at, (attempt, mark)) in marks.iter().enumerate() {
+        if *mark != Mark::Start {
+            continue;
+        }
+        let is_end = |(_, mark): &&(Attempt, Mark)| matches!(mark, Mark::End(_));
+        let started = marks[..at].iter().filter(|(_, mark)| *mark == Mark::Start);
+        for (other, _) in started.filter(|(other, _)| other != attempt) {
+            if marks[at..].iter().filter(is_end).any(|(ended, _)| ended == other) {
+                wrong.push(format!("{attempt:?} started while {other:?} was running"));
+            }
+        }
+    }
+    wrong
+}
+
+fn verdicts(action: &DeploymentAction, truth: &BTreeMap<Attempt, Truth>) -> Vec<String> {
+    let mut wrong = Vec::new();
+    let Some(status) = &action.status else { return vec!["the status is gone".into()] };
+    let Some(run) = &status.run else { return vec!["no run is on record".into()] };
+    for told in told(status, run) {
+        wrong.extend(disagrees(&told, truth.get(&told.attempt)));
+    }
+    // What ran is on record.
+    let uid = run.id.rsplit_once('-').map_or("", |(uid, _)| uid);
+    for ((id, attempt), _) in truth.iter().filter(|((id, _), _)| id.starts_with(uid)) {
+        let number: u32 = id.rsplit('-').next().and_then(|number| number.parse().ok()).unwrap_or(0);
+        if (number, *attempt) > (run.number, run.attempt) {
+            wrong.push(format!("attempt {attempt} of run {id} ran and is not on record"));
+        }
+    }
+    // The output is that of this very run.
+    if let Some(token) = status.outputs.get("token")
+        && *token != run.id
+    {
+        wrong.push(format!("run {} has the output of {token}", run.id));
+    }
+    wrong
+}
+
+fn told<'a>(status: &'a longshore::api::DeploymentActionStatus, run: &'a RunStatus) -> Vec<Told<'a>> {
+    let mut all: Vec<Told<'a>> = run
+        .attempts
+        .iter()
+        .map(|ended| Told {
+            attempt: (run.id.clone(), ended.attempt),
+            reason: Reason::parse(&ended.reason),
+            code: ended.exit_code,
+            words: &ended.reason,
+        })
+        .collect();
+    let past = status.history.iter().filter(|past| past.attempts > 0).map(|past| Told {
+        attempt: (past.id.clone(), past.attempts),
+        reason: Reason::parse(&past.reason),
+        code: past.exit_code,
+        words: &past.reason,
+    });
+    all.extend(past);
+    all
+}
+
+/// How what the status says of an attempt differs from what happened.
+fn disagrees(told: &Told<'_>, truth: Option<&Truth>) -> Option<String> {
+    let nothing = Truth::default();
+    let truth = truth.unwrap_or(&nothing);
+    let say = |what: &str| {
+        let (id, attempt) = &told.attempt;
+        Some(format!(
+            "attempt {attempt} of run {id} is told as {} ({:?}), and {what}: {truth:?}",
+            told.words, told.code
+        ))
+    };
+    let Some(reason) = told.reason else { return say("that is no reason") };
+    let killed = told.code.is_some_and(|code| code >= 128) && truth.ends.is_empty();
+    match (reason, told.code) {
+        (Reason::Unknown | Reason::NodeLost, _) => None,
+        _ if reason.class() == Class::Progress => say("that is no end"),
+        (Reason::Succeeded, _) if truth.ends != [0] => say("the script did not end well"),
+        // A signal may end it before it has counted its start.
+        (_, Some(code)) if truth.starts == 0 && code < 128 => say("the script never started"),
+        (_, Some(code)) if !killed && truth.ends != [code] => say("it ended otherwise"),
+        (_, None) if truth.starts > 0 && truth.ends == [0] => say("the script ended well"),
+        (_, None) if truth.starts > 0 && never_started(reason) => say("the script has started"),
+        _ => None,
+    }
+}
+
+/// Reasons that, without an exit code, say that nothing was started.
+fn never_started(reason: Reason) -> bool {
+    !matches!(reason, Reason::Unknown | Reason::NodeLost | Reason::OutOfMemory | Reason::Evicted)
+}
+
+/// A deletion forbids every creation. One that was under way is not counted, nor one that the schedule
+/// itself holds up.
+fn created_after_deletion(scene: &Scene, plan: &Plan) -> Vec<String> {
+    let deleted = scene.deleted.lock().unwrap().clone();
+    let Some((at, uid)) = deleted else { return Vec::new() };
+    if plan.schedule.delays(Call::CreatePod) || plan.schedule.delays(Call::GetAction) {
+        return Vec::new();
+    }
+    let part: String = uid.chars().take(8).collect();
+    let late = |asked: &&Asked| {
+        asked.call == Call::CreatePod
+            && asked.name.contains(&part)
+            && asked.at > at + Duration::from_secs(1)
+            && asked.fault.is_none()
+    };
+    plan.asked()
+        .iter()
+        .filter(late)
+        .map(|asked| {
+            let after = asked.at.duration_since(at).as_secs_f64();
+            format!("{:?} created pod {} {after:.1} s after its action was deleted", asked.slot, asked.name)
+        })
+        .collect()
+}
+
+/// What an operator asked since then, which should have been at rest.
+pub(crate) fn restless(asked: &[Asked]) -> Vec<String> {
+    let lists = asked.iter().filter(|one| matches!(one.call, Call::ListActions | Call::ListPods)).count();
+    let mut wrong: Vec<String> = asked
+        .iter()
+        .filter(|one| !one.call.is_renewal() && !matches!(one.call, Call::ActionEvent | Call::PodEvent))
+        .map(|one| format!("{:?} asked {} {} although all is done", one.slot, one.call, one.name))
+        .collect();
+    if lists > 6 {
+        wrong.push(format!("{lists} lists although all is done"));
+    }
+    wrong
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(run: &str, attempt: u32) -> Attempt {
+        (run.to_owned(), attempt)
+    }
+
+    #[test]
+    fn scripts_that_run_beside_each_other_are_told() {
+        let marks = |order: &[(u32, Mark)]| {
+            order.iter().map(|(attempt, mark)| (of("a-1", *attempt), *mark)).collect::<Vec<_>>()
+        };
+        let (start, end) = (Mark::Start, Mark::End(0));
+        assert!(overlap(&marks(&[(1, start), (1, end), (2, start), (2, end)])).is_empty());
+        assert!(overlap(&marks(&[(1, start), (2, start), (2, end)])).is_empty(), "the first was killed");
+        assert_eq!(overlap(&marks(&[(1, start), (2, start), (1, end), (2, end)])).len(), 1);
+    }
+
+    #[test]
+    fn a_status_that_says_what_did_not_happen_is_told() {
+        let ended = |code: i32| Truth { starts: 1, ends: vec![code] };
+        let killed = Truth { starts: 1, ends: Vec::new() };
+        let (succeeded, failed) = (Reason::Succeeded, Reason::ScriptFailed);
+        for (reason, code, truth, right) in [
+            (succeeded, Some(0), Some(ended(0)), true),
+            (succeeded, Some(0), Some(ended(3)), false),
+            (succeeded, Some(0), None, false),
+            (failed, Some(3), Some(ended(3)), true),
+            (failed, Some(3), Some(ended(0)), false),
+            (Reason::Cancelled, Some(137), Some(killed.clone()), true),
+            (Reason::PodDeleted, Some(143), None, true),
+            (failed, Some(3), None, false),
+            (Reason::Cancelled, None, None, true),
+            (Reason::Cancelled, None, Some(ended(143)), false),
+            (Reason::PendingDeadlineExceeded, None, None, true),
+            (Reason::PendingDeadlineExceeded, None, Some(killed), false),
+            (Reason::Unknown, None, Some(ended(0)), true),
+            (Reason::Running, None, Some(ended(0)), false),
+        ] {
+            let told = Told { attempt: of("a-1", 1), reason: Some(reason), code, words: reason.as_str() };
+            let wrong = disagrees(&told, truth.as_ref());
+            assert_eq!(wrong.is_none(), right, "{reason} {code:?} {truth:?}: {wrong:?}");
+        }
+    }
+}

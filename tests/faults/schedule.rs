@@ -1,0 +1,337 @@
+//! What is to go wrong in one run of one path: written as text, read from it, drawn from a seed.
+
+use std::{fmt, str::FromStr};
+
+use crate::{call::Call, paths::Path, random::Random};
+
+/// One of the operators.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) enum Slot {
+    /// The one that leads.
+    A,
+    /// One that believes that it leads.
+    B,
+}
+
+/// What goes wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum What {
+    /// The operator dies, and the request is never sent.
+    CrashBefore,
+    /// It dies once the request was carried out and before it has the answer.
+    CrashLost,
+    /// It dies as soon as it has the answer.
+    CrashAfter,
+    /// It dies, and the request arrives so many milliseconds later.
+    CrashLate(u32),
+    /// The request is not carried out: this code is the answer.
+    Refuse(u16),
+    /// It is carried out, and this code is the answer.
+    Forget(u16),
+    /// The connection breaks before the request is sent.
+    BreakBefore,
+    /// The connection breaks once it was carried out.
+    BreakAfter,
+    /// The connection breaks in the middle of the answer.
+    Cut,
+    /// The connection breaks, and the request arrives so many milliseconds later.
+    Late(u32),
+    /// It is sent so many milliseconds later.
+    DelayBefore(u32),
+    /// The answer arrives so many milliseconds later, and is as old as that.
+    DelayAfter(u32),
+    /// The answer is the one that the first request of this kind had.
+    Old,
+    /// The event of a watch and all after it come so many milliseconds later.
+    Hold(u32),
+    /// The event is left out; a moment later the stream ends with 410, since no API server leaves out
+    /// an event for good.
+    Drop,
+    /// The event comes twice.
+    Repeat,
+    /// The event comes after the next one; then as with `Drop`.
+    Swap,
+    /// The stream ends before the event, as by its timeout.
+    End,
+    /// The connection breaks in the middle of the event.
+    BreakEvent,
+    /// 410 comes in its place.
+    Gone,
+    /// etcd is compacted, and the stream ends.
+    Compact,
+    /// Somebody has made a pod under the name before, with a forged end.
+    Usurp,
+}
+
+/// At the n-th request of a kind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Fault {
+    pub(crate) slot: Slot,
+    pub(crate) call: Call,
+    /// From 1.
+    pub(crate) nth: u32,
+    pub(crate) what: What,
+}
+
+/// A path, and what goes wrong on it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Schedule {
+    pub(crate) path: Path,
+    /// Whether a second operator believes that it leads.
+    pub(crate) second: bool,
+    pub(crate) faults: Vec<Fault>,
+}
+
+impl What {
+    /// How long it holds something up, in milliseconds.
+    pub(crate) fn millis(self) -> u32 {
+        match self {
+            Self::CrashLate(millis)
+            | Self::Late(millis)
+            | Self::DelayBefore(millis)
+            | Self::DelayAfter(millis)
+            | Self::Hold(millis) => millis,
+            Self::Drop | Self::Swap => GONE_AFTER,
+            _ => 0,
+        }
+    }
+}
+
+/// How long after an event was left out the watch is ended, in milliseconds.
+pub(crate) const GONE_AFTER: u32 = 500;
+
+impl fmt::Display for What {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::CrashBefore => write!(to, "crash-before"),
+            Self::CrashLost => write!(to, "crash-lost"),
+            Self::CrashAfter => write!(to, "crash-after"),
+            Self::CrashLate(millis) => write!(to, "crash-late:{millis}"),
+            Self::Refuse(code) => write!(to, "refuse:{code}"),
+            Self::Forget(code) => write!(to, "forget:{code}"),
+            Self::BreakBefore => write!(to, "break-before"),
+            Self::BreakAfter => write!(to, "break-after"),
+            Self::Cut => write!(to, "cut"),
+            Self::Late(millis) => write!(to, "late:{millis}"),
+            Self::DelayBefore(millis) => write!(to, "delay-before:{millis}"),
+            Self::DelayAfter(millis) => write!(to, "delay-after:{millis}"),
+            Self::Old => write!(to, "old"),
+            Self::Hold(millis) => write!(to, "hold:{millis}"),
+            Self::Drop => write!(to, "drop"),
+            Self::Repeat => write!(to, "repeat"),
+            Self::Swap => write!(to, "swap"),
+            Self::End => write!(to, "end"),
+            Self::BreakEvent => write!(to, "break"),
+            Self::Gone => write!(to, "gone"),
+            Self::Compact => write!(to, "compact"),
+            Self::Usurp => write!(to, "usurp"),
+        }
+    }
+}
+
+impl FromStr for What {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (name, number) = text.split_once(':').unwrap_or((text, "0"));
+        let number: u32 = number.parse().map_err(|_| format!("{text:?} has no number behind the colon"))?;
+        let code = u16::try_from(number).unwrap_or_default();
+        Ok(match name {
+            "crash-before" => Self::CrashBefore,
+            "crash-lost" => Self::CrashLost,
+            "crash-after" => Self::CrashAfter,
+            "crash-late" => Self::CrashLate(number),
+            "refuse" => Self::Refuse(code),
+            "forget" => Self::Forget(code),
+            "break-before" => Self::BreakBefore,
+            "break-after" => Self::BreakAfter,
+            "cut" => Self::Cut,
+            "late" => Self::Late(number),
+            "delay-before" => Self::DelayBefore(number),
+            "delay-after" => Self::DelayAfter(number),
+            "old" => Self::Old,
+            "hold" => Self::Hold(number),
+            "drop" => Self::Drop,
+            "repeat" => Self::Repeat,
+            "swap" => Self::Swap,
+            "end" => Self::End,
+            "break" => Self::BreakEvent,
+            "gone" => Self::Gone,
+            "compact" => Self::Compact,
+            "usurp" => Self::Usurp,
+            _ => return Err(format!("{text:?} is nothing that can go wrong")),
+        })
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let slot = if self.slot == Slot::A { "a" } else { "b" };
+        write!(to, "{slot}/{}#{}={}", self.call, self.nth, self.what)
+    }
+}
+
+impl FromStr for Fault {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || format!("{text:?} is no fault: write a/create-pod#1=crash-lost");
+        let (slot, rest) = text.split_once('/').ok_or_else(wrong)?;
+        let (call, rest) = rest.split_once('#').ok_or_else(wrong)?;
+        let (nth, what) = rest.split_once('=').ok_or_else(wrong)?;
+        Ok(Self {
+            slot: match slot {
+                "a" => Slot::A,
+                "b" => Slot::B,
+                _ => return Err(wrong()),
+            },
+            call: Call::ALL.into_iter().find(|one| one.name() == call).ok_or_else(wrong)?,
+            nth: nth.parse().map_err(|_| wrong())?,
+            what: what.parse()?,
+        })
+    }
+}
+
+impl fmt::Display for Schedule {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(to, "{}{}", self.path, if self.second { "+second" } else { "" })?;
+        self.faults.iter().try_for_each(|fault| write!(to, ",{fault}"))
+    }
+}
+
+impl FromStr for Schedule {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let mut parts = text.trim().split(',');
+        let first = parts.next().unwrap_or_default();
+        let (name, second) = first.strip_suffix("+second").map_or((first, false), |name| (name, true));
+        let path = Path::ALL.into_iter().find(|path| path.name() == name);
+        let known = || Path::ALL.map(Path::name).join(", ");
+        Ok(Self {
+            path: path.ok_or_else(|| format!("there is no path {name:?}; there are {}", known()))?,
+            second,
+            faults: parts.map(str::parse).collect::<Result<_, _>>()?,
+        })
+    }
+}
+
+/// Codes that an API server refuses with before it has done anything.
+const REFUSALS: [u16; 4] = [429, 500, 503, 504];
+/// Codes that it answers with although it has done what was asked.
+const FORGOTTEN: [u16; 2] = [500, 504];
+
+impl Schedule {
+    pub(crate) fn without_faults(path: Path) -> Self {
+        Self { path, second: false, faults: Vec::new() }
+    }
+
+    /// The `case`-th schedule of a seed.
+    pub(crate) fn drawn(seed: u64, case: u64) -> Self {
+        let mut random = Random::of(seed, case);
+        let path = *random.pick(&Path::ALL);
+        let second = random.percent(25);
+        let count = 1 + random.below(5);
+        let mut faults: Vec<Fault> = Vec::new();
+        for _ in 0..count {
+            let slot = if second && random.percent(50) { Slot::B } else { Slot::A };
+            let fault = draw(&mut random, slot);
+            if !faults.iter().any(|one| (one.slot, one.call, one.nth) == (fault.slot, fault.call, fault.nth))
+            {
+                faults.push(fault);
+            }
+        }
+        Self { path, second, faults }
+    }
+
+    /// Whether such requests or their answers may arrive late, by what goes wrong.
+    pub(crate) fn delays(&self, call: Call) -> bool {
+        self.faults.iter().any(|fault| fault.call == call && fault.what.millis() > 0)
+    }
+}
+
+fn draw(random: &mut Random, slot: Slot) -> Fault {
+    let calls = [
+        (Call::WriteStatus, 7, 24),
+        (Call::CreatePod, 3, 20),
+        (Call::PatchPod, 3, 8),
+        (Call::DeletePod, 2, 5),
+        (Call::GetAction, 2, 8),
+        (Call::GetPod, 2, 3),
+        (Call::ListActions, 2, 4),
+        (Call::ListPods, 2, 4),
+        (Call::WatchActions, 2, 2),
+        (Call::WatchPods, 2, 2),
+        (Call::ActionEvent, 7, 7),
+        (Call::PodEvent, 8, 8),
+        (Call::ReadLog, 2, 3),
+        (Call::WriteEvent, 2, 1),
+        (Call::ReadEvents, 1, 1),
+        (Call::Lease, 2, 1),
+        (Call::Other, 6, 1),
+    ];
+    let mut at = random.below(calls.iter().map(|(_, _, weight)| weight).sum());
+    let mut chosen = calls[0];
+    for one in calls {
+        chosen = one;
+        if at < one.2 {
+            break;
+        }
+        at -= one.2;
+    }
+    let (call, most, _) = chosen;
+    let nth = u32::try_from(1 + random.below(most)).expect("a small number");
+    Fault { slot, call, nth, what: draw_what(random, call) }
+}
+
+fn draw_what(random: &mut Random, call: Call) -> What {
+    let millis = |random: &mut Random| *random.pick(&[50, 200, 600, 1500, 3000]);
+    match call {
+        Call::ActionEvent | Call::PodEvent => match random.below(8) {
+            0 | 1 => What::Hold(millis(random)),
+            2 => What::Drop,
+            3 => What::Repeat,
+            4 => What::Swap,
+            5 => What::End,
+            6 => What::BreakEvent,
+            _ => *random.pick(&[What::Gone, What::Compact]),
+        },
+        _ if call.is_write() => match random.below(12) {
+            0 => What::CrashBefore,
+            1 => What::CrashLost,
+            2 => What::CrashAfter,
+            3 => What::CrashLate(millis(random)),
+            4 => What::Refuse(*random.pick(&REFUSALS)),
+            5 => What::Forget(*random.pick(&FORGOTTEN)),
+            6 => What::BreakBefore,
+            7 => What::BreakAfter,
+            8 => What::Cut,
+            9 => What::Late(millis(random)),
+            // Of a creation, 409 means that somebody else's change came between.
+            10 => What::Refuse(409),
+            _ if random.percent(50) => What::DelayBefore(millis(random)),
+            _ => What::DelayAfter(millis(random)),
+        },
+        _ => match random.below(8) {
+            0 => What::CrashBefore,
+            1 => What::CrashAfter,
+            2 => What::Refuse(*random.pick(&REFUSALS)),
+            3 => What::BreakBefore,
+            4 => What::Cut,
+            5 if matches!(call, Call::ListActions | Call::ListPods) => What::Old,
+            5 | 6 => What::DelayAfter(millis(random)),
+            _ => What::DelayBefore(millis(random)),
+        },
+    }
+}
+
+#[test]
+fn a_schedule_is_read_as_it_was_written() {
+    for case in 0..500 {
+        let schedule = Schedule::drawn(7, case);
+        assert_eq!(schedule.to_string().parse::<Schedule>(), Ok(schedule.clone()), "{schedule}");
+        assert_eq!(Schedule::drawn(7, case), schedule);
+    }
+    assert!("success,a/create-pod#1=nothing".parse::<Schedule>().is_err());
+    assert!("nowhere".parse::<Schedule>().is_err());
+}

@@ -1,0 +1,58 @@
+//! A pod of somebody else's under the name of an attempt's pod: a copy of what the operator would have
+//! made, which runs nothing and has a forged end.
+
+use axum::body::Bytes;
+use http::request::Parts;
+use k8s_openapi::{api::core::v1::Pod, jiff::Timestamp};
+use kube::{
+    Api, Client, ResourceExt,
+    api::{Patch, PatchParams, PostParams},
+};
+use longshore::{
+    api::{LABEL_ACTION_UID, LABEL_RUN},
+    operator::pod::run_id,
+    record::{
+        VERSION,
+        outcome::{Exit, Identity, Outcome, Termination},
+    },
+};
+use serde_json::{Value, json};
+
+/// Makes it, from the operator's own request to create its pod.
+pub(crate) async fn create(client: &Client, head: &Parts, body: &Bytes) {
+    let mut wanted: Value = serde_json::from_slice(body).expect("a pod");
+    let namespace = head.uri.path().split('/').nth(4).expect("a namespace").to_owned();
+    wanted["metadata"]["ownerReferences"] = json!([]);
+    wanted["metadata"]["finalizers"] = json!([]);
+    // No node ever gets it.
+    wanted["spec"]["schedulingGates"] = json!([{"name": "faults.longshore.dev/never"}]);
+    let pods: Api<Pod> = Api::namespaced(client.clone(), &namespace);
+    let wanted: Pod = serde_json::from_value(wanted).expect("a pod");
+    let Ok(made) = pods.create(&PostParams::default(), &wanted).await else { return };
+    let label = |label: &str| made.labels().get(label).cloned().unwrap_or_default();
+    let run = run_id(&label(LABEL_ACTION_UID), label(LABEL_RUN).parse().unwrap_or_default());
+    let exit = Exit {
+        version: VERSION,
+        of: Identity { pod_uid: made.uid().unwrap_or_default(), run_id: run },
+        outcome: Outcome::Exited { code: 0 },
+        stop: None,
+        millis: 1,
+        outputs: std::collections::BTreeMap::default(),
+        outputs_dropped: Vec::new(),
+        replayed: false,
+    };
+    let message = Termination { exit, outputs_sha256: None, end: None }.to_json().expect("JSON");
+    let (now, image) =
+        (Timestamp::now(), wanted.spec.as_ref().and_then(|spec| spec.containers[0].image.clone()));
+    let status = json!({"status": {"phase": "Succeeded", "containerStatuses": [{
+        "name": longshore::api::CONTAINER, "image": image, "imageID": image, "ready": false, "restartCount": 0,
+        "containerID": "containerd://0",
+        "state": {"terminated": {
+            "exitCode": 0, "reason": "Completed", "message": message, "containerID": "containerd://0",
+            "startedAt": now, "finishedAt": now,
+        }},
+    }]}});
+    pods.patch_status(&made.name_any(), &PatchParams::default(), &Patch::Merge(status))
+        .await
+        .expect("forging a pod's end");
+}
