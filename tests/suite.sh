@@ -52,6 +52,12 @@ if step "cluster" tests/cluster/up.sh && step "install" make --no-print-director
 	step "what GitOps tools see" gitops
 	step "mutated resources" on_cluster --test fuzz
 	step "the operator restarts" on_cluster --test operator_restart
+	if [ "${LONGSHORE_CLUSTER:-}" = current ]; then
+		say "== faults: not tried, for a cluster of one's own has no fake node, and its parts are not ours to kill"
+	else
+		step "faults" tests/faults.sh
+		step "parts of the cluster are killed" on_cluster --test cluster_faults
+	fi
 	step "without the policy" on_cluster --test policy_missing
 	step "what actions may be" on_cluster --test action_policy
 	step "the chart" on_cluster --test chart
