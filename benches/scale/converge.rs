@@ -44,8 +44,7 @@ pub(crate) async fn measure(cluster: &Cluster, load: &mut Load, active: u32, rat
     let _ = std::fs::remove_file(&pipe);
 
     let ends = names.iter().map(|name| load.end_of(name).expect("it has ended"));
-    let since: Vec<f64> =
-        ends.map(|end| end.saturating_duration_since(process).as_secs_f64()).collect();
+    let since: Vec<f64> = ends.map(|end| end.saturating_duration_since(process).as_secs_f64()).collect();
     let [p50, max] = [50, 100].map(|percent| quantile(&since, percent));
     let down = process.duration_since(killed).as_secs_f64();
     println!("| running | new process after the kill | then, until half have their verdict | all |");

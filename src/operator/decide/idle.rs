@@ -279,7 +279,8 @@ fn retire(facts: &Facts<'_>, now: Timestamp, status: &DeploymentActionStatus) ->
         facts.older.iter().filter(|pod| pod.finalizer && (pod.deleting || pod.terminated().is_some()));
     // What is known of creations is the latest attempt's: of those before, each may have one on its way.
     let locked = status.run.as_ref().is_some_and(|run| run.held_lock().is_some());
-    let latest_too = facts.pod.view().filter(|pod| pod.finalizer && is_done_with(pod) && !locked);
+    let latest_too =
+        facts.pod.view().filter(|pod| pod.finalizer && !pod.tombstone && is_done_with(pod) && !locked);
     let owned = |pod: &&PodView| pod.owner_uid == facts.action.metadata.uid;
     let held = ended.chain(latest_too).filter(owned);
     let free = held.map(|pod| (pod, name_needed_until(pod))).min_by_key(|(_, due)| *due);
