@@ -15,7 +15,8 @@ struct Page {
     least: usize,
 }
 
-const SUITE: &str = include_str!("suite.sh");
+/// What `make test` runs: a step of it is a script of its own.
+const SUITE: &str = concat!(include_str!("suite.sh"), include_str!("faults.sh"));
 
 const PAGES: [Page; 2] = [
     Page { name: "threat-model.md", text: include_str!("../docs/threat-model.md"), least: 40 },
@@ -92,6 +93,7 @@ fn a_test_that_does_not_exist_is_noticed() {
     assert!(fault("tests/claims.rs", "claims").is_some(), "a function is no test");
     assert!(fault("tests/claims.rs", "every_claim").is_some(), "nor is a part of its name");
     assert!(fault("tests/gone.rs", "every_claim_names_a_test").is_some());
+    assert!(include_str!("suite.sh").contains(" tests/faults.sh"));
     assert!(is_run("tests/who/matrix.rs", SUITE) && is_run("src/operator/pod.rs", SUITE));
     assert!(!is_run("tests/who_else.rs", SUITE) && !is_run("src/operator/pod.rs", "cargo test --bins"));
 }
