@@ -120,12 +120,15 @@ async fn gave_lock_back(client: &Client, locks: &LockIndex, pod: &Pod) -> Result
 /// Whether the operator will look at this pod for the sake of this action.
 fn names(action: DynamicObject, pod: &Pod) -> bool {
     let Ok(action) = action.try_parse::<DeploymentAction>() else { return false };
-    let Some(run) = action.status.and_then(|status| status.run) else { return false };
     let number = |label: &str| pod.labels().get(label).and_then(|value| value.parse::<u32>().ok());
+    let attempt = number(LABEL_RUN)
+        .zip(number(LABEL_ATTEMPT))
+        .filter(|_| pod.labels().get(LABEL_ACTION_UID) == action.metadata.uid.as_ref());
+    // A status that was emptied is rebuilt from this very pod, if it is still there: without it the action
+    // would count as new.
+    let Some(run) = action.status.and_then(|status| status.run) else { return attempt.is_some() };
     // One of an earlier run is let go once the action is at rest.
-    let earlier =
-        number(LABEL_RUN).zip(number(LABEL_ATTEMPT)).is_some_and(|of| of < (run.number, run.attempt))
-            && pod.labels().get(LABEL_ACTION_UID) == action.metadata.uid.as_ref();
+    let earlier = attempt.is_some_and(|of| of < (run.number, run.attempt));
     run.pod_name == pod.metadata.name || earlier
 }
 
@@ -189,9 +192,14 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_pod_of_an_action_whose_status_was_emptied_is_kept_until_that_is_rebuilt_from_it() {
+        assert!(!is_let_go(live(&Value::Null), "deploy-1-1", "1").await);
+        assert!(is_let_go(live(&Value::Null), "other", "x").await, "nothing is rebuilt from a forged pod");
+    }
+
+    #[tokio::test]
     async fn a_pod_that_nobody_looks_at_is_let_go() {
         assert!(is_let_go(failure(404, "NotFound", ""), "deploy-1-1", "1").await, "the action is gone");
-        assert!(is_let_go(live(&Value::Null), "deploy-1-1", "1").await, "its status was emptied");
         assert!(is_let_go(live(&run(1, "deploy-1-1")), "other", "x").await, "a forged pod");
         assert!(is_let_go(live(&run(1, "deploy-1-1")), "deploy-2-1", "2").await, "its status was restored");
         let unreadable = live(&run(5_000_000_000, "deploy-1-1"));
