@@ -16,6 +16,8 @@
 
 #[path = "model/cluster.rs"]
 mod cluster;
+#[path = "model/decided.rs"]
+mod decided;
 #[path = "model/events.rs"]
 mod events;
 #[path = "model/explored.rs"]
@@ -110,7 +112,10 @@ impl Model for Lifecycle {
     }
 
     fn actions(&self, state: &State, events: &mut Vec<Event>) {
-        self.possible(state, events);
+        // Beyond a broken rule nothing is of interest.
+        if state.told.fault.is_none() {
+            self.possible(state, events);
+        }
     }
 
     fn next_state(&self, state: &State, event: Event) -> Option<State> {
@@ -121,10 +126,5 @@ impl Model for Lifecycle {
 
     fn properties(&self) -> Vec<Property<Self>> {
         rules::all()
-    }
-
-    fn within_boundary(&self, state: &State) -> bool {
-        // Beyond a broken rule nothing is of interest.
-        state.told.fault.is_none()
     }
 }

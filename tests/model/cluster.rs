@@ -8,11 +8,12 @@ use std::{
 
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
+use crate::decided::Created;
 use longshore::{
-    api::{DeploymentAction, DeploymentActionStatus, Reason, status::LogState, status::RunStatus},
+    api::{DeploymentAction, DeploymentActionStatus, status::LogState, status::RunStatus},
     operator::{
         expand::{Blocked, check},
-        facts::{Creation, LogFact, Refusal},
+        facts::LogFact,
         pod::{RUNNER_GRACE_SECONDS, pod_name},
         status::seconds,
         validate::Checked,
@@ -40,26 +41,25 @@ pub(crate) fn at(millis: Millis) -> Timestamp {
     Timestamp::from_second(1_000_000).unwrap() + SignedDuration::from_millis(millis)
 }
 
-/// An action as the API server has it, with what is costly to make of it. Two are equal where version and
-/// content are.
+/// An action as the API server has it, with what is costly to make of it. Its version is its content: two
+/// that say the same are the same to whoever decides, and so to the compare-and-swap here.
 #[derive(Debug)]
 pub(crate) struct Stored {
     pub(crate) action: DeploymentAction,
     pub(crate) spec: Arc<Result<Checked, Blocked>>,
-    pub(crate) version: u32,
     print: u64,
 }
 
 impl Stored {
     pub(crate) fn new(action: DeploymentAction) -> Arc<Self> {
         let spec = Arc::new(check(&action, None, "amd64"));
-        Self::with(action, spec, 1)
+        Self::with(action, spec)
     }
 
-    fn with(action: DeploymentAction, spec: Arc<Result<Checked, Blocked>>, version: u32) -> Arc<Self> {
+    fn with(action: DeploymentAction, spec: Arc<Result<Checked, Blocked>>) -> Arc<Self> {
         let mut hasher = DefaultHasher::new();
         serde_json::to_string(&action).unwrap().hash(&mut hasher);
-        Arc::new(Self { print: hasher.finish(), action, spec, version })
+        Arc::new(Self { print: hasher.finish(), action, spec })
     }
 
     /// The next version, with another spec or other metadata.
@@ -71,13 +71,13 @@ impl Stored {
             action.metadata.generation = action.metadata.generation.map(|generation| generation + 1);
         }
         let spec = if same { Arc::clone(&self.spec) } else { Arc::new(check(&action, None, "amd64")) };
-        Self::with(action, spec, self.version + 1)
+        Self::with(action, spec)
     }
 
     /// The next version, with another status.
     pub(crate) fn written(&self, status: Option<DeploymentActionStatus>) -> Arc<Self> {
         let action = DeploymentAction { status, ..self.action.clone() };
-        Self::with(action, Arc::clone(&self.spec), self.version + 1)
+        Self::with(action, Arc::clone(&self.spec))
     }
 
     pub(crate) fn run(&self) -> Option<&RunStatus> {
@@ -97,7 +97,7 @@ impl Stored {
 
 impl PartialEq for Stored {
     fn eq(&self, other: &Self) -> bool {
-        (self.print, self.version) == (other.print, other.version)
+        self.print == other.print
     }
 }
 
@@ -105,7 +105,7 @@ impl Eq for Stored {}
 
 impl Hash for Stored {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        (self.print, self.version).hash(state);
+        self.print.hash(state);
     }
 }
 
@@ -330,44 +330,44 @@ pub(crate) struct Pass {
     pub(crate) steps: u8,
 }
 
+/// Why the operator does nothing, until it learns of something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub(crate) enum Rests {
+    #[default]
+    No,
+    /// It has changed something, and looks again once its caches have it: in truth after a second too.
+    UntilSeen,
+    /// There is nothing to do before the next time to look.
+    UntilWoken,
+}
+
 /// What the operator knows beside its caches: lost when it crashes. As `memory.rs` has it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub(crate) struct Memory {
     pub(crate) created: Option<Pod>,
     pub(crate) attempt: Option<Attempt>,
-    pub(crate) unanswered: bool,
-    /// Of a quota, say: it may pass.
-    pub(crate) refused: bool,
-    pub(crate) tombstone_refused: bool,
+    pub(crate) creation: Created,
     pub(crate) not_before: Option<Millis>,
     pub(crate) released: Option<u32>,
     pub(crate) logs: BTreeMap<u32, Read>,
     pub(crate) pass: Option<Pass>,
-    /// It waits, and nothing is new.
-    pub(crate) rests: bool,
+    pub(crate) rests: Rests,
+    /// Something became known in the midst of a pass, which another one follows then.
+    pub(crate) news: bool,
 }
 
 impl Memory {
+    /// Something is new.
+    pub(crate) fn learns(&mut self) {
+        self.rests = Rests::No;
+        self.news = self.pass.is_some();
+    }
+
     pub(crate) fn turn_to(&mut self, attempt: Attempt, announced: bool) {
         if self.attempt != Some(attempt) {
             self.attempt = Some(attempt);
-            self.unanswered = !announced;
-            (self.refused, self.tombstone_refused) = (false, false);
+            self.creation = Created { unanswered: !announced, ..Created::default() };
             (self.created, self.not_before) = (None, None);
-        }
-    }
-
-    pub(crate) fn creation(&self) -> Creation {
-        let words = || "quota".to_owned();
-        Creation {
-            unanswered: self.unanswered,
-            refusal: self.refused.then(|| Refusal {
-                reason: Reason::QuotaExceeded,
-                may_pass: true,
-                message: words(),
-            }),
-            error: None,
-            tombstone_refused: self.tombstone_refused.then(words),
         }
     }
 }
@@ -426,7 +426,16 @@ impl State {
         }
     }
 
-    /// Whether a cache is.
+    /// Whether the operator waits.
+    pub(crate) fn rests(&self) -> bool {
+        match self.memory.rests {
+            Rests::No => false,
+            Rests::UntilSeen => self.is_behind(),
+            Rests::UntilWoken => true,
+        }
+    }
+
+    /// Whether a cache is behind.
     pub(crate) fn is_behind(&self) -> bool {
         self.seen_action != self.action || self.seen_pods != self.pods
     }
@@ -461,6 +470,19 @@ impl State {
 
     pub(crate) fn pod_mut(&mut self, uid: u32) -> Option<&mut Pod> {
         self.pods.values_mut().find(|pod| pod.uid == uid)
+    }
+
+    /// Of an action whose status is empty, what left no trace counts as never having been, and the
+    /// documentation says so: a pod that is being deleted and that nothing keeps is none.
+    pub(crate) fn forget_without_trace(&mut self) {
+        if self.action.as_ref().is_none_or(|action| action.run().is_some()) {
+            return;
+        }
+        let stays = |pod: &&Pod| pod.finalizer || pod.tombstone || pod.deleted.is_none();
+        let pods = self.pods.values().filter(stays).map(|pod| pod.attempt);
+        let traces: Vec<_> = pods.chain(self.flying.iter().map(|flying| flying.attempt)).collect();
+        self.told.starts.retain(|attempt, _| traces.contains(attempt));
+        self.told.never.retain(|attempt| traces.contains(attempt));
     }
 
     /// Pods that nothing keeps go.

@@ -109,7 +109,7 @@ impl Lifecycle {
         by_nodes(state, events);
         events.extend(state.flying.iter().cloned().map(Event::Arrive));
         // What the operator does takes no time; it may be down for long.
-        let idle = state.memory.rests || state.memory == Memory::default();
+        let idle = state.rests() || state.memory == Memory::default();
         if idle && state.wake.is_some_and(|wake| wake > state.now) {
             events.push(Event::Tick);
         }
@@ -133,16 +133,16 @@ impl Lifecycle {
         events
             .extend(state.pods.values().filter(|pod| is_stray(state, pod)).map(|pod| Event::LetGo(pod.uid)));
         let Some(pass) = self.pass(state) else { return };
-        if state.memory.rests {
+        if state.rests() {
             return;
         }
         events.push(Event::Operate(Answer::Arrives));
         if state.budget == 0 {
             return;
         }
-        let step = self.next(state, &mut state.memory.clone(), &pass);
+        let step = &self.next(state, &mut state.memory.clone(), &pass).step;
         let creates = matches!(step, Step::Launch(_) | Step::Entomb { .. });
-        let calls = calls(&step);
+        let calls = calls(step);
         if calls && self.kinds.contains(&Kind::LostAnswer) {
             events.push(Event::Operate(Answer::Lost));
         }
@@ -187,11 +187,11 @@ impl Lifecycle {
             }
             Event::SeeAction => {
                 state.seen_action.clone_from(&state.action);
-                state.memory.rests = false;
+                state.memory.learns();
             }
             Event::SeePods => {
                 state.seen_pods.clone_from(&state.pods);
-                state.memory.rests = false;
+                state.memory.learns();
             }
             Event::ReadLog(uid) => state.read_log(uid),
             Event::LoseLog(uid) => {
@@ -199,7 +199,7 @@ impl Lifecycle {
                 if let Some(read) = state.memory.logs.get_mut(&uid) {
                     read.settled = Some(false);
                 }
-                state.memory.rests = false;
+                state.memory.learns();
             }
             Event::Tick => self.tick(state),
             Event::Start(uid) => {
@@ -262,7 +262,7 @@ impl Lifecycle {
     fn tick(&self, state: &mut State) {
         let Some(wake) = state.wake.take() else { return };
         state.now = wake;
-        state.memory.rests = false;
+        state.memory.learns();
         if self.broken != Some(Broken::LateWithoutBound) {
             state.flying.retain(|flying| wake <= flying.sent + LATEST_ARRIVAL);
         }
@@ -359,7 +359,7 @@ impl State {
             read.exit = read.exit.or_else(|| exit.map(|how| (how, now)));
             read.settled = settled;
         }
-        self.memory.rests = false;
+        self.memory.learns();
     }
 }
 
@@ -380,7 +380,7 @@ fn can_ask(state: &State, kind: Kind) -> bool {
 fn ask(state: &mut State, kind: Kind) {
     let now = state.now;
     let Some(action) = state.action.clone() else { return };
-    let next = action.version;
+    let budget = state.budget;
     let annotate = |name: &str, value: String| {
         action.changed(|action| {
             action.metadata.annotations.get_or_insert_default().insert(name.to_owned(), value);
@@ -394,7 +394,7 @@ fn ask(state: &mut State, kind: Kind) {
             let id = action.run().map(|run| run.id.clone()).unwrap_or_default();
             state.action = Some(annotate(ANNOTATION_CANCEL, id));
         }
-        Kind::Rerun => state.action = Some(annotate(ANNOTATION_RERUN, format!("token-{next}"))),
+        Kind::Rerun => state.action = Some(annotate(ANNOTATION_RERUN, format!("token-{budget}"))),
         Kind::Suspend => {
             state.action = Some(action.changed(|action| {
                 action.spec.suspend = (action.spec.suspend != Some(true)).then_some(true);
@@ -409,7 +409,7 @@ fn ask(state: &mut State, kind: Kind) {
         }
         Kind::ClockBack => {
             state.skew = -SET_BACK;
-            state.memory.rests = false;
+            state.memory.learns();
         }
         Kind::DeleteAction => state.action = None,
         Kind::DeleteInForeground => {
@@ -418,12 +418,8 @@ fn ask(state: &mut State, kind: Kind) {
         }
         Kind::EmptyStatus => {
             state.action = Some(action.written(None));
-            // What left no trace counts as never having been, and the documentation says so.
             state.told.verdicts = BTreeMap::new();
-            let traces: Vec<_> =
-                state.pods.keys().copied().chain(state.flying.iter().map(|flying| flying.attempt)).collect();
-            state.told.starts.retain(|attempt, _| traces.contains(attempt));
-            state.told.never.retain(|attempt| traces.contains(attempt));
+            state.forget_without_trace();
         }
         _ => {}
     }

@@ -20,6 +20,29 @@ fn budget(usual: u8) -> u8 {
     more.map_or(usual, |more| more.parse().expect("LONGSHORE_MODEL_BUDGET is a number"))
 }
 
+/// What goes wrong or is asked for in the suite; the others take long, or have not been seen to end.
+const USUAL: &[Kind] = &[
+    Kind::Refusal,
+    Kind::BadExit,
+    Kind::Kill,
+    Kind::StartError,
+    Kind::LostLog,
+    Kind::ClockBack,
+    Kind::Suspend,
+    Kind::DeleteInForeground,
+];
+
+/// The same, or those that `LONGSHORE_MODEL_KINDS` names, with commas between.
+fn kinds() -> &'static [Kind] {
+    let Ok(names) = std::env::var("LONGSHORE_MODEL_KINDS") else { return USUAL };
+    let of = |name: &str| Kind::ALL.iter().copied().find(|kind| format!("{kind:?}") == name);
+    names
+        .split(',')
+        .map(|name| of(name).unwrap_or_else(|| panic!("no such kind: {name}")))
+        .collect::<Vec<_>>()
+        .leak()
+}
+
 fn explore(name: &str, model: Lifecycle) {
     let began = Instant::now();
     let budget = model.budget;
@@ -38,41 +61,45 @@ fn explore(name: &str, model: Lifecycle) {
 
 fn holds(checker: &impl Checker<Lifecycle>) {
     if let Some((rule, path)) = checker.discoveries().into_iter().next() {
-        let told = path.last_state().told.clone();
-        panic!("broken: {rule}, by {:?}; {told:?}", path.into_actions());
+        let last = path.last_state().clone();
+        let model = checker.model();
+        let rest = [true, false].map(|node| model.way_to_rest(&last, node));
+        panic!("broken: {rule}, by {:?}; then {rest:?}; {last:#?}", path.into_actions());
     }
 }
 
 #[test]
 fn without_retries_every_rule_holds() {
-    explore("without retries", Lifecycle::new(&[], Kind::ALL, budget(1)));
+    explore("without retries", Lifecycle::new(&[], kinds(), budget(1)));
 }
 
 #[test]
 fn with_retries_of_what_never_started_every_rule_holds() {
-    explore("what never started", Lifecycle::new(&[RetryCause::NeverStarted], Kind::ALL, budget(1)));
+    explore("what never started", Lifecycle::new(&[RetryCause::NeverStarted], kinds(), budget(0)));
 }
 
-#[test]
-fn with_retries_of_everything_every_rule_holds() {
-    explore("everything", Lifecycle::new(ALL_CAUSES, Kind::ALL, budget(1)));
-}
-
-/// Takes a protection away, and sees that one of these rules is broken by it, and none with it.
+/// Takes a protection away, and sees that one of these rules is broken by it; and that with it, none is in
+/// as many events.
 fn is_noticed(
     broken: Broken,
     retry: &'static [RetryCause],
     kinds: &'static [Kind],
     budget: u8,
-    rules: &[&str],
+    rules: &[&'static str],
 ) {
     let with = |broken| Lifecycle { broken, ..Lifecycle::new(retry, kinds, budget) };
-    let checker = with(Some(broken)).checker().finish_when(HasDiscoveries::AnyFailures).spawn_bfs().join();
-    let found = checker.discoveries();
-    println!("{broken:?}: {} states, {:?}", checker.unique_state_count(), found.keys());
-    assert!(found.keys().any(|rule| rules.contains(rule)), "{broken:?} is not noticed: {:?}", found.keys());
-    let checker = with(None).checker().finish_when(HasDiscoveries::AnyFailures).spawn_bfs().join();
-    println!("with it: {} states", checker.unique_state_count());
+    let sought = HasDiscoveries::AnyOf(rules.iter().copied().collect());
+    let checker = with(Some(broken)).checker().finish_when(sought).spawn_bfs().join();
+    let found = checker.discoveries().into_iter().filter(|(rule, _)| rules.contains(rule));
+    let ways = found.map(|(rule, path)| (rule, path.into_actions().len()));
+    let Some((rule, events)) = ways.min_by_key(|(_, events)| *events) else {
+        panic!("{broken:?} is not noticed in {} states", checker.unique_state_count());
+    };
+    println!("{broken:?}: {} states, {events} events: {rule}", checker.unique_state_count());
+    // The first state counts too.
+    let checker = with(None).checker().target_max_depth(events + 1);
+    let checker = checker.finish_when(HasDiscoveries::AnyFailures).spawn_bfs().join();
+    println!("with it: {} states, {} deep", checker.unique_state_count(), checker.max_depth());
     holds(&checker);
 }
 
@@ -83,7 +110,7 @@ fn a_status_that_is_written_over_is_noticed() {
 
 #[test]
 fn a_live_read_that_is_skipped_is_noticed() {
-    is_noticed(Broken::LiveReadSkipped, &[], &[Kind::Crash, Kind::Cancel], 2, &[rules::NEVER_STARTED]);
+    is_noticed(Broken::LiveReadSkipped, &[], &[Kind::Cancel], 1, &[rules::NO_FAULT]);
 }
 
 #[test]
@@ -105,7 +132,7 @@ fn a_tombstone_that_is_removed_is_noticed() {
 
 #[test]
 fn a_creation_without_bound_is_noticed() {
-    is_noticed(Broken::LateWithoutBound, &[], &[Kind::LostAnswer], 1, &[rules::ONE_START]);
+    is_noticed(Broken::LateWithoutBound, &[], &[Kind::LostAnswer], 1, &[rules::NEVER_STARTED]);
 }
 
 #[test]

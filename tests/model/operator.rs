@@ -4,18 +4,12 @@ use std::sync::Arc;
 
 use crate::{
     Broken, Lifecycle,
-    cluster::{Attempt, Flying, How, Memory, Millis, Pass, Pod, Read, State, Stored, at, number},
+    cluster::{Attempt, Flying, How, Memory, Millis, Pass, Pod, Read, Rests, State, Stored, number},
+    decided::{Decided, Known},
 };
 use longshore::{
     api::{DeploymentActionStatus, Reason, status::RunStatus},
-    operator::{
-        action_policy::Standing,
-        decide::{Step, decide},
-        facts::{Facts, PodFact, Resolution},
-        launch::wants,
-        view::PodView,
-    },
-    registry::ImageUser,
+    operator::{decide::Step, launch::wants},
 };
 
 /// So many steps has one pass, as in `reconcile.rs`.
@@ -36,17 +30,6 @@ pub(crate) enum Answer {
     Refused,
 }
 
-fn resolved() -> Resolution {
-    Resolution::Resolved {
-        pinned: format!("registry.example.com/tools@sha256:{}", "1".repeat(64)),
-        platform_digest: None,
-        config_digest: None,
-        user: ImageUser::Root,
-        packages: Vec::new(),
-        script_sha256: None,
-    }
-}
-
 impl Lifecycle {
     /// Begins a pass, or goes on with it. `None` where there is no action to look at.
     pub(crate) fn pass(&self, state: &State) -> Option<Pass> {
@@ -59,8 +42,7 @@ impl Lifecycle {
     }
 
     /// The next step of this pass.
-    pub(crate) fn next(&self, state: &State, memory: &mut Memory, pass: &Pass) -> Step {
-        let action = &pass.action.action;
+    pub(crate) fn next(&self, state: &State, memory: &mut Memory, pass: &Pass) -> Arc<Decided> {
         let run = pass.action.run();
         if let Some(run) = run
             && run.bundle_sha256.is_some()
@@ -72,47 +54,32 @@ impl Lifecycle {
             memory.created = None;
         }
         let named = pass.action.named();
-        let view = |pod: &Pod| PodFact::Present(Box::new(pod.view()));
-        let pod = match &pass.looked {
-            Some(looked) => looked.as_ref().map_or(PodFact::Absent, view),
+        let (pod, looked) = match &pass.looked {
+            Some(looked) => (looked.clone(), true),
             None => {
                 let cached = named.and_then(|name| state.seen_pods.get(&name));
                 let created = memory.created.as_ref().filter(|pod| named == Some(pod.attempt));
-                let mut fact = cached.or(created).map_or(PodFact::NotSeen, view);
-                if let PodFact::Present(pod) = &mut fact {
-                    pod.finalizer &= memory.released.is_none_or(|uid| uid != number(&pod.uid));
+                let mut pod = cached.or(created).cloned();
+                if let Some(pod) = &mut pod {
+                    pod.finalizer &= memory.released != Some(pod.uid);
                 }
-                fact
+                (pod, false)
             }
         };
-        let uid = pod.view().map(|pod| number(&pod.uid)).or_else(|| {
-            let uid = run?.pod_uid.as_deref()?;
-            Some(number(uid))
-        });
-        let log = uid.and_then(|uid| Some(memory.logs.get(&uid)?.fact(uid)));
-        let older = older(state, &pass.action);
-        let resolution = resolved();
-        let not_before = memory.not_before.map(|time| at(time + state.skew));
-        let facts = Facts {
-            action,
-            spec: &pass.action.spec,
-            template: None,
-            resolution: pass.resolved.then_some(&resolution),
-            resolver: None,
-            policy_missing: None,
-            standing: Standing::Allowed,
-            user_namespaces: Some(true),
+        let uid = pod.as_ref().map(|pod| pod.uid).or_else(|| run?.pod_uid.as_deref().map(number));
+        let log = uid.and_then(|uid| Some((uid, memory.logs.get(&uid)?)));
+        let known = Known {
+            action: &pass.action,
             pod,
-            older: &older,
-            previous: &[],
-            creation: memory.creation(),
-            not_before,
-            log: log.as_ref(),
-            cause: None,
-            node_ready: None,
-            progress_due: true,
+            looked,
+            log,
+            older: older(state, &pass.action),
+            creation: memory.creation,
+            not_before: memory.not_before.map(|time| time + state.skew),
+            resolved: pass.resolved,
+            now: state.now + state.skew,
         };
-        decide(&facts, at(state.now + state.skew))
+        known.decided()
     }
 
     /// What the operator does until it calls the API server, or its call, which ends so, and what it does
@@ -123,8 +90,8 @@ impl Lifecycle {
         memory.pass = None;
         let mut done = false;
         loop {
-            let step = self.next(state, &mut memory, &pass);
-            if done && calls(&step) {
+            let decided = self.next(state, &mut memory, &pass);
+            if done && calls(&decided.step) {
                 memory.pass = Some(pass);
                 break;
             }
@@ -134,16 +101,21 @@ impl Lifecycle {
                 state.told.fault = Some("a pass goes round in a circle");
                 break;
             }
-            let ends = if calls(&step) { answer } else { Answer::Arrives };
-            if !self.carry_out(state, &mut memory, &mut pass, step, ends) {
+            let ends = if calls(&decided.step) { answer } else { Answer::Arrives };
+            if !self.carry_out(state, &mut memory, &mut pass, &decided, ends) {
                 break;
             }
             if answer == Answer::Crash {
                 break;
             }
         }
+        if memory.pass.is_none() && std::mem::take(&mut memory.news) {
+            memory.rests = Rests::No;
+        }
         state.memory = if answer == Answer::Crash { Memory::default() } else { memory };
         state.sweep();
+        // A pass that began before the status was emptied may let the last pod go.
+        state.forget_without_trace();
     }
 
     /// Whether the pass goes on.
@@ -152,14 +124,14 @@ impl Lifecycle {
         state: &mut State,
         memory: &mut Memory,
         pass: &mut Pass,
-        step: Step,
+        decided: &Decided,
         answer: Answer,
     ) -> bool {
         let answered = answer == Answer::Arrives;
-        match step {
+        match &decided.step {
             Step::Wait(wait) => {
                 state.wake = wait.map(|wait| state.now + i64::try_from(wait.as_millis()).unwrap());
-                memory.rests = true;
+                memory.rests = Rests::UntilWoken;
                 if wait.is_none() && waits_for_nothing(&pass.action) {
                     state.told.fault =
                         Some("a run under way has neither a deadline nor anything to wait for");
@@ -170,14 +142,16 @@ impl Lifecycle {
                 pass.resolved = true;
                 true
             }
-            Step::WriteStatus(status) => self.write(state, memory, pass, *status, answered),
+            Step::WriteStatus(status) => {
+                self.write(state, memory, pass, (status, decided.written.as_ref()), answered)
+            }
             Step::Look => self.look(state, memory, pass),
             Step::Launch(attempt) => {
                 let checked = pass.action.spec.as_ref().as_ref().unwrap();
                 let live = state.action.as_ref();
-                let wanted = live.is_some_and(|live| wants(&live.action, checked, &attempt));
+                let wanted = live.is_some_and(|live| wants(&live.action, checked, attempt));
                 if !wanted && self.broken != Some(Broken::LiveReadSkipped) {
-                    memory.rests = state.is_behind();
+                    memory.rests = Rests::UntilSeen;
                     return false;
                 }
                 if !wanted {
@@ -190,31 +164,32 @@ impl Lifecycle {
                     sent: state.now,
                 };
                 match answer {
-                    Answer::Arrives => match state
-                        .create(&flying, self.broken != Some(Broken::FinalizerDropped))
-                    {
-                        Some(pod) => {
-                            pass.looked = Some(Some(pod.clone()));
-                            (memory.created, memory.refused, memory.not_before) = (Some(pod), false, None);
-                            true
+                    Answer::Arrives => {
+                        match state.create(&flying, self.broken != Some(Broken::FinalizerDropped)) {
+                            Some(pod) => {
+                                pass.looked = Some(Some(pod.clone()));
+                                (memory.created, memory.creation.refused, memory.not_before) =
+                                    (Some(pod), false, None);
+                                true
+                            }
+                            None => self.look(state, memory, pass),
                         }
-                        None => self.look(state, memory, pass),
-                    },
+                    }
                     Answer::Refused => {
-                        (memory.refused, memory.not_before) = (true, Some(state.now + PAUSE));
+                        (memory.creation.refused, memory.not_before) = (true, Some(state.now + PAUSE));
                         true
                     }
                     Answer::Lost | Answer::Crash => {
                         state.flying.push(flying);
                         state.flying.sort();
-                        (memory.unanswered, memory.not_before) = (true, Some(state.now + PAUSE));
+                        (memory.creation.unanswered, memory.not_before) = (true, Some(state.now + PAUSE));
                         true
                     }
                 }
             }
             Step::Entomb { run, attempt } => {
                 let flying =
-                    Flying { attempt: (run, attempt), tombstone: true, bundle: None, sent: state.now };
+                    Flying { attempt: (*run, *attempt), tombstone: true, bundle: None, sent: state.now };
                 match answer {
                     Answer::Arrives => match state.create(&flying, true) {
                         Some(pod) => {
@@ -225,7 +200,7 @@ impl Lifecycle {
                         None => self.look(state, memory, pass),
                     },
                     Answer::Refused => {
-                        memory.tombstone_refused = true;
+                        memory.creation.tombstone_refused = true;
                         true
                     }
                     Answer::Lost | Answer::Crash => {
@@ -238,35 +213,35 @@ impl Lifecycle {
             Step::Follow { uid, .. } => {
                 let run = pass.action.run().map_or(0, |run| run.number);
                 let read = Read { run, began: false, exit: None, settled: None };
-                memory.logs.entry(number(&uid)).or_insert(read);
+                memory.logs.entry(number(uid)).or_insert(read);
                 true
             }
             Step::Stop { uid, .. } => {
                 let now = state.now + state.skew;
-                if let Some(pod) = state.pod_mut(number(&uid)) {
+                if let Some(pod) = state.pod_mut(number(uid)) {
                     pod.told = Some(now);
                 }
-                memory.rests = answered && state.is_behind();
+                memory.rests = if answered { Rests::UntilSeen } else { Rests::No };
                 false
             }
             Step::Expire { uid, .. } => {
-                if let Some(pod) = state.pod_mut(number(&uid)) {
+                if let Some(pod) = state.pod_mut(number(uid)) {
                     pod.expired = true;
                 }
-                memory.rests = answered && state.is_behind();
+                memory.rests = if answered { Rests::UntilSeen } else { Rests::No };
                 false
             }
             Step::Delete { uid, .. } => {
                 let now = state.now;
-                if let Some(pod) = state.pod_mut(number(&uid)) {
+                if let Some(pod) = state.pod_mut(number(uid)) {
                     pod.delete(now, false);
                 }
                 memory.created = None;
-                memory.rests = answered && state.is_behind();
+                memory.rests = if answered { Rests::UntilSeen } else { Rests::No };
                 false
             }
             Step::Release { uid, .. } => {
-                let uid = number(&uid);
+                let uid = number(uid);
                 if let Some(pod) = state.pod_mut(uid) {
                     pod.finalizer = false;
                 }
@@ -274,11 +249,17 @@ impl Lifecycle {
                     memory.logs.remove(&uid);
                     (memory.created, memory.released) = (None, Some(uid));
                 }
-                memory.rests = answered && state.is_behind();
+                memory.rests = if answered { Rests::UntilSeen } else { Rests::No };
                 false
             }
-            Step::CreateResolver { .. } | Step::DeleteResolver { .. } => {
-                state.told.fault = Some("nobody needs a pod to resolve anything");
+            Step::CreateResolver { .. }
+            | Step::DeleteResolver { .. }
+            | Step::LookAtLock { .. }
+            | Step::TakeLock { .. }
+            | Step::MarkLock { .. }
+            | Step::ReleaseLock { .. }
+            | Step::Remove => {
+                state.told.fault = Some("a step was taken that nothing in the model asks for");
                 false
             }
         }
@@ -297,23 +278,26 @@ impl Lifecycle {
         state: &mut State,
         memory: &mut Memory,
         pass: &mut Pass,
-        status: DeploymentActionStatus,
+        (status, written): (&DeploymentActionStatus, Option<&Arc<Stored>>),
         answered: bool,
     ) -> bool {
-        let same = pass.action.action.status.as_ref() == Some(&status);
+        let same = pass.action.action.status.as_ref() == Some(status);
         let Some(live) = state.action.clone() else { return false };
         if same {
             state.told.fault = Some("a status was written that is there already");
         }
-        if live.version != pass.action.version && self.broken != Some(Broken::StatusOverwritten) {
-            memory.rests = state.is_behind();
+        if live != pass.action && self.broken != Some(Broken::StatusOverwritten) {
+            memory.rests = Rests::UntilSeen;
             return false;
         }
         let launching =
             status.run.as_ref().filter(|run| run.bundle_sha256.is_some() && run.pod_uid.is_none());
         let launching = launching.map(|run| (run.number, run.attempt));
-        self.record(state, &status);
-        let written = live.written(Some(status));
+        self.record(state, status);
+        let written = match written.filter(|_| live == pass.action) {
+            Some(written) => Arc::clone(written),
+            None => live.written(Some(status.clone())),
+        };
         state.action = Some(Arc::clone(&written));
         if !answered {
             return false;
@@ -383,21 +367,27 @@ fn waits_for_nothing(action: &Stored) -> bool {
 }
 
 /// As `observe::older`.
-fn older(state: &State, action: &Stored) -> Vec<PodView> {
+fn older<'a>(state: &'a State, action: &Stored) -> Vec<&'a Pod> {
     let before: Attempt = match action.run() {
         None => (u32::MAX, u32::MAX),
         Some(run) if (run.number, run.attempt) == (1, 1) => return vec![],
         Some(run) if run.finished_at.is_some() || action.is_deleted() => (run.number, run.attempt),
         Some(_) => return vec![],
     };
-    state.seen_pods.values().filter(|pod| pod.attempt < before).map(Pod::view).collect()
+    state.seen_pods.values().filter(|pod| pod.attempt < before).collect()
 }
 
-/// Whether a pod that is being deleted is let go without its action, as `strays.rs` does.
+/// Whether a pod that is being deleted is let go without its action, as `strays.rs` does: the cache of
+/// pods brings it up, and the action is read live.
 pub(crate) fn is_stray(state: &State, pod: &Pod) -> bool {
+    let shown = state.seen_pods.get(&pod.attempt).is_some_and(|seen| seen.uid == pod.uid && is_held(seen));
     let named = state.action.as_ref().is_some_and(|action| {
-        let earlier = action.run().is_some_and(|run| pod.attempt < (run.number, run.attempt));
-        action.named() == Some(pod.attempt) || earlier
+        let Some(run) = action.run() else { return true };
+        pod.attempt < (run.number, run.attempt) || action.named() == Some(pod.attempt)
     });
-    pod.finalizer && pod.deleted.is_some() && !named
+    shown && is_held(pod) && !named
+}
+
+const fn is_held(pod: &Pod) -> bool {
+    pod.finalizer && pod.deleted.is_some()
 }

@@ -73,7 +73,11 @@ impl Lifecycle {
                 break;
             };
             self.happens(&mut state, event);
-            if state.told.fault.is_some() || passed.len() == MOST_EVENTS {
+            if state.told.fault.is_some() {
+                // Which is found by itself.
+                return true;
+            }
+            if passed.len() == MOST_EVENTS {
                 return false;
             }
         }
@@ -81,15 +85,28 @@ impl Lifecycle {
         true
     }
 
+    /// The end of the way on which all should come to rest, for whoever reads of one that does not.
+    pub(crate) fn way_to_rest(&self, from: &State, node: bool) -> Vec<Event> {
+        let mut state = State { budget: 0, ..from.clone() };
+        let mut way = Vec::new();
+        while way.len() < MOST_EVENTS
+            && let Some(event) = self.next_of_itself(&state, node)
+        {
+            way.push(event.clone());
+            self.happens(&mut state, event);
+        }
+        way.truncate(40);
+        way
+    }
+
     /// What happens next where all goes as it should, first what takes the least time.
     fn next_of_itself(&self, state: &State, node: bool) -> Option<Event> {
         let mut events = Vec::new();
         self.possible(state, &mut events);
-        let of_node = |event: &Event| {
-            matches!(
-                event,
-                Event::Start(_) | Event::End(..) | Event::Tell(_) | Event::Drop(_) | Event::ReadLog(_)
-            )
+        let of_node = |event: &Event| match event {
+            // Of a pod that is gone the API server says that there is no log.
+            Event::ReadLog(uid) => state.pods.values().any(|pod| pod.uid == *uid),
+            event => matches!(event, Event::Start(_) | Event::End(..) | Event::Tell(_) | Event::Drop(_)),
         };
         let rank = |event: &Event| match event {
             Event::SeeAction | Event::SeePods => Some(0),

@@ -1,0 +1,130 @@
+//! What the real [`decide`] says of each set of facts, which is asked once only: many states look the
+//! same to the operator.
+
+use std::{
+    collections::HashMap,
+    hash::{DefaultHasher, Hash, Hasher},
+    sync::{Arc, LazyLock, Mutex, PoisonError},
+};
+
+use crate::cluster::{Millis, Pod, Read, Stored, at};
+use longshore::{
+    api::Reason,
+    operator::{
+        action_policy::Standing,
+        decide::{Step, decide},
+        facts::{Creation, Facts, LockFact, PodFact, Refusal, Resolution},
+        view::PodView,
+    },
+    registry::ImageUser,
+};
+
+/// What the operator knows, as the model has it.
+#[derive(Hash)]
+pub(crate) struct Known<'a> {
+    pub(crate) action: &'a Stored,
+    pub(crate) pod: Option<Pod>,
+    /// Whether the API server said so just now.
+    pub(crate) looked: bool,
+    pub(crate) log: Option<(u32, &'a Read)>,
+    pub(crate) older: Vec<&'a Pod>,
+    pub(crate) creation: Created,
+    pub(crate) not_before: Option<Millis>,
+    pub(crate) resolved: bool,
+    /// By the operator's clock.
+    pub(crate) now: Millis,
+}
+
+/// What is known of creations of the attempt's pod.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub(crate) struct Created {
+    pub(crate) unanswered: bool,
+    /// By a quota, say: it may pass.
+    pub(crate) refused: bool,
+    pub(crate) tombstone_refused: bool,
+}
+
+impl Created {
+    fn fact(self) -> Creation {
+        let words = || "quota".to_owned();
+        let refusal = || Refusal { reason: Reason::QuotaExceeded, may_pass: true, message: words() };
+        Creation {
+            unanswered: self.unanswered,
+            refusal: self.refused.then(refusal),
+            error: None,
+            tombstone_refused: self.tombstone_refused.then(words),
+        }
+    }
+}
+
+/// The next step, and what the action is once a status that it writes is written.
+pub(crate) struct Decided {
+    pub(crate) step: Step,
+    pub(crate) written: Option<Arc<Stored>>,
+}
+
+/// By the print of what was known. It is the same for all tests: what is broken in one is not here.
+static DECIDED: LazyLock<Mutex<HashMap<u64, Arc<Decided>>>> = LazyLock::new(Mutex::default);
+
+impl Known<'_> {
+    pub(crate) fn decided(&self) -> Arc<Decided> {
+        let mut hasher = DefaultHasher::new();
+        self.hash(&mut hasher);
+        let print = hasher.finish();
+        if let Some(decided) = DECIDED.lock().unwrap_or_else(PoisonError::into_inner).get(&print) {
+            return Arc::clone(decided);
+        }
+        let step = self.decide();
+        let written = match &step {
+            Step::WriteStatus(status) => Some(self.action.written(Some((**status).clone()))),
+            _ => None,
+        };
+        let decided = Arc::new(Decided { step, written });
+        DECIDED.lock().unwrap_or_else(PoisonError::into_inner).insert(print, Arc::clone(&decided));
+        decided
+    }
+
+    fn decide(&self) -> Step {
+        let pod = match &self.pod {
+            Some(pod) => PodFact::Present(Box::new(pod.view())),
+            None if self.looked => PodFact::Absent,
+            None => PodFact::NotSeen,
+        };
+        let log = self.log.map(|(uid, read)| read.fact(uid));
+        let older: Vec<PodView> = self.older.iter().map(|pod| pod.view()).collect();
+        let resolution = resolved();
+        let facts = Facts {
+            action: &self.action.action,
+            spec: &self.action.spec,
+            template: None,
+            resolution: self.resolved.then_some(&resolution),
+            resolver: None,
+            policy_missing: None,
+            standing: Standing::Allowed,
+            user_namespaces: Some(true),
+            pod,
+            older: &older,
+            previous: &[],
+            creation: self.creation.fact(),
+            not_before: self.not_before.map(at),
+            log: log.as_ref(),
+            cause: None,
+            node_ready: None,
+            progress_due: true,
+            // The action names none.
+            lock: LockFact::default(),
+        };
+        decide(&facts, at(self.now))
+    }
+}
+
+fn resolved() -> Resolution {
+    Resolution::Resolved {
+        pinned: format!("registry.example.com/tools@sha256:{}", "1".repeat(64)),
+        platform_digest: None,
+        config_digest: None,
+        user: ImageUser::Root,
+        packages: Vec::new(),
+        script_sha256: None,
+    }
+}
