@@ -22,13 +22,18 @@ fn budget(usual: u8) -> u8 {
 
 /// What goes wrong or is asked for in the suite; the others take long, or have not been seen to end.
 const USUAL: &[Kind] = &[
+    Kind::Crash,
+    Kind::LostAnswer,
     Kind::Refusal,
     Kind::BadExit,
     Kind::Kill,
     Kind::StartError,
     Kind::LostLog,
     Kind::ClockBack,
+    Kind::Cancel,
     Kind::Suspend,
+    Kind::DeletePod,
+    Kind::ForceDeletePod,
     Kind::DeleteInForeground,
 ];
 
