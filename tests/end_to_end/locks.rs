@@ -390,7 +390,8 @@ async fn an_action_of_ci_that_is_run_again_stays_until_that_has_ended() {
         assert!(!again.is_finished());
         action.until("the second run has ended", |seen| seen.run().number == 2 && seen.is_finished()).await;
         let actions = namespace.api::<DeploymentAction>();
-        within(Duration::from_secs(30), "it is gone", async || {
+        // The pod of its first run is held until no second creation of it can arrive any more.
+        within(Duration::from_mins(3), "it is gone", async || {
             actions.get_opt(&action.name).await.expect("reading the action").is_none().then_some(())
         })
         .await;
