@@ -13,6 +13,17 @@
 
 // clippy knows `#[test]` functions, and not what they share.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(
+    clippy::struct_excessive_bools,
+    clippy::option_option,
+    reason = "a state is many small facts, and what was not looked for is not what was not found"
+)]
+#![allow(
+    clippy::too_many_lines,
+    clippy::single_match_else,
+    clippy::unused_self,
+    reason = "what each step and event does stands in one list, one arm beside the other"
+)]
 
 #[path = "model/cluster.rs"]
 mod cluster;

@@ -140,8 +140,11 @@ async fn a_queue_survives_an_operator_that_is_killed() {
             let done = action.finished().await;
             done.assert_succeeded();
             assert_ran_once(action, &done).await;
-            let state = action.pod().await.status.unwrap().container_statuses.unwrap()[0].state.clone();
-            let end = state.unwrap().terminated.unwrap();
+            // The verdict comes before the node tells of the end.
+            let end = within(Duration::from_secs(30), "the node tells of its end", async || {
+                action.pod().await.status?.container_statuses?.first()?.state.clone()?.terminated
+            })
+            .await;
             // A node tells whole seconds.
             assert!(end.started_at >= ended, "{} began before the one before had ended", action.name);
             ended = end.finished_at;

@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
+use k8s_openapi::{api::core::v1::Pod, jiff::Timestamp};
 use kube::ResourceExt;
 use longshore::api::{
     ANNOTATION_RERUN, DeploymentAction, Reason,
@@ -24,10 +25,22 @@ struct Told<'a> {
     words: &'a str,
 }
 
-/// Whether nothing is left to do for the operator.
-pub(crate) fn is_at_rest(scene: &Scene) -> bool {
+/// So long after its creation a pod may be held, in seconds: its name stays taken while a late creation of
+/// the same attempt can arrive (`SHORTEST_RETENTION_SECONDS`).
+const NAME_TAKEN_SECONDS: i64 = 120;
+
+/// Whether nothing is left to do for the operator but to let pods go whose names are needed for a while:
+/// those of earlier attempts, and, where something went wrong, that of the latest.
+pub(crate) fn is_at_rest(scene: &Scene, plan: &Plan) -> bool {
     let path = scene.path;
-    let held = scene.pods().iter().any(|pod| !pod.finalizers().is_empty());
+    let latest = scene.action().and_then(|action| action.status.as_ref()?.run.as_ref()?.pod_name.clone());
+    let disturbed = !plan.met().is_empty();
+    let needed = |pod: &Pod| -> bool {
+        let age = pod.creation_timestamp().map(|time| Timestamp::now().duration_since(time.0));
+        let name_is_needed = disturbed || latest.as_ref() != Some(&pod.name_any());
+        name_is_needed && age.is_none_or(|age| age.as_secs() < NAME_TAKEN_SECONDS)
+    };
+    let held = scene.pods().iter().any(|pod| !pod.finalizers().is_empty() && !needed(pod));
     if path.expected().runs.is_none() {
         return scene.action().is_none() && scene.pods().is_empty();
     }

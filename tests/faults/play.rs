@@ -170,7 +170,8 @@ async fn come_to_rest(scene: &Scene, plan: &Plan, played: Instant) -> (bool, Dur
         let failures = u32::try_from(plan.met().len().min(6)).expect("at most 6");
         let pauses = Duration::from_millis(1_250 * (1 << failures)).min(Duration::from_secs(38));
         let limit = since + longest + pauses + LATE;
-        let is = || oracle::is_at_rest(scene) && plan.last_met().is_none_or(|met| met <= Instant::now());
+        let is =
+            || oracle::is_at_rest(scene, plan) && plan.last_met().is_none_or(|met| met <= Instant::now());
         // What goes wrong meanwhile moves the limit.
         let rested = scene.place.seen.until(limit.min(Instant::now() + Duration::from_secs(1)), is).await;
         let now = Instant::now();
