@@ -30,11 +30,10 @@ struct Told<'a> {
 const NAME_TAKEN_SECONDS: i64 = 120;
 
 /// Whether nothing is left to do for the operator but to let pods go whose names are needed for a while:
-/// those of earlier attempts, and, where something went wrong, that of the latest.
-pub(crate) fn is_at_rest(scene: &Scene, plan: &Plan) -> bool {
+/// those of earlier attempts, and, where something went wrong (`disturbed`), that of the latest.
+pub(crate) fn is_at_rest(scene: &Scene, disturbed: bool) -> bool {
     let path = scene.path;
     let latest = scene.action().and_then(|action| action.status.as_ref()?.run.as_ref()?.pod_name.clone());
-    let disturbed = !plan.met().is_empty();
     let needed = |pod: &Pod| -> bool {
         let age = pod.creation_timestamp().map(|time| Timestamp::now().duration_since(time.0));
         let name_is_needed = disturbed || latest.as_ref() != Some(&pod.name_any());

@@ -106,7 +106,7 @@ pub(crate) async fn play(
     }
     let played = Instant::now();
 
-    let (rested, rest) = come_to_rest(&scene, &plan, played).await;
+    let (rested, rest) = come_to_rest(&scene, &plan, rules, played).await;
     plan.stop();
     let calls = Call::ALL.map(|call| (call, plan.count(Slot::A, call))).into_iter().collect();
     let mut wrong = std::mem::take(&mut *scene.wrong.lock().unwrap());
@@ -162,7 +162,7 @@ fn number(name: &str) -> u64 {
 
 /// Waits until nothing is left to do, as long as the rules allow. How long it took from when nothing
 /// went wrong any more.
-async fn come_to_rest(scene: &Scene, plan: &Plan, played: Instant) -> (bool, Duration) {
+async fn come_to_rest(scene: &Scene, plan: &Plan, rules: Rules, played: Instant) -> (bool, Duration) {
     let longest = Duration::from_secs(scene.path.longest_seconds(scene).unsigned_abs());
     loop {
         let since = plan.last_met().map_or(played, |met| met.max(played));
@@ -170,8 +170,11 @@ async fn come_to_rest(scene: &Scene, plan: &Plan, played: Instant) -> (bool, Dur
         let failures = u32::try_from(plan.met().len().min(6)).expect("at most 6");
         let pauses = Duration::from_millis(1_250 * (1 << failures)).min(Duration::from_secs(38));
         let limit = since + longest + pauses + LATE;
-        let is =
-            || oracle::is_at_rest(scene, plan) && plan.last_met().is_none_or(|met| met <= Instant::now());
+        // A process that is killed is no fault of the layer's.
+        let disturbed = rules.process || !plan.met().is_empty();
+        let is = || {
+            oracle::is_at_rest(scene, disturbed) && plan.last_met().is_none_or(|met| met <= Instant::now())
+        };
         // What goes wrong meanwhile moves the limit.
         let rested = scene.place.seen.until(limit.min(Instant::now() + Duration::from_secs(1)), is).await;
         let now = Instant::now();
