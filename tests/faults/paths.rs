@@ -6,11 +6,11 @@ use std::{fmt, time::Duration};
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::{
     Api, ResourceExt,
-    api::{DeleteParams, PostParams},
+    api::{DeleteParams, Patch, PatchParams, PostParams},
 };
 use longshore::api::{ANNOTATION_CANCEL, ANNOTATION_RERUN, DeploymentAction, Reason};
 use serde_json::{Value, json};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use crate::{
     node::MARK,
@@ -289,9 +289,16 @@ impl Path {
             Self::PodRemoved => {
                 scene.until(is_finished).await;
                 let released = || scene.pods().iter().all(|pod| pod.finalizers().is_empty());
-                scene.place.seen.until(scene.patience(), released).await;
+                // What is held for longer somebody frees by hand.
+                let soon = Instant::now() + Duration::from_secs(1);
+                scene.place.seen.until(soon, released).await;
                 for pod in scene.pods() {
+                    let free = Patch::Merge(json!({"metadata": {"finalizers": null}}));
                     // It may be gone.
+                    let _ = scene
+                        .pods_api()
+                        .patch_metadata(&pod.name_any(), &PatchParams::default(), &free)
+                        .await;
                     let _ = scene.pods_api().delete(&pod.name_any(), &DeleteParams::default()).await;
                 }
                 scene.place.seen.until(scene.patience(), || scene.pods().is_empty()).await;
