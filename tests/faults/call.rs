@@ -3,6 +3,7 @@
 use std::fmt;
 
 use http::Method;
+use longshore::api::LEASE_PREFIX;
 
 /// A kind of request, or of what a watch brings. Faults are set at the n-th of a kind: the order within
 /// a kind is the operator's own, and the order among kinds that run beside each other is chance.
@@ -25,13 +26,17 @@ pub(crate) enum Call {
     ReadLog,
     ReadEvents,
     WriteEvent,
+    /// The operators' own.
     Lease,
+    /// A lock's Lease.
+    ReadLock,
+    WriteLock,
     /// Nodes, templates, policies.
     Other,
 }
 
 impl Call {
-    pub(crate) const ALL: [Self; 17] = [
+    pub(crate) const ALL: [Self; 19] = [
         Self::GetAction,
         Self::ListActions,
         Self::WatchActions,
@@ -48,6 +53,8 @@ impl Call {
         Self::ReadEvents,
         Self::WriteEvent,
         Self::Lease,
+        Self::ReadLock,
+        Self::WriteLock,
         Self::Other,
     ];
 
@@ -55,7 +62,12 @@ impl Call {
     pub(crate) fn is_write(self) -> bool {
         matches!(
             self,
-            Self::WriteStatus | Self::CreatePod | Self::PatchPod | Self::DeletePod | Self::WriteEvent
+            Self::WriteStatus
+                | Self::CreatePod
+                | Self::PatchPod
+                | Self::DeletePod
+                | Self::WriteEvent
+                | Self::WriteLock
         )
     }
 
@@ -90,6 +102,8 @@ impl Call {
             Self::ReadEvents => "read-events",
             Self::WriteEvent => "write-event",
             Self::Lease => "lease",
+            Self::ReadLock => "read-lock",
+            Self::WriteLock => "write-lock",
             Self::Other => "other",
         }
     }
@@ -101,12 +115,15 @@ impl fmt::Display for Call {
     }
 }
 
-/// The kind of a request, and the name of the object that it is about.
-pub(crate) fn classify(method: &Method, path: &str, query: &str) -> (Call, String) {
+/// The kind of a request, and the name of the object that it is about. A new object's is in the body,
+/// `created`.
+pub(crate) fn classify(method: &Method, path: &str, query: &str, created: &str) -> (Call, String) {
     let parts: Vec<&str> = path.trim_matches('/').split('/').collect();
     let after = |resource: &str| {
         let at = parts.iter().position(|part| *part == resource)?;
-        Some((parts.get(at + 1).copied().unwrap_or_default(), parts.get(at + 2).copied().unwrap_or_default()))
+        let part = |at: usize| parts.get(at).copied().unwrap_or_default();
+        let name = if method == Method::POST { created } else { part(at + 1) };
+        Some((name, part(at + 2)))
     };
     let watches = query.split('&').any(|pair| pair == "watch=true" || pair == "watch=1");
     let found = if let Some((name, sub)) = after("deploymentactions") {
@@ -131,7 +148,12 @@ pub(crate) fn classify(method: &Method, path: &str, query: &str) -> (Call, Strin
         };
         Some((call, name))
     } else if let Some((name, _)) = after("leases") {
-        Some((Call::Lease, name))
+        let call = match name.strip_prefix(LEASE_PREFIX) {
+            None => Call::Lease,
+            Some(_) if method == Method::GET => Call::ReadLock,
+            Some(_) => Call::WriteLock,
+        };
+        Some((call, name))
     } else if let Some((name, _)) = after("events") {
         Some((if method == Method::GET { Call::ReadEvents } else { Call::WriteEvent }, name))
     } else {
@@ -144,25 +166,25 @@ pub(crate) fn classify(method: &Method, path: &str, query: &str) -> (Call, Strin
 fn requests_are_told_by_method_and_path() {
     let actions = "/apis/longshore.dev/v1alpha1/namespaces/n/deploymentactions";
     let pods = "/api/v1/namespaces/n/pods";
+    let leases = "/apis/coordination.k8s.io/v1/namespaces/n/leases";
     for (method, path, query, call, name) in [
         (Method::GET, actions.to_owned(), "watch=true&resourceVersion=1", Call::WatchActions, ""),
         (Method::GET, actions.to_owned(), "limit=500", Call::ListActions, ""),
         (Method::GET, format!("{actions}/a"), "", Call::GetAction, "a"),
         (Method::PUT, format!("{actions}/a/status"), "fieldManager=x", Call::WriteStatus, "a"),
-        (Method::POST, pods.to_owned(), "", Call::CreatePod, ""),
+        (Method::POST, pods.to_owned(), "", Call::CreatePod, "new"),
         (Method::GET, format!("{pods}/p/log"), "follow=true", Call::ReadLog, "p"),
         (Method::DELETE, format!("{pods}/p"), "", Call::DeletePod, "p"),
-        (Method::POST, "/apis/events.k8s.io/v1/namespaces/n/events".into(), "", Call::WriteEvent, ""),
+        (Method::POST, "/apis/events.k8s.io/v1/namespaces/n/events".into(), "", Call::WriteEvent, "new"),
         (Method::GET, "/api/v1/namespaces/n/events".into(), "", Call::ReadEvents, ""),
-        (
-            Method::PUT,
-            "/apis/coordination.k8s.io/v1/namespaces/n/leases/longshore".into(),
-            "",
-            Call::Lease,
-            "longshore",
-        ),
+        (Method::PUT, format!("{leases}/longshore"), "", Call::Lease, "longshore"),
+        (Method::GET, format!("{leases}/longshore-lock-db"), "", Call::ReadLock, "longshore-lock-db"),
+        (Method::DELETE, format!("{leases}/longshore-lock-db"), "", Call::WriteLock, "longshore-lock-db"),
         (Method::GET, "/api/v1/nodes".into(), "", Call::Other, ""),
     ] {
-        assert_eq!(classify(&method, &path, query), (call, name.to_owned()), "{method} {path}");
+        assert_eq!(classify(&method, &path, query, "new"), (call, name.to_owned()), "{method} {path}");
     }
+    let of_lock = classify(&Method::POST, leases, "", "longshore-lock-db");
+    assert_eq!(of_lock, (Call::WriteLock, "longshore-lock-db".into()));
+    assert_eq!(classify(&Method::POST, leases, "", "longshore").0, Call::Lease);
 }

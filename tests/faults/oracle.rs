@@ -13,6 +13,7 @@ use longshore::api::{
 use crate::{
     call::Call,
     counter::{Attempt, Mark, Truth},
+    paths::Path,
     plan::{Asked, Plan},
     scene::{Scene, is_finished},
 };
@@ -33,10 +34,11 @@ const NAME_TAKEN_SECONDS: i64 = 120;
 /// those of earlier attempts, and, where something went wrong (`disturbed`), that of the latest.
 pub(crate) fn is_at_rest(scene: &Scene, disturbed: bool) -> bool {
     let path = scene.path;
-    let latest = scene.action().and_then(|action| action.status.as_ref()?.run.as_ref()?.pod_name.clone());
+    let pod_of = |action: &DeploymentAction| action.status.as_ref()?.run.as_ref()?.pod_name.clone();
+    let latest = [scene.action(), scene.other()].map(|action| action.and_then(|action| pod_of(&action)));
     let needed = |pod: &Pod| -> bool {
         let age = pod.creation_timestamp().map(|time| Timestamp::now().duration_since(time.0));
-        let name_is_needed = disturbed || latest.as_ref() != Some(&pod.name_any());
+        let name_is_needed = disturbed || !latest.contains(&Some(pod.name_any()));
         name_is_needed && age.is_none_or(|age| age.as_secs() < NAME_TAKEN_SECONDS)
     };
     let held = scene.pods().iter().any(|pod| !pod.finalizers().is_empty() && !needed(pod));
@@ -48,19 +50,33 @@ pub(crate) fn is_at_rest(scene: &Scene, disturbed: bool) -> bool {
     // That of an action before it under the name.
     let old =
         scene.deleted.lock().unwrap().as_ref().is_some_and(|(_, uid)| action.uid().as_ref() == Some(uid));
+    if path == Path::Lock && !scene.other().is_some_and(|other| has_ended(&other)) {
+        return false;
+    }
     let Some(status) = &action.status else { return false };
     let token = action.annotations().get(ANNOTATION_RERUN);
     !held
         && !old
-        && is_finished(&action)
+        && has_ended(&action)
         && status.observed_generation == action.metadata.generation
         && status.run.as_ref().is_some_and(|run| run.number >= runs)
-        && status.log.as_ref().is_none_or(|log| log.state != LogState::Collecting)
         && (token.is_none() || token == status.last_handled_rerun.as_ref())
 }
 
-/// What is wrong with the end of a schedule.
-pub(crate) fn judge(scene: &Scene, plan: &Plan, action: Option<&DeploymentAction>) -> Vec<String> {
+/// Whether nothing of its latest run is under way any more.
+fn has_ended(action: &DeploymentAction) -> bool {
+    let Some(status) = &action.status else { return false };
+    is_finished(action)
+        && status.log.as_ref().is_none_or(|log| log.state != LogState::Collecting)
+        && status.run.as_ref().is_none_or(|run| run.held_lock().is_none())
+}
+
+/// What is wrong with the end of a schedule, by the actions that there are.
+pub(crate) fn judge<'a>(
+    scene: &Scene,
+    plan: &Plan,
+    actions: impl IntoIterator<Item = &'a DeploymentAction>,
+) -> Vec<String> {
     let mut wrong = Vec::new();
     let truth = scene.counter.truth();
     for ((run, attempt), truth) in &truth {
@@ -69,7 +85,7 @@ pub(crate) fn judge(scene: &Scene, plan: &Plan, action: Option<&DeploymentAction
         }
     }
     wrong.extend(overlap(&scene.counter.marks()));
-    if let Some(action) = action {
+    for action in actions {
         wrong.extend(verdicts(action, &truth));
     }
     wrong.extend(created_after_deletion(scene, plan));

@@ -51,6 +51,8 @@ pub(crate) enum Path {
     Restored,
     /// Somebody deletes the pod of a run that has ended.
     PodRemoved,
+    /// Another action's script runs under the same lock.
+    Lock,
 }
 
 /// What comes of a path on which nothing goes wrong.
@@ -65,7 +67,7 @@ pub(crate) struct Expected {
 }
 
 impl Path {
-    pub(crate) const ALL: [Self; 16] = [
+    pub(crate) const ALL: [Self; 17] = [
         Self::Success,
         Self::Failure,
         Self::RetryFailed,
@@ -82,6 +84,7 @@ impl Path {
         Self::Suspended,
         Self::Restored,
         Self::PodRemoved,
+        Self::Lock,
     ];
 
     pub(crate) const fn name(self) -> &'static str {
@@ -102,6 +105,7 @@ impl Path {
             Self::Suspended => "suspended",
             Self::Restored => "restored",
             Self::PodRemoved => "pod-removed",
+            Self::Lock => "lock",
         }
     }
 
@@ -112,8 +116,8 @@ impl Path {
                 of(1, Reason::Succeeded, 1)
             }
             Self::Failure => of(1, Reason::ScriptFailed, 1),
-            // The attempts of one; of two, the old one's and the new one's.
-            Self::RetryFailed | Self::Again => of(1, Reason::Succeeded, 2),
+            // The attempts of one; of two, the old one's and the new one's; of two beside each other.
+            Self::RetryFailed | Self::Again | Self::Lock => of(1, Reason::Succeeded, 2),
             Self::RetryNeverStarted => of(1, Reason::Succeeded, 1),
             Self::CancelPending => of(1, Reason::Cancelled, 0),
             Self::CancelRunning => of(1, Reason::Cancelled, 1),
@@ -144,7 +148,10 @@ impl Path {
     pub(crate) fn longest_seconds(self, scene: &Scene) -> i64 {
         let (grace, pause, log) = (1, 2, 20);
         let pending = self.pending_seconds(scene);
-        self.runs_at_most() * self.attempts() * (pending + self.script_seconds() + grace + pause) + log
+        // Two after each other; one that waits looks after 30 s where no event tells it more.
+        let (others, look) = if self == Self::Lock { (2, 30) } else { (1, 0) };
+        let attempts = others * self.runs_at_most() * self.attempts();
+        attempts * (pending + self.script_seconds() + grace + pause) + log + look
     }
 
     fn pending_seconds(self, scene: &Scene) -> i64 {
@@ -164,7 +171,7 @@ impl Path {
     fn script_seconds(self) -> i64 {
         match self {
             Self::CancelRunning | Self::Deletion | Self::Again => 3,
-            Self::TimeoutRunning | Self::Change | Self::Restored => 1,
+            Self::TimeoutRunning | Self::Change | Self::Restored | Self::Lock => 1,
             _ => 0,
         }
     }
@@ -178,6 +185,8 @@ impl Path {
             Self::CancelRunning | Self::TimeoutRunning | Self::Deletion => "sleep 15 & wait",
             // The old one is still there when the new one is applied.
             Self::Again => "if [ \"$ROUND\" = 1 ]; then sleep 15 & wait; fi",
+            // The second one is there before the first one ends.
+            Self::Lock => "if [ \"$ROUND\" = 1 ]; then sleep 1 & wait; fi",
             _ => "echo \"token=$LONGSHORE_RUN_ID\" >>\"$LONGSHORE_OUTPUT\"",
         }
     }
@@ -214,6 +223,7 @@ impl Path {
                     .push(json!({"name": "LATE", "valueFrom": late}));
             }
             Self::Suspended => spec["suspend"] = json!(true),
+            Self::Lock => spec["lock"] = json!({"name": scene.name}),
             _ => {}
         }
         spec
@@ -221,13 +231,20 @@ impl Path {
 
     /// Does what people do on this path.
     pub(crate) async fn play(self, scene: &Scene) {
+        if self == Self::Lock {
+            scene.apply_other(&self.spec(scene, 1)).await;
+            scene.until_started(1).await;
+            scene.apply(&self.spec(scene, 2)).await;
+            return;
+        }
         scene.apply(&self.spec(scene, 1)).await;
         match self {
             Self::Success
             | Self::Failure
             | Self::RetryFailed
             | Self::TimeoutPending
-            | Self::TimeoutRunning => {}
+            | Self::TimeoutRunning
+            | Self::Lock => {}
             Self::RetryNeverStarted => {
                 scene.until(|action| has_ended(action, 1)).await;
                 let map = json!({"metadata": {"name": scene.name}, "data": {"late": "here"}});

@@ -5,7 +5,10 @@ use std::{
     sync::{Mutex, atomic::AtomicBool, atomic::Ordering},
 };
 
-use tokio::{sync::Notify, time::Instant};
+use tokio::{
+    sync::{Notify, watch},
+    time::Instant,
+};
 
 use crate::{
     call::Call,
@@ -32,6 +35,8 @@ pub(crate) struct Plan {
     state: Mutex<State>,
     /// Told of each request.
     asked: Notify,
+    /// Whether people have done what they do on the path.
+    played: watch::Sender<bool>,
 }
 
 #[derive(Default)]
@@ -47,7 +52,13 @@ struct State {
 
 impl Plan {
     pub(crate) fn new(schedule: Schedule) -> Self {
-        Self { schedule, active: AtomicBool::new(true), state: Mutex::default(), asked: Notify::new() }
+        Self {
+            schedule,
+            active: AtomicBool::new(true),
+            state: Mutex::default(),
+            asked: Notify::new(),
+            played: watch::Sender::new(false),
+        }
     }
 
     fn state(&self) -> std::sync::MutexGuard<'_, State> {
@@ -79,6 +90,34 @@ impl Plan {
     /// Nothing goes wrong any more.
     pub(crate) fn stop(&self) {
         self.active.store(false, Ordering::Relaxed);
+    }
+
+    /// People have done what they do on the path: what was paused goes on.
+    pub(crate) fn play_is_over(&self) {
+        let paused = |fault: &Fault| fault.what == What::Paused;
+        let mut state = self.state();
+        if state.met.iter().any(paused) {
+            state.last_met = Some(Instant::now());
+        }
+        drop(state);
+        self.played.send_replace(true);
+    }
+
+    /// Waits until then.
+    pub(crate) async fn until_played(&self) {
+        // The sender is ours.
+        let _ = self.played.subscribe().wait_for(|played| *played).await;
+    }
+
+    /// Waits until something has gone wrong.
+    pub(crate) async fn until_met(&self) {
+        loop {
+            let told = self.asked.notified();
+            if !self.state().met.is_empty() {
+                return;
+            }
+            let _ = tokio::time::timeout(std::time::Duration::from_millis(200), told).await;
+        }
     }
 
     /// Waits until something of this kind was asked.

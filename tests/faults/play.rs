@@ -10,7 +10,10 @@ use kube::{
     ResourceExt,
     api::{DeleteParams, Patch, PatchParams},
 };
-use longshore::api::{ConditionType, DeploymentAction, Reason};
+use longshore::{
+    api::{ConditionType, DeploymentAction, Reason},
+    operator::lock::lease_name,
+};
 use tokio::time::{Instant, sleep};
 
 use crate::{
@@ -21,7 +24,7 @@ use crate::{
     plan::Plan,
     process::Killed,
     scene::{Place, Scene},
-    schedule::{Fault, Schedule, Slot},
+    schedule::{Fault, Schedule, Second, Slot, What},
     wire::Memory,
 };
 
@@ -29,6 +32,11 @@ use crate::{
 const LATE: Duration = Duration::from_secs(10);
 /// How long an operator must ask for nothing to be taken for one at rest.
 const QUIET: Duration = Duration::from_millis(1500);
+
+/// How long one that takes over waits for what it takes over from to go wrong.
+const TAKEOVER: Duration = Duration::from_secs(4);
+/// How long one that was paused, and lacks a protection, has for what it does wrong then.
+const AFTERMATH: Duration = Duration::from_secs(4);
 
 /// How a schedule is played.
 #[derive(Debug, Clone, Copy)]
@@ -87,20 +95,32 @@ pub(crate) async fn play(
     if !rules.process {
         operators.push(Operator::start(place, Slot::A, &plan, memory()));
     }
-    if schedule.second {
+    if schedule.second == Second::Beside {
         operators.push(Operator::start(place, Slot::B, &plan, memory()));
     }
     // So that the order of the first requests is no matter of chance.
     let ready = async {
         plan.until_asked(Slot::A, Call::WatchActions).await;
-        if schedule.second {
+        if schedule.second == Second::Beside {
             plan.until_asked(Slot::B, Call::WatchActions).await;
         }
     };
     if !rules.process {
         let _ = tokio::time::timeout(Duration::from_secs(4), ready).await;
     }
-    schedule.path.play(&scene).await;
+    let takeover = async {
+        if schedule.second == Second::TakesOver {
+            // Where nothing has gone wrong by then, it is one more.
+            let _ = tokio::time::timeout(TAKEOVER, plan.until_met()).await;
+            operators.push(Operator::start(place, Slot::B, &plan, memory()));
+        }
+    };
+    tokio::join!(Box::pin(schedule.path.play(&scene)), takeover);
+    plan.play_is_over();
+    if rules.without.is_some() && plan.met().iter().any(|fault| fault.what == What::Paused) {
+        // What it does then is looked at, and not only that it does something.
+        sleep(AFTERMATH).await;
+    }
     while killed.as_ref().is_some_and(|killed| !killed.is_calm()) {
         sleep(Duration::from_millis(50)).await;
     }
@@ -114,9 +134,16 @@ pub(crate) async fn play(
         wrong.extend(calm_down(&plan).await);
     }
     let action = scene.actions().get_opt(name).await.expect("reading the action");
-    wrong.extend(oracle::judge(&scene, &plan, action.as_ref()));
+    let other = scene.actions().get_opt(&scene.other_name()).await.expect("reading the action beside it");
+    wrong.extend(oracle::judge(&scene, &plan, action.iter().chain(&other)));
+    if rested {
+        wrong.extend(still_held(&scene).await);
+    }
     if rules.strict && wrong.is_empty() {
         wrong.extend(as_expected(&scene, action.as_ref()));
+        if let Some(reason) = other.as_ref().and_then(reason).filter(|reason| *reason != Reason::Succeeded) {
+            wrong.push(format!("the action beside it ended as {reason}"));
+        }
     }
     early.lock().unwrap().retain(|(namespace, what)| {
         let ours = *namespace == place.namespace;
@@ -130,7 +157,11 @@ pub(crate) async fn play(
         wrong.push(format!("not at rest {:.1} s after the last fault", rest.as_secs_f64()));
     }
     let reason = action.as_ref().and_then(reason);
-    let journal = if wrong.is_empty() { Vec::new() } else { journal(&plan, begun, action.as_ref(), &scene) };
+    let journal = if wrong.is_empty() && rules.without.is_none() {
+        Vec::new()
+    } else {
+        journal(&plan, begun, action.as_ref(), &scene)
+    };
     let kills = killed.as_ref().map_or(0, Killed::kills);
     for operator in operators {
         operator.end().await;
@@ -197,6 +228,13 @@ async fn calm_down(plan: &Plan) -> Vec<String> {
     }
 }
 
+/// A lock that nobody has given back although all is done.
+async fn still_held(scene: &Scene) -> Option<String> {
+    let lease = scene.leases().get_opt(&lease_name(&scene.name)).await.expect("reading the lock's Lease")?;
+    let holder = lease.spec?.holder_identity?;
+    Some(format!("{holder} still has the lock"))
+}
+
 fn reason(action: &DeploymentAction) -> Option<Reason> {
     Reason::parse(&action.status.as_ref()?.conditions().get(ConditionType::Ready)?.reason)
 }
@@ -244,7 +282,10 @@ fn journal(plan: &Plan, begun: Instant, action: Option<&DeploymentAction>, scene
 /// Leaves nothing behind, whatever came of it.
 async fn clear(scene: &Scene) {
     // Each may be gone.
-    let _ = scene.actions().delete(&scene.name, &DeleteParams::background()).await;
+    for name in [&scene.name, &scene.other_name()] {
+        let _ = scene.actions().delete(name, &DeleteParams::background()).await;
+    }
+    let _ = scene.leases().delete(&lease_name(&scene.name), &DeleteParams::default()).await;
     for pod in scene.pods() {
         if !pod.finalizers().is_empty() {
             let none = Patch::Merge(serde_json::json!({"metadata": {"finalizers": null}}));

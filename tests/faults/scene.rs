@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::{coordination::v1::Lease, core::v1::Pod};
 use kube::{
     Api, Client, ResourceExt,
     api::{DeleteParams, Patch, PatchParams, PostParams},
@@ -81,19 +81,42 @@ impl Scene {
         Api::namespaced(self.place.client.clone(), &self.place.namespace)
     }
 
+    pub(crate) fn leases(&self) -> Api<Lease> {
+        Api::namespaced(self.place.client.clone(), &self.place.namespace)
+    }
+
     /// The action as it was seen last.
     pub(crate) fn action(&self) -> Option<Arc<DeploymentAction>> {
         self.place.seen.action(&self.place.namespace, &self.name)
     }
 
+    /// The action beside it, where the path has one.
+    pub(crate) fn other(&self) -> Option<Arc<DeploymentAction>> {
+        self.place.seen.action(&self.place.namespace, &self.other_name())
+    }
+
+    pub(crate) fn other_name(&self) -> String {
+        format!("{}-other", self.name)
+    }
+
+    /// Those of the action, and of the one beside it.
     pub(crate) fn pods(&self) -> Vec<Arc<Pod>> {
-        self.place.seen.pods(&self.place.namespace, &self.name)
+        let of = |name: &str| self.place.seen.pods(&self.place.namespace, name);
+        [of(&self.name), of(&self.other_name())].concat()
     }
 
     pub(crate) async fn apply(&self, spec: &Value) {
+        self.apply_as(&self.name, spec).await;
+    }
+
+    pub(crate) async fn apply_other(&self, spec: &Value) {
+        self.apply_as(&self.other_name(), spec).await;
+    }
+
+    async fn apply_as(&self, name: &str, spec: &Value) {
         let object = serde_json::json!({
             "apiVersion": "longshore.dev/v1alpha1", "kind": "DeploymentAction",
-            "metadata": {"name": self.name}, "spec": spec,
+            "metadata": {"name": name}, "spec": spec,
         });
         let object: DeploymentAction = serde_json::from_value(object).expect("an action");
         // The one before may be on its way out.
@@ -106,7 +129,7 @@ impl Scene {
                 }
             }
         }
-        panic!("{} could not be created", self.name);
+        panic!("{name} could not be created");
     }
 
     pub(crate) async fn patch(&self, patch: Value) {

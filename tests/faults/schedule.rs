@@ -38,6 +38,8 @@ pub(crate) enum What {
     Late(u32),
     /// It is sent so many milliseconds later.
     DelayBefore(u32),
+    /// It is sent when people have done all that they do on the path.
+    Paused,
     /// The answer arrives so many milliseconds later, and is as old as that.
     DelayAfter(u32),
     /// The answer is the one that the first request of this kind had.
@@ -63,6 +65,29 @@ pub(crate) enum What {
     Usurp,
 }
 
+/// Whether there is a second operator, which believes that it leads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Second {
+    None,
+    /// From the beginning.
+    Beside,
+    /// From when something has gone wrong with the first one: as when that was paused, and does not know
+    /// that it leads no more.
+    TakesOver,
+}
+
+impl Second {
+    const ALL: [Self; 3] = [Self::None, Self::Beside, Self::TakesOver];
+
+    const fn suffix(self) -> &'static str {
+        match self {
+            Self::None => "",
+            Self::Beside => "+second",
+            Self::TakesOver => "+takeover",
+        }
+    }
+}
+
 /// At the n-th request of a kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Fault {
@@ -77,8 +102,7 @@ pub(crate) struct Fault {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Schedule {
     pub(crate) path: Path,
-    /// Whether a second operator believes that it leads.
-    pub(crate) second: bool,
+    pub(crate) second: Second,
     pub(crate) faults: Vec<Fault>,
 }
 
@@ -115,6 +139,7 @@ impl fmt::Display for What {
             Self::Late(millis) => write!(to, "late:{millis}"),
             Self::DelayBefore(millis) => write!(to, "delay-before:{millis}"),
             Self::DelayAfter(millis) => write!(to, "delay-after:{millis}"),
+            Self::Paused => write!(to, "paused"),
             Self::Old => write!(to, "old"),
             Self::Hold(millis) => write!(to, "hold:{millis}"),
             Self::Drop => write!(to, "drop"),
@@ -149,6 +174,7 @@ impl FromStr for What {
             "late" => Self::Late(number),
             "delay-before" => Self::DelayBefore(number),
             "delay-after" => Self::DelayAfter(number),
+            "paused" => Self::Paused,
             "old" => Self::Old,
             "hold" => Self::Hold(number),
             "drop" => Self::Drop,
@@ -194,7 +220,7 @@ impl FromStr for Fault {
 
 impl fmt::Display for Schedule {
     fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(to, "{}{}", self.path, if self.second { "+second" } else { "" })?;
+        write!(to, "{}{}", self.path, self.second.suffix())?;
         self.faults.iter().try_for_each(|fault| write!(to, ",{fault}"))
     }
 }
@@ -205,12 +231,13 @@ impl FromStr for Schedule {
     fn from_str(text: &str) -> Result<Self, String> {
         let mut parts = text.trim().split(',');
         let first = parts.next().unwrap_or_default();
-        let (name, second) = first.strip_suffix("+second").map_or((first, false), |name| (name, true));
+        let (name, suffix) = first.split_at(first.find('+').unwrap_or(first.len()));
+        let second = Second::ALL.into_iter().find(|second| second.suffix() == suffix);
         let path = Path::ALL.into_iter().find(|path| path.name() == name);
         let known = || Path::ALL.map(Path::name).join(", ");
         Ok(Self {
             path: path.ok_or_else(|| format!("there is no path {name:?}; there are {}", known()))?,
-            second,
+            second: second.ok_or_else(|| format!("{suffix:?} is neither +second nor +takeover"))?,
             faults: parts.map(str::parse).collect::<Result<_, _>>()?,
         })
     }
@@ -223,18 +250,22 @@ const FORGOTTEN: [u16; 2] = [500, 504];
 
 impl Schedule {
     pub(crate) fn without_faults(path: Path) -> Self {
-        Self { path, second: false, faults: Vec::new() }
+        Self { path, second: Second::None, faults: Vec::new() }
     }
 
     /// The `case`-th schedule of a seed.
     pub(crate) fn drawn(seed: u64, case: u64) -> Self {
         let mut random = Random::of(seed, case);
         let path = *random.pick(&Path::ALL);
-        let second = random.percent(25);
+        let second = match random.below(8) {
+            0 => Second::Beside,
+            1 => Second::TakesOver,
+            _ => Second::None,
+        };
         let count = 1 + random.below(5);
         let mut faults: Vec<Fault> = Vec::new();
         for _ in 0..count {
-            let slot = if second && random.percent(50) { Slot::B } else { Slot::A };
+            let slot = if second != Second::None && random.percent(50) { Slot::B } else { Slot::A };
             let fault = draw(&mut random, slot);
             if !faults.iter().any(|one| (one.slot, one.call, one.nth) == (fault.slot, fault.call, fault.nth))
             {
@@ -246,7 +277,8 @@ impl Schedule {
 
     /// Whether such requests or their answers may arrive late, by what goes wrong.
     pub(crate) fn delays(&self, call: Call) -> bool {
-        self.faults.iter().any(|fault| fault.call == call && fault.what.millis() > 0)
+        let late = |what: What| what.millis() > 0 || what == What::Paused;
+        self.faults.iter().any(|fault| fault.call == call && late(fault.what))
     }
 }
 
@@ -268,6 +300,8 @@ fn draw(random: &mut Random, slot: Slot) -> Fault {
         (Call::WriteEvent, 2, 1),
         (Call::ReadEvents, 1, 1),
         (Call::Lease, 2, 1),
+        (Call::ReadLock, 6, 2),
+        (Call::WriteLock, 6, 3),
         (Call::Other, 6, 1),
     ];
     let mut at = random.below(calls.iter().map(|(_, _, weight)| weight).sum());
@@ -309,8 +343,11 @@ fn draw_what(random: &mut Random, call: Call) -> What {
             9 => What::Late(millis(random)),
             // Of a creation, 409 means that somebody else's change came between.
             10 => What::Refuse(409),
-            _ if random.percent(50) => What::DelayBefore(millis(random)),
-            _ => What::DelayAfter(millis(random)),
+            _ => match random.below(3) {
+                0 => What::DelayBefore(millis(random)),
+                1 => What::DelayAfter(millis(random)),
+                _ => What::Paused,
+            },
         },
         _ => match random.below(8) {
             0 => What::CrashBefore,
@@ -334,4 +371,5 @@ fn a_schedule_is_read_as_it_was_written() {
     }
     assert!("success,a/create-pod#1=nothing".parse::<Schedule>().is_err());
     assert!("nowhere".parse::<Schedule>().is_err());
+    assert!("success+third".parse::<Schedule>().is_err());
 }

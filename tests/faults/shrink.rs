@@ -2,7 +2,7 @@
 
 use crate::{
     play::{Report, Rules},
-    schedule::{Schedule, Slot},
+    schedule::{Schedule, Second, Slot},
     stage::Stage,
 };
 
@@ -28,8 +28,8 @@ pub(crate) async fn shrink(stage: &Stage, mut shown: Report, rules: Rules) -> Re
 
 fn candidates(schedule: &Schedule) -> Vec<Schedule> {
     let mut all = Vec::new();
-    if schedule.second {
-        let mut alone = Schedule { second: false, ..schedule.clone() };
+    if schedule.second != Second::None {
+        let mut alone = Schedule { second: Second::None, ..schedule.clone() };
         alone.faults.retain(|fault| fault.slot == Slot::A);
         all.push(alone);
     }

@@ -127,11 +127,13 @@ impl Wire {
         }
         let (head, body) = request.into_parts();
         let body = body.collect().await?.to_bytes();
-        let (call, mut name) = classify(&head.method, head.uri.path(), head.uri.query().unwrap_or_default());
-        if call == Call::CreatePod {
-            let pod: Value = serde_json::from_slice(&body).unwrap_or_default();
-            pod["metadata"]["name"].as_str().unwrap_or_default().clone_into(&mut name);
-        }
+        let created: Value = match head.method {
+            http::Method::POST => serde_json::from_slice(&body).unwrap_or_default(),
+            _ => Value::Null,
+        };
+        let created = created["metadata"]["name"].as_str().unwrap_or_default();
+        let query = head.uri.query().unwrap_or_default();
+        let (call, name) = classify(&head.method, head.uri.path(), query, created);
         let what = self.plan.meet(self.slot, call, &name);
         if call == Call::Lease && self.slot == Slot::B {
             return Ok(believed(&head, body));
@@ -139,7 +141,11 @@ impl Wire {
         // As things are believed to be at this moment, and not after what holds it up.
         let believed = self.memory.defeat.as_ref().and_then(|defeat| defeat.instead(call, &head));
         if let Some(answer) = believed {
-            sleep(Duration::from_millis(what.map_or(0, What::millis).into())).await;
+            if what == Some(What::Paused) {
+                self.plan.until_played().await;
+            } else {
+                sleep(Duration::from_millis(what.map_or(0, What::millis).into())).await;
+            }
             return Ok(answer);
         }
         match what {
@@ -187,6 +193,10 @@ impl Wire {
                 Err(broken())
             }
             What::Cut => Ok(cut(self.sent(call, head, body).await?)),
+            What::Paused => {
+                self.plan.until_played().await;
+                self.sent(call, head, body).await
+            }
             What::DelayBefore(millis) => {
                 sleep(Duration::from_millis(millis.into())).await;
                 self.sent(call, head, body).await
