@@ -152,6 +152,10 @@ pub struct RunStatus {
     /// Hash of what is executed, by which a change is told from none.
     #[schemars(length(max = 128))]
     pub spec_hash: String,
+    /// The number of the earlier run whose packages it deploys again, digest by digest: it was asked for
+    /// by the annotation `longshore.dev/rerun`, and what is executed has not changed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repeats: Option<u32>,
     /// SHA-256 of the script, where it comes from a `ConfigMap`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64))]

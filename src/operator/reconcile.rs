@@ -1,5 +1,8 @@
 //! Asks [`decide`] for the next step, carries it out, and asks again until the answer is to wait.
 
+mod lock_steps;
+mod tell;
+
 use std::{
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
@@ -27,17 +30,17 @@ use super::{
     decide::{Step, decide},
     events::Events,
     expand::{Blocked, Lookup, check},
-    facts::{Facts, LockFact, LogFact, PodFact, Refusal, Resolution},
+    facts::{Facts, LogFact, PodFact, Refusal, Resolution},
     finish,
     launch::{self, Launched},
-    lock::{self as locks, Claim, LockSeen},
+    lock::LockSeen,
     lock_index::LockIndex,
     memory::{Memories, Memory, backoff},
     metrics::Metrics,
     nodes::Nodes,
     observe::{self, EventsFor},
     options::Options,
-    phases::{Part, Phase},
+    phases::Phase,
     pod::FetchDefaults,
     pod_index::PodIndex,
     remove,
@@ -53,12 +56,8 @@ use super::{
     write_status,
 };
 use crate::{
-    api::{
-        DeploymentAction, DeploymentActionStatus, Reason,
-        condition::ConditionType,
-        status::{LogState, RunStatus},
-    },
-    record::outcome::{Exit, Identity},
+    api::{DeploymentAction, DeploymentActionStatus, condition::ConditionType},
+    record::outcome::Identity,
     registry::{Platform, Registry},
 };
 
@@ -66,8 +65,6 @@ use crate::{
 const PROGRESS_EVERY: SignedDuration = SignedDuration::from_secs(5);
 /// So many steps in one pass: more would be a circle.
 const MOST_STEPS: usize = 24;
-/// The place of a run that waits for its lock is written so often at most.
-const POSITION_EVERY: SignedDuration = SignedDuration::from_secs(30);
 /// An action that waits for nothing in particular is looked at again after this long.
 const LONGEST_WAIT: SignedDuration = SignedDuration::from_secs(300);
 
@@ -301,131 +298,6 @@ impl<'a> Pass<'a> {
         decide(&Facts { resolution: facts.resolution.filter(|_| !again), ..facts }, now)
     }
 
-    /// What is known of the lock that the action names, or its run has.
-    fn lock_fact(&self, memory: &Memory, now: Timestamp) -> LockFact {
-        let run = self.action.status.as_ref().and_then(|status| status.run.as_ref());
-        let of_run = run.and_then(|run| run.lock.as_ref());
-        let Some(name) =
-            self.action.spec.lock.as_ref().map(|lock| &lock.name).or(of_run.map(|lock| &lock.name))
-        else {
-            return LockFact::default();
-        };
-        let waits = run.filter(|run| run.finished_at.is_none()).and(of_run);
-        let recorded = waits.filter(|lock| lock.name == *name && lock.acquired_at.is_none());
-        let ticket = recorded.map(|lock| lock.ticket.clone()).or_else(|| self.action.resource_version());
-        let held = run.and_then(|run| Some((run.held_lock()?.name.clone(), run.id.clone())));
-        LockFact {
-            place: self.context.locks.place(&self.action, name, &ticket.unwrap_or_default()),
-            seen: self.lock_seen.clone(),
-            marked: memory.marked.clone(),
-            lost: memory.lock_lost,
-            given_back: held.is_some() && memory.given_back == held,
-            position_due: memory.written_at.is_none_or(|at| now.duration_since(at) >= POSITION_EVERY),
-        }
-    }
-
-    fn claim(&self, lock: String, run: String) -> Claim {
-        Claim {
-            namespace: self.action.namespace().unwrap_or_default(),
-            lock,
-            action: self.action.name_any(),
-            uid: self.action.uid().unwrap_or_default(),
-            run,
-        }
-    }
-
-    async fn look_at_lock(&mut self, claim: Claim) {
-        match locks::look(&self.context.client, &claim).await {
-            Ok((seen, lease)) => {
-                lock(self.memory).succeeded();
-                (self.lock_seen, self.lease) = (Some(seen), lease);
-            }
-            Err(error) => self.lock_unreadable(&error),
-        }
-    }
-
-    fn lock_unreadable(&mut self, error: &CallError) {
-        info!(%error, "the lock's Lease cannot be read or written");
-        lock(self.memory).failed(Timestamp::now(), None);
-        self.lock_seen = Some(LockSeen::Unreadable(error.to_string()));
-    }
-
-    async fn take_lock(&mut self, claim: Claim) -> Option<Action> {
-        match locks::take(&self.context.client, &claim, self.lease.as_ref()).await {
-            Ok(Some(lease)) => {
-                info!(lock = claim.lock, "the run has its lock");
-                let mut memory = lock(self.memory);
-                memory.lease = Some(Box::new(lease));
-                (memory.marked, memory.lock_lost, memory.given_back) = (None, false, None);
-                self.lock_seen = Some(LockSeen::Ours { since: Timestamp::now() });
-                None
-            }
-            // Somebody was faster.
-            Ok(None) => Some(Action::requeue(Duration::from_millis(200))),
-            Err(error) => {
-                self.lock_unreadable(&error);
-                None
-            }
-        }
-    }
-
-    /// Puts the pod down on the lock's Lease.
-    async fn mark_lock(
-        &mut self,
-        claim: Claim,
-        (pod, uid): (String, Option<String>),
-        seconds: i64,
-    ) -> Result<(), ReconcileError> {
-        let known = lock(self.memory).lease.take();
-        let marked = locks::mark(
-            &self.context.client,
-            &claim,
-            known.map(|lease| *lease),
-            &pod,
-            uid.as_deref(),
-            seconds,
-        )
-        .await;
-        let mut memory = lock(self.memory);
-        match marked {
-            Ok(Some(lease)) => {
-                memory.lease = Some(Box::new(lease));
-                memory.marked = Some((pod, uid));
-            }
-            Ok(None) => {
-                warn!(lock = claim.lock, "the lock's Lease names another holder");
-                memory.lock_lost = true;
-            }
-            // The pod is there, and its name was put down: its end must not wait for this.
-            Err(error) if uid.is_some() => {
-                warn!(%error, "the pod's UID was not put down on the lock's Lease");
-                memory.marked = Some((pod, uid));
-            }
-            Err(source) => {
-                return Err(ReconcileError::Call {
-                    step: "putting the pod down on the lock's Lease",
-                    source,
-                });
-            }
-        }
-        Ok(())
-    }
-
-    async fn release_lock(&mut self, claim: Claim) -> Result<(), ReconcileError> {
-        let Claim { namespace, lock: name, uid, run, .. } = &claim;
-        let wanted = self.context.locks.is_wanted(namespace, name);
-        locks::give_back(&self.context.client, namespace, name, (uid, run), wanted)
-            .await
-            .map_err(|source| ReconcileError::Call { step: "giving the lock back", source })?;
-        info!(lock = name, "the run has given its lock back");
-        let mut memory = lock(self.memory);
-        (memory.lease, memory.marked, memory.lock_lost) = (None, None, false);
-        memory.given_back = Some((claim.lock, claim.run));
-        drop(memory);
-        (self.lock_seen, self.lease) = (None, None);
-        Ok(())
-    }
-
     /// What the policies say of what a run would execute now. What cannot be executed is not asked.
     fn standing(&self) -> Standing {
         self.spec.as_ref().map_or(Standing::Allowed, |checked| {
@@ -443,7 +315,7 @@ impl<'a> Pass<'a> {
                 let wait = wait.unwrap_or(LONGEST_WAIT).min(LONGEST_WAIT);
                 return Ok(Some(Action::requeue(wait.unsigned_abs())));
             }
-            Step::Resolve => self.resolve().await,
+            Step::Resolve { repeats } => self.resolve(repeats).await,
             Step::LookAtLock { lock, run } => self.look_at_lock(self.claim(lock, run)).await,
             Step::TakeLock { lock, run } => return Ok(self.take_lock(self.claim(lock, run)).await),
             Step::MarkLock { lock, run, pod, uid, seconds } => {
@@ -522,8 +394,10 @@ impl<'a> Pass<'a> {
         Ok(None)
     }
 
-    async fn resolve(&mut self) {
+    async fn resolve(&mut self, repeats: Option<u32>) {
         let Ok(checked) = &self.spec else { return };
+        let history = self.action.status.iter().flat_map(|status| &status.history);
+        let again = repeats.and_then(|number| history.into_iter().find(|past| past.number == number));
         let platform = Platform::linux(&self.context.options.architecture);
         let failures = {
             let mut memory = lock(self.memory);
@@ -537,7 +411,7 @@ impl<'a> Pass<'a> {
             platform: &platform,
             package_limit_bytes: self.context.options.package_limit,
         };
-        let (resolution, pause) = resolve::resolve(&sources, checked, failures).await;
+        let (resolution, pause) = resolve::resolve(&sources, checked, again, failures).await;
         let mut memory = lock(self.memory);
         match &resolution {
             Resolution::Failed { message, .. } => {
@@ -625,103 +499,6 @@ impl<'a> Pass<'a> {
             }
             Err(error) if error.code() == Some(404) => Ok(Some(Action::await_change())),
             Err(source) => Err(ReconcileError::Call { step: "writing the status", source }),
-        }
-    }
-
-    /// Tells of what the status says now and did not say before: log, events, metrics.
-    fn tell(&self, before: Option<&DeploymentActionStatus>) {
-        let Some(status) = &self.action.status else { return };
-        let Some(run) = &status.run else { return };
-        // The text format writes what is recorded again beside what was recorded before.
-        if before.and_then(|before| before.run.as_ref()).is_none_or(|of| of.id != run.id) {
-            Span::current().record("run", run.id.as_str());
-        }
-        let context = self.context;
-        let now = Timestamp::now();
-        context.events.tell(before, &self.action, now);
-        let before = before.filter(|before| before.run.as_ref().is_some_and(|of| of.number == run.number));
-        let log = run.pod_uid.as_ref().and_then(|uid| context.collector.fact(uid));
-        let exit = log.as_ref().and_then(|log| log.exit.as_ref());
-        let last = before.and_then(|of| of.run.as_ref());
-        let newly = |is: fn(&RunStatus) -> bool| is(run) && !last.is_some_and(is);
-        let waits = |run: &RunStatus| run.next_attempt_at.is_some();
-        if newly(|run| run.held_lock().is_some())
-            && let Some(begin) = &run.requested_at
-        {
-            let part = Part { phase: Phase::Queue, attempt: run.attempt, begin: begin.0, end: now };
-            context.metrics.phase(part);
-            lock(self.memory).parts.push(part);
-        }
-        if newly(|run| run.bundle_sha256.is_some()) {
-            self.passed(Phase::Resolve, true);
-        } else if last.is_some_and(|last| last.number == run.number && last.attempt < run.attempt) {
-            lock(self.memory).since = Some(now);
-        }
-        if newly(waits) {
-            self.attempt_ended(run, exit, now);
-        }
-        if newly(|run| run.started_at.is_some()) {
-            self.passed(Phase::Start, true);
-        }
-        if newly(|run| run.finished_at.is_some()) {
-            let reason = status.conditions().get(ConditionType::Ready).map(|ready| ready.reason.as_str());
-            let reason = reason.and_then(Reason::parse).unwrap_or(Reason::Unknown);
-            info!(%reason, exit_code = run.exit_code, "run finished");
-            context.metrics.finished(reason);
-            if !last.is_some_and(waits) {
-                self.attempt_ended(run, exit, now);
-            }
-            let parts = std::mem::take(&mut lock(self.memory).parts);
-            context.traces.tell(&self.action, &parts, now);
-        }
-        let read = |of: &DeploymentActionStatus| {
-            of.log.as_ref().is_some_and(|log| log.state != LogState::Collecting)
-        };
-        if read(status)
-            && !before.is_some_and(read)
-            && let Some(log) = &status.log
-        {
-            context.metrics.log_read(log.state, log.bytes);
-            if let Some((_, seen)) = exit {
-                context.metrics.phase(Part {
-                    phase: Phase::Collect,
-                    attempt: run.attempt,
-                    begin: *seen,
-                    end: now,
-                });
-            }
-        }
-    }
-
-    /// The script of an attempt has ended, as its exit record tells.
-    fn attempt_ended(&self, run: &RunStatus, exit: Option<&(Exit, Timestamp)>, now: Timestamp) {
-        let mut memory = lock(self.memory);
-        let followed = memory.since.take();
-        let Some((exit, seen)) = exit else { return };
-        let part = |phase, begin, end| Part { phase, attempt: run.attempt, begin, end };
-        // Not a span of its own: the script's is within it.
-        if let Some(begin) = followed.filter(|_| run.started_at.is_some()) {
-            self.context.metrics.phase(part(Phase::Follow, begin, *seen));
-        }
-        let ran = SignedDuration::from_millis(i64::try_from(exit.millis).unwrap_or_default());
-        let begin = seen.saturating_sub(ran).unwrap_or(*seen);
-        for part in [part(Phase::Script, begin, *seen), part(Phase::Finish, *seen, now)] {
-            self.context.metrics.phase(part);
-            memory.parts.push(part);
-        }
-    }
-
-    /// A part of the run is over whose beginning this process has seen.
-    fn passed(&self, phase: Phase, goes_on: bool) {
-        let now = Timestamp::now();
-        let mut memory = lock(self.memory);
-        let since = std::mem::replace(&mut memory.since, goes_on.then_some(now));
-        if let Some(begin) = since {
-            let run = self.action.status.as_ref().and_then(|status| status.run.as_ref());
-            let attempt = run.map_or(1, |run| run.attempt);
-            let part = Part { phase, attempt, begin, end: now };
-            memory.parts.push(part);
-            self.context.metrics.phase(part);
         }
     }
 

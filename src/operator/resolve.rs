@@ -19,7 +19,7 @@ use super::{
     validate::Checked,
 };
 use crate::{
-    api::{Reason, packages::PackageStatus},
+    api::{Reason, history::PastRun, packages::PackageStatus},
     record::sha256_hex,
     registry::{Asker, Platform, Registry, ResolveError, ResolvedImage},
 };
@@ -53,18 +53,19 @@ enum Problem {
     AskNode(Reason, String),
 }
 
-/// Resolves script, packages and image of `action`; `failures` counts those of this run so far. With it, for
-/// how long the registry asked to be left alone.
+/// Resolves script, packages and image of `action`; `failures` counts those of this run so far. A package
+/// that the run `again` deployed keeps its digest. With it, for how long the registry asked to be left alone.
 pub async fn resolve(
     sources: &Sources<'_>,
     action: &Checked,
+    again: Option<&PastRun>,
     failures: u32,
 ) -> (Resolution, Option<SignedDuration>) {
     let script_sha256 = match script(sources.client, action).await {
         Ok(sha256) => sha256,
         Err(message) => return (Resolution::Failed { reason: Reason::ConfigMapMissing, message }, None),
     };
-    let packages = match packages::packages(sources, action, failures).await {
+    let packages = match packages::packages(sources, action, again, failures).await {
         Ok(packages) => packages,
         Err(problem) => return problem.resolution(Vec::new(), script_sha256),
     };
@@ -261,7 +262,7 @@ mod tests {
             action.spec.image = Some(image);
             let checked = validate(&action, "amd64").unwrap();
             for failures in [0, TRIES] {
-                let (resolution, pause) = resolve(&sources, &checked, failures).await;
+                let (resolution, pause) = resolve(&sources, &checked, None, failures).await;
                 let Resolution::Refused { reason, message } = resolution else { panic!("{resolution:?}") };
                 assert_eq!((reason, pause), (Reason::RegistryUnavailable, None));
                 assert!(message.contains("the operator opens no connections"), "{message}");

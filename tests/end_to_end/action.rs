@@ -4,7 +4,7 @@
 use k8s_openapi::{api::core::v1::Pod, apimachinery::pkg::apis::meta::v1::Condition};
 use kube::api::{DeleteParams, Patch, PatchParams};
 use longshore::api::{
-    ConditionType, DeploymentAction, DeploymentActionStatus, Reason,
+    ANNOTATION_RERUN, ConditionType, DeploymentAction, DeploymentActionStatus, Reason,
     status::{ImageStatus, LogState, LogStatus, RunStatus},
 };
 use serde_json::{Value, json};
@@ -90,6 +90,18 @@ impl Handle<'_> {
             .patch(&self.name, &PatchParams::default(), &Patch::Merge(patch))
             .await
             .expect("patching the action")
+    }
+
+    pub(crate) async fn annotate(&self, name: &str, value: impl Into<Value>) {
+        self.patch(json!({"metadata": {"annotations": {name: value.into()}}})).await;
+    }
+
+    /// Asks for another run, and waits for its end as a person would.
+    pub(crate) async fn rerun(&self, token: &str) -> Done {
+        self.annotate(ANNOTATION_RERUN, token).await;
+        let handled = |seen: &Done| seen.status().last_handled_rerun.as_deref() == Some(token);
+        self.until("the token is handled", handled).await;
+        self.finished().await
     }
 
     pub(crate) async fn patch_spec(&self, spec: Value) -> DeploymentAction {

@@ -178,6 +178,12 @@ async fn the_digest_stands_when_the_tag_moves() {
         done.assert_succeeded().assert_tail_has(&["first", "b.yaml"]);
         assert!(done.status().packages[0].resolved.ends_with(&first));
 
+        // Asked for again, the same is deployed, whatever the tag says by now.
+        let done = action.rerun("again").await;
+        done.assert_succeeded().assert_tail_has(&["first"]);
+        assert_eq!(done.run().repeats, Some(1));
+        assert!(done.status().packages[0].resolved.ends_with(&first));
+
         // A new run resolves anew.
         action
             .patch_spec(
@@ -188,8 +194,10 @@ async fn the_digest_stands_when_the_tag_moves() {
         done.assert_succeeded().assert_tail_has(&["second"]);
         assert!(done.status().packages[0].resolved.ends_with(&second));
         // The history has both.
-        let [of_second, of_first] = &done.status().history[..] else { panic!("{:?}", done.status().history) };
-        for (run, digest) in [(of_second, &second), (of_first, &first)] {
+        let [of_second, again, of_first] = &done.status().history[..] else {
+            panic!("{:?}", done.status().history)
+        };
+        for (run, digest) in [(of_second, &second), (again, &first), (of_first, &first)] {
             assert!(run.packages[0].resolved.ends_with(digest), "{run:?}");
         }
     })

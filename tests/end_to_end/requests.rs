@@ -14,23 +14,9 @@ use crate::{
     namespace::in_namespace,
 };
 
-async fn annotate(action: &Handle<'_>, name: &str, value: impl Into<Value>) {
-    let value = value.into();
-    action.patch(json!({"metadata": {"annotations": {name: value}}})).await;
-}
-
 async fn cancel(action: &Handle<'_>) {
     let id = Done(action.get().await).run().id.clone();
-    annotate(action, ANNOTATION_CANCEL, id).await;
-}
-
-/// Waits for the run that a token asked for, as a person would.
-async fn rerun(action: &Handle<'_>, token: &str) -> Done {
-    annotate(action, ANNOTATION_RERUN, token).await;
-    action
-        .until("the token is handled", |seen| seen.status().last_handled_rerun.as_deref() == Some(token))
-        .await;
-    action.finished().await
+    action.annotate(ANNOTATION_CANCEL, id).await;
 }
 
 #[tokio::test]
@@ -44,15 +30,15 @@ async fn run_again_as_often_as_asked_and_kept_in_the_history() {
             )
             .await;
         action.finished().await.assert_succeeded();
-        let second = rerun(&action, "a").await;
+        let second = action.rerun("a").await;
         second.assert_failed(Reason::ScriptFailed, Some(1)).assert_tail_has(&["run 2\n"]);
         assert_eq!(second.run().trigger, Trigger::Rerun);
         // The same text again, and its removal.
-        annotate(&action, ANNOTATION_RERUN, Value::Null).await;
-        annotate(&action, ANNOTATION_RERUN, "a").await;
+        action.annotate(ANNOTATION_RERUN, Value::Null).await;
+        action.annotate(ANNOTATION_RERUN, "a").await;
         tokio::time::sleep(Duration::from_secs(3)).await;
         assert_eq!(Done(action.get().await).run().number, 2);
-        let third = rerun(&action, "b").await;
+        let third = action.rerun("b").await;
         let kept: Vec<_> =
             third.status().history.iter().map(|run| (run.number, run.outcome, run.exit_code)).collect();
         assert_eq!(
@@ -78,7 +64,7 @@ async fn asked_for_in_mid_run_one_more_run_follows() {
         let action = namespace.apply("busy", Action::script("echo begun; sleep 4")).await;
         action.under_way().await;
         for token in ["a", "b"] {
-            annotate(&action, ANNOTATION_RERUN, token).await;
+            action.annotate(ANNOTATION_RERUN, token).await;
         }
         assert_eq!(Done(action.get().await).status().last_handled_rerun, None);
         action
@@ -168,7 +154,7 @@ async fn what_names_no_run_is_told_and_cancels_nothing() {
     in_namespace(async |namespace| {
         let action = namespace.apply("told", Action::script("echo begun; sleep 6")).await;
         action.under_way().await;
-        annotate(&action, ANNOTATION_CANCEL, "now").await;
+        action.annotate(ANNOTATION_CANCEL, "now").await;
         let told = action
             .until("it is told", |seen| seen.status().conditions().is_true(ConditionType::RequestIgnored))
             .await;

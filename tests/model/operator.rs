@@ -138,7 +138,7 @@ impl Lifecycle {
                 }
                 false
             }
-            Step::Resolve => {
+            Step::Resolve { .. } => {
                 pass.resolved = true;
                 true
             }
@@ -344,7 +344,7 @@ impl Lifecycle {
 
 /// Whether a step asks the API server to change something.
 pub(crate) const fn calls(step: &Step) -> bool {
-    !matches!(step, Step::Wait(_) | Step::Resolve | Step::Follow { .. } | Step::Look)
+    !matches!(step, Step::Wait(_) | Step::Resolve { .. } | Step::Follow { .. } | Step::Look)
 }
 
 /// Whether this reason, without an exit code, says that the script was never started.

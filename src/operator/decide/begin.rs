@@ -106,7 +106,7 @@ impl Beginning<'_> {
             Some(Resolution::Failed { reason, message }) => self.hold(*reason, message),
             None => match self.facts.not_before {
                 Some(time) if time > self.now => Step::until(time.min(self.deadline), self.now),
-                _ => Step::Resolve,
+                _ => Step::Resolve { repeats: self.run.repeats },
             },
         }
     }

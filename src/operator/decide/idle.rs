@@ -2,7 +2,14 @@
 
 use k8s_openapi::jiff::Timestamp;
 
-use super::{Step, after, begin::begin, lock, retry::runs_until, write_or};
+use super::{
+    Step, after,
+    begin::begin,
+    lock,
+    retire::{may_be_let_go, name_needed_until, retire},
+    retry::runs_until,
+    write_or,
+};
 use crate::{
     api::{
         DeploymentAction, DeploymentActionStatus,
@@ -29,10 +36,6 @@ const LOG_DEADLINE_SECONDS: i64 = 60;
 /// That a run waits for the lock of the one before is told after this, in seconds: mostly it is given
 /// back before.
 const TELL_OF_OWN_LOCK_SECONDS: i64 = 5;
-/// A pod's name stays taken at least this long after the pod was made, in seconds: the API server
-/// answers a creation within 60 s or not at all, and while the name is taken no late one can succeed.
-const SHORTEST_RETENTION_SECONDS: i64 = 120;
-
 pub(super) fn step(facts: &Facts<'_>, now: Timestamp, status: &DeploymentActionStatus) -> Step {
     if let Some(run) = &status.run
         && let Some(step) =
@@ -55,7 +58,7 @@ fn rest(facts: &Facts<'_>, now: Timestamp, status: &DeploymentActionStatus) -> S
         }
         Start::Run(trigger) => match still_runs_until(facts, now, status) {
             Some(then) => Step::until(then, now),
-            None => begin(facts, now, fresh_run(facts.action, now, status, trigger)),
+            None => begin(facts, now, fresh_run(facts, now, status, trigger)),
         },
         Start::Rebase(hash) => {
             let mut wanted = seen(status, facts.action, now);
@@ -191,20 +194,7 @@ pub(super) fn settle(
         ))));
     }
     let held = facts.creation.unanswered && now < name_needed_until(pod);
-    // Once it is let go, nothing may show any more that it has ended, which its lock waits for.
-    let awaited = run.finished_at.is_some() && run.held_lock().is_some();
-    (pod.finalizer && is_done_with(pod) && !held && !awaited).then(|| Step::release(pod))
-}
-
-/// Whether nothing more is to be learned of a pod whose run has ended.
-fn is_done_with(pod: &PodView) -> bool {
-    pod.terminated().is_some() || pod.deleting || !pod.started
-}
-
-/// Until when a creation of the same attempt can still arrive, which only a pod under its name keeps
-/// from starting the script again. A pod that is let go can be gone in the next moment.
-pub(super) fn name_needed_until(pod: &PodView) -> Timestamp {
-    pod.created_at.as_ref().map_or(Timestamp::MIN, |time| after(time.0, SHORTEST_RETENTION_SECONDS))
+    (may_be_let_go(run, pod) && !held).then(|| Step::release(pod))
 }
 
 /// The verdict is known and the log is still being read.
@@ -261,43 +251,6 @@ fn dispute(facts: &Facts<'_>, run: &RunStatus, pod: &PodView) -> Option<String> 
     })
 }
 
-/// Nothing is to be done but to remove pods in their time.
-fn retire(facts: &Facts<'_>, now: Timestamp, status: &DeploymentActionStatus) -> Step {
-    let latest = facts.pod.view().zip(status.run.as_ref()).and_then(|(pod, run)| {
-        let (finished, requested) = (run.finished_at.as_ref()?, run.taken_up()?);
-        let held = after(requested.0, SHORTEST_RETENTION_SECONDS).max(name_needed_until(pod));
-        // With our finalizer on it, it has not ended although its run has: its end brings an event.
-        (!pod.finalizer).then(|| (pod, after(finished.0, facts.action.spec.pod_retention_seconds).max(held)))
-    });
-    let older = facts.older.iter().filter_map(|pod| {
-        pod.terminated()?;
-        let ended = pod.ended_at().map_or(now, |time| time.0);
-        Some((pod, after(ended, facts.action.spec.pod_retention_seconds.max(SHORTEST_RETENTION_SECONDS))))
-    });
-    let ours = |pod: &PodView| !pod.tombstone && !pod.deleting && pod.owner_uid == facts.action.metadata.uid;
-    let ended =
-        facts.older.iter().filter(|pod| pod.finalizer && (pod.deleting || pod.terminated().is_some()));
-    // What is known of creations is the latest attempt's: of those before, each may have one on its way.
-    let locked = status.run.as_ref().is_some_and(|run| run.held_lock().is_some());
-    let latest_too =
-        facts.pod.view().filter(|pod| pod.finalizer && !pod.tombstone && is_done_with(pod) && !locked);
-    let owned = |pod: &&PodView| pod.owner_uid == facts.action.metadata.uid;
-    let held = ended.chain(latest_too).filter(owned);
-    let free = held.map(|pod| (pod, name_needed_until(pod))).min_by_key(|(_, due)| *due);
-    if let Some((pod, due)) = free
-        && now >= due
-    {
-        return Step::release(pod);
-    }
-    let next = older.chain(latest).filter(|(pod, _)| ours(pod)).min_by_key(|(_, due)| *due);
-    match (next, free) {
-        (Some((pod, due)), _) if now >= due => Step::delete(pod),
-        (Some((_, due)), Some((_, other))) => Step::until(due.min(other), now),
-        (Some((_, due)), None) | (None, Some((_, due))) => Step::until(due, now),
-        (None, None) => Step::Wait(None),
-    }
-}
-
 /// Whether a run starts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Start {
@@ -348,16 +301,36 @@ pub(super) fn executed(action: &DeploymentAction) -> String {
     hash::spec_hash(&action.spec).unwrap_or_default()
 }
 
+/// The run whose packages one that is asked for again deploys, digest by digest: it executes the same,
+/// and whoever moved a tag meanwhile must not have changed what it deploys.
+fn repeated(facts: &Facts<'_>, status: &DeploymentActionStatus, trigger: Trigger, hash: &str) -> Option<u32> {
+    let last = status.run.as_ref().filter(|last| trigger == Trigger::Rerun && last.spec_hash == hash)?;
+    let same_template = match (&status.template, facts.template) {
+        (Some(frozen), Some(Lookup::Found(now))) => {
+            (&frozen.uid, frozen.generation) == (&now.uid, now.generation)
+        }
+        (Some(_), _) => false,
+        // It ended before it had one.
+        (None, _) => true,
+    };
+    let has_packages =
+        |number: &u32| status.history.iter().any(|past| past.number == *number && !past.packages.is_empty());
+    // One that was to repeat another, and ended before it had its packages, repeats that one.
+    [Some(last.number), last.repeats].into_iter().flatten().filter(|_| same_template).find(has_packages)
+}
+
 fn fresh_run(
-    action: &DeploymentAction,
+    facts: &Facts<'_>,
     now: Timestamp,
     status: &DeploymentActionStatus,
     trigger: Trigger,
 ) -> RunStatus {
+    let action = facts.action;
     let past = status.history.iter().map(|past| past.number);
     let last = past.chain(status.run.as_ref().map(|run| run.number)).max();
     let number = last.map_or(1, |last| last.saturating_add(1));
     let uid = action.metadata.uid.as_deref().unwrap_or_default();
+    let hash = executed(action);
     RunStatus {
         number,
         id: pod::run_id(uid, number),
@@ -365,7 +338,8 @@ fn fresh_run(
         attempt: 1,
         trigger,
         run_token: action.spec.run_token.clone(),
-        spec_hash: executed(action),
+        repeats: repeated(facts, status, trigger, &hash),
+        spec_hash: hash,
         requested_at: Some(seconds(now)),
         ..Default::default()
     }

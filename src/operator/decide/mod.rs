@@ -16,6 +16,7 @@ mod idle;
 mod launching;
 mod lock;
 mod rebuilt;
+mod retire;
 mod retry;
 #[cfg(test)]
 mod tests;
@@ -30,8 +31,11 @@ use crate::api::{DeploymentActionStatus, condition::ConditionType, status::RunSt
 /// One thing to do.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Step {
-    /// Resolve the image of the spec, and its script where that is in a `ConfigMap`.
-    Resolve,
+    /// Resolve the image of the spec, its packages, and its script where that is in a `ConfigMap`.
+    Resolve {
+        /// The run whose packages are deployed again, of those that the status has.
+        repeats: Option<u32>,
+    },
     /// Create the pod that resolves the image of this run.
     CreateResolver {
         /// The run.
@@ -139,7 +143,7 @@ impl Step {
     #[must_use]
     pub const fn name(&self) -> &'static str {
         match self {
-            Self::Resolve => "Resolve",
+            Self::Resolve { .. } => "Resolve",
             Self::CreateResolver { .. } => "CreateResolver",
             Self::DeleteResolver { .. } => "DeleteResolver",
             Self::Expire { .. } => "Expire",
@@ -258,10 +262,10 @@ fn leave(facts: &Facts<'_>, now: Timestamp) -> Step {
     let held = facts.older.iter().filter(|pod| pod.finalizer);
     let mut ours = facts.pod.view().into_iter().chain(held).filter(|pod| pod.owner_uid.as_deref() == owner);
     // A creation that comes late must not find the name free.
-    let kept = |pod: &PodView| facts.creation.unanswered && now < idle::name_needed_until(pod);
+    let kept = |pod: &PodView| facts.creation.unanswered && now < retire::name_needed_until(pod);
     ours.find_map(|pod| match pod {
         _ if !pod.deleting && !orphaned && !pod.tombstone => Some(Step::delete(pod)),
-        _ if pod.finalizer && kept(pod) => Some(Step::until(idle::name_needed_until(pod), now)),
+        _ if pod.finalizer && kept(pod) => Some(Step::until(retire::name_needed_until(pod), now)),
         _ if pod.finalizer => Some(Step::release(pod)),
         _ => None,
     })

@@ -255,7 +255,7 @@ fn terminated(reason: &str, record: Option<Exit>) -> ContainerView {
 #[test]
 fn a_new_action_is_resolved_then_recorded_then_launched() {
     let mut world = World::new(action());
-    assert_eq!(world.step(0), Step::Resolve);
+    assert_eq!(world.step(0), Step::Resolve { repeats: None });
     world.resolution = Some(resolved());
     world.write(0);
     let run = world.action.status.clone().unwrap().run.unwrap();
@@ -286,7 +286,7 @@ fn a_registry_that_does_not_answer_is_asked_until_the_pending_deadline() {
     assert_eq!((world.phase().as_str(), world.reason()), ("Pending", Reason::RegistryUnavailable));
     assert_eq!(world.step(1), Step::Wait(Some(SignedDuration::from_secs(4))));
     world.resolution = None;
-    assert_eq!(world.step(5), Step::Resolve);
+    assert_eq!(world.step(5), Step::Resolve { repeats: None });
     world.resolution =
         Some(Resolution::Failed { reason: Reason::RegistryUnavailable, message: "timeout".into() });
     world.ends(600, Reason::RegistryUnavailable);
@@ -299,7 +299,7 @@ fn a_spec_that_cannot_be_executed_ends_the_run_until_it_changes() {
     world.ends(0, Reason::InvalidSpec);
     assert_eq!(world.step(1), Step::Wait(None));
     world.change(|spec| spec.args = vec!["x".into()]);
-    assert_eq!(world.step(2), Step::Resolve);
+    assert_eq!(world.step(2), Step::Resolve { repeats: None });
 }
 
 // When a run starts.
@@ -324,7 +324,7 @@ fn a_change_of_what_is_executed_starts_a_run_once_the_pod_is_released() {
         pod.finalizer = false;
         pod.container = terminated("Completed", None);
     });
-    assert_eq!(world.step(4), Step::Resolve);
+    assert_eq!(world.step(4), Step::Resolve { repeats: None });
     world.resolution = Some(resolved());
     world.write(4);
     assert_eq!(world.run_number(), 2);
@@ -359,7 +359,7 @@ fn applying_the_same_again_does_nothing() {
 fn a_new_run_token_starts_a_run_and_its_removal_none() {
     let mut world = done();
     world.change(|spec| spec.run_token = Some("a".into()));
-    assert_eq!(world.step(4), Step::Resolve);
+    assert_eq!(world.step(4), Step::Resolve { repeats: None });
     world.resolution = Some(resolved());
     world.write(4);
     assert_eq!(world.action.status.as_ref().unwrap().run.as_ref().unwrap().trigger, Trigger::RunToken);
@@ -380,7 +380,7 @@ fn manual_waits_to_be_asked_and_once_runs_once() {
     assert_eq!((world.phase().as_str(), world.reason()), ("Idle", Reason::NotRequested));
     assert_eq!(world.step(1), Step::Wait(None));
     world.change(|spec| spec.run_token = Some("now".into()));
-    assert_eq!(world.step(2), Step::Resolve);
+    assert_eq!(world.step(2), Step::Resolve { repeats: None });
 
     let mut world = done();
     world.change(|spec| {
@@ -486,7 +486,7 @@ fn a_spec_that_changed_before_its_pod_was_created_is_not_executed_as_recorded() 
     assert_eq!(world.step(1), Step::Entomb { run: 1, attempt: 1 });
     world.show_pod(|pod| pod.tombstone = true);
     world.ends(1, Reason::FrozenInputsChanged);
-    assert_eq!(world.step(2), Step::Resolve, "the changed spec starts a run of its own");
+    assert_eq!(world.step(2), Step::Resolve { repeats: None }, "the changed spec starts a run of its own");
 }
 
 #[test]

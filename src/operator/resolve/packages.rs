@@ -6,27 +6,43 @@ use super::{Problem, Sources, TRIES, later};
 use crate::{
     api::{
         Reason,
+        history::PastRun,
         packages::{PackageKind, PackageStatus},
     },
     operator::{
         pull_secrets,
         validate::{Checked, CheckedPackage},
     },
-    registry::{Asker, PackageManifest, ResolveError},
+    registry::{Asker, ImageReference, PackageManifest, ResolveError},
 };
 
-/// Resolves all packages of `action`, in their order.
+/// Resolves all packages of `action`, in their order; those that the run `again` deployed are the same.
 pub(super) async fn packages(
     sources: &Sources<'_>,
     action: &Checked,
+    again: Option<&PastRun>,
     failures: u32,
 ) -> Result<Vec<PackageStatus>, Problem> {
     let mut resolved = Vec::with_capacity(action.packages.len());
     for package in &action.packages {
+        let same = again.and_then(|past| as_before(package, past));
+        let mut what = format!("spec.packages, {}", package.name);
+        if let Some((past, _)) = again.zip(same.as_ref()) {
+            what += &format!(" as in run {} (a new spec.runToken resolves it anew)", past.number);
+        }
+        let package = same.as_ref().unwrap_or(package);
         let found = Asked { sources, action, package, failures, refused: Vec::new() }.find().await;
-        resolved.push(found.map_err(|problem| problem.of(&format!("spec.packages, {}", package.name)))?);
+        resolved.push(found.map_err(|problem| problem.of(&what))?);
     }
     Ok(resolved)
+}
+
+/// The package with the digest that it had in that run.
+fn as_before(package: &CheckedPackage, past: &PastRun) -> Option<CheckedPackage> {
+    let of = past.packages.iter().find(|of| of.name == package.name)?;
+    // What somebody else wrote into the status must not lead elsewhere.
+    let reference = Some(&of.resolved).filter(|image| package.reference.is_pinned_as(image))?;
+    Some(CheckedPackage { reference: ImageReference::parse(reference).ok()?, ..package.clone() })
 }
 
 impl Problem {

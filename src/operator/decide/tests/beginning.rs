@@ -127,7 +127,7 @@ fn what_a_policy_refuses_ends_before_anything_is_resolved() {
     spec.run_token = Some("again".into());
     world.action.metadata.generation = Some(2);
     world.spec = check(&world.action, None, "amd64");
-    assert_eq!(world.step(2), Step::Resolve);
+    assert_eq!(world.step(2), Step::Resolve { repeats: None });
 }
 
 #[test]

@@ -32,13 +32,13 @@ fn one_with_a_fixed_name_never_goes() {
 fn one_of_which_another_run_is_wanted_stays() {
     let mut world = at_rest();
     world.action.metadata.annotations = Some([(ANNOTATION_RERUN.to_owned(), "a".to_owned())].into());
-    assert_eq!(world.step(9999), Step::Resolve);
+    assert_eq!(world.step(9999), Step::Resolve { repeats: None });
     world.action.spec.suspend = Some(true);
     world.write(9999);
     assert!(matches!(world.step(10_000), Step::Wait(_)), "suspended");
     let mut world = at_rest();
     world.change(|spec| spec.args = vec!["x".into()]);
-    assert_eq!(world.step(9999), Step::Resolve);
+    assert_eq!(world.step(9999), Step::Resolve { repeats: None });
 }
 
 #[test]

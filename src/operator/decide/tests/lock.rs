@@ -143,14 +143,14 @@ fn the_run_is_on_record_before_its_lock_is_taken_and_its_image_is_resolved_after
     world.write(1);
     assert_eq!((world.phase().as_str(), run(&world).queue_position), ("Pending", None));
     assert_eq!(record(&world).acquired_at, Some(Time(at(1))));
-    assert_eq!(world.step(1), Step::Resolve);
+    assert_eq!(world.step(1), Step::Resolve { repeats: None });
 }
 
 #[test]
 fn an_action_without_a_lock_asks_nobody() {
     let mut world = World::new(action());
     world.lock = LockFact::default();
-    assert_eq!(world.step(0), Step::Resolve);
+    assert_eq!(world.step(0), Step::Resolve { repeats: None });
 }
 
 #[test]
@@ -332,7 +332,7 @@ fn suspended_while_it_waits_it_lets_others_pass_and_keeps_its_ticket() {
 fn suspended_once_it_has_it_the_run_goes_on() {
     let mut world = acquired();
     world.change(|spec| spec.suspend = Some(true));
-    assert_eq!(world.step(1), Step::Resolve);
+    assert_eq!(world.step(1), Step::Resolve { repeats: None });
 }
 
 #[test]
@@ -345,7 +345,7 @@ fn another_lock_is_named_while_it_waits_and_it_waits_there_at_the_end() {
     assert_eq!((record(&world).name.as_str(), record(&world).ticket.as_str()), ("test", "500"));
     assert_eq!(run(&world).queue_position, Some(5));
     world.change(|spec| spec.lock = None);
-    assert_eq!(world.step(6), Step::Resolve);
+    assert_eq!(world.step(6), Step::Resolve { repeats: None });
 }
 
 #[test]

@@ -4,6 +4,7 @@
 use super::*;
 use crate::{
     api::packages::{Package, PackageKind, PackageStatus},
+    api::{ANNOTATION_RERUN, action::Variable},
     operator::tests::package,
 };
 
@@ -40,6 +41,53 @@ fn packages_are_recorded_and_launched_as_they_were_resolved() {
     world.cause = Some(Cause { reason: Reason::Unschedulable, message: "0/1 nodes".into() });
     world.write(2);
     assert_eq!(world.action.status.as_ref().unwrap().packages, [orders]);
+}
+
+/// The step that follows when the annotation asks for another run of one that has ended.
+fn asked_again(mut world: World) -> Step {
+    let annotations = world.action.metadata.annotations.get_or_insert_default();
+    annotations.insert(ANNOTATION_RERUN.to_owned(), "again".to_owned());
+    (world.pod, world.log) = (PodFact::NotSeen, None);
+    world.step(9)
+}
+
+fn ended() -> World {
+    let mut world = recorded(&[package("orders", PackageKind::Artifact)]);
+    world.show_pod(|pod| {
+        pod.started = true;
+        pod.container = ContainerView::Running { since: Some(Time(at(2))) };
+    });
+    world.log = Some(log_with(exit(Outcome::Exited { code: 0 }), LogState::Complete, 3));
+    world.ends(3, Reason::Succeeded);
+    world
+}
+
+#[test]
+fn a_rerun_of_the_same_deploys_the_same_packages() {
+    assert_eq!(asked_again(ended()), Step::Resolve { repeats: Some(1) });
+}
+
+#[test]
+fn a_rerun_that_follows_one_without_packages_deploys_those_that_it_was_to_repeat() {
+    let mut world = ended();
+    let run = world.action.status.as_mut().unwrap().run.as_mut().unwrap();
+    (run.number, run.repeats, run.bundle_sha256) = (2, Some(1), None);
+    assert_eq!(asked_again(world), Step::Resolve { repeats: Some(1) });
+}
+
+#[test]
+fn what_has_changed_or_is_started_by_a_token_resolves_anew() {
+    let mut changed = ended();
+    changed.action.spec.variables = vec![Variable { name: "A".into(), ..Variable::default() }];
+    changed.action.metadata.generation = Some(2);
+    assert_eq!(asked_again(changed), Step::Resolve { repeats: None });
+    let mut token = ended();
+    token.action.spec.run_token = Some("2".into());
+    token.action.metadata.generation = Some(2);
+    assert_eq!(asked_again(token), Step::Resolve { repeats: None });
+    let mut forgotten = ended();
+    forgotten.action.status.as_mut().unwrap().history.clear();
+    assert_eq!(asked_again(forgotten), Step::Resolve { repeats: None });
 }
 
 #[test]

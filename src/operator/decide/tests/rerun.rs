@@ -24,7 +24,7 @@ fn a_new_token_starts_a_run_under_every_policy_and_is_handled_in_the_write_that_
     for policy in [RunPolicy::OnChange, RunPolicy::Once, RunPolicy::Manual] {
         let mut world = under(policy);
         ask(&mut world, Some("a"));
-        assert_eq!(world.step(4), Step::Resolve, "{policy:?}: what runs is resolved anew");
+        assert_eq!(world.step(4), Step::Resolve { repeats: None }, "{policy:?}: what runs is resolved anew");
         assert_eq!(handled(&world), None);
         world.resolution = Some(resolved());
         world.write(4);
@@ -48,7 +48,7 @@ fn manual_and_never_run_is_run_by_a_token_that_came_later() {
     assert_eq!((world.reason(), handled(&world)), (Reason::NotRequested, Some("first")));
     assert_eq!(world.step(1), Step::Wait(None), "it was there when the action was first seen");
     ask(&mut world, Some("second"));
-    assert_eq!(world.step(2), Step::Resolve);
+    assert_eq!(world.step(2), Step::Resolve { repeats: None });
 }
 
 #[test]

@@ -58,9 +58,9 @@ fn a_status_emptied_of_which_only_a_tombstone_is_left_is_a_run_that_nobody_knows
 
 #[test]
 fn a_status_emptied_without_any_pod_is_a_new_action() {
-    assert_eq!(emptied(vec![]).step(0), Step::Resolve);
+    assert_eq!(emptied(vec![]).step(0), Step::Resolve { repeats: None });
     let foreign = PodView { owner_uid: Some("another".into()), ..of((1, 1)) };
-    assert_eq!(emptied(vec![foreign]).step(0), Step::Resolve);
+    assert_eq!(emptied(vec![foreign]).step(0), Step::Resolve { repeats: None });
 }
 
 #[test]
@@ -94,7 +94,7 @@ fn suspended_before_its_first_run_it_waits_and_runs_once_it_is_not() {
     assert_eq!(status.conditions.len(), 1, "{:?}", status.conditions);
     assert_eq!(world.step(1), Step::Wait(None));
     world.change(|spec| spec.suspend = Some(false));
-    assert_eq!(world.step(2), Step::Resolve);
+    assert_eq!(world.step(2), Step::Resolve { repeats: None });
 }
 
 #[test]

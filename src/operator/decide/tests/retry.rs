@@ -243,7 +243,7 @@ fn the_spec_changes_while_the_next_attempt_is_waited_for() {
     world.ends(6, Reason::FrozenInputsChanged);
     let kept = run(&world);
     assert_eq!((kept.attempts.len(), kept.attempts[0].reason.as_str()), (1, "ScriptFailed"));
-    assert_eq!(world.step(7), Step::Resolve, "the change is a run of its own");
+    assert_eq!(world.step(7), Step::Resolve { repeats: None }, "the change is a run of its own");
 
     // What is not executed changes nothing.
     let mut world = fails(allowing(&[RetryCause::ScriptFailed]), 3);

@@ -104,7 +104,7 @@ fn wrong_parameters_end_the_run_until_they_change() {
     world.ends(0, Reason::ParametersInvalid);
     assert_eq!(world.step(1), Step::Wait(None));
     world.change(|spec| spec.parameters.clear());
-    assert_eq!(world.step(2), Step::Resolve);
+    assert_eq!(world.step(2), Step::Resolve { repeats: None });
 }
 
 #[test]

@@ -13,7 +13,7 @@ fn a_run_whose_end_nobody_knows_is_followed_by_another_only_when_no_clock_lets_i
     assert!(told.contains("no other run begins before"), "{told}");
     // Started at 2; an hour, 30 s of grace, 15 s for the runner, and a margin of a minute.
     assert_eq!(world.step(11), Step::Wait(Some(SignedDuration::from_secs(3696))));
-    assert_eq!(world.step(3707), Step::Resolve);
+    assert_eq!(world.step(3707), Step::Resolve { repeats: None });
 }
 
 #[test]
@@ -25,7 +25,7 @@ fn where_not_even_its_start_is_known_the_kubelet_s_own_clock_counts_from_the_pen
     world.ends(1, Reason::Unknown);
     let until = 2 * 600 + 3600 + 30 + 15 + 60;
     assert_eq!(world.step(2), Step::Wait(Some(SignedDuration::from_secs(until - 2))));
-    assert_eq!(world.step(until), Step::Resolve);
+    assert_eq!(world.step(until), Step::Resolve { repeats: None });
 }
 
 #[test]
@@ -43,5 +43,5 @@ fn one_whose_container_has_ended_is_followed_at_once() {
     world.ends(40, Reason::Unknown);
     assert!(matches!(world.step(41), Step::Release { .. }));
     world.show_pod(ended(false));
-    assert_eq!(world.step(41), Step::Resolve);
+    assert_eq!(world.step(41), Step::Resolve { repeats: None });
 }

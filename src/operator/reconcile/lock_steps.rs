@@ -1,0 +1,145 @@
+//! The steps of a pass that are about the action's lock.
+
+use std::time::Duration;
+
+use k8s_openapi::jiff::{SignedDuration, Timestamp};
+use kube::{ResourceExt, runtime::controller::Action};
+use tracing::{info, warn};
+
+use super::{Pass, ReconcileError, lock};
+use crate::operator::{
+    CallError,
+    facts::LockFact,
+    lock::{self as locks, Claim, LockSeen},
+    memory::Memory,
+};
+
+/// The place of a run that waits for its lock is written so often at most.
+const POSITION_EVERY: SignedDuration = SignedDuration::from_secs(30);
+
+impl Pass<'_> {
+    /// What is known of the lock that the action names, or its run has.
+    pub(super) fn lock_fact(&self, memory: &Memory, now: Timestamp) -> LockFact {
+        let run = self.action.status.as_ref().and_then(|status| status.run.as_ref());
+        let of_run = run.and_then(|run| run.lock.as_ref());
+        let Some(name) =
+            self.action.spec.lock.as_ref().map(|lock| &lock.name).or(of_run.map(|lock| &lock.name))
+        else {
+            return LockFact::default();
+        };
+        let waits = run.filter(|run| run.finished_at.is_none()).and(of_run);
+        let recorded = waits.filter(|lock| lock.name == *name && lock.acquired_at.is_none());
+        let ticket = recorded.map(|lock| lock.ticket.clone()).or_else(|| self.action.resource_version());
+        let held = run.and_then(|run| Some((run.held_lock()?.name.clone(), run.id.clone())));
+        LockFact {
+            place: self.context.locks.place(&self.action, name, &ticket.unwrap_or_default()),
+            seen: self.lock_seen.clone(),
+            marked: memory.marked.clone(),
+            lost: memory.lock_lost,
+            given_back: held.is_some() && memory.given_back == held,
+            position_due: memory.written_at.is_none_or(|at| now.duration_since(at) >= POSITION_EVERY),
+        }
+    }
+
+    pub(super) fn claim(&self, lock: String, run: String) -> Claim {
+        Claim {
+            namespace: self.action.namespace().unwrap_or_default(),
+            lock,
+            action: self.action.name_any(),
+            uid: self.action.uid().unwrap_or_default(),
+            run,
+        }
+    }
+
+    pub(super) async fn look_at_lock(&mut self, claim: Claim) {
+        match locks::look(&self.context.client, &claim).await {
+            Ok((seen, lease)) => {
+                lock(self.memory).succeeded();
+                (self.lock_seen, self.lease) = (Some(seen), lease);
+            }
+            Err(error) => self.lock_unreadable(&error),
+        }
+    }
+
+    fn lock_unreadable(&mut self, error: &CallError) {
+        info!(%error, "the lock's Lease cannot be read or written");
+        lock(self.memory).failed(Timestamp::now(), None);
+        self.lock_seen = Some(LockSeen::Unreadable(error.to_string()));
+    }
+
+    pub(super) async fn take_lock(&mut self, claim: Claim) -> Option<Action> {
+        match locks::take(&self.context.client, &claim, self.lease.as_ref()).await {
+            Ok(Some(lease)) => {
+                info!(lock = claim.lock, "the run has its lock");
+                let mut memory = lock(self.memory);
+                memory.lease = Some(Box::new(lease));
+                (memory.marked, memory.lock_lost, memory.given_back) = (None, false, None);
+                self.lock_seen = Some(LockSeen::Ours { since: Timestamp::now() });
+                None
+            }
+            // Somebody was faster.
+            Ok(None) => Some(Action::requeue(Duration::from_millis(200))),
+            Err(error) => {
+                self.lock_unreadable(&error);
+                None
+            }
+        }
+    }
+
+    /// Puts the pod down on the lock's Lease.
+    pub(super) async fn mark_lock(
+        &mut self,
+        claim: Claim,
+        (pod, uid): (String, Option<String>),
+        seconds: i64,
+    ) -> Result<(), ReconcileError> {
+        let known = lock(self.memory).lease.take();
+        let marked = locks::mark(
+            &self.context.client,
+            &claim,
+            known.map(|lease| *lease),
+            &pod,
+            uid.as_deref(),
+            seconds,
+        )
+        .await;
+        let mut memory = lock(self.memory);
+        match marked {
+            Ok(Some(lease)) => {
+                memory.lease = Some(Box::new(lease));
+                memory.marked = Some((pod, uid));
+            }
+            Ok(None) => {
+                warn!(lock = claim.lock, "the lock's Lease names another holder");
+                memory.lock_lost = true;
+            }
+            // The pod is there, and its name was put down: its end must not wait for this.
+            Err(error) if uid.is_some() => {
+                warn!(%error, "the pod's UID was not put down on the lock's Lease");
+                memory.marked = Some((pod, uid));
+            }
+            Err(source) => {
+                return Err(ReconcileError::Call {
+                    step: "putting the pod down on the lock's Lease",
+                    source,
+                });
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) async fn release_lock(&mut self, claim: Claim) -> Result<(), ReconcileError> {
+        let Claim { namespace, lock: name, uid, run, .. } = &claim;
+        let wanted = self.context.locks.is_wanted(namespace, name);
+        locks::give_back(&self.context.client, namespace, name, (uid, run), wanted)
+            .await
+            .map_err(|source| ReconcileError::Call { step: "giving the lock back", source })?;
+        info!(lock = name, "the run has given its lock back");
+        let mut memory = lock(self.memory);
+        (memory.lease, memory.marked, memory.lock_lost) = (None, None, false);
+        memory.given_back = Some((claim.lock, claim.run));
+        drop(memory);
+        (self.lock_seen, self.lease) = (None, None);
+        Ok(())
+    }
+}

@@ -1,0 +1,114 @@
+//! What a pass tells of a status that was written: log lines, events, metrics, traces.
+
+use k8s_openapi::jiff::{SignedDuration, Timestamp};
+use tracing::{Span, info};
+
+use super::{Pass, lock};
+use crate::{
+    api::{
+        DeploymentActionStatus, Reason,
+        condition::ConditionType,
+        status::{LogState, RunStatus},
+    },
+    operator::phases::{Part, Phase},
+    record::outcome::Exit,
+};
+
+impl Pass<'_> {
+    /// Tells of what the status says now and did not say before: log, events, metrics.
+    pub(super) fn tell(&self, before: Option<&DeploymentActionStatus>) {
+        let Some(status) = &self.action.status else { return };
+        let Some(run) = &status.run else { return };
+        // The text format writes what is recorded again beside what was recorded before.
+        if before.and_then(|before| before.run.as_ref()).is_none_or(|of| of.id != run.id) {
+            Span::current().record("run", run.id.as_str());
+        }
+        let context = self.context;
+        let now = Timestamp::now();
+        context.events.tell(before, &self.action, now);
+        let before = before.filter(|before| before.run.as_ref().is_some_and(|of| of.number == run.number));
+        let log = run.pod_uid.as_ref().and_then(|uid| context.collector.fact(uid));
+        let exit = log.as_ref().and_then(|log| log.exit.as_ref());
+        let last = before.and_then(|of| of.run.as_ref());
+        let newly = |is: fn(&RunStatus) -> bool| is(run) && !last.is_some_and(is);
+        let waits = |run: &RunStatus| run.next_attempt_at.is_some();
+        if newly(|run| run.held_lock().is_some())
+            && let Some(begin) = &run.requested_at
+        {
+            let part = Part { phase: Phase::Queue, attempt: run.attempt, begin: begin.0, end: now };
+            context.metrics.phase(part);
+            lock(self.memory).parts.push(part);
+        }
+        if newly(|run| run.bundle_sha256.is_some()) {
+            self.passed(Phase::Resolve, true);
+        } else if last.is_some_and(|last| last.number == run.number && last.attempt < run.attempt) {
+            lock(self.memory).since = Some(now);
+        }
+        if newly(waits) {
+            self.attempt_ended(run, exit, now);
+        }
+        if newly(|run| run.started_at.is_some()) {
+            self.passed(Phase::Start, true);
+        }
+        if newly(|run| run.finished_at.is_some()) {
+            let reason = status.conditions().get(ConditionType::Ready).map(|ready| ready.reason.as_str());
+            let reason = reason.and_then(Reason::parse).unwrap_or(Reason::Unknown);
+            info!(%reason, exit_code = run.exit_code, "run finished");
+            context.metrics.finished(reason);
+            if !last.is_some_and(waits) {
+                self.attempt_ended(run, exit, now);
+            }
+            let parts = std::mem::take(&mut lock(self.memory).parts);
+            context.traces.tell(&self.action, &parts, now);
+        }
+        let read = |of: &DeploymentActionStatus| {
+            of.log.as_ref().is_some_and(|log| log.state != LogState::Collecting)
+        };
+        if read(status)
+            && !before.is_some_and(read)
+            && let Some(log) = &status.log
+        {
+            context.metrics.log_read(log.state, log.bytes);
+            if let Some((_, seen)) = exit {
+                context.metrics.phase(Part {
+                    phase: Phase::Collect,
+                    attempt: run.attempt,
+                    begin: *seen,
+                    end: now,
+                });
+            }
+        }
+    }
+
+    /// The script of an attempt has ended, as its exit record tells.
+    fn attempt_ended(&self, run: &RunStatus, exit: Option<&(Exit, Timestamp)>, now: Timestamp) {
+        let mut memory = lock(self.memory);
+        let followed = memory.since.take();
+        let Some((exit, seen)) = exit else { return };
+        let part = |phase, begin, end| Part { phase, attempt: run.attempt, begin, end };
+        // Not a span of its own: the script's is within it.
+        if let Some(begin) = followed.filter(|_| run.started_at.is_some()) {
+            self.context.metrics.phase(part(Phase::Follow, begin, *seen));
+        }
+        let ran = SignedDuration::from_millis(i64::try_from(exit.millis).unwrap_or_default());
+        let begin = seen.saturating_sub(ran).unwrap_or(*seen);
+        for part in [part(Phase::Script, begin, *seen), part(Phase::Finish, *seen, now)] {
+            self.context.metrics.phase(part);
+            memory.parts.push(part);
+        }
+    }
+
+    /// A part of the run is over whose beginning this process has seen.
+    pub(super) fn passed(&self, phase: Phase, goes_on: bool) {
+        let now = Timestamp::now();
+        let mut memory = lock(self.memory);
+        let since = std::mem::replace(&mut memory.since, goes_on.then_some(now));
+        if let Some(begin) = since {
+            let run = self.action.status.as_ref().and_then(|status| status.run.as_ref());
+            let attempt = run.map_or(1, |run| run.attempt);
+            let part = Part { phase, attempt, begin, end: now };
+            memory.parts.push(part);
+            self.context.metrics.phase(part);
+        }
+    }
+}
