@@ -4,7 +4,11 @@ use std::borrow::Cow;
 
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
-use super::{Step, after, begin, cancel, idle, lock, write_or};
+use super::{
+    Step, begin, cancel,
+    clocks::{NODE_MARGIN_SECONDS, after, deadlines, pending_deadline},
+    idle, lock, write_or,
+};
 use crate::{
     api::{
         DeploymentActionStatus, Reason,
@@ -22,8 +26,6 @@ use crate::{
 
 /// How long a verdict waits for the end of the log, so that both are told in one write.
 const END_OF_LOG: SignedDuration = SignedDuration::from_millis(200);
-/// How long a node may take beyond all deadlines before it counts as lost, in seconds.
-pub(super) const NODE_MARGIN_SECONDS: i64 = 60;
 /// How long a pod may take to go beyond its grace period before its node counts as lost, in seconds.
 const DELETION_MARGIN_SECONDS: i64 = 120;
 /// How often a pod that does not start is looked at for a cause that no event of ours tells.
@@ -46,7 +48,7 @@ impl<'a> Active<'a> {
         status: &'a DeploymentActionStatus,
         run: &'a RunStatus,
     ) -> Self {
-        let deadline = begin::pending_deadline(facts, run, now);
+        let deadline = pending_deadline(facts, run, now);
         Self { facts, now, run, image: status.image.as_ref(), status, deadline }
     }
 
@@ -189,7 +191,7 @@ impl<'a> Active<'a> {
     }
 
     fn running(&self, pod: &PodView) -> Step {
-        let Deadlines { run_seconds, grace_seconds, .. } = begin::deadlines(self.facts, self.run);
+        let Deadlines { run_seconds, grace_seconds, .. } = deadlines(self.facts, self.run);
         let started = pod.started_at().map_or(self.deadline, |time| time.0);
         let bound = after(started, run_seconds + grace_seconds + NODE_MARGIN_SECONDS);
         let bound = if pod.deleting { bound.min(deletion_bound(pod)) } else { bound };
@@ -283,7 +285,7 @@ impl<'a> Active<'a> {
         match cause {
             Some(cause) if past || ends_the_pod(cause.reason) => cause,
             None if past => {
-                let seconds = begin::deadlines(self.facts, self.run).pending_seconds;
+                let seconds = deadlines(self.facts, self.run).pending_seconds;
                 let on = pod.node.as_deref().map(|node| format!(" on node {node}")).unwrap_or_default();
                 let what = format!("pod {}{on} had not started the script after {seconds} s", pod.name);
                 let waits =

@@ -4,13 +4,13 @@ use std::ops::ControlFlow;
 
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
-use super::{Step, after, cancel, lock, write_or};
+use super::{Step, cancel, clocks::pending_deadline, lock, write_or};
 use crate::{
     api::{
         DeploymentActionStatus, Reason,
         action::SecurityProfile,
         packages::PackageStatus,
-        status::{Deadlines, ImageStatus, RunStatus},
+        status::{ImageStatus, RunStatus},
     },
     operator::{
         action_policy::Standing,
@@ -274,25 +274,6 @@ pub(super) fn held_back(facts: &Facts<'_>, checked: &Checked) -> Option<(Reason,
         return Some((Reason::UserNamespacesUnsupported, message.to_owned()));
     }
     None
-}
-
-/// The deadlines that bind the run: those that were frozen with it. Before, those of the spec as it
-/// is now; so too for a run that an operator froze that did not record them.
-pub(super) fn deadlines(facts: &Facts<'_>, run: &RunStatus) -> Deadlines {
-    run.deadlines.unwrap_or_else(|| match facts.spec {
-        Ok(checked) => checked.deadlines,
-        Err(_) => facts.action.spec.deadlines(),
-    })
-}
-
-/// Since when the present attempt is under way.
-pub(super) fn taken_up(run: &RunStatus, now: Timestamp) -> Timestamp {
-    run.taken_up().map_or(now, |time| time.0)
-}
-
-/// By when the script must have started.
-pub(super) fn pending_deadline(facts: &Facts<'_>, run: &RunStatus, now: Timestamp) -> Timestamp {
-    after(taken_up(run, now), deadlines(facts, run).pending_seconds)
 }
 
 /// The bundle of a run, and its hash.

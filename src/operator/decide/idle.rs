@@ -3,11 +3,11 @@
 use k8s_openapi::jiff::Timestamp;
 
 use super::{
-    Step, after,
+    Step,
     begin::begin,
+    clocks::{after, runs_until},
     lock,
     retire::{may_be_let_go, name_needed_until, retire},
-    retry::runs_until,
     write_or,
 };
 use crate::{

@@ -1,7 +1,7 @@
 //! A run whose inputs are frozen and whose pod does not exist yet: it is created, or the attempt is
 //! given up for certain.
 
-use super::{Step, active::Active, begin, cancel, lock, write_or};
+use super::{Step, active::Active, begin, cancel, clocks::deadlines, lock, write_or};
 use crate::{
     api::{Reason, packages::PackageStatus, reason::Class, status::ImageStatus},
     operator::{
@@ -36,7 +36,7 @@ impl Active<'_> {
                 bundle_sha256: frozen.to_owned(),
                 image: image.resolved.clone(),
                 user: image.run_as_user,
-                deadlines: begin::deadlines(self.facts, self.run),
+                deadlines: deadlines(self.facts, self.run),
                 packages: self.status.packages.clone(),
                 lock: self.run.held_lock().map(|lock| lock.name.clone()),
             }))

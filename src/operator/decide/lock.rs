@@ -11,18 +11,21 @@ use k8s_openapi::{
     jiff::{SignedDuration, Timestamp},
 };
 
-use super::{Step, active::NODE_MARGIN_SECONDS, after, begin, write_or};
+use super::{
+    Step,
+    clocks::{after, deadlines, longest},
+    write_or,
+};
 pub(super) use crate::operator::lock::lease_name;
 use crate::{
     api::{
         DeploymentActionStatus, Reason,
         action::{Lock, WhenHeld},
-        status::{Deadlines, LockStatus, RunStatus},
+        status::{LockStatus, RunStatus},
     },
     operator::{
         facts::Facts,
         lock::{Held, HolderStands, LockSeen},
-        pod::RUNNER_GRACE_SECONDS,
         status::{is_held_back, progress, rounded_up, seconds, suspended, terminal},
         verdict::Verdict,
         view::PodView,
@@ -37,9 +40,6 @@ const LOOK_AT_GONE: SignedDuration = SignedDuration::from_secs(10);
 const ON_RECORD: SignedDuration = SignedDuration::from_secs(10);
 /// Until all actions are known, which is a moment after a start.
 const UNKNOWN: SignedDuration = SignedDuration::from_millis(200);
-/// A creation that was sent arrives within this, in seconds: the API server answers it or gives it up.
-const CREATION_SECONDS: i64 = 60;
-
 /// Whether a run that has nothing frozen may go on: it has its lock, or needs none. What it is by then
 /// comes back; else what is to be done first.
 pub(super) fn gate(facts: &Facts<'_>, now: Timestamp, run: RunStatus) -> ControlFlow<Step, RunStatus> {
@@ -129,7 +129,7 @@ impl<'a> Gate<'a> {
         match self.wanted.when_held() {
             WhenHeld::Queue => after(begun, self.wanted.queue_deadline()),
             // It waits for no other, but until the lock can be looked at.
-            WhenHeld::Fail => after(begun, begin::deadlines(self.facts, &self.run).pending_seconds),
+            WhenHeld::Fail => after(begun, deadlines(self.facts, &self.run).pending_seconds),
         }
     }
 
@@ -296,19 +296,6 @@ fn release(run: &RunStatus, lock: &LockStatus) -> Step {
     Step::ReleaseLock { lock: lock.name.clone(), run: run.id.clone() }
 }
 
-/// How long an attempt may run from when its pod's creation is sent, in seconds: until then it holds the
-/// lock, should nothing more be heard of it.
-pub(super) fn longest(deadlines: Deadlines) -> i64 {
-    let Deadlines { pending_seconds, run_seconds, grace_seconds } = deadlines;
-    // A creation as late as the pending deadline has that long again by its pod's own deadline.
-    CREATION_SECONDS
-        + 2 * pending_seconds
-        + run_seconds
-        + grace_seconds
-        + RUNNER_GRACE_SECONDS
-        + NODE_MARGIN_SECONDS
-}
-
 /// Puts the pod of the attempt down on the lock's Lease: before it is created, and again, with its UID,
 /// once it is. `None` where that is done, or the run has no lock.
 pub(super) fn mark(facts: &Facts<'_>, run: &RunStatus, uid: Option<&str>) -> Option<Step> {
@@ -324,7 +311,7 @@ pub(super) fn mark(facts: &Facts<'_>, run: &RunStatus, uid: Option<&str>) -> Opt
         run: run.id.clone(),
         pod,
         uid: uid.map(str::to_owned),
-        seconds: longest(begin::deadlines(facts, run)),
+        seconds: longest(deadlines(facts, run)),
     })
 }
 

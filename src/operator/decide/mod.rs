@@ -12,6 +12,7 @@
 mod active;
 mod begin;
 mod cancel;
+mod clocks;
 mod idle;
 mod launching;
 mod lock;
@@ -275,8 +276,4 @@ fn leave(facts: &Facts<'_>, now: Timestamp) -> Step {
 /// Writes the status where it differs, else does `next`.
 fn write_or(facts: &Facts<'_>, wanted: DeploymentActionStatus, next: impl FnOnce() -> Step) -> Step {
     if facts.action.status.as_ref() == Some(&wanted) { next() } else { Step::WriteStatus(Box::new(wanted)) }
-}
-
-fn after(time: Timestamp, seconds: i64) -> Timestamp {
-    time.saturating_add(SignedDuration::from_secs(seconds)).unwrap_or(Timestamp::MAX)
 }

@@ -2,7 +2,7 @@
 
 use k8s_openapi::jiff::Timestamp;
 
-use super::{Step, after};
+use super::{Step, clocks::after};
 use crate::{
     api::{DeploymentActionStatus, status::RunStatus},
     operator::{facts::Facts, view::PodView},

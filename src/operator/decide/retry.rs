@@ -7,22 +7,18 @@
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use sha2::{Digest, Sha256};
 
-use super::{
-    Step,
-    active::{Active, NODE_MARGIN_SECONDS},
-    after, begin, cancel, idle, lock,
-};
+use super::{Step, active::Active, begin, cancel, clocks::runs_until, idle, lock};
 use crate::{
     api::{
         Reason,
         action::{Retry, RetryCause},
         history::RunOutcome,
-        status::{Deadlines, ImageStatus, RunStatus},
+        status::{ImageStatus, RunStatus},
     },
     operator::{
         expand::Blocked,
-        facts::{Facts, LogFact},
-        pod::{self, RUNNER_GRACE_SECONDS},
+        facts::LogFact,
+        pod,
         status::{progress, retrying, rounded_up, seconds, terminal},
         verdict::Verdict,
         view::PodView,
@@ -83,19 +79,6 @@ pub(super) fn pause(retry: &Retry, uid: &str, run: u32, attempt: u32) -> SignedD
     let hash = Sha256::digest(format!("{uid}/{run}/{attempt}"));
     let spread = i64::from(u16::from_be_bytes([hash[0], hash[1]]));
     SignedDuration::from_millis(pause + (pause / 4) * spread / i64::from(u16::MAX))
-}
-
-/// When the clocks of runner and kubelet have ended the present attempt of a run, whatever became of
-/// its node.
-pub(super) fn runs_until(facts: &Facts<'_>, run: &RunStatus, now: Timestamp) -> Timestamp {
-    let Deadlines { pending_seconds, run_seconds, grace_seconds } = begin::deadlines(facts, run);
-    let most = run_seconds + grace_seconds + RUNNER_GRACE_SECONDS + NODE_MARGIN_SECONDS;
-    match &run.started_at {
-        Some(started) => after(started.0, most),
-        // The pod's own deadline, which the kubelet keeps on its own, and counts from when it took the pod:
-        // as late as the pending deadline.
-        None => after(begin::taken_up(run, now), 2 * pending_seconds + most),
-    }
 }
 
 impl Active<'_> {

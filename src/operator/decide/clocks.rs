@@ -1,0 +1,63 @@
+//! By when something must have happened, or can happen no more. Times are injected, and durations in seconds.
+
+use k8s_openapi::jiff::{SignedDuration, Timestamp};
+
+use crate::{
+    api::status::{Deadlines, RunStatus},
+    operator::{facts::Facts, pod::RUNNER_GRACE_SECONDS},
+};
+
+/// How long a node may take beyond all deadlines before it counts as lost, in seconds.
+pub(super) const NODE_MARGIN_SECONDS: i64 = 60;
+/// A creation that was sent arrives within this, in seconds: the API server answers it or gives it up.
+const CREATION_SECONDS: i64 = 60;
+
+/// The deadlines that bind the run: those that were frozen with it. Before, those of the spec as it
+/// is now; so too for a run that an operator froze that did not record them.
+pub(super) fn deadlines(facts: &Facts<'_>, run: &RunStatus) -> Deadlines {
+    run.deadlines.unwrap_or_else(|| match facts.spec {
+        Ok(checked) => checked.deadlines,
+        Err(_) => facts.action.spec.deadlines(),
+    })
+}
+
+/// Since when the present attempt is under way.
+pub(super) fn taken_up(run: &RunStatus, now: Timestamp) -> Timestamp {
+    run.taken_up().map_or(now, |time| time.0)
+}
+
+/// By when the script must have started.
+pub(super) fn pending_deadline(facts: &Facts<'_>, run: &RunStatus, now: Timestamp) -> Timestamp {
+    after(taken_up(run, now), deadlines(facts, run).pending_seconds)
+}
+
+/// When the clocks of runner and kubelet have ended the present attempt of a run, whatever became of
+/// its node.
+pub(super) fn runs_until(facts: &Facts<'_>, run: &RunStatus, now: Timestamp) -> Timestamp {
+    let Deadlines { pending_seconds, run_seconds, grace_seconds } = deadlines(facts, run);
+    let most = run_seconds + grace_seconds + RUNNER_GRACE_SECONDS + NODE_MARGIN_SECONDS;
+    match &run.started_at {
+        Some(started) => after(started.0, most),
+        // The pod's own deadline, which the kubelet keeps on its own, and counts from when it took the pod:
+        // as late as the pending deadline.
+        None => after(taken_up(run, now), 2 * pending_seconds + most),
+    }
+}
+
+/// How long an attempt may run from when its pod's creation is sent, in seconds: until then it holds the
+/// lock, should nothing more be heard of it.
+pub(super) fn longest(deadlines: Deadlines) -> i64 {
+    let Deadlines { pending_seconds, run_seconds, grace_seconds } = deadlines;
+    // A creation as late as the pending deadline has that long again by its pod's own deadline.
+    CREATION_SECONDS
+        + 2 * pending_seconds
+        + run_seconds
+        + grace_seconds
+        + RUNNER_GRACE_SECONDS
+        + NODE_MARGIN_SECONDS
+}
+
+/// So many seconds later.
+pub(super) fn after(time: Timestamp, seconds: i64) -> Timestamp {
+    time.saturating_add(SignedDuration::from_secs(seconds)).unwrap_or(Timestamp::MAX)
+}
