@@ -163,8 +163,27 @@ pub struct Creation {
     pub refusal: Option<Refusal>,
     /// The latest error of a creation that went unanswered.
     pub error: Option<String>,
-    /// Why the tombstone was refused.
+    /// How often the tombstone was refused for what may pass.
+    pub tombstone_tries: u32,
+    /// Why the tombstone was refused for good.
     pub tombstone_refused: Option<String>,
+}
+
+/// So often is a tombstone tried that was refused for what may pass, such as a full quota: about a
+/// minute. Without it nobody can say whether the script runs.
+const TOMBSTONE_TRIES: u32 = 6;
+
+impl Creation {
+    /// Takes in that the tombstone was refused. `true`: it is to be tried again, after a pause.
+    pub fn refuse_tombstone(&mut self, refusal: &Refusal) -> bool {
+        let again = refusal.may_pass && self.tombstone_tries < TOMBSTONE_TRIES;
+        if again {
+            self.tombstone_tries += 1;
+        } else {
+            self.tombstone_refused = Some(refusal.message.clone());
+        }
+        again
+    }
 }
 
 /// Why the API server did not create the pod.
@@ -205,4 +224,20 @@ pub struct LogFact {
     pub first_foreign: Option<String>,
     /// What is missing.
     pub missing: Vec<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tombstone_that_is_refused_for_what_may_pass_is_tried_again_and_not_without_end() {
+        let refusal = |may_pass| Refusal { reason: Reason::QuotaExceeded, may_pass, message: "quota".into() };
+        let mut creation = Creation::default();
+        let tries = (0..100).take_while(|_| creation.refuse_tombstone(&refusal(true))).count();
+        assert_eq!((tries, creation.tombstone_refused.as_deref()), (6, Some("quota")));
+        let mut creation = Creation::default();
+        assert!(!creation.refuse_tombstone(&refusal(false)));
+        assert_eq!(creation.tombstone_refused.as_deref(), Some("quota"));
+    }
 }

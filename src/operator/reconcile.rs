@@ -542,8 +542,13 @@ impl<'a> Pass<'a> {
             }
             Launched::NameTaken => self.look_again().await,
             Launched::Refused(refusal) => {
-                lock(self.memory).creation.tombstone_refused = Some(refusal.message);
-                Ok(None)
+                let mut memory = lock(self.memory);
+                if !memory.creation.refuse_tombstone(&refusal) {
+                    return Ok(None);
+                }
+                info!(message = refusal.message, "the tombstone was refused, and is tried again");
+                let pause = backoff(memory.creation.tombstone_tries);
+                Ok(Some(Action::requeue(pause.unsigned_abs())))
             }
             Launched::NotWanted | Launched::Unanswered(_) => {
                 let pause = backoff(lock(self.memory).failures);

@@ -53,6 +53,7 @@ impl Created {
             refusal: self.refused.then(refusal),
             error: None,
             tombstone_refused: self.tombstone_refused.then(words),
+            tombstone_tries: 0,
         }
     }
 }
