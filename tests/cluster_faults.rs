@@ -91,26 +91,6 @@ impl Counter {
     }
 }
 
-/// Numbers of the cluster's processes that are called so.
-fn processes(is: impl Fn(u32) -> bool) -> Vec<u32> {
-    let sandbox = Cluster::running().sandbox();
-    let all =
-        fs::read_dir("/proc").unwrap().filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
-    all.filter(|pid| is_below(*pid, sandbox) && is(*pid)).collect()
-}
-
-fn is_below(mut pid: u32, ancestor: u32) -> bool {
-    while pid > 1 {
-        if pid == ancestor {
-            return true;
-        }
-        let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-        let parent = status.lines().find_map(|line| line.strip_prefix("PPid:"));
-        pid = parent.and_then(|text| text.trim().parse().ok()).unwrap_or(0);
-    }
-    false
-}
-
 fn kill_all(pids: &[u32]) {
     for pid in pids {
         // It may have ended with another one.
@@ -120,14 +100,7 @@ fn kill_all(pids: &[u32]) {
 
 /// Kills the component of this name.
 fn kill_component(name: &str) {
-    let program = |pid: u32| fs::read_link(format!("/proc/{pid}/exe")).ok();
-    // One binary is several of them, by the name that it is called by.
-    let called = |pid: u32| {
-        let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-        let first = line.split(|byte| *byte == 0).next().unwrap_or_default();
-        String::from_utf8_lossy(first).rsplit('/').next().map(str::to_owned)
-    };
-    let found = processes(|pid| program(pid).is_some() && called(pid).as_deref() == Some(name));
+    let found = Cluster::running().component(name);
     assert_eq!(found.len(), 1, "processes called {name}: {found:?}");
     kill_all(&found);
 }
@@ -139,7 +112,7 @@ fn kill_pod(pod: &Pod) {
         let cgroup = fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap_or_default();
         cgroup.contains(&uid) || cgroup.contains(&uid.replace('-', "_"))
     };
-    let found = processes(of_pod);
+    let found = Cluster::running().processes(of_pod);
     assert!(!found.is_empty(), "no process of pod {uid}");
     kill_all(&found);
 }

@@ -49,6 +49,8 @@ mod stage;
 mod stream;
 #[path = "faults/tally.rs"]
 mod tally;
+#[path = "faults/uncached.rs"]
+mod uncached;
 #[path = "faults/usurp.rs"]
 mod usurp;
 #[path = "faults/wire.rs"]
@@ -61,7 +63,7 @@ use defeat::Protection;
 use paths::Path;
 use play::{Report, Rules};
 use schedule::{Fault, Schedule, Second, Slot, What};
-use stage::{Stage, on_stage};
+use stage::{Server, Stage, on_stage, on_stage_of};
 use tally::Tally;
 
 /// Where one crash must change nothing, nothing may be too late for being slow either.
@@ -209,6 +211,30 @@ fn schedules_of_a_seed_show_no_violation() {
         stage.play_all(all.into_iter().map(|one| (one, DRAWN)), each).await;
         tally.print(&format!("seed {seed}"));
         assert_none(stage, &mut tally, DRAWN).await;
+    });
+}
+
+/// What etcd has compacted away no API server can tell any more: the operator lists anew.
+#[test]
+fn a_watch_whose_past_was_compacted_begins_anew() {
+    on_stage_of(Server::Uncached, async |stage| {
+        let all = Path::ALL.into_iter().flat_map(|path| {
+            let fault = |call: Call, nth| Fault { slot: Slot::A, call, nth, what: What::Compact };
+            [vec![fault(Call::ActionEvent, 2)], vec![fault(Call::PodEvent, 2)]].map(|faults| Schedule {
+                path,
+                second: Second::None,
+                faults,
+            })
+        });
+        let mut tally = Tally::new();
+        let each = |report: Report| {
+            tally.add(report);
+            true
+        };
+        stage.play_all(all.map(|one| (one, DRAWN)), each).await;
+        tally.print("compacted");
+        assert_none(stage, &mut tally, DRAWN).await;
+        assert!(tally.real_gone > 0, "no API server has given a 410 of its own");
     });
 }
 

@@ -62,7 +62,7 @@ impl Operator {
             slot,
             plan: Arc::clone(plan),
             memory: Arc::new(memory),
-            backend: place.client.clone(),
+            backend: place.backend.clone(),
             on: place.on.clone(),
             life: Life::new(),
         };

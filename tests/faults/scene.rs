@@ -21,6 +21,8 @@ use crate::{counter::Counter, paths::Path, seen::Seen};
 pub(crate) struct Place {
     /// With an administrator's rights.
     pub(crate) client: Client,
+    /// The operators', with such rights too.
+    pub(crate) backend: Client,
     /// Outlives all operators.
     pub(crate) on: Handle,
     pub(crate) namespace: String,

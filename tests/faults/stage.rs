@@ -30,6 +30,7 @@ use crate::{
     scene::Place,
     schedule::Schedule,
     seen::Seen,
+    uncached::Uncached,
 };
 
 /// Mostly they wait.
@@ -44,6 +45,20 @@ pub(crate) struct Stage {
 
 /// Runs `test` on a stage of its own; one at a time, since all share this machine.
 pub(crate) fn on_stage<T>(test: impl AsyncFnOnce(&Stage) -> T) -> T {
+    on_stage_of(Server::Own, test)
+}
+
+/// Which API server the operators use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Server {
+    /// The cluster's.
+    Own,
+    /// A second one, whose watches come from etcd itself.
+    Uncached,
+}
+
+/// The same, with the operators at another API server.
+pub(crate) fn on_stage_of<T>(server: Server, test: impl AsyncFnOnce(&Stage) -> T) -> T {
     static ALONE: Mutex<()> = Mutex::new(());
     let _alone = ALONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     let _ = rustls::crypto::ring::default_provider().install_default();
@@ -53,7 +68,12 @@ pub(crate) fn on_stage<T>(test: impl AsyncFnOnce(&Stage) -> T) -> T {
     runtime.block_on(async {
         let client = cluster.client().await;
         assert_alone(&client).await;
-        let stage = Stage::set(&cluster, &client).await;
+        let second = match server {
+            Server::Own => None,
+            Server::Uncached => Some(Uncached::start(&cluster).await),
+        };
+        let backend = second.as_ref().map_or(&client, |(_, client)| client);
+        let stage = Stage::set(&cluster, &client, backend).await;
         let before = operator::panics();
         let answer = test(&stage).await;
         stage.strike(&client).await;
@@ -71,7 +91,7 @@ async fn assert_alone(client: &Client) {
 }
 
 impl Stage {
-    async fn set(cluster: &Cluster, client: &Client) -> Self {
+    async fn set(cluster: &Cluster, client: &Client, backend: &Client) -> Self {
         // The namespaces of the stage before take their time to go.
         static STAGES: AtomicUsize = AtomicUsize::new(0);
         let stage = STAGES.fetch_add(1, Ordering::Relaxed);
@@ -101,6 +121,7 @@ impl Stage {
             namespaces.create(&PostParams::default(), &object).await.expect("creating a namespace");
             places.push(Place {
                 client: client.clone(),
+                backend: backend.clone(),
                 on: tokio::runtime::Handle::current(),
                 namespace,
                 seen: Arc::clone(&seen),

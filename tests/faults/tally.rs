@@ -11,7 +11,7 @@ pub(crate) struct Tally {
     played: usize,
     requests: usize,
     crashes: u32,
-    real_gone: u32,
+    pub(crate) real_gone: u32,
     unknown: Vec<String>,
     met: BTreeMap<String, usize>,
     unmet: usize,

@@ -265,6 +265,9 @@ impl Wire {
         let (asked_head, asked_body) = (head.clone(), body.clone());
         let sending = async move { backend.send(Request::from_parts(head, Body::from(body))).await };
         let answer = self.on.spawn(sending).await??;
+        if answer.status() == StatusCode::GONE {
+            self.plan.gone_for_real();
+        }
         let event = match call {
             Call::WatchActions => Some(Call::ActionEvent),
             Call::WatchPods => Some(Call::PodEvent),
@@ -278,9 +281,6 @@ impl Wire {
         }
         let (head, body) = answer.into_parts();
         let mut body = body.collect().await?.to_bytes();
-        if head.status == StatusCode::GONE {
-            self.plan.gone_for_real();
-        }
         if let Some(defeat) = defeat {
             body = defeat.answer(call, head.status, &asked_body, body);
         }

@@ -70,18 +70,27 @@ impl Cluster {
 
     /// An administrator's, past the way in from outside, which costs a process a connection.
     pub(crate) fn kubeconfig(&self) -> Kubeconfig {
+        self.kubeconfig_at(6443)
+    }
+
+    fn kubeconfig_at(&self, port: u16) -> Kubeconfig {
         let mut kubeconfig = Kubeconfig::read_from(self.state.join("kubeconfig")).expect("the kubeconfig");
         for cluster in kubeconfig.clusters.iter_mut().filter_map(|named| named.cluster.as_mut()) {
-            cluster.server = Some(format!("https://{ADDRESS}:6443"));
+            cluster.server = Some(format!("https://{ADDRESS}:{port}"));
         }
         kubeconfig
     }
 
     /// With an administrator's rights.
     pub(crate) async fn client(&self) -> Client {
+        self.client_at(6443).await
+    }
+
+    /// The same, of an API server that listens there.
+    pub(crate) async fn client_at(&self, port: u16) -> Client {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let options = KubeConfigOptions::default();
-        let config = Config::from_custom_kubeconfig(self.kubeconfig(), &options).await;
+        let config = Config::from_custom_kubeconfig(self.kubeconfig_at(port), &options).await;
         Client::try_from(config.expect("the kubeconfig")).expect("a client")
     }
 }

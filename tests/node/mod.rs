@@ -26,6 +26,7 @@ mod cluster;
 mod life;
 mod log;
 mod process;
+mod processes;
 mod register;
 mod serve;
 mod status;
