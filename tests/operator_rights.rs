@@ -1,5 +1,6 @@
 //! The operator's rights: what the chart grants is what the operator uses, and nothing else. The audit
-//! log of the cluster says what it has used in all tests before, so it runs last.
+//! log of the cluster says what it has used in all tests before, so it runs last. The same for the chart's
+//! hooks.
 
 // clippy knows `#[test]` functions, and not what they share.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
@@ -66,9 +67,23 @@ fn the_operator_has_the_rights_that_it_uses_and_no_others() {
     let of = |values| render("longshore-system", &values_file(values), &[]);
     let mut rights = granted(&of("default"), "ship-longshore");
     rights.extend(granted(&of("namespaces"), "ship-longshore"));
+    assert!(rights.len() > 10, "the operator's rights were not found: {rights:?}");
     let found =
         findings(&rights, &used, &known(UNUSED), &known(FROM_ELSEWHERE), &known(REFUSED_BY_ADMISSION));
     assert!(found.is_empty(), "{}", found.join("\n"));
+}
+
+/// The chart's tests have run both hooks before.
+#[test]
+fn the_hooks_have_the_rights_that_they_use_and_no_others() {
+    for hook in ["uninstall", "test"] {
+        let used = audit::read(&audit_log(), &format!("{OPERATOR}-{hook}"));
+        let objects = render("longshore-system", &values_file("default"), &[]);
+        let rights = granted(&objects, &format!("ship-longshore-{hook}"));
+        println!("{hook}: {} rights, {} different requests", rights.len(), used.len());
+        let found = findings(&rights, &used, &[], &[], &[]);
+        assert!(found.is_empty(), "{hook}: {}", found.join("\n"));
+    }
 }
 
 /// A template costs its actions no call: all are read when a process starts, and watched from there. So

@@ -67,7 +67,7 @@ pub(crate) fn granted(objects: &[Value], account: &str) -> BTreeSet<Right> {
             }
         }
     }
-    assert!(rights.len() > 10, "the chart binds {account} to {rights:?}");
+    assert!(!rights.is_empty(), "the chart grants {account} nothing");
     rights
 }
 
