@@ -129,6 +129,20 @@ fn an_action_of_a_template_has_its_values() {
 }
 
 #[test]
+fn of_two_actions_of_a_lock_the_second_waits_for_the_first() {
+    let (_applied, second) = run(&example("lock.yaml"), "default", "reindex-orders");
+    let first = kubectl(&["get", "deploymentaction/migrate-orders", "-o", "json"]);
+    let first: Value = serde_json::from_str(&first).expect("JSON");
+    for action in [&first, &second] {
+        assert_eq!(reason(action), "Succeeded", "{action}");
+    }
+    // RFC 3339 in UTC, of one length.
+    let time = |action: &Value, field: &str| action["status"]["run"][field].as_str().unwrap().to_owned();
+    assert!(time(&first, "finishedAt") <= time(&second, "startedAt"), "{first}\n{second}");
+    assert_eq!(first["status"]["log"]["tail"], "Migrating the database of orders\nMigrated\n");
+}
+
+#[test]
 fn the_readme_s_first_action_does_what_the_readme_says() {
     let readme = std::fs::read_to_string(root().join("README.md")).unwrap();
     let first = readme
