@@ -6,7 +6,8 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 . tests/cluster/settings.sh
 
 log=$(mktemp)
-trap 'rm -f "$log"' EXIT
+cluster_log=$(mktemp)
+trap 'rm -f "$log" "$cluster_log"' EXIT
 failed=()
 started=$SECONDS
 
@@ -27,7 +28,7 @@ step() {
 on_cluster() {
 	eval "$(tests/cluster/env.sh)"
 	# Most of a test's time is waiting: more of them at once than there are cores.
-	cargo test --locked --no-fail-fast "$@" -- --test-threads 8
+	cargo test --locked --no-fail-fast "$@" -- --test-threads 12
 }
 
 gitops() {
@@ -36,12 +37,24 @@ gitops() {
 	on_cluster --test gitops
 }
 
+# On a new machine its parts take a quarter of an hour to build, and much of that one core alone: so they
+# are built while nothing needs them yet.
+cluster_up() {
+	# What it has said so far, and what it says until it is done.
+	tail --pid="$cluster" --lines=+1 --follow "$cluster_log"
+	# Whether it is up, or why not.
+	tests/cluster/up.sh
+}
+say "starting the cluster beside the first tests ..."
+tests/cluster/up.sh >"$cluster_log" 2>&1 &
+cluster=$!
+
 step "lint" tests/lint.sh
 step "pure tests and mocked services" cargo test --locked --no-fail-fast --lib --bins
 step "the tests that pages name" cargo test --locked --test claims
 step "what can happen, state by state" cargo test --locked --test model
 step "the runner and the fetcher as processes" cargo test --locked --no-fail-fast --test runner --test fetch
-if step "cluster" tests/cluster/up.sh && step "install" make --no-print-directory deploy; then
+if step "cluster" cluster_up && step "install" make --no-print-directory deploy; then
 	step "API server" on_cluster --test api_server
 	step "who may do what" on_cluster --test who
 	step "end to end" on_cluster --test end_to_end
