@@ -1,7 +1,7 @@
 //! A queue of actions on one lock: the pause between two of them, beyond what their pods take.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     pin::pin,
     sync::{Arc, Mutex},
 };
@@ -15,7 +15,7 @@ use kube::{
         watcher::{self, Event},
     },
 };
-use longshore::api::{LABEL_ACTION, LABEL_LOCK};
+use longshore::api::{DeploymentAction, LABEL_ACTION, LABEL_LOCK};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
@@ -39,7 +39,7 @@ pub(crate) async fn measure(load: &mut Load, count: u32) -> Value {
     load.lock = Some("bench".to_owned());
     let created = load.create(count, count).await;
     load.lock = None;
-    let names: Vec<String> = created.names().map(str::to_owned).collect();
+    let names: BTreeSet<String> = created.names().map(str::to_owned).collect();
     created.ended().await;
     let (took, writes) = (begun.elapsed().as_secs_f64(), load.changes() - writes);
     watching.abort();
@@ -48,7 +48,9 @@ pub(crate) async fn measure(load: &mut Load, count: u32) -> Value {
         all.lock().expect("no panic").iter().map(|(name, seen)| (name.clone(), *seen)).collect();
     seen.sort_by_key(|(_, seen)| seen.made);
     let order: Vec<&String> = seen.iter().map(|(name, _)| name).collect();
-    let in_order = order.iter().copied().eq(&names);
+    let tickets = tickets(load, &names).await;
+    // First come, first served; created at once, the API server says which came first.
+    let in_order = order.iter().map(|name| tickets.get(*name)).is_sorted();
     let pauses: Vec<f64> = seen
         .windows(2)
         .filter_map(|pair| Some(pair[1].1.made.duration_since(pair[0].1.ended?).as_secs_f64()))
@@ -69,6 +71,15 @@ pub(crate) async fn measure(load: &mut Load, count: u32) -> Value {
         "actions": count, "pauses": pauses.len(), "p50": p50, "p90": p90, "max": max, "seconds": took,
         "changes": writes, "inOrder": in_order, "seenToOverlap": overlaps,
     })
+}
+
+/// Each action's place in the order of those that asked.
+async fn tickets(load: &Load, names: &BTreeSet<String>) -> BTreeMap<String, u64> {
+    let all = load.all().await.into_iter().filter(|action| names.contains(&action.name_any()));
+    let ticket = |action: &DeploymentAction| {
+        action.status.as_ref()?.run.as_ref()?.lock.as_ref()?.ticket.parse::<u64>().ok()
+    };
+    all.map(|action| (action.name_any(), ticket(&action).unwrap_or_default())).collect()
 }
 
 async fn watch(pods: Api<Pod>, all: All) {

@@ -28,6 +28,7 @@ pub mod phases;
 pub mod pod;
 pub mod pod_index;
 pub mod process;
+mod prune;
 pub mod pull_secrets;
 pub mod ranges;
 pub mod reconcile;

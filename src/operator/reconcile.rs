@@ -19,7 +19,7 @@ use kube::{
         reflector::{ObjectRef, Store},
     },
 };
-use tokio::sync::Semaphore;
+use tokio::{sync::Semaphore, time::Instant};
 use tracing::{Span, debug, info, instrument, warn};
 
 use super::{
@@ -63,6 +63,10 @@ use crate::{
 
 /// A status that only tells of progress is written so often at most.
 const PROGRESS_EVERY: SignedDuration = SignedDuration::from_secs(5);
+/// After events were read for people's sake, nobody reads others for so many times as long as that took: an
+/// API server has no index of events, and goes through all of the namespace's, which can be all that it
+/// does when many pods wait.
+const EVENTS_REST: u32 = 30;
 /// So many steps in one pass: more would be a circle.
 const MOST_STEPS: usize = 24;
 /// An action that waits for nothing in particular is looked at again after this long.
@@ -96,7 +100,7 @@ pub struct Context {
     pub traces: Traces,
     /// Who may read events of pods that do not start. The API server reads all of a namespace for those
     /// of one pod, so that many who ask why it is slow would make it slower.
-    pub event_turns: Semaphore,
+    pub event_turns: Arc<Semaphore>,
     /// What is remembered of each action.
     pub memories: Memories,
     /// Counts.
@@ -600,15 +604,16 @@ impl<'a> Pass<'a> {
             let needed = observe::needs_events(&self.action, &pod, stopped, &memory, now);
             (needed, pod.view().map(|view| view.uid.clone()).unwrap_or_default())
         };
-        let _turn = match needed {
+        let turn = match needed {
             None => return,
             Some(EventsFor::Stopped) => None,
             // Later looks come anyway.
-            Some(EventsFor::Waiting) => match self.context.event_turns.try_acquire() {
+            Some(EventsFor::Waiting) => match Arc::clone(&self.context.event_turns).try_acquire_owned() {
                 Ok(turn) => Some(turn),
                 Err(_) => return,
             },
         };
+        let begun = Instant::now();
         let namespace = self.action.namespace().unwrap_or_default();
         let events = observe::events(&self.context.client, &namespace, &uid).await.unwrap_or_else(|error| {
             debug!(%error, "the pod's events cannot be read");
@@ -616,5 +621,12 @@ impl<'a> Pass<'a> {
         });
         // Counted from the answer: a server that is slow to give it is not asked again at once.
         lock(self.memory).events = Some((Timestamp::now(), events));
+        if let Some(turn) = turn {
+            let rest = EVENTS_REST * begun.elapsed();
+            tokio::spawn(async move {
+                tokio::time::sleep(rest).await;
+                drop(turn);
+            });
+        }
     }
 }

@@ -31,6 +31,7 @@ use super::{
     options::Options,
     pod::FetchDefaults,
     pod_index::PodIndex,
+    prune,
     reconcile::{Context, after_error, reconcile},
     serve::{self, Health},
     strays,
@@ -41,7 +42,7 @@ use super::{
     watch,
 };
 use crate::{
-    api::{ANNOTATION_BUNDLE, DeploymentAction, LABEL_ACTION, LABEL_LOCK, LABEL_MANAGED_BY, MANAGED_BY},
+    api::{DeploymentAction, LABEL_ACTION, LABEL_LOCK, LABEL_MANAGED_BY, MANAGED_BY},
     registry::{Registry, RegistryConfig},
 };
 
@@ -262,7 +263,7 @@ async fn lead(
         nodes,
         use_policy,
         action_policies,
-        event_turns: Semaphore::new(EVENT_TURNS),
+        event_turns: Arc::new(Semaphore::new(EVENT_TURNS)),
         memories: Memories::default(),
         metrics,
         fetch,
@@ -331,7 +332,7 @@ fn watch_actions(
         watch.try_filter_map(|event| future::ready(Ok(readable(event)))).boxed()
     };
     watch::merge(watches.into_iter().map(readable).collect())
-        .modify(prune)
+        .modify(prune::action)
         .reflect(writer)
         .inspect_ok(move |event| {
             locks.take(event);
@@ -350,26 +351,6 @@ fn watch_actions(
             }
         })
         .applied_objects()
-}
-
-/// `kubectl apply` keeps a second copy of what was applied.
-const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
-
-/// Takes off what nobody reads here and the cache would hold for as long as the action is there. A
-/// write of the status leaves the metadata alone.
-fn prune(action: &mut DeploymentAction) {
-    action.managed_fields_mut().clear();
-    if let Some(annotations) = &mut action.metadata.annotations {
-        annotations.remove(LAST_APPLIED);
-    }
-}
-
-/// As [`prune`]. A finished pod may be kept for days, and the script in it is for the runner alone.
-fn prune_pod(pod: &mut Pod) {
-    pod.managed_fields_mut().clear();
-    if let Some(annotations) = &mut pod.metadata.annotations {
-        annotations.remove(ANNOTATION_BUNDLE);
-    }
 }
 
 fn readable(
@@ -409,7 +390,7 @@ fn watch_pods(
     let ours = watcher::Config::default().labels(&format!("{LABEL_MANAGED_BY}={MANAGED_BY},{LABEL_ACTION}"));
     let client = client.clone();
     let pods =
-        watch::merge(watch::watches::<Pod>(&client, namespaces, &ours)).modify(prune_pod).reflect(writer);
+        watch::merge(watch::watches::<Pod>(&client, namespaces, &ours)).modify(prune::pod).reflect(writer);
     tokio::spawn(async move {
         let mut pods = std::pin::pin!(pods);
         while let Some(event) = pods.next().await {
@@ -519,31 +500,12 @@ mod tests {
     use serde_json::{Value, from_value, to_value};
 
     use super::*;
-    use crate::{api::ANNOTATION_RERUN, operator::tests::action};
+    use crate::operator::tests::action;
 
     fn guard(change: impl FnOnce(&mut Value)) -> DeserializeGuard<DeploymentAction> {
         let mut action = to_value(action()).unwrap();
         change(&mut action);
         from_value(action).unwrap()
-    }
-
-    #[test]
-    fn the_cache_holds_no_second_copy_of_what_was_applied() {
-        let mut pruned = action();
-        let annotations = [(LAST_APPLIED, "{}"), (ANNOTATION_RERUN, "1")];
-        pruned.metadata.annotations =
-            Some(annotations.map(|(name, text)| (name.to_owned(), text.to_owned())).into());
-        prune(&mut pruned);
-        let left: Vec<_> = pruned.annotations().keys().collect();
-        assert_eq!(left, [ANNOTATION_RERUN]);
-    }
-
-    #[test]
-    fn the_cache_of_pods_holds_no_script() {
-        let mut pod = Pod::default();
-        pod.metadata.annotations = Some([(ANNOTATION_BUNDLE.to_owned(), "{}".to_owned())].into());
-        prune_pod(&mut pod);
-        assert!(pod.annotations().is_empty());
     }
 
     #[test]

@@ -1,0 +1,133 @@
+//! What the caches hold of objects: no more than somebody reads here. They have each action, and each pod
+//! of ours, for as long as it is there.
+
+use std::mem::take;
+
+use k8s_openapi::api::core::v1::{Container, Pod};
+use kube::{Resource, ResourceExt};
+
+use crate::{
+    api::{ANNOTATION_BUNDLE, CONTAINER, DeploymentAction},
+    record::place,
+};
+
+/// `kubectl apply` keeps a second copy of what was applied.
+const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
+
+/// Takes off an action what nobody reads. A write of the status leaves the metadata alone.
+pub(super) fn action(action: &mut DeploymentAction) {
+    action.managed_fields_mut().clear();
+    if let Some(annotations) = &mut action.meta_mut().annotations {
+        annotations.remove(LAST_APPLIED);
+    }
+}
+
+/// The same of a pod, which may be kept for days when it has ended. The script in it is for the runner
+/// alone; of its volumes, which take some kilobytes each whatever is in them, only those that packages
+/// come by are looked at ([`super::mutation`]).
+pub(super) fn pod(pod: &mut Pod) {
+    pod.managed_fields_mut().clear();
+    if let Some(annotations) = &mut pod.metadata.annotations {
+        annotations.remove(ANNOTATION_BUNDLE);
+    }
+    let Some(spec) = &mut pod.spec else { return };
+    spec.containers.iter_mut().chain(spec.init_containers.iter_mut().flatten()).for_each(container);
+    let mounted: Vec<&str> = (spec.containers.iter())
+        .flat_map(|container| container.volume_mounts.iter().flatten())
+        .filter(|mount| is_package(&mount.mount_path))
+        .map(|mount| mount.name.as_str())
+        .collect();
+    let volumes = take(&mut spec.volumes).into_iter().flatten();
+    let kept: Vec<_> = volumes.filter(|volume| mounted.contains(&volume.name.as_str())).collect();
+    spec.volumes = Some(kept).filter(|kept| !kept.is_empty());
+    (spec.affinity, spec.tolerations, spec.topology_spread_constraints) = (None, None, None);
+}
+
+fn container(container: &mut Container) {
+    let bundle = |name: &str| container.name == CONTAINER && name == place::ENV_BUNDLE_SHA256;
+    let environment = take(&mut container.env).into_iter().flatten();
+    let kept: Vec<_> = environment.filter(|variable| bundle(&variable.name)).collect();
+    container.env = Some(kept).filter(|kept| !kept.is_empty());
+    container.env_from = None;
+    (container.resources, container.security_context) = (None, None);
+    (container.lifecycle, container.liveness_probe, container.readiness_probe, container.startup_probe) =
+        (None, None, None, None);
+}
+
+fn is_package(path: &str) -> bool {
+    path.strip_prefix(place::PACKAGES_DIR).is_some_and(|below| below.starts_with('/'))
+}
+
+#[cfg(test)]
+mod tests {
+    use k8s_openapi::api::core::v1::{EnvVar, Volume};
+
+    use super::*;
+    use crate::{
+        api::{ANNOTATION_RERUN, packages::PackageKind},
+        operator::{
+            pod::{Attempt, Delivery, action_pod},
+            tests::{self, attempt, package, pod_defaults},
+            validate::validate,
+            view::PodView,
+        },
+    };
+
+    #[test]
+    fn the_cache_holds_no_second_copy_of_what_was_applied() {
+        let mut pruned = tests::action();
+        let annotations = [(LAST_APPLIED, "{}"), (ANNOTATION_RERUN, "1")];
+        pruned.metadata.annotations =
+            Some(annotations.map(|(name, text)| (name.to_owned(), text.to_owned())).into());
+        action(&mut pruned);
+        let left: Vec<_> = pruned.annotations().keys().collect();
+        assert_eq!(left, [ANNOTATION_RERUN]);
+    }
+
+    #[test]
+    fn a_pod_looks_the_same_without_what_the_cache_does_not_hold() {
+        let packages = vec![package("a", PackageKind::Image), package("b", PackageKind::Artifact)];
+        let attempt = Attempt { packages: packages.clone(), ..attempt() };
+        let checked = validate(&tests::action(), "amd64").unwrap();
+        for delivery in [Delivery::ImageVolume, Delivery::InitContainer] {
+            let whole = action_pod(&checked, &attempt, &pod_defaults(delivery));
+            let changes: [&dyn Fn(&mut Pod); 6] = [
+                &|_| {},
+                &|pod| pod.spec.as_mut().unwrap().containers[0].env = None,
+                &|pod| pod.spec.as_mut().unwrap().containers[0].image = Some("another".into()),
+                &|pod| pod.spec.as_mut().unwrap().containers[0].command = None,
+                &|pod| {
+                    let volumes = pod.spec.as_mut().unwrap().volumes.iter_mut().flatten();
+                    let of_package = |volume: &&mut Volume| volume.name.starts_with("longshore-package");
+                    volumes.filter(of_package).for_each(|volume| {
+                        (volume.image, volume.empty_dir, volume.host_path) =
+                            (None, None, Some(k8s_openapi::api::core::v1::HostPathVolumeSource::default()));
+                    });
+                },
+                &|pod| pod.spec.as_mut().unwrap().volumes = None,
+            ];
+            for (at, change) in changes.into_iter().enumerate() {
+                let mut changed = whole.clone();
+                change(&mut changed);
+                let before = PodView::of(&changed, &attempt.image, &packages);
+                pod(&mut changed);
+                let after = PodView::of(&changed, &attempt.image, &packages);
+                assert_eq!(after, before, "{delivery:?}, change {at}");
+                assert_eq!(after.mutation.is_some(), at > 0, "{delivery:?}, change {at}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_cache_of_pods_holds_neither_script_nor_volumes_nor_variables() {
+        let checked = validate(&tests::action(), "amd64").unwrap();
+        let mut pruned = action_pod(&checked, &attempt(), &pod_defaults(Delivery::ImageVolume));
+        pod(&mut pruned);
+        assert!(!pruned.annotations().contains_key(ANNOTATION_BUNDLE));
+        let spec = pruned.spec.unwrap();
+        assert_eq!(spec.volumes, None);
+        let names = |variable: EnvVar| variable.name;
+        let left: Vec<_> = spec.containers.into_iter().flat_map(|one| one.env).flatten().map(names).collect();
+        assert_eq!(left, [place::ENV_BUNDLE_SHA256]);
+    }
+}
