@@ -25,6 +25,7 @@ use super::{
     assemble::{Accepted, Assembler},
     call,
     facts::LogFact,
+    metrics::Metrics,
     view::PodView,
 };
 use crate::{
@@ -75,6 +76,7 @@ pub struct Collector {
     client: Client,
     pods: Store<Pod>,
     news: mpsc::UnboundedSender<ObjectRef<DeploymentAction>>,
+    metrics: Metrics,
     entries: Mutex<HashMap<String, Entry>>,
 }
 
@@ -85,8 +87,9 @@ impl Collector {
         client: Client,
         pods: Store<Pod>,
         news: mpsc::UnboundedSender<ObjectRef<DeploymentAction>>,
+        metrics: Metrics,
     ) -> Self {
-        Self { client, pods, news, entries: Mutex::default() }
+        Self { client, pods, news, metrics, entries: Mutex::default() }
     }
 
     /// Reads this log from now on; once is enough.
@@ -100,6 +103,7 @@ impl Collector {
                 api: Api::namespaced(self.client.clone(), &source.namespace),
                 pods: self.pods.clone(),
                 news: self.news.clone(),
+                metrics: self.metrics.clone(),
                 log: Assembler::new(source.of.clone()),
                 fact: Arc::clone(&fact),
                 shown: Instant::now(),
@@ -187,6 +191,7 @@ struct Reader {
     api: Api<Pod>,
     pods: Store<Pod>,
     news: mpsc::UnboundedSender<ObjectRef<DeploymentAction>>,
+    metrics: Metrics,
     log: Assembler,
     fact: Arc<Mutex<LogFact>>,
     shown: Instant,
@@ -229,10 +234,12 @@ impl Reader {
                 ended = self.found().await != Found::Running;
                 if ended && whole {
                     // What is left is read without following, at once.
+                    self.metrics.log_again();
                     continue;
                 }
             }
             tokio::time::sleep(pause).await;
+            self.metrics.log_again();
         }
         let fact = self.log.settled();
         if fact.state == LogState::Incomplete && (fact.start.is_some() || fact.lines > 0) {
@@ -419,7 +426,7 @@ mod tests {
         });
         let (news, mut looks) = mpsc::unbounded_channel();
         let (pods, _writer) = reflector::store();
-        let collector = Collector::new(client, pods, news);
+        let collector = Collector::new(client, pods, news, Metrics::default());
         collector.follow(Source {
             action: ObjectRef::new("deploy").within("shop"),
             namespace: "shop".into(),

@@ -55,6 +55,12 @@ struct LogLabels {
     state: &'static str,
 }
 
+/// Label of what was asked of the API server once more: from a closed list.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ResendLabels {
+    what: &'static str,
+}
+
 /// How many runs are where.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Active {
@@ -79,6 +85,7 @@ pub struct Metrics {
     active: Family<PhaseLabels, Gauge>,
     log_bytes: Counter,
     logs_read: Family<LogLabels, Counter>,
+    resends: Family<ResendLabels, Counter>,
     looks: Family<LookLabels, Counter>,
     look_errors: Family<ControllerLabels, Counter>,
     look_error_categories: Family<ErrorLabels, Counter>,
@@ -108,6 +115,7 @@ impl Default for Metrics {
             active: Family::default(),
             log_bytes: Counter::default(),
             logs_read: Family::default(),
+            resends: Family::default(),
             looks: Family::default(),
             look_errors: Family::default(),
             look_error_categories: Family::default(),
@@ -130,6 +138,11 @@ impl Default for Metrics {
             "logs",
             "Logs that were read to their end, by what came of it",
             metrics.logs_read.clone(),
+        );
+        own.register(
+            "resends",
+            "What was asked of the API server once more, since it had gone unanswered or broken off",
+            metrics.resends.clone(),
         );
         own.register("logs_active", "Logs that are being read or kept", metrics.logs.clone());
         own.register("leader", "Whether this instance leads", metrics.leader.clone());
@@ -201,6 +214,16 @@ impl Metrics {
         };
         self.logs_read.get_or_create(&LogLabels { state }).inc();
         self.log_bytes.inc_by(bytes);
+    }
+
+    /// A log's stream is opened once more.
+    pub fn log_again(&self) {
+        self.resends.get_or_create(&ResendLabels { what: "log-stream" }).inc();
+    }
+
+    /// A pod's creation is sent once more, since nobody knows what became of the one before.
+    pub fn creation_again(&self) {
+        self.resends.get_or_create(&ResendLabels { what: "pod-creation" }).inc();
     }
 
     /// There may be so many looks at once.
@@ -278,6 +301,10 @@ mod tests {
         has(&metrics, "longshore_log_bytes_total 42");
         metrics.log_read(LogState::Collecting, 1);
         has(&metrics, "longshore_log_bytes_total 42");
+        metrics.log_again();
+        has(&metrics, r#"longshore_resends_total{what="log-stream"} 1"#);
+        metrics.creation_again();
+        has(&metrics, r#"longshore_resends_total{what="pod-creation"} 1"#);
     }
 
     #[test]

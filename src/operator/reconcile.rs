@@ -357,6 +357,9 @@ impl<'a> Pass<'a> {
                 let Ok(checked) = &self.spec else { return Ok(Some(Action::await_change())) };
                 let defaults =
                     self.context.options.pod_defaults(self.context.nodes.delivery(), &self.context.fetch);
+                if lock(self.memory).creation.error.is_some() {
+                    self.context.metrics.creation_again();
+                }
                 let launched = launch::launch(client, checked, &attempt, &defaults).await;
                 return self.launched(launched).await;
             }

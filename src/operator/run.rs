@@ -254,7 +254,7 @@ async fn lead(
         templates,
         traces,
         events: Events::new(client.clone(), &options.identity),
-        collector: Collector::new(client.clone(), pods.clone(), news.clone()),
+        collector: Collector::new(client.clone(), pods.clone(), news.clone(), metrics.clone()),
         client,
         registry,
         pods,
