@@ -129,8 +129,8 @@ fn is_newer(written: &DeploymentAction, cached: &DeploymentAction) -> bool {
 }
 
 /// What is remembered, by the action's UID.
-#[derive(Debug, Default)]
-pub struct Memories(Mutex<HashMap<String, Arc<Mutex<Memory>>>>);
+#[derive(Debug, Clone, Default)]
+pub struct Memories(Arc<Mutex<HashMap<String, Arc<Mutex<Memory>>>>>);
 
 impl Memories {
     /// What is remembered of the action with this UID.
@@ -138,6 +138,17 @@ impl Memories {
     pub fn of(&self, uid: &str) -> Arc<Mutex<Memory>> {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         Arc::clone(all.entry(uid.to_owned()).or_default())
+    }
+
+    /// Whether the creations of this attempt were all this process's own, and answered: none can arrive
+    /// any more.
+    #[must_use]
+    pub fn has_all_creations(&self, uid: &str, attempt: (u32, u32)) -> bool {
+        let memory = self.0.lock().unwrap_or_else(PoisonError::into_inner).get(uid).map(Arc::clone);
+        memory.is_some_and(|memory| {
+            let memory = memory.lock().unwrap_or_else(PoisonError::into_inner);
+            memory.attempt == Some(attempt) && !memory.creation.unanswered
+        })
     }
 
     /// Forgets all actions but those with these UIDs.

@@ -107,11 +107,11 @@ mod tests {
                 &|pod| pod.spec.as_mut().unwrap().volumes = None,
             ];
             for (at, change) in changes.into_iter().enumerate() {
-                let mut changed = whole.clone();
-                change(&mut changed);
-                let before = PodView::of(&changed, &attempt.image, &packages);
-                pod(&mut changed);
-                let after = PodView::of(&changed, &attempt.image, &packages);
+                let mut altered = whole.clone();
+                change(&mut altered);
+                let before = PodView::of(&altered, &attempt.image, &packages);
+                pod(&mut altered);
+                let after = PodView::of(&altered, &attempt.image, &packages);
                 assert_eq!(after, before, "{delivery:?}, change {at}");
                 assert_eq!(after.mutation.is_some(), at > 0, "{delivery:?}, change {at}");
             }
@@ -127,7 +127,8 @@ mod tests {
         let spec = pruned.spec.unwrap();
         assert_eq!(spec.volumes, None);
         let names = |variable: EnvVar| variable.name;
-        let left: Vec<_> = spec.containers.into_iter().flat_map(|one| one.env).flatten().map(names).collect();
+        let left: Vec<_> =
+            spec.containers.into_iter().filter_map(|one| one.env).flatten().map(names).collect();
         assert_eq!(left, [place::ENV_BUNDLE_SHA256]);
     }
 }

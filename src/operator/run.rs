@@ -34,7 +34,7 @@ use super::{
     prune,
     reconcile::{Context, after_error, reconcile},
     serve::{self, Health},
-    strays,
+    strays::{self, Strays},
     templates::Templates,
     traces::{Traces, TracesError},
     use_policy::UsePolicy,
@@ -42,7 +42,7 @@ use super::{
     watch,
 };
 use crate::{
-    api::{DeploymentAction, LABEL_ACTION, LABEL_LOCK, LABEL_MANAGED_BY, MANAGED_BY},
+    api::{DeploymentAction, LABEL_ACTION, LABEL_ACTION_UID, LABEL_LOCK, LABEL_MANAGED_BY, MANAGED_BY},
     registry::{Registry, RegistryConfig},
 };
 
@@ -238,7 +238,10 @@ async fn lead(
     }
     let pod_index = PodIndex::default();
     let locks = LockIndex::new(news.clone());
-    let pods = watch_pods(&client, &namespaces, (pod_index.clone(), locks.clone()), news.clone());
+    let memories = Memories::default();
+    let strays = Strays::new(client.clone(), locks.clone(), memories.clone());
+    let pods =
+        watch_pods(&client, &namespaces, (pod_index.clone(), locks.clone()), strays.clone(), news.clone());
     // An action without a status is new only if no pod tells otherwise: nothing is decided before all
     // pods are known.
     if pods.wait_until_ready().await.is_err() {
@@ -264,7 +267,7 @@ async fn lead(
         use_policy,
         action_policies,
         event_turns: Arc::new(Semaphore::new(EVENT_TURNS)),
-        memories: Memories::default(),
+        memories,
         metrics,
         fetch,
         options,
@@ -272,7 +275,7 @@ async fn lead(
     tokio::spawn(tell_ready(filled, Arc::clone(&context), health));
     context.metrics.concurrency(context.options.concurrency);
     tokio::spawn(count(action_store.clone(), Arc::clone(&context)));
-    tokio::spawn(sweep(action_store.clone(), Arc::clone(&context)));
+    tokio::spawn(sweep(action_store.clone(), Arc::clone(&context), strays));
 
     // A moment as a rule. Where it is not, what is under way must be followed all the same.
     if tokio::time::timeout(POLICIES_FIRST, context.action_policies.wait_until_filled()).await.is_err() {
@@ -384,6 +387,7 @@ fn watch_pods(
     client: &Client,
     namespaces: &[String],
     (index, locks): (PodIndex, LockIndex),
+    strays: Strays,
     news: mpsc::UnboundedSender<ObjectRef<DeploymentAction>>,
 ) -> Store<Pod> {
     let (store, writer) = reflector::store();
@@ -423,8 +427,8 @@ fn watch_pods(
                         let _ = news.send(ObjectRef::new(action).within(&namespace));
                     }
                     if strays::may_be_stray(&pod) {
-                        let (client, locks) = (client.clone(), locks.clone());
-                        tokio::spawn(async move { strays::let_go(&client, &locks, &pod).await });
+                        let strays = strays.clone();
+                        tokio::spawn(async move { strays.let_go(&pod).await });
                     }
                 }
                 Ok(watcher::Event::Init | watcher::Event::InitDone) => {}
@@ -476,20 +480,23 @@ async fn count(actions: Store<DeploymentAction>, context: Arc<Context>) {
 }
 
 /// Forgets actions that are gone, and looks again for pods that no action waits for.
-async fn sweep(actions: Store<DeploymentAction>, context: Arc<Context>) {
+async fn sweep(actions: Store<DeploymentAction>, context: Arc<Context>, strays: Strays) {
     loop {
         tokio::time::sleep(SWEEP).await;
-        let known: std::collections::HashSet<_> =
+        let mut known: std::collections::HashSet<_> =
             actions.state().iter().filter_map(|action| action.metadata.uid.clone()).collect();
-        context.memories.keep(&known);
         context.locks.keep(&known);
         let pods = context.pods.state();
+        // What was sent for an action that is gone decides when its pods are let go.
+        known.extend(pods.iter().filter_map(|pod| pod.labels().get(LABEL_ACTION_UID).cloned()));
+        context.memories.keep(&known);
         let held: std::collections::HashSet<_> =
             pods.iter().filter_map(|pod| pod.metadata.uid.clone()).collect();
         context.collector.keep(&held);
         context.metrics.logs.set(i64::try_from(context.collector.len()).unwrap_or(i64::MAX));
-        for pod in pods.iter().filter(|pod| strays::may_be_stray(pod)) {
-            strays::let_go(&context.client, &context.locks, pod).await;
+        for pod in pods.into_iter().filter(|pod| strays::may_be_stray(pod)) {
+            let strays = strays.clone();
+            tokio::spawn(async move { strays.let_go(&pod).await });
         }
     }
 }

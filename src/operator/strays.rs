@@ -5,7 +5,15 @@
 //! that is there looks at the pods that its status names. A namespace that is deleted waits for its
 //! pods before it deletes actions (KEP-5080), so one such pod would hold it for good.
 
-use k8s_openapi::{api::core::v1::Pod, jiff::Timestamp};
+use std::{
+    collections::HashSet,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use k8s_openapi::{
+    api::core::v1::Pod,
+    jiff::{SignedDuration, Timestamp},
+};
 use kube::{
     Api, Client, ResourceExt,
     core::{ApiResource, DynamicObject},
@@ -13,8 +21,11 @@ use kube::{
 use tracing::{info, warn};
 
 use super::{
-    CallError, call, finish, lock,
+    CallError, call,
+    decide::name_needed_until,
+    finish, lock,
     lock_index::LockIndex,
+    memory::Memories,
     pod::run_id,
     view::{PodView, is_held},
 };
@@ -33,14 +44,92 @@ pub fn may_be_stray(pod: &Pod) -> bool {
     is_held(pod) && pod.metadata.deletion_timestamp.is_some()
 }
 
-/// Lets the pod go if its action is gone, or is there and does not name it; where its run has a lock,
-/// once it shows that it has ended, and the lock is given back.
-pub async fn let_go(client: &Client, locks: &LockIndex, pod: &Pod) {
-    let name = pod.name_any();
-    match try_let_go(client, locks, pod).await {
-        Ok(true) => info!(pod = name, "no action waits for it: the pod was released"),
-        Ok(false) => {}
-        Err(error) => warn!(pod = name, %error, "a pod that no action waits for was not released"),
+/// Who lets them go.
+#[derive(Clone)]
+pub struct Strays {
+    client: Client,
+    locks: LockIndex,
+    memories: Memories,
+    /// UIDs of pods that are being let go, or wait for that.
+    taken: Arc<Mutex<HashSet<String>>>,
+}
+
+/// What is to become of a pod.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fate {
+    /// It was let go.
+    Released,
+    /// Somebody else looks after it, or a later event will tell.
+    Kept,
+    /// Until then its name must stay taken.
+    NotBefore(Timestamp),
+}
+
+impl Strays {
+    /// Lets pods go by `client`; `memories` tell which creations can still arrive.
+    #[must_use]
+    pub fn new(client: Client, locks: LockIndex, memories: Memories) -> Self {
+        Self { client, locks, memories, taken: Arc::default() }
+    }
+
+    /// Lets the pod go if its action is gone, or is there and does not name it; where its run has a lock,
+    /// once it shows that it has ended, and the lock is given back; and where a creation of the same attempt
+    /// can still arrive, once that is over: what is gone in the next moment leaves its name free.
+    pub async fn let_go(&self, pod: &Pod) {
+        let (name, uid) = (pod.name_any(), pod.uid().unwrap_or_default());
+        if !self.taken().insert(uid.clone()) {
+            return;
+        }
+        loop {
+            match self.try_let_go(pod).await {
+                Ok(Fate::Released) => info!(pod = name, "no action waits for it: the pod was released"),
+                Ok(Fate::Kept) => {}
+                Ok(Fate::NotBefore(time)) => {
+                    let pause = time.duration_since(Timestamp::now()).max(SignedDuration::ZERO);
+                    tokio::time::sleep(pause.unsigned_abs()).await;
+                    continue;
+                }
+                Err(error) => warn!(pod = name, %error, "a pod that no action waits for was not released"),
+            }
+            break;
+        }
+        self.taken().remove(&uid);
+    }
+
+    fn taken(&self) -> MutexGuard<'_, HashSet<String>> {
+        self.taken.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn try_let_go(&self, pod: &Pod) -> Result<Fate, CallError> {
+        let Self { client, locks, .. } = self;
+        let namespace = pod.namespace().unwrap_or_default();
+        if let Some((action, uid)) = owner(pod) {
+            // Untyped: one that cannot be read is passed over, and looks at no pod.
+            let resource = ApiResource::erase::<DeploymentAction>(&());
+            let actions: Api<DynamicObject> = Api::namespaced_with(client.clone(), &namespace, &resource);
+            let live = call(actions.get_opt(&action)).await?;
+            if live.is_some_and(|live| live.metadata.uid.as_deref() == Some(&uid) && names(live, pod)) {
+                return Ok(Fate::Kept);
+            }
+        }
+        if !gave_lock_back(client, locks, pod).await? {
+            return Ok(Fate::Kept);
+        }
+        if let Some(time) = self.name_needed_until(pod).filter(|time| Timestamp::now() < *time) {
+            return Ok(Fate::NotBefore(time));
+        }
+        let uid = pod.uid().unwrap_or_default();
+        finish::release(client, &namespace, &pod.name_any(), &uid).await?;
+        Ok(Fate::Released)
+    }
+
+    /// Until when a creation of the same attempt can arrive. `None`: none can.
+    fn name_needed_until(&self, pod: &Pod) -> Option<Timestamp> {
+        let view = PodView::of(pod, "", &[]);
+        let attempt = view.attempt.filter(|_| !view.tombstone)?;
+        // By its label: an orphan has no owner any more.
+        let uid = pod.labels().get(LABEL_ACTION_UID)?;
+        (!self.memories.has_all_creations(uid, attempt)).then(|| name_needed_until(&view))
     }
 }
 
@@ -63,25 +152,6 @@ pub async fn lost_sight(client: &Client, pod: &Pod) {
         Ok(false) => {}
         Err(error) => warn!(pod = name, %error, "a pod that lost a label was not released"),
     }
-}
-
-async fn try_let_go(client: &Client, locks: &LockIndex, pod: &Pod) -> Result<bool, CallError> {
-    let namespace = pod.namespace().unwrap_or_default();
-    if let Some((action, uid)) = owner(pod) {
-        // Untyped: one that cannot be read is passed over, and looks at no pod.
-        let resource = ApiResource::erase::<DeploymentAction>(&());
-        let actions: Api<DynamicObject> = Api::namespaced_with(client.clone(), &namespace, &resource);
-        let live = call(actions.get_opt(&action)).await?;
-        if live.is_some_and(|live| live.metadata.uid.as_deref() == Some(&uid) && names(live, pod)) {
-            return Ok(false);
-        }
-    }
-    if !gave_lock_back(client, locks, pod).await? {
-        return Ok(false);
-    }
-    let uid = pod.uid().unwrap_or_default();
-    finish::release(client, &namespace, &pod.name_any(), &uid).await?;
-    Ok(true)
 }
 
 /// Gives the lock of an action back that is gone, and whose run had it and nothing frozen yet: no pod
@@ -165,7 +235,8 @@ mod tests {
         });
         assert!(may_be_stray(&pod));
         let (news, _) = tokio::sync::mpsc::unbounded_channel();
-        let_go(&client, &LockIndex::new(news), &pod).await;
+        let strays = Strays::new(client, LockIndex::new(news), Memories::default());
+        strays.let_go(&pod).await;
         let seen = seen.lock().unwrap();
         seen.iter().any(|seen| seen.method == "PATCH")
     }
@@ -183,6 +254,52 @@ mod tests {
             "number": number, "id": "a-1", "generation": 1, "attempt": 1, "trigger": "Created", "specHash": "v1:",
             "podName": pod,
         })
+    }
+
+    #[tokio::test]
+    async fn a_name_that_a_late_creation_may_want_stays_taken() {
+        let uid = action().metadata.uid.unwrap();
+        let pod: Pod = from_value(json!({"metadata": {
+            "name": "deploy-1-1", "namespace": "shop", "uid": "pod-uid",
+            "creationTimestamp": Timestamp::now().to_string(), "deletionTimestamp": Timestamp::now().to_string(),
+            "finalizers": [FINALIZER_COLLECT],
+            "labels": {LABEL_ACTION: "deploy", LABEL_ACTION_UID: uid, LABEL_RUN: "1", LABEL_ATTEMPT: "1"},
+            "ownerReferences": [{
+                "apiVersion": "longshore.dev/v1alpha1", "kind": "DeploymentAction", "name": "deploy", "uid": uid,
+                "controller": true,
+            }],
+        }}))
+        .unwrap();
+        // Another process announced the attempt; this one did, and a creation went unanswered; or it was
+        // answered; or what this process knows is of another attempt.
+        for (attempt, announced, unanswered, held) in [
+            ((1, 1), false, false, true),
+            ((1, 1), true, true, true),
+            ((1, 1), true, false, false),
+            ((1, 2), true, false, true),
+        ] {
+            let (client, _) = server(|request| match request.method.as_str() {
+                "GET" => failure(404, "NotFound", ""),
+                _ => (
+                    200,
+                    json!({"apiVersion": "meta.k8s.io/v1", "kind": "PartialObjectMetadata", "metadata": {}}),
+                ),
+            });
+            let memories = Memories::default();
+            {
+                let memory = memories.of(&uid);
+                let mut memory = memory.lock().unwrap();
+                memory.turn_to(attempt, announced);
+                memory.creation.unanswered |= unanswered;
+            }
+            let (news, _) = tokio::sync::mpsc::unbounded_channel();
+            let strays = Strays::new(client, LockIndex::new(news), memories);
+            // An orphan has no owner any more.
+            let mut pod = pod.clone();
+            pod.metadata.owner_references = pod.metadata.owner_references.filter(|_| unanswered);
+            let at_once = tokio::time::timeout(std::time::Duration::from_millis(300), strays.let_go(&pod));
+            assert_eq!(at_once.await.is_err(), held, "{attempt:?} {announced} {unanswered}");
+        }
     }
 
     #[tokio::test]

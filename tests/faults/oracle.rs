@@ -43,7 +43,9 @@ pub(crate) fn is_at_rest(scene: &Scene, disturbed: bool) -> bool {
     };
     let held = scene.pods().iter().any(|pod| !pod.finalizers().is_empty() && !needed(pod));
     if path.expected().runs.is_none() {
-        return scene.action().is_none() && scene.pods().is_empty();
+        // Those whose names are needed are on their way out.
+        let goes = |pod: &Pod| disturbed && pod.metadata.deletion_timestamp.is_some() && needed(pod);
+        return scene.action().is_none() && scene.pods().iter().all(|pod| goes(pod));
     }
     let runs = scene.runs.load(std::sync::atomic::Ordering::Relaxed);
     let Some(action) = scene.action() else { return false };

@@ -306,9 +306,12 @@ impl Path {
             Self::PodRemoved => {
                 scene.until(is_finished).await;
                 let released = || scene.pods().iter().all(|pod| pod.finalizers().is_empty());
-                // What is held for longer somebody frees by hand.
+                // What is held for longer somebody frees by hand, but for what needs it: nobody could keep a
+                // creation that is on its way from starting the script then.
                 let soon = Instant::now() + Duration::from_secs(1);
-                scene.place.seen.until(soon, released).await;
+                if !scene.place.seen.until(soon, released).await && scene.late_creations {
+                    return;
+                }
                 for pod in scene.pods() {
                     let free = Patch::Merge(json!({"metadata": {"finalizers": null}}));
                     // It may be gone.

@@ -14,7 +14,7 @@ use tokio::{
     time::{Instant, sleep},
 };
 
-use crate::{counter::Counter, paths::Path, seen::Seen};
+use crate::{counter::Counter, paths::Path, schedule::Schedule, seen::Seen};
 
 /// A namespace of one worker's own, and what leads to it.
 #[derive(Clone)]
@@ -44,6 +44,8 @@ pub(crate) struct Scene {
     pub(crate) counter: Counter,
     /// How long a run may wait for its script's start.
     pub(crate) pending_seconds: i64,
+    /// Whether a creation of a pod may arrive when its run has long ended.
+    pub(crate) late_creations: bool,
     /// How many runs there will be at least.
     pub(crate) runs: std::sync::atomic::AtomicU32,
     /// What was seen to be wrong on the way.
@@ -56,14 +58,15 @@ pub(crate) struct Scene {
 const PATIENCE: Duration = Duration::from_secs(8);
 
 impl Scene {
-    pub(crate) fn new(place: &Place, path: Path, name: &str, pending_seconds: i64) -> Self {
+    pub(crate) fn new(place: &Place, schedule: &Schedule, name: &str, pending_seconds: i64) -> Self {
         let file = format!("{}-{name}", place.namespace);
         Self {
             counter: Counter::new(&place.counters, &file),
             place: place.clone(),
-            path,
+            path: schedule.path,
             name: name.to_owned(),
             pending_seconds,
+            late_creations: schedule.has_late_creations(),
             runs: 1.into(),
             wrong: std::sync::Mutex::default(),
             deleted: std::sync::Mutex::default(),

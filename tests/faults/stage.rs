@@ -33,7 +33,7 @@ use crate::{
     uncached::Uncached,
 };
 
-/// Mostly they wait.
+/// How many schedules are played beside each other, unless `LONGSHORE_FAULTS_WORKERS` says. Mostly they wait.
 const WORKERS: usize = 12;
 
 pub(crate) struct Stage {
@@ -114,7 +114,7 @@ impl Stage {
         let seen = Arc::new(Seen::start(client).await);
         let namespaces: Api<Namespace> = Api::all(client.clone());
         let mut places = Vec::new();
-        for worker in 0..WORKERS {
+        for worker in 0..crate::setting("LONGSHORE_FAULTS_WORKERS").unwrap_or(WORKERS) {
             let namespace = format!("{tag}-{worker}");
             let object = json!({"metadata": {"name": namespace, "labels": {"longshore.dev/test": "true"}}});
             let object = serde_json::from_value(object).expect("a namespace");

@@ -26,6 +26,7 @@ use std::ops::ControlFlow;
 
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
+pub(super) use self::retire::name_needed_until;
 use super::{facts::Facts, pod::Attempt, view::PodView};
 use crate::api::{DeploymentActionStatus, condition::ConditionType, status::RunStatus};
 
@@ -263,10 +264,10 @@ fn leave(facts: &Facts<'_>, now: Timestamp) -> Step {
     let held = facts.older.iter().filter(|pod| pod.finalizer);
     let mut ours = facts.pod.view().into_iter().chain(held).filter(|pod| pod.owner_uid.as_deref() == owner);
     // A creation that comes late must not find the name free.
-    let kept = |pod: &PodView| facts.creation.unanswered && now < retire::name_needed_until(pod);
+    let kept = |pod: &PodView| facts.creation.unanswered && now < name_needed_until(pod);
     ours.find_map(|pod| match pod {
         _ if !pod.deleting && !orphaned && !pod.tombstone => Some(Step::delete(pod)),
-        _ if pod.finalizer && kept(pod) => Some(Step::until(retire::name_needed_until(pod), now)),
+        _ if pod.finalizer && kept(pod) => Some(Step::until(name_needed_until(pod), now)),
         _ if pod.finalizer => Some(Step::release(pod)),
         _ => None,
     })

@@ -62,6 +62,6 @@ pub(super) fn may_be_let_go(run: &RunStatus, pod: &PodView) -> bool {
 
 /// Until when a creation of the same attempt can still arrive, which only a pod under its name keeps
 /// from starting the script again. A pod that is let go can be gone in the next moment.
-pub(super) fn name_needed_until(pod: &PodView) -> Timestamp {
+pub(in crate::operator) fn name_needed_until(pod: &PodView) -> Timestamp {
     pod.created_at.as_ref().map_or(Timestamp::MIN, |time| after(time.0, SHORTEST_RETENTION_SECONDS))
 }
