@@ -50,8 +50,8 @@ pub struct Strays {
     client: Client,
     locks: LockIndex,
     memories: Memories,
-    /// UIDs of pods that are being let go, or wait for that.
-    taken: Arc<Mutex<HashSet<String>>>,
+    /// UIDs of pods whose names are needed yet: one task for each waits until they are not.
+    waiting: Arc<Mutex<HashSet<String>>>,
 }
 
 /// What is to become of a pod.
@@ -69,7 +69,7 @@ impl Strays {
     /// Lets pods go by `client`; `memories` tell which creations can still arrive.
     #[must_use]
     pub fn new(client: Client, locks: LockIndex, memories: Memories) -> Self {
-        Self { client, locks, memories, taken: Arc::default() }
+        Self { client, locks, memories, waiting: Arc::default() }
     }
 
     /// Lets the pod go if its action is gone, or is there and does not name it; where its run has a lock,
@@ -77,27 +77,25 @@ impl Strays {
     /// can still arrive, once that is over: what is gone in the next moment leaves its name free.
     pub async fn let_go(&self, pod: &Pod) {
         let (name, uid) = (pod.name_any(), pod.uid().unwrap_or_default());
-        if !self.taken().insert(uid.clone()) {
-            return;
-        }
         loop {
             match self.try_let_go(pod).await {
                 Ok(Fate::Released) => info!(pod = name, "no action waits for it: the pod was released"),
-                Ok(Fate::Kept) => {}
-                Ok(Fate::NotBefore(time)) => {
+                Ok(Fate::NotBefore(time)) if self.waiting().insert(uid.clone()) => {
                     let pause = time.duration_since(Timestamp::now()).max(SignedDuration::ZERO);
                     tokio::time::sleep(pause.unsigned_abs()).await;
+                    self.waiting().remove(&uid);
                     continue;
                 }
+                // Its end brings another event, or another task waits.
+                Ok(Fate::Kept | Fate::NotBefore(_)) => {}
                 Err(error) => warn!(pod = name, %error, "a pod that no action waits for was not released"),
             }
-            break;
+            return;
         }
-        self.taken().remove(&uid);
     }
 
-    fn taken(&self) -> MutexGuard<'_, HashSet<String>> {
-        self.taken.lock().unwrap_or_else(PoisonError::into_inner)
+    fn waiting(&self) -> MutexGuard<'_, HashSet<String>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn try_let_go(&self, pod: &Pod) -> Result<Fate, CallError> {
@@ -204,19 +202,20 @@ fn names(action: DynamicObject, pod: &Pod) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
     use serde_json::{Value, from_value, json, to_value};
 
     use super::*;
     use crate::api::FINALIZER_COLLECT;
     use crate::operator::{
-        mocked::{failure, server},
+        mocked::{Seen, failure, server},
         tests::action,
     };
 
-    /// Whether a pod of this name and run is let go while `live` is what the API server has.
-    async fn is_let_go(live: (u16, Value), name: &str, run: &str) -> bool {
+    /// A pod that is being deleted, with our finalizer on it.
+    fn going(name: &str, run: &str) -> Pod {
         let uid = action().metadata.uid;
-        let pod = from_value(json!({"metadata": {
+        from_value(json!({"metadata": {
             "name": name, "namespace": "shop", "uid": "pod-uid", "deletionTimestamp": Timestamp::UNIX_EPOCH.to_string(),
             "finalizers": [FINALIZER_COLLECT],
             "labels": {LABEL_ACTION: "deploy", LABEL_ACTION_UID: uid, LABEL_RUN: run, LABEL_ATTEMPT: "1"},
@@ -225,7 +224,11 @@ mod tests {
                 "controller": true,
             }],
         }}))
-        .unwrap();
+        .unwrap()
+    }
+
+    /// What lets pods go while `live` is what the API server has of the action, and what it is asked.
+    fn strays(live: (u16, Value), memories: Memories) -> (Strays, Arc<Mutex<Vec<Seen>>>) {
         let (client, seen) = server(move |request| match request.method.as_str() {
             "GET" => live.clone(),
             _ => (
@@ -233,9 +236,15 @@ mod tests {
                 json!({"apiVersion": "meta.k8s.io/v1", "kind": "PartialObjectMetadata", "metadata": {}}),
             ),
         });
-        assert!(may_be_stray(&pod));
         let (news, _) = tokio::sync::mpsc::unbounded_channel();
-        let strays = Strays::new(client, LockIndex::new(news), Memories::default());
+        (Strays::new(client, LockIndex::new(news), memories), seen)
+    }
+
+    /// Whether a pod of this name and run is let go while `live` is what the API server has.
+    async fn is_let_go(live: (u16, Value), name: &str, run: &str) -> bool {
+        let pod = going(name, run);
+        assert!(may_be_stray(&pod));
+        let (strays, seen) = strays(live, Memories::default());
         strays.let_go(&pod).await;
         let seen = seen.lock().unwrap();
         seen.iter().any(|seen| seen.method == "PATCH")
@@ -259,17 +268,6 @@ mod tests {
     #[tokio::test]
     async fn a_name_that_a_late_creation_may_want_stays_taken() {
         let uid = action().metadata.uid.unwrap();
-        let pod: Pod = from_value(json!({"metadata": {
-            "name": "deploy-1-1", "namespace": "shop", "uid": "pod-uid",
-            "creationTimestamp": Timestamp::now().to_string(), "deletionTimestamp": Timestamp::now().to_string(),
-            "finalizers": [FINALIZER_COLLECT],
-            "labels": {LABEL_ACTION: "deploy", LABEL_ACTION_UID: uid, LABEL_RUN: "1", LABEL_ATTEMPT: "1"},
-            "ownerReferences": [{
-                "apiVersion": "longshore.dev/v1alpha1", "kind": "DeploymentAction", "name": "deploy", "uid": uid,
-                "controller": true,
-            }],
-        }}))
-        .unwrap();
         // Another process announced the attempt; this one did, and a creation went unanswered; or it was
         // answered; or what this process knows is of another attempt.
         for (attempt, announced, unanswered, held) in [
@@ -278,13 +276,6 @@ mod tests {
             ((1, 1), true, false, false),
             ((1, 2), true, false, true),
         ] {
-            let (client, _) = server(|request| match request.method.as_str() {
-                "GET" => failure(404, "NotFound", ""),
-                _ => (
-                    200,
-                    json!({"apiVersion": "meta.k8s.io/v1", "kind": "PartialObjectMetadata", "metadata": {}}),
-                ),
-            });
             let memories = Memories::default();
             {
                 let memory = memories.of(&uid);
@@ -292,14 +283,23 @@ mod tests {
                 memory.turn_to(attempt, announced);
                 memory.creation.unanswered |= unanswered;
             }
-            let (news, _) = tokio::sync::mpsc::unbounded_channel();
-            let strays = Strays::new(client, LockIndex::new(news), memories);
+            let (strays, _) = strays(failure(404, "NotFound", ""), memories);
+            let mut pod = going("deploy-1-1", "1");
+            pod.metadata.creation_timestamp = Some(Time(Timestamp::now()));
             // An orphan has no owner any more.
-            let mut pod = pod.clone();
             pod.metadata.owner_references = pod.metadata.owner_references.filter(|_| unanswered);
             let at_once = tokio::time::timeout(std::time::Duration::from_millis(300), strays.let_go(&pod));
             assert_eq!(at_once.await.is_err(), held, "{attempt:?} {announced} {unanswered}");
         }
+    }
+
+    #[tokio::test]
+    async fn what_comes_while_a_pod_is_looked_at_is_looked_at_too() {
+        // The first look may see it running, under a lock, and only the second one that it has ended.
+        let (strays, seen) = strays(failure(404, "NotFound", ""), Memories::default());
+        let pod = going("deploy-1-1", "1");
+        tokio::join!(strays.let_go(&pod), strays.let_go(&pod));
+        assert_eq!(seen.lock().unwrap().iter().filter(|seen| seen.method == "GET").count(), 2);
     }
 
     #[tokio::test]
