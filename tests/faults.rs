@@ -121,17 +121,23 @@ async fn assert_none(stage: &Stage, tally: &mut Tally, rules: Rules) {
     assert_eq!(count, 0, "schedules with a violation; the first ones are above");
 }
 
-/// How often each path makes each call where nothing goes wrong.
-async fn undisturbed(stage: &Stage, tally: &mut Tally) -> BTreeMap<Path, BTreeMap<Call, u32>> {
-    let mut calls = BTreeMap::new();
-    let all = Path::ALL.map(Schedule::without_faults);
-    let each = |report: Report| {
-        calls.insert(report.schedule.path, report.calls.clone());
+/// Plays them all, tells what came of them as `what`, and that nothing is wrong. `each` sees each first.
+async fn all_hold(
+    stage: &Stage,
+    what: &str,
+    schedules: impl IntoIterator<Item = Schedule>,
+    rules: Rules,
+    mut each: impl FnMut(&Report),
+) -> Tally {
+    let mut tally = Tally::new();
+    let add = |report: Report| {
+        each(&report);
         tally.add(report);
-        true
     };
-    stage.play_all(all.into_iter().map(|one| (one, STRICT)), each).await;
-    calls
+    stage.play_all(schedules.into_iter().map(|one| (one, rules)), add).await;
+    tally.print(what);
+    assert_none(stage, &mut tally, rules).await;
+    tally
 }
 
 /// Paths whose every write the short form tries all crashes at.
@@ -174,19 +180,12 @@ fn crashes(calls: &BTreeMap<Path, BTreeMap<Call, u32>>) -> Vec<Schedule> {
 #[test]
 fn a_crash_at_any_write_changes_nothing() {
     on_stage(async |stage| {
-        let mut tally = Tally::new();
-        let calls = undisturbed(stage, &mut tally).await;
-        tally.print("undisturbed");
-        assert_none(stage, &mut tally, STRICT).await;
-        let mut tally = Tally::new();
-        let all = crashes(&calls);
-        let each = |report: Report| {
-            tally.add(report);
-            true
+        let mut calls = BTreeMap::new();
+        let count = |report: &Report| {
+            calls.insert(report.schedule.path, report.calls.clone());
         };
-        stage.play_all(all.into_iter().map(|one| (one, STRICT)), each).await;
-        tally.print("a crash at each write");
-        assert_none(stage, &mut tally, STRICT).await;
+        all_hold(stage, "undisturbed", Path::ALL.map(Schedule::without_faults), STRICT, count).await;
+        all_hold(stage, "a crash at each write", crashes(&calls), STRICT, |_| {}).await;
     });
 }
 
@@ -195,7 +194,6 @@ fn schedules_of_a_seed_show_no_violation() {
     on_stage(async |stage| {
         let seed = setting("LONGSHORE_FAULTS_SEED").unwrap_or(1_u64);
         let count = setting("LONGSHORE_FAULTS_COUNT").unwrap_or(40_u64);
-        let mut tally = Tally::new();
         let all: Vec<Schedule> = match setting::<Schedule>("LONGSHORE_FAULTS_SCHEDULE") {
             Some(one) => vec![one],
             None => AIMED
@@ -204,13 +202,7 @@ fn schedules_of_a_seed_show_no_violation() {
                 .chain((0..count).map(|case| Schedule::drawn(seed, case)))
                 .collect(),
         };
-        let each = |report: Report| {
-            tally.add(report);
-            true
-        };
-        stage.play_all(all.into_iter().map(|one| (one, DRAWN)), each).await;
-        tally.print(&format!("seed {seed}"));
-        assert_none(stage, &mut tally, DRAWN).await;
+        all_hold(stage, &format!("seed {seed}"), all, DRAWN, |_| {}).await;
     });
 }
 
@@ -219,21 +211,13 @@ fn schedules_of_a_seed_show_no_violation() {
 fn a_watch_whose_past_was_compacted_begins_anew() {
     on_stage_of(Server::Uncached, async |stage| {
         let all = Path::ALL.into_iter().flat_map(|path| {
-            let fault = |call: Call, nth| Fault { slot: Slot::A, call, nth, what: What::Compact };
-            [vec![fault(Call::ActionEvent, 2)], vec![fault(Call::PodEvent, 2)]].map(|faults| Schedule {
+            [Call::ActionEvent, Call::PodEvent].map(|call| Schedule {
                 path,
                 second: Second::None,
-                faults,
+                faults: vec![Fault { slot: Slot::A, call, nth: 2, what: What::Compact }],
             })
         });
-        let mut tally = Tally::new();
-        let each = |report: Report| {
-            tally.add(report);
-            true
-        };
-        stage.play_all(all.map(|one| (one, DRAWN)), each).await;
-        tally.print("compacted");
-        assert_none(stage, &mut tally, DRAWN).await;
+        let tally = all_hold(stage, "compacted", all, DRAWN, |_| {}).await;
         assert!(tally.real_gone > 0, "no API server has given a 410 of its own");
     });
 }
@@ -245,14 +229,7 @@ fn a_killed_process_changes_nothing() {
         let rules = Rules { process: true, ..STRICT };
         let rounds = if is_long() { 10 } else { 1 };
         let all = (0..rounds).flat_map(|_| Path::ALL.map(Schedule::without_faults));
-        let mut tally = Tally::new();
-        let each = |report: Report| {
-            tally.add(report);
-            true
-        };
-        stage.play_all(all.map(|one| (one, rules)), each).await;
-        tally.print("a killed process");
-        assert_none(stage, &mut tally, rules).await;
+        all_hold(stage, "a killed process", all, rules, |_| {}).await;
     });
 }
 
@@ -275,7 +252,6 @@ fn an_operator_without_one_of_its_protections_is_found_out() {
             } else {
                 of.push(format!("{}: {}", report.schedule, report.wrong.join("; ")));
             }
-            true
         };
         stage.play_all(all, each).await;
         println!("{found:#?}");

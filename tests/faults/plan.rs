@@ -111,20 +111,18 @@ impl Plan {
 
     /// Waits until something has gone wrong.
     pub(crate) async fn until_met(&self) {
-        loop {
-            let told = self.asked.notified();
-            if !self.state().met.is_empty() {
-                return;
-            }
-            let _ = tokio::time::timeout(std::time::Duration::from_millis(200), told).await;
-        }
+        self.until(|state| !state.met.is_empty()).await;
     }
 
     /// Waits until something of this kind was asked.
     pub(crate) async fn until_asked(&self, slot: Slot, call: Call) {
+        self.until(|state| state.counts.contains_key(&(slot, call))).await;
+    }
+
+    async fn until(&self, is: impl Fn(&State) -> bool) {
         loop {
             let told = self.asked.notified();
-            if self.state().counts.contains_key(&(slot, call)) {
+            if is(&self.state()) {
                 return;
             }
             // What is told between the look and here is told to `told`.

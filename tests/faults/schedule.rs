@@ -101,7 +101,7 @@ pub(crate) struct Fault {
 impl Fault {
     fn makes_creations_late(&self) -> bool {
         match self.call {
-            Call::CreatePod => self.what.millis() > 0 || self.what == What::Paused,
+            Call::CreatePod => self.what.holds_up(),
             Call::GetAction => matches!(self.what, What::DelayAfter(_)),
             _ => false,
         }
@@ -128,6 +128,11 @@ impl What {
             Self::Drop | Self::Swap => GONE_AFTER,
             _ => 0,
         }
+    }
+
+    /// Whether something arrives later for it.
+    fn holds_up(self) -> bool {
+        self.millis() > 0 || self == Self::Paused
     }
 }
 
@@ -298,8 +303,7 @@ impl Schedule {
 
     /// Whether such requests or their answers may arrive late, by what goes wrong.
     pub(crate) fn delays(&self, call: Call) -> bool {
-        let late = |what: What| what.millis() > 0 || what == What::Paused;
-        self.faults.iter().any(|fault| fault.call == call && late(fault.what))
+        self.faults.iter().any(|fault| fault.call == call && fault.what.holds_up())
     }
 }
 

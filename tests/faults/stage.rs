@@ -156,11 +156,11 @@ impl Stage {
         play(place, &self.early, &name, schedule, rules).await
     }
 
-    /// Plays all of them, many at a time. `each` sees what came of each, and says whether to go on.
+    /// Plays all of them, many at a time. `each` sees what came of each.
     pub(crate) async fn play_all(
         &self,
         schedules: impl IntoIterator<Item = (Schedule, Rules)>,
-        mut each: impl FnMut(Report) -> bool,
+        mut each: impl FnMut(Report),
     ) {
         let left: Mutex<VecDeque<(Schedule, Rules)>> = Mutex::new(schedules.into_iter().collect());
         let (done, mut reports) = tokio::sync::mpsc::unbounded_channel();
@@ -179,9 +179,7 @@ impl Stage {
         drop(done);
         let watch = async {
             while let Some(report) = reports.recv().await {
-                if !each(report) {
-                    left.lock().unwrap().clear();
-                }
+                each(report);
             }
         };
         tokio::join!(work, watch);

@@ -141,10 +141,8 @@ impl Wire {
         // As things are believed to be at this moment, and not after what holds it up.
         let believed = self.memory.defeat.as_ref().and_then(|defeat| defeat.instead(call, &head));
         if let Some(answer) = believed {
-            if what == Some(What::Paused) {
-                self.plan.until_played().await;
-            } else {
-                sleep(Duration::from_millis(what.map_or(0, What::millis).into())).await;
+            if let Some(what) = what {
+                self.hold_up(what).await;
             }
             return Ok(answer);
         }
@@ -193,12 +191,8 @@ impl Wire {
                 Err(broken())
             }
             What::Cut => Ok(cut(self.sent(call, head, body).await?)),
-            What::Paused => {
-                self.plan.until_played().await;
-                self.sent(call, head, body).await
-            }
-            What::DelayBefore(millis) => {
-                sleep(Duration::from_millis(millis.into())).await;
+            What::Paused | What::DelayBefore(_) => {
+                self.hold_up(what).await;
                 self.sent(call, head, body).await
             }
             What::DelayAfter(millis) => {
@@ -229,6 +223,15 @@ impl Wire {
             | What::End
             | What::BreakEvent
             | What::Gone => self.sent(call, head, body).await,
+        }
+    }
+
+    /// Waits for as long as a request is held up before it is sent.
+    async fn hold_up(&self, what: What) {
+        if what == What::Paused {
+            self.plan.until_played().await;
+        } else {
+            sleep(Duration::from_millis(what.millis().into())).await;
         }
     }
 

@@ -34,27 +34,26 @@ pub(super) fn pending_deadline(facts: &Facts<'_>, run: &RunStatus, now: Timestam
 /// When the clocks of runner and kubelet have ended the present attempt of a run, whatever became of
 /// its node.
 pub(super) fn runs_until(facts: &Facts<'_>, run: &RunStatus, now: Timestamp) -> Timestamp {
-    let Deadlines { pending_seconds, run_seconds, grace_seconds } = deadlines(facts, run);
-    let most = run_seconds + grace_seconds + RUNNER_GRACE_SECONDS + NODE_MARGIN_SECONDS;
+    let deadlines = deadlines(facts, run);
+    let most = from_start(deadlines);
     match &run.started_at {
         Some(started) => after(started.0, most),
         // The pod's own deadline, which the kubelet keeps on its own, and counts from when it took the pod:
         // as late as the pending deadline.
-        None => after(taken_up(run, now), 2 * pending_seconds + most),
+        None => after(taken_up(run, now), 2 * deadlines.pending_seconds + most),
     }
 }
 
 /// How long an attempt may run from when its pod's creation is sent, in seconds: until then it holds the
 /// lock, should nothing more be heard of it.
 pub(super) fn longest(deadlines: Deadlines) -> i64 {
-    let Deadlines { pending_seconds, run_seconds, grace_seconds } = deadlines;
     // A creation as late as the pending deadline has that long again by its pod's own deadline.
-    CREATION_SECONDS
-        + 2 * pending_seconds
-        + run_seconds
-        + grace_seconds
-        + RUNNER_GRACE_SECONDS
-        + NODE_MARGIN_SECONDS
+    CREATION_SECONDS + 2 * deadlines.pending_seconds + from_start(deadlines)
+}
+
+/// How long a script may run from its start, in seconds, by the clocks of runner and kubelet.
+fn from_start(deadlines: Deadlines) -> i64 {
+    deadlines.run_seconds + deadlines.grace_seconds + RUNNER_GRACE_SECONDS + NODE_MARGIN_SECONDS
 }
 
 /// So many seconds later.

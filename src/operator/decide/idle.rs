@@ -36,6 +36,7 @@ const LOG_DEADLINE_SECONDS: i64 = 60;
 /// That a run waits for the lock of the one before is told after this, in seconds: mostly it is given
 /// back before.
 const TELL_OF_OWN_LOCK_SECONDS: i64 = 5;
+
 pub(super) fn step(facts: &Facts<'_>, now: Timestamp, status: &DeploymentActionStatus) -> Step {
     if let Some(run) = &status.run
         && let Some(step) =

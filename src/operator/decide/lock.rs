@@ -40,6 +40,7 @@ const LOOK_AT_GONE: SignedDuration = SignedDuration::from_secs(10);
 const ON_RECORD: SignedDuration = SignedDuration::from_secs(10);
 /// Until all actions are known, which is a moment after a start.
 const UNKNOWN: SignedDuration = SignedDuration::from_millis(200);
+
 /// Whether a run that has nothing frozen may go on: it has its lock, or needs none. What it is by then
 /// comes back; else what is to be done first.
 pub(super) fn gate(facts: &Facts<'_>, now: Timestamp, run: RunStatus) -> ControlFlow<Step, RunStatus> {
