@@ -2,7 +2,7 @@
 //! restart it is empty, and every rule holds.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{HashMap, HashSet, VecDeque},
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -23,6 +23,10 @@ use crate::api::DeploymentAction;
 
 /// The first and the longest pause after a failure, in milliseconds.
 const BACKOFF: (i64, i64) = (500, 30_000);
+
+/// Of so many attempts before the latest is it remembered: within the two minutes for which that matters,
+/// hardly more begin.
+const MOST_ANSWERED: usize = 16;
 
 /// What is remembered of one action. Objects are boxed: of nearly all actions there is none, and an
 /// object without its content is some kilobytes.
@@ -51,6 +55,8 @@ pub struct Memory {
     pub attempt: Option<(u32, u32)>,
     /// What is known of them.
     pub creation: Creation,
+    /// The latest attempts before it whose creations were all ours, and answered.
+    pub answered: VecDeque<(u32, u32)>,
     /// How resolving the image of a run that is pending went last.
     pub resolution: Option<Resolution>,
     /// Failures in a row, of resolving or creating.
@@ -87,7 +93,14 @@ impl Memory {
     /// may have sent a creation.
     pub fn turn_to(&mut self, attempt: (u32, u32), announced: bool) {
         if self.attempt != Some(attempt) {
-            self.attempt = Some(attempt);
+            if let Some(before) = self.attempt.replace(attempt).filter(|_| !self.creation.unanswered) {
+                self.answered.push_back(before);
+            }
+            // Its number can come again where somebody has put an older status back.
+            self.answered.retain(|before| *before != attempt);
+            if self.answered.len() > MOST_ANSWERED {
+                self.answered.pop_front();
+            }
             self.creation = Creation { unanswered: !announced, ..Creation::default() };
             self.created = None;
             self.events = None;
@@ -147,7 +160,8 @@ impl Memories {
         let memory = self.0.lock().unwrap_or_else(PoisonError::into_inner).get(uid).map(Arc::clone);
         memory.is_some_and(|memory| {
             let memory = memory.lock().unwrap_or_else(PoisonError::into_inner);
-            memory.attempt == Some(attempt) && !memory.creation.unanswered
+            let latest = memory.attempt == Some(attempt) && !memory.creation.unanswered;
+            latest || memory.answered.contains(&attempt)
         })
     }
 
@@ -193,5 +207,29 @@ mod tests {
         assert!(memory.creation.unanswered);
         memory.turn_to((2, 1), true);
         assert!(!memory.creation.unanswered);
+    }
+
+    #[test]
+    fn of_earlier_attempts_it_is_remembered_whether_their_creations_were_answered() {
+        let memories = Memories::default();
+        let turn_to = |attempt, announced| memories.of("a").lock().unwrap().turn_to(attempt, announced);
+        turn_to((1, 1), false);
+        turn_to((1, 2), true);
+        turn_to((2, 1), true);
+        memories.of("a").lock().unwrap().creation.unanswered = true;
+        turn_to((3, 1), true);
+        for (attempt, all) in
+            [((1, 1), false), ((1, 2), true), ((2, 1), false), ((3, 1), true), ((4, 1), false)]
+        {
+            assert_eq!(memories.has_all_creations("a", attempt), all, "{attempt:?}");
+        }
+        assert!(!memories.has_all_creations("b", (1, 2)), "another action");
+        // An older status was put back: of what follows nothing is known.
+        turn_to((1, 2), false);
+        assert!(!memories.has_all_creations("a", (1, 2)));
+        for run in 10..100 {
+            turn_to((run, 1), true);
+        }
+        assert!(memories.of("a").lock().unwrap().answered.len() <= MOST_ANSWERED);
     }
 }

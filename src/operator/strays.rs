@@ -269,7 +269,7 @@ mod tests {
     async fn a_name_that_a_late_creation_may_want_stays_taken() {
         let uid = action().metadata.uid.unwrap();
         // Another process announced the attempt; this one did, and a creation went unanswered; or it was
-        // answered; or what this process knows is of another attempt.
+        // answered; or what this process knows is of an attempt that an older status names.
         for (attempt, announced, unanswered, held) in [
             ((1, 1), false, false, true),
             ((1, 1), true, true, true),
