@@ -6,6 +6,7 @@ use kube::{Api, Client, api::PostParams};
 use super::{
     CallError, FIELD_MANAGER, call,
     facts::Refusal,
+    lease::Term,
     pod::{self, Attempt, PodDefaults},
     requests,
     tombstone::{Owner, tombstone},
@@ -22,15 +23,19 @@ pub enum Launched {
     NameTaken,
     /// The live action no longer asks for this attempt; the cache will say why.
     NotWanted,
+    /// This instance leads no more: nothing was sent.
+    NotLeading,
     /// The API server certainly did not create it.
     Refused(Refusal),
     /// Whether it did is not known.
     Unanswered(String),
 }
 
-/// Creates the pod of `attempt`, if the action, read just now, still wants it.
+/// Creates the pod of `attempt`, if the action, read just now, still wants it, and this instance leads
+/// after that: it knew the attempt while it led.
 pub async fn launch(
     client: &Client,
+    term: &Term,
     action: &Checked,
     attempt: &Attempt,
     defaults: &PodDefaults,
@@ -49,7 +54,8 @@ pub async fn launch(
             });
         }
     }
-    create(client, &pod::action_pod(action, attempt, defaults)).await
+    let pod = pod::action_pod(action, attempt, defaults);
+    if term.holds() { create(client, &pod).await } else { Launched::NotLeading }
 }
 
 /// Creates the pod that resolves the image of this run.

@@ -1,9 +1,14 @@
 //! Who leads: a Lease, taken and renewed as client-go's leader election does it.
 //!
-//! The lease saves work, and fences nothing: what fences a status is the compare-and-swap of its
-//! write, and what fences a pod is its name.
+//! What fences a status is the compare-and-swap of its write, and what fences a pod is its name. The
+//! lease saves work, and it bounds when a pod is asked for: only while the [`Term`] holds. So whoever
+//! leads next knows of every attempt that it announces itself that nobody else asks for its pod, and
+//! may let that go at once.
 
-use std::time::Duration;
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use k8s_openapi::{
     api::coordination::v1::{Lease, LeaseSpec},
@@ -28,19 +33,64 @@ const RETRY: Duration = Duration::from_secs(3);
 /// A leader that could not renew for so long gives up before others take over.
 const RENEW_DEADLINE: Duration = Duration::from_secs(10);
 
+/// Until when an instance leads, by its own clock.
+#[derive(Debug, Clone, Default)]
+pub struct Term(Arc<Mutex<Option<Instant>>>);
+
+impl Term {
+    /// One that begins now.
+    #[cfg(test)]
+    pub(super) fn begun() -> Self {
+        let term = Self::default();
+        term.renewed(Instant::now());
+        term
+    }
+
+    /// Whether no other instance can have taken over. A process that was stopped, or starved, learns it
+    /// here before it learns it of the API server.
+    #[must_use]
+    pub fn holds(&self) -> bool {
+        let renewed = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        renewed.is_some_and(|renewed| renewed.elapsed() < RENEW_DEADLINE)
+    }
+
+    /// Takes in that the lease was written. `asked` is when that was sent: from then on it can be seen, and
+    /// its answer may have taken a while.
+    fn renewed(&self, asked: Instant) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(asked);
+    }
+
+    fn left(&self) -> Duration {
+        let renewed = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        renewed.map_or(Duration::ZERO, |renewed| RENEW_DEADLINE.saturating_sub(renewed.elapsed()))
+    }
+}
+
 /// The lease, seen by one instance.
 pub struct Leadership {
     api: Api<Lease>,
     identity: String,
     /// What was last seen of another holder, and since when by our clock: clocks differ.
     seen: Option<(String, Option<MicroTime>, Instant)>,
+    term: Term,
 }
 
 impl Leadership {
     /// For the instance `identity`.
     #[must_use]
     pub fn new(client: Client, namespace: &str, identity: &str) -> Self {
-        Self { api: Api::namespaced(client, namespace), identity: identity.to_owned(), seen: None }
+        Self {
+            api: Api::namespaced(client, namespace),
+            identity: identity.to_owned(),
+            seen: None,
+            term: Term::default(),
+        }
+    }
+
+    /// How long this instance leads.
+    #[must_use]
+    pub fn term(&self) -> Term {
+        self.term.clone()
     }
 
     /// Waits until this instance leads.
@@ -60,18 +110,15 @@ impl Leadership {
 
     /// Renews until that fails for too long: returns when this instance leads no more.
     pub async fn keep(&mut self) {
-        let mut renewed = Instant::now();
-        while renewed.elapsed() < RENEW_DEADLINE {
+        while self.term.holds() {
             tokio::time::sleep(RETRY).await;
-            let left = RENEW_DEADLINE.saturating_sub(renewed.elapsed());
-            match tokio::time::timeout(left, self.try_take()).await {
-                Ok(Ok(true)) => renewed = Instant::now(),
+            match tokio::time::timeout(self.term.left(), self.try_take()).await {
                 Ok(Ok(false)) => {
                     warn!("another instance leads");
                     return;
                 }
                 Ok(Err(error)) => warn!(%error, "the lease cannot be renewed"),
-                Err(_) => {}
+                Ok(Ok(true)) | Err(_) => {}
             }
         }
         warn!("the lease was not renewed for {} s", RENEW_DEADLINE.as_secs());
@@ -99,7 +146,8 @@ impl Leadership {
                 metadata: ObjectMeta { name: Some(NAME.to_owned()), ..ObjectMeta::default() },
                 spec: Some(self.spec(&now, 0, now.clone())),
             };
-            return won(call(self.api.create(&parameters(), &lease)).await);
+            let asked = Instant::now();
+            return self.won(asked, call(self.api.create(&parameters(), &lease)).await);
         };
         let spec = lease.spec.clone().unwrap_or_default();
         let holder = spec.holder_identity.clone().filter(|holder| !holder.is_empty());
@@ -115,7 +163,8 @@ impl Leadership {
         let since = spec.acquire_time.filter(|_| ours).unwrap_or_else(|| now.clone());
         lease.spec = Some(self.spec(&now, changes, since));
         lease.metadata.managed_fields = None;
-        won(self.replace(&lease).await)
+        let asked = Instant::now();
+        self.won(asked, self.replace(&lease).await)
     }
 
     /// Whether what we see of another holder has not changed for its lease's duration.
@@ -140,6 +189,18 @@ impl Leadership {
         }
     }
 
+    /// A conflict is no error: another was faster.
+    fn won(&self, asked: Instant, result: Result<Lease, CallError>) -> Result<bool, CallError> {
+        match result {
+            Ok(_) => {
+                self.term.renewed(asked);
+                Ok(true)
+            }
+            Err(error) if error.code() == Some(409) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
     async fn replace(&self, lease: &Lease) -> Result<Lease, CallError> {
         call(self.api.replace(&lease.name_any(), &parameters(), lease)).await
     }
@@ -149,11 +210,47 @@ fn parameters() -> PostParams {
     PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() }
 }
 
-/// A conflict is no error: another was faster.
-fn won(result: Result<Lease, CallError>) -> Result<bool, CallError> {
-    match result {
-        Ok(_) => Ok(true),
-        Err(error) if error.code() == Some(409) => Ok(false),
-        Err(error) => Err(error),
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::operator::mocked::{failure, server};
+
+    fn lease(holder: &str) -> serde_json::Value {
+        json!({
+            "apiVersion": "coordination.k8s.io/v1", "kind": "Lease",
+            "metadata": {"name": NAME, "namespace": "system", "resourceVersion": "1"},
+            "spec": {"holderIdentity": holder, "leaseDurationSeconds": 15},
+        })
+    }
+
+    #[tokio::test]
+    async fn a_term_holds_from_when_the_lease_was_asked_for_and_ends_before_others_take_over() {
+        let (client, _) = server(|_| (200, lease("a")));
+        let mut leadership = Leadership::new(client, "system", "a");
+        let term = leadership.term();
+        assert!(!term.holds(), "nobody has asked yet");
+        leadership.acquire().await;
+        assert!(term.holds() && term.left() <= RENEW_DEADLINE);
+        // Its answer took long, or the process was stopped.
+        term.renewed(Instant::now().checked_sub(RENEW_DEADLINE).unwrap());
+        assert!(!term.holds() && term.left().is_zero());
+        assert!(RENEW_DEADLINE < DURATION);
+    }
+
+    #[tokio::test]
+    async fn a_lease_that_another_holds_begins_no_term() {
+        let (client, _) = server(|_| (200, lease("b")));
+        let mut leadership = Leadership::new(client, "system", "a");
+        assert!(tokio::time::timeout(Duration::from_millis(300), leadership.acquire()).await.is_err());
+        assert!(!leadership.term().holds());
+        let (client, _) = server(|request| match request.method.as_str() {
+            "GET" => (200, lease("")),
+            _ => failure(409, "Conflict", ""),
+        });
+        let mut leadership = Leadership::new(client, "system", "a");
+        assert!(tokio::time::timeout(Duration::from_millis(300), leadership.acquire()).await.is_err());
+        assert!(!leadership.term().holds(), "another was faster");
     }
 }

@@ -67,6 +67,7 @@ mod tests {
         operator::{
             finish,
             launch::{Launched, launch},
+            lease::Term,
             pod::Delivery,
             status::{progress, terminal},
             stop,
@@ -83,12 +84,17 @@ mod tests {
 
     /// Launches against a server whose action is `live` and whose answer to a creation is `created`.
     async fn launched(live: Value, created: (u16, Value)) -> (Launched, Vec<String>) {
+        launched_by(&Term::begun(), live, created).await
+    }
+
+    async fn launched_by(term: &Term, live: Value, created: (u16, Value)) -> (Launched, Vec<String>) {
         let (client, seen) = server(move |request| match request.method.as_str() {
             "GET" => (200, live.clone()),
             _ => created.clone(),
         });
         let checked = validate(&action(), "amd64").unwrap();
-        let launched = launch(&client, &checked, &attempt(), &pod_defaults(Delivery::ImageVolume)).await;
+        let defaults = pod_defaults(Delivery::ImageVolume);
+        let launched = launch(&client, term, &checked, &attempt(), &defaults).await;
         let calls =
             seen.lock().unwrap().iter().map(|seen| format!("{} {}", seen.method, seen.path)).collect();
         (launched, calls)
@@ -101,6 +107,14 @@ mod tests {
         let mut live = to_value(live).unwrap();
         change(&mut live);
         live
+    }
+
+    #[tokio::test]
+    async fn who_leads_no_more_once_the_action_was_read_asks_for_no_pod() {
+        let pod = json!({"metadata": {"name": "deploy-5f3c9a1b-1-1"}});
+        let (launched, calls) = launched_by(&Term::default(), live(|_| {}), (201, pod)).await;
+        assert!(matches!(launched, Launched::NotLeading), "{launched:?}");
+        assert_eq!(calls, ["GET /apis/longshore.dev/v1alpha1/namespaces/shop/deploymentactions/deploy"]);
     }
 
     #[tokio::test]

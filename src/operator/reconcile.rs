@@ -33,6 +33,7 @@ use super::{
     facts::{Facts, LogFact, PodFact, Refusal, Resolution},
     finish,
     launch::{self, Launched},
+    lease::Term,
     lock::LockSeen,
     lock_index::LockIndex,
     memory::{Memories, Memory, backoff},
@@ -76,6 +77,8 @@ const LONGEST_WAIT: SignedDuration = SignedDuration::from_secs(300);
 pub struct Context {
     /// Speaks to the API server.
     pub client: Client,
+    /// How long this instance leads.
+    pub term: Term,
     /// Speaks to registries.
     pub registry: Registry,
     /// All pods of ours.
@@ -360,7 +363,7 @@ impl<'a> Pass<'a> {
                 if lock(self.memory).creation.error.is_some() {
                     self.context.metrics.creation_again();
                 }
-                let launched = launch::launch(client, checked, &attempt, &defaults).await;
+                let launched = launch::launch(client, &self.context.term, checked, &attempt, &defaults).await;
                 return self.launched(launched).await;
             }
             Step::Entomb { run, attempt } => {
@@ -459,7 +462,7 @@ impl<'a> Pass<'a> {
                 self.resolution = Some(resolution);
                 return Ok(None);
             }
-            Launched::NameTaken | Launched::NotWanted | Launched::Unanswered(_) => {}
+            Launched::NameTaken | Launched::NotWanted | Launched::NotLeading | Launched::Unanswered(_) => {}
         }
         // The cache will tell.
         Ok(Some(Action::requeue(Duration::from_secs(1))))
@@ -523,6 +526,10 @@ impl<'a> Pass<'a> {
             }
             Launched::NameTaken => return self.look_again().await,
             Launched::NotWanted => return Ok(Some(Action::requeue(Duration::from_secs(1)))),
+            Launched::NotLeading => {
+                warn!("no pod was asked for: the lease was not renewed in time");
+                return Ok(Some(Action::requeue(Duration::from_secs(1))));
+            }
             Launched::Refused(refusal) => {
                 info!(message = refusal.message, "the pod was refused");
                 let mut memory = lock(self.memory);
@@ -557,7 +564,7 @@ impl<'a> Pass<'a> {
                 let pause = backoff(memory.creation.tombstone_tries);
                 Ok(Some(Action::requeue(pause.unsigned_abs())))
             }
-            Launched::NotWanted | Launched::Unanswered(_) => {
+            Launched::NotWanted | Launched::NotLeading | Launched::Unanswered(_) => {
                 let pause = backoff(lock(self.memory).failures);
                 Ok(Some(Action::requeue(pause.unsigned_abs())))
             }

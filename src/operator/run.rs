@@ -23,7 +23,7 @@ use super::{
     action_policy::ActionPolicies,
     collect::Collector,
     events::Events,
-    lease::Leadership,
+    lease::{Leadership, Term},
     lock_index::LockIndex,
     memory::Memories,
     metrics::{Active, Metrics},
@@ -162,8 +162,14 @@ pub async fn run_with(
     metrics.leader.set(1);
     health.set_ready(false);
     let (shutdown, end) = tokio::sync::oneshot::channel();
-    let work =
-        lead(client, (registry, fetch), options, Tellers { metrics: metrics.clone(), traces }, health, end);
+    let work = lead(
+        (client, leadership.term()),
+        (registry, fetch),
+        options,
+        Tellers { metrics: metrics.clone(), traces },
+        health,
+        end,
+    );
     let mut work = std::pin::pin!(work);
     let result = tokio::select! {
         () = &mut work => Ok(()),
@@ -212,7 +218,7 @@ struct Tellers {
 
 /// What only the leader does.
 async fn lead(
-    client: Client,
+    (client, term): (Client, Term),
     (registry, fetch): (Registry, Arc<FetchDefaults>),
     options: Options,
     Tellers { metrics, traces }: Tellers,
@@ -259,6 +265,7 @@ async fn lead(
         events: Events::new(client.clone(), &options.identity),
         collector: Collector::new(client.clone(), pods.clone(), news.clone(), metrics.clone()),
         client,
+        term,
         registry,
         pods,
         pod_index,
