@@ -41,6 +41,17 @@ fn unevaluated(words: &str) -> Option<usize> {
     })
 }
 
+/// Whether an answer of 500 is Kubernetes' own, to a `ConfigMap` too: a resource version that is no number in
+/// a patch, or one that is a number in what is created.
+fn is_known(verb: &str, words: &str) -> bool {
+    let (means, said) = if verb.starts_with("patch") {
+        ("patch", "strconv.ParseUint:")
+    } else {
+        ("create", "resourceVersion should not be set on objects to be created")
+    };
+    verb.starts_with(means) && words.contains(said)
+}
+
 /// What became of the resources of one kind.
 #[derive(Debug, Default, Clone, Copy)]
 pub(crate) struct Tally {
@@ -108,8 +119,7 @@ impl Counts {
             return;
         }
         let words = String::from_utf8_lossy(answer);
-        // A resource version that is no number: Kubernetes' own answer to a patch.
-        let known = verb.starts_with("patch") && words.contains("strconv.ParseUint:");
+        let known = is_known(verb, &words);
         let broken = unevaluated(&words).or_else(|| BROKEN.iter().find_map(|said| words.find(said)));
         if code >= 500 && !known {
             self.tally(kind).server_errors += 1;
@@ -186,4 +196,20 @@ fn a_policy_that_cannot_be_evaluated_is_no_refusal() {
     ] {
         assert_eq!(broken(words), 0, "{words}");
     }
+}
+
+#[test]
+fn a_server_error_is_a_fault_unless_it_is_the_answer_that_a_resource_version_gets_from_kubernetes() {
+    let faulty = |verb: &'static str, words: &str| {
+        let mut counts = Counts::default();
+        counts.answered((Kind::Action, verb, || "case 1".to_owned()), 500, words.as_bytes());
+        counts.faulty() == 1
+    };
+    let (number, set) = (
+        "strconv.ParseUint: parsing \"x\": invalid syntax",
+        "resourceVersion should not be set on objects to be created",
+    );
+    assert!(!faulty("patch of what is there", number) && !faulty("create", set));
+    assert!(faulty("create", number) && faulty("patch", set) && faulty("delete", number));
+    assert!(faulty("create", "etcdserver: request timed out"));
 }
