@@ -10,6 +10,8 @@ use nix::sched::{CloneFlags, setns};
 
 /// As tests/cluster/settings.sh has it.
 pub(super) const ADDRESS: &str = "10.77.0.2";
+/// Where its API server listens.
+const PORT: u16 = 6443;
 
 /// A running cluster.
 #[derive(Debug, Clone)]
@@ -70,7 +72,7 @@ impl Cluster {
 
     /// An administrator's, past the way in from outside, which costs a process a connection.
     pub(crate) fn kubeconfig(&self) -> Kubeconfig {
-        self.kubeconfig_at(6443)
+        self.kubeconfig_at(PORT)
     }
 
     fn kubeconfig_at(&self, port: u16) -> Kubeconfig {
@@ -83,7 +85,7 @@ impl Cluster {
 
     /// With an administrator's rights.
     pub(crate) async fn client(&self) -> Client {
-        self.client_at(6443).await
+        self.client_at(PORT).await
     }
 
     /// The same, of an API server that listens there.
