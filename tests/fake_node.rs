@@ -386,3 +386,38 @@ async fn a_node_that_comes_back_tells_what_happened_meanwhile() {
     )
     .await;
 }
+
+/// The cluster's own controllers find the node silent after 50 s, and take its pods away.
+#[tokio::test]
+async fn a_run_on_a_node_that_is_put_out_of_service_ends_long_before_its_deadline_and_another_begins() {
+    on_fake_node(
+        |options| options,
+        async |namespace, node| {
+            let wanted = script(node, "echo begun; sleep 3600").with("lock", json!({"name": "prod"}));
+            let action = namespace.apply("burnt", wanted.with("runDeadlineSeconds", 3600)).await;
+            action.under_way().await;
+            node.cut_off();
+            let taint = json!([{"key": "node.kubernetes.io/out-of-service", "value": "nodeshutdown", "effect": "NoExecute"}]);
+            let taints = Patch::Strategic(json!({"spec": {"taints": taint}}));
+            let nodes: Api<Node> = Api::all(namespace.client.clone());
+            nodes.patch(node.name(), &PatchParams::default(), &taints).await.unwrap();
+            let done = within(Duration::from_mins(5), "the run has ended", async || {
+                let seen = action::Done(action.get().await);
+                seen.is_finished().then_some(seen)
+            })
+            .await;
+            done.assert_failed(Reason::NodeLost, None).assert_says(&[node.name(), "out-of-service"]);
+            assert_eq!(done.run().node_name.as_deref(), Some(node.name()));
+
+            // Neither the run nor its lock is waited for any longer; this node takes no pod now.
+            action.annotate(longshore::api::ANNOTATION_RERUN, "again").await;
+            let again = action
+                .until("the next run waits for a node", |seen| {
+                    seen.run().number == 2 && seen.run().pod_name.is_some()
+                })
+                .await;
+            assert!(again.run().held_lock().is_some());
+        },
+    )
+    .await;
+}

@@ -145,7 +145,7 @@ pub enum Reason {
     PodDeleted,
     /// The node evicted the pod while the script was running. It is not run again unless spec.retry allows it.
     Evicted,
-    /// The node stopped reporting, and the run's deadline has passed; whether the script ended is not known.
+    /// The node stopped reporting, and the run's deadline has passed, or somebody put it out of service; whether the script ended by itself is not known.
     NodeLost,
     /// The runner could not do its work before the script started: no space, or a file system that is read-only.
     RunnerFailed,
@@ -607,7 +607,7 @@ const ROWS: &[Row] = &[
         reason: Reason::NodeLost,
         name: "NodeLost",
         class: Class::Failure,
-        when: "The node stopped reporting, and the run's deadline has passed; whether the script ended is not known.",
+        when: "The node stopped reporting, and the run's deadline has passed, or somebody put it out of service; whether the script ended by itself is not known.",
         advice: "Check what the script left behind before running it again.",
     },
     Row {

@@ -8,6 +8,7 @@ use super::{
     expand::{Blocked, Lookup},
     lock::LockSeen,
     lock_index::Place,
+    nodes::NodeState,
     validate::Checked,
     view::PodView,
 };
@@ -52,8 +53,9 @@ pub struct Facts<'a> {
     pub log: Option<&'a LogFact>,
     /// Why the pod does not start.
     pub cause: Option<Cause>,
-    /// Whether the pod's node reports. `None` where nobody asked.
-    pub node_ready: Option<bool>,
+    /// Whether the node of the pod, or of the one that the latest run had, reports. `None` where it is not
+    /// known.
+    pub node: Option<NodeState>,
     /// Whether enough time has passed since the last status that only told of progress.
     pub progress_due: bool,
     /// What is known of the lock that the action names, or its run has.
@@ -140,6 +142,15 @@ pub enum PodFact {
     Absent,
     /// There is one.
     Present(Box<PodView>),
+}
+
+impl Facts<'_> {
+    /// Whether the node of the pod, which is being deleted or is gone, is out of service: nothing of it runs
+    /// any more.
+    #[must_use]
+    pub fn is_off(&self) -> bool {
+        self.node == Some(NodeState::OutOfService) && self.pod.view().is_none_or(|pod| pod.deleting)
+    }
 }
 
 impl PodFact {

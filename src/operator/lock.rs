@@ -82,6 +82,18 @@ pub enum LockSeen {
     Held(Box<Held>),
 }
 
+impl LockSeen {
+    /// The pods that were found.
+    pub fn pods_mut(&mut self) -> impl Iterator<Item = &mut PodView> {
+        let (pods, recorded) = match self {
+            Self::Free { pods } => (Some(pods), None),
+            Self::Held(held) => (Some(&mut held.pods), held.recorded.as_mut()),
+            Self::Unreadable(_) | Self::Stranger(_) | Self::Ours { .. } => (None, None),
+        };
+        pods.into_iter().flatten().chain(recorded)
+    }
+}
+
 /// A lock that another run has.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Held {

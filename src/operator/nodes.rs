@@ -14,11 +14,26 @@ use kube::{
 };
 use tracing::{info, warn};
 
-use super::{call, options::DeliveryOption, pod::Delivery};
+use super::{call, options::DeliveryOption, pod::Delivery, view::PodView};
+
+/// What somebody puts on a node that is off for certain (KEP-2268): Kubernetes then detaches its volumes
+/// and deletes its pods by force.
+pub const OUT_OF_SERVICE: &str = "node.kubernetes.io/out-of-service";
 
 const EVERY: Duration = Duration::from_mins(1);
 /// So many nodes in one answer.
 const PAGE: u32 = 500;
+
+/// Whether a node reports.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NodeState {
+    /// It does.
+    Ready,
+    /// It does not.
+    Silent,
+    /// It does not, and a taint says that it is off: nothing runs on it any more.
+    OutOfService,
+}
 
 /// What is known of the nodes.
 #[derive(Debug, Clone)]
@@ -27,7 +42,7 @@ pub struct Nodes(Arc<RwLock<Known>>);
 #[derive(Debug)]
 struct Known {
     delivery: Delivery,
-    ready: HashMap<String, bool>,
+    states: HashMap<String, NodeState>,
     user_namespaces: Option<bool>,
 }
 
@@ -36,7 +51,7 @@ impl Nodes {
     #[must_use]
     pub fn new(option: DeliveryOption) -> Self {
         let delivery = option.fixed().unwrap_or(Delivery::InitContainer);
-        Self(Arc::new(RwLock::new(Known { delivery, ready: HashMap::new(), user_namespaces: None })))
+        Self(Arc::new(RwLock::new(Known { delivery, states: HashMap::new(), user_namespaces: None })))
     }
 
     /// How the runner gets into pods.
@@ -47,8 +62,15 @@ impl Nodes {
 
     /// Whether this node reports; `None` where it is not known.
     #[must_use]
-    pub fn is_ready(&self, name: &str) -> Option<bool> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).ready.get(name).copied()
+    pub fn state(&self, name: &str) -> Option<NodeState> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).states.get(name).copied()
+    }
+
+    /// Puts down of a pod whether its node is out of service. One that is not being deleted tolerates that
+    /// taint, and Kubernetes leaves it alone, too.
+    pub fn tell(&self, pod: &mut PodView) {
+        let state = pod.node.as_deref().and_then(|node| self.state(node));
+        pod.off = pod.deleting && state == Some(NodeState::OutOfService);
     }
 
     /// Whether a Linux node can give a pod a user namespace; `None` where the nodes are not known.
@@ -75,13 +97,13 @@ impl Nodes {
             }
         }
         let delivery = option.fixed().unwrap_or_else(|| choose(&nodes));
-        let ready = nodes.iter().map(|node| (node.name_any(), is_ready(node))).collect();
+        let states = nodes.iter().map(|node| (node.name_any(), state(node))).collect();
         let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);
         if known.delivery != delivery {
             info!(?delivery, "the runner gets into pods another way");
         }
         let user_namespaces = Some(nodes.iter().any(has_user_namespaces));
-        *known = Known { delivery, ready, user_namespaces };
+        *known = Known { delivery, states, user_namespaces };
         Ok(())
     }
 
@@ -105,9 +127,18 @@ fn has_user_namespaces(node: &Node) -> bool {
         .any(|handler| handler.features.as_ref().and_then(|features| features.user_namespaces) == Some(true))
 }
 
-fn is_ready(node: &Node) -> bool {
+/// A node that reports is none that is off, whatever somebody forgot to take away.
+fn state(node: &Node) -> NodeState {
     let conditions = node.status.as_ref().and_then(|status| status.conditions.as_ref());
-    conditions.is_some_and(|all| all.iter().any(|one| one.type_ == "Ready" && one.status == "True"))
+    if conditions.is_some_and(|all| all.iter().any(|one| one.type_ == "Ready" && one.status == "True")) {
+        return NodeState::Ready;
+    }
+    let taints = node.spec.as_ref().and_then(|spec| spec.taints.as_ref());
+    if taints.is_some_and(|all| all.iter().any(|taint| taint.key == OUT_OF_SERVICE)) {
+        NodeState::OutOfService
+    } else {
+        NodeState::Silent
+    }
 }
 
 /// Image volumes where every Linux node has them: on by default in Kubernetes 1.35 (KEP-4639), and
@@ -135,7 +166,7 @@ fn version(text: &str) -> Option<(u32, u32)> {
 
 #[cfg(test)]
 mod tests {
-    use k8s_openapi::api::core::v1::{NodeStatus, NodeSystemInfo};
+    use k8s_openapi::api::core::v1::{NodeCondition, NodeSpec, NodeStatus, NodeSystemInfo, Taint};
 
     use super::*;
 
@@ -151,6 +182,37 @@ mod tests {
                 ..Default::default()
             }),
             ..Default::default()
+        }
+    }
+
+    #[test]
+    fn a_node_is_off_where_it_does_not_report_and_a_taint_says_so() {
+        let of = |ready: &str, taint: &str| {
+            let ready = NodeCondition { type_: "Ready".into(), status: ready.into(), ..Default::default() };
+            let taint = Taint { key: taint.into(), effect: "NoExecute".into(), ..Default::default() };
+            state(&Node {
+                spec: Some(NodeSpec { taints: Some(vec![taint]), ..Default::default() }),
+                status: Some(NodeStatus { conditions: Some(vec![ready]), ..Default::default() }),
+                ..Default::default()
+            })
+        };
+        assert_eq!(of("Unknown", OUT_OF_SERVICE), NodeState::OutOfService);
+        assert_eq!(of("False", OUT_OF_SERVICE), NodeState::OutOfService);
+        assert_eq!(of("True", OUT_OF_SERVICE), NodeState::Ready, "it came back, and the taint was forgotten");
+        assert_eq!(of("Unknown", "node.kubernetes.io/unreachable"), NodeState::Silent);
+        assert_eq!(state(&Node::default()), NodeState::Silent);
+    }
+
+    #[test]
+    fn only_a_pod_that_is_being_deleted_is_given_up_with_its_node() {
+        let nodes = Nodes::new(DeliveryOption::Auto);
+        nodes.0.write().unwrap().states.insert("node-1".into(), NodeState::OutOfService);
+        for (node, deleting, off) in
+            [("node-1", true, true), ("node-1", false, false), ("node-2", true, false)]
+        {
+            let mut pod = PodView { node: Some(node.into()), deleting, ..crate::operator::tests::pod_view() };
+            nodes.tell(&mut pod);
+            assert_eq!((pod.off, pod.runs_no_more()), (off, off), "{node} {deleting}");
         }
     }
 

@@ -258,6 +258,7 @@ impl<'a> Pass<'a> {
 
     fn decide(&self) -> Step {
         let now = Timestamp::now();
+        let nodes = &self.context.nodes;
         let mut memory = lock(self.memory);
         if let Some(run) = self.action.status.as_ref().and_then(|status| status.run.as_ref())
             && run.bundle_sha256.is_some()
@@ -270,14 +271,22 @@ impl<'a> Pass<'a> {
         let events = memory.events.as_ref().map_or(&[][..], |(_, events)| events);
         if let PodFact::Present(view) = &mut pod {
             explain(view, events);
+            nodes.tell(view);
         }
         let log: Option<LogFact> = pod
             .view()
             .map(|view| view.uid.clone())
             .or_else(|| self.action.status.as_ref()?.run.as_ref()?.pod_uid.clone())
             .and_then(|uid| self.context.collector.fact(&uid));
-        let older = observe::older(&self.context.pods, &self.context.pod_index, &self.action);
-        let previous = observe::previous(&self.context.pods, &self.context.pod_index, &self.action);
+        let mut older = observe::older(&self.context.pods, &self.context.pod_index, &self.action);
+        let mut previous = observe::previous(&self.context.pods, &self.context.pod_index, &self.action);
+        for pod in older.iter_mut().chain(&mut previous) {
+            nodes.tell(pod);
+        }
+        previous.retain(|pod| !pod.off);
+        let run = self.action.status.as_ref().and_then(|status| status.run.as_ref());
+        let node =
+            pod.view().and_then(|view| view.node.as_deref()).or(run.and_then(|run| run.node_name.as_deref()));
         let resolver = observe::resolver(&self.context.pods, &self.action, &memory);
         let facts = Facts {
             action: &self.action,
@@ -289,7 +298,7 @@ impl<'a> Pass<'a> {
             policy_missing: self.context.use_policy.missing(),
             standing: self.standing(),
             user_namespaces: self.context.nodes.user_namespaces(),
-            node_ready: pod.view().and_then(|view| self.context.nodes.is_ready(view.node.as_deref()?)),
+            node: node.and_then(|node| nodes.state(node)),
             pod,
             older: &older,
             previous: &previous,

@@ -195,6 +195,7 @@ fn end_attempt(run: &mut RunStatus, now: Timestamp, verdict: &Verdict, image: Op
         reason: verdict.reason.as_str().to_owned(),
         pod_name: run.pod_name.clone(),
         pod_uid: run.pod_uid.clone(),
+        node_name: run.node_name.clone(),
         image: image.and_then(|image| image.running.clone()),
         started_at: run.started_at.clone(),
         finished_at: Some(seconds(now)),

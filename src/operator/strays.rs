@@ -26,6 +26,7 @@ use super::{
     finish, lock,
     lock_index::LockIndex,
     memory::Memories,
+    nodes::Nodes,
     pod::run_id,
     view::{PodView, is_held},
 };
@@ -50,6 +51,7 @@ pub struct Strays {
     client: Client,
     locks: LockIndex,
     memories: Memories,
+    nodes: Nodes,
     /// UIDs of pods whose names are needed yet: one task for each waits until they are not.
     waiting: Arc<Mutex<HashSet<String>>>,
 }
@@ -66,10 +68,11 @@ enum Fate {
 }
 
 impl Strays {
-    /// Lets pods go by `client`; `memories` tell which creations can still arrive.
+    /// Lets pods go by `client`; `memories` tell which creations can still arrive, and `nodes` which pods
+    /// run no more because their node is out of service.
     #[must_use]
-    pub fn new(client: Client, locks: LockIndex, memories: Memories) -> Self {
-        Self { client, locks, memories, waiting: Arc::default() }
+    pub fn new(client: Client, locks: LockIndex, memories: Memories, nodes: Nodes) -> Self {
+        Self { client, locks, memories, nodes, waiting: Arc::default() }
     }
 
     /// Lets the pod go if its action is gone, or is there and does not name it; where its run has a lock,
@@ -99,7 +102,7 @@ impl Strays {
     }
 
     async fn try_let_go(&self, pod: &Pod) -> Result<Fate, CallError> {
-        let Self { client, locks, .. } = self;
+        let client = &self.client;
         let namespace = pod.namespace().unwrap_or_default();
         if let Some((action, uid)) = owner(pod) {
             // Untyped: one that cannot be read is passed over, and looks at no pod.
@@ -110,10 +113,12 @@ impl Strays {
                 return Ok(Fate::Kept);
             }
         }
-        if !gave_lock_back(client, locks, pod).await? {
+        let mut view = PodView::of(pod, "", &[]);
+        self.nodes.tell(&mut view);
+        if !self.gave_lock_back(pod, &view).await? {
             return Ok(Fate::Kept);
         }
-        if let Some(time) = self.name_needed_until(pod).filter(|time| Timestamp::now() < *time) {
+        if let Some(time) = self.name_needed_until(pod, &view).filter(|time| Timestamp::now() < *time) {
             return Ok(Fate::NotBefore(time));
         }
         let uid = pod.uid().unwrap_or_default();
@@ -121,13 +126,32 @@ impl Strays {
         Ok(Fate::Released)
     }
 
+    /// Gives the lock of the pod's run back, for its action does not any more. False where the pod may still
+    /// run and the lock waits for its end: without our finalizer nothing would show that.
+    async fn gave_lock_back(&self, pod: &Pod, view: &PodView) -> Result<bool, CallError> {
+        let Self { client, locks, .. } = self;
+        let label = |name: &str| pod.labels().get(name);
+        let run = label(LABEL_RUN).and_then(|run| run.parse().ok());
+        let (Some(lock), Some(uid), Some(run)) = (label(LABEL_LOCK), label(LABEL_ACTION_UID), run) else {
+            return Ok(true);
+        };
+        let (namespace, run) = (pod.namespace().unwrap_or_default(), run_id(uid, run));
+        if view.runs_no_more() {
+            let wanted = locks.is_wanted(&namespace, lock);
+            lock::give_back(client, &namespace, lock, (uid, &run), wanted).await?;
+            locks.wake(&namespace, lock);
+            return Ok(true);
+        }
+        let until = lock::holds_until(client, &namespace, lock, (uid, &run)).await?;
+        Ok(until.is_none_or(|until| Timestamp::now() >= until))
+    }
+
     /// Until when a creation of the same attempt can arrive. `None`: none can.
-    fn name_needed_until(&self, pod: &Pod) -> Option<Timestamp> {
-        let view = PodView::of(pod, "", &[]);
+    fn name_needed_until(&self, pod: &Pod, view: &PodView) -> Option<Timestamp> {
         let attempt = view.attempt.filter(|_| !view.tombstone)?;
         // By its label: an orphan has no owner any more.
         let uid = pod.labels().get(LABEL_ACTION_UID)?;
-        (!self.memories.has_all_creations(uid, attempt)).then(|| name_needed_until(&view))
+        (!self.memories.has_all_creations(uid, attempt)).then(|| name_needed_until(view))
     }
 }
 
@@ -166,25 +190,6 @@ pub async fn give_lock_back(client: &Client, locks: &LockIndex, action: &Deploym
     }
 }
 
-/// Gives the lock of the pod's run back, for its action does not any more. False where the pod may still
-/// run and the lock waits for its end: without our finalizer nothing would show that.
-async fn gave_lock_back(client: &Client, locks: &LockIndex, pod: &Pod) -> Result<bool, CallError> {
-    let label = |name: &str| pod.labels().get(name);
-    let run = label(LABEL_RUN).and_then(|run| run.parse().ok());
-    let (Some(lock), Some(uid), Some(run)) = (label(LABEL_LOCK), label(LABEL_ACTION_UID), run) else {
-        return Ok(true);
-    };
-    let (namespace, run) = (pod.namespace().unwrap_or_default(), run_id(uid, run));
-    if PodView::of(pod, "", &[]).runs_no_more() {
-        let wanted = locks.is_wanted(&namespace, lock);
-        lock::give_back(client, &namespace, lock, (uid, &run), wanted).await?;
-        locks.wake(&namespace, lock);
-        return Ok(true);
-    }
-    let until = lock::holds_until(client, &namespace, lock, (uid, &run)).await?;
-    Ok(until.is_none_or(|until| Timestamp::now() >= until))
-}
-
 /// Whether the operator will look at this pod for the sake of this action.
 fn names(action: DynamicObject, pod: &Pod) -> bool {
     let Ok(action) = action.try_parse::<DeploymentAction>() else { return false };
@@ -209,6 +214,7 @@ mod tests {
     use crate::api::FINALIZER_COLLECT;
     use crate::operator::{
         mocked::{Seen, failure, server},
+        options::DeliveryOption,
         tests::action,
     };
 
@@ -237,7 +243,7 @@ mod tests {
             ),
         });
         let (news, _) = tokio::sync::mpsc::unbounded_channel();
-        (Strays::new(client, LockIndex::new(news), memories), seen)
+        (Strays::new(client, LockIndex::new(news), memories, Nodes::new(DeliveryOption::Auto)), seen)
     }
 
     /// Whether a pod of this name and run is let go while `live` is what the API server has.

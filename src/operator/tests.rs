@@ -68,6 +68,7 @@ pub(crate) fn pod_view() -> PodView {
         not_ready_since: None,
         before: None,
         node: Some("node-1".into()),
+        off: false,
         mutation: None,
         others_running: false,
         active_deadline_seconds: None,

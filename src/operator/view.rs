@@ -81,6 +81,8 @@ pub struct PodView {
     pub not_ready_since: Option<Time>,
     /// The node that it is on.
     pub node: Option<String>,
+    /// Whether its node is out of service, and so nothing of it runs. Who knows the nodes puts it down.
+    pub off: bool,
     /// What was changed of it on its way, where that matters for what runs.
     pub mutation: Option<String>,
     /// Whether a container beside ours, which somebody injected, still runs.
@@ -207,6 +209,7 @@ impl PodView {
             before: status.filter(|_| !deleting && !ended).and_then(|status| before(pod, status)),
             waiting: status.and_then(waiting),
             node: node_of(pod),
+            off: false,
             mutation: mutation(pod, image, packages),
             others_running: status.is_some_and(|status| {
                 status.container_statuses.iter().flatten().any(|container| {
@@ -241,14 +244,14 @@ impl PodView {
     }
 
     /// Whether it is certain that nothing of its container runs, or will: its end was seen, or it was
-    /// never started and cannot be any more. A phase proves nothing: the pod of a lost node is given
+    /// never started and cannot be any more, or its node is out of service. A phase proves nothing: the pod of a lost node is given
     /// one by the garbage collector too.
     #[must_use]
     pub fn runs_no_more(&self) -> bool {
         let ended = self.terminated().is_some_and(|end| !end.is_unknown());
         let rejected = self.stillborn.is_some() && self.disruption.is_none();
         let unplaced = self.deleting && self.node.is_none();
-        self.tombstone || ended || rejected || unplaced
+        self.tombstone || ended || rejected || unplaced || self.off
     }
 
     /// Whether it was deleted before anything of its container was seen: what the kubelet then says

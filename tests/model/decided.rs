@@ -110,7 +110,7 @@ impl Known<'_> {
             not_before: self.not_before.map(at),
             log: log.as_ref(),
             cause: None,
-            node_ready: None,
+            node: None,
             progress_due: true,
             // The action names none.
             lock: LockFact::default(),

@@ -6,7 +6,7 @@ use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
 use super::{
     Step, begin, cancel,
-    clocks::{NODE_MARGIN_SECONDS, after, deadlines, pending_deadline},
+    clocks::{NODE_MARGIN_SECONDS, after, deadlines, node_looked_at, pending_deadline},
     idle, lock, write_or,
 };
 use crate::{
@@ -18,6 +18,7 @@ use crate::{
     operator::{
         cause::ends_the_pod,
         facts::{Facts, LogFact, PodFact},
+        nodes::{NodeState, OUT_OF_SERVICE},
         status::progress,
         verdict::{Finding, Verdict, of_record, said, weigh},
         view::PodView,
@@ -149,6 +150,7 @@ impl<'a> Active<'a> {
         match weigh(facts, pod, &self.required(), self.now) {
             Finding::Ended(verdict) => self.conclude(pod, &verdict),
             Finding::Later(time) => Step::until(time, self.now),
+            Finding::Open if facts.is_off() => self.lost(pod),
             Finding::Open if let Some(step) = lock::mark(facts, self.run, Some(&pod.uid)) => step,
             Finding::Open if pod.started => self.running(pod),
             Finding::Open => self.pending(pod),
@@ -198,6 +200,8 @@ impl<'a> Active<'a> {
         if self.now >= bound {
             return self.lost(pod);
         }
+        let silent = pod.deleting || pod.not_ready_since.is_some();
+        let bound = if silent { node_looked_at(self.facts, bound, self.now) } else { bound };
         let cancelled = self.is_cancelled();
         let wanted = if cancelled {
             self.cancelling(self.seen(pod))
@@ -219,7 +223,11 @@ impl<'a> Active<'a> {
                 return self.unseen(pod);
             }
             let bound = deletion_bound(pod);
-            return if self.now >= bound { self.lost(pod) } else { Step::until(bound, self.now) };
+            return if self.now >= bound {
+                self.lost(pod)
+            } else {
+                Step::until(node_looked_at(self.facts, bound, self.now), self.now)
+            };
         }
         if self.is_cancelled() {
             let followed = self.facts.log.is_some_and(|log| log.pod_uid == pod.uid);
@@ -303,18 +311,29 @@ impl<'a> Active<'a> {
 
     fn lost(&self, pod: &PodView) -> Step {
         let node = pod.node.as_deref().unwrap_or("none");
-        let (reason, what) = if self.facts.node_ready == Some(false) {
-            (Reason::NodeLost, format!("node {node} does not report"))
-        } else {
-            (Reason::Unknown, format!("node {node} reports no end of the pod"))
+        let (reason, what) = match self.facts.node {
+            _ if self.facts.is_off() => (
+                Reason::NodeLost,
+                format!(
+                    "node {node} has the taint {OUT_OF_SERVICE}: nothing runs there any more, and nothing says how the script ended"
+                ),
+            ),
+            Some(NodeState::Silent | NodeState::OutOfService) => {
+                (Reason::NodeLost, format!("node {node} does not report, and every deadline has passed"))
+            }
+            Some(NodeState::Ready) | None => (
+                Reason::Unknown,
+                format!("node {node} reports no end of the pod, and every deadline has passed"),
+            ),
         };
-        self.end(&Verdict::of(reason, format!("{what}, and every deadline has passed")), Some(pod))
+        self.end(&Verdict::of(reason, what), Some(pod))
     }
 
     /// The run with what the pod adds to it.
     fn seen(&self, pod: &PodView) -> RunStatus {
         RunStatus {
             pod_uid: Some(pod.uid.clone()),
+            node_name: pod.node.clone().or_else(|| self.run.node_name.clone()),
             started_at: pod.started_at().filter(|_| pod.started).or_else(|| self.run.started_at.clone()),
             ..self.run.clone()
         }

@@ -12,6 +12,9 @@ pub(super) const NODE_MARGIN_SECONDS: i64 = 60;
 /// A creation that was sent arrives within this, in seconds: the API server answers it or gives it up.
 const CREATION_SECONDS: i64 = 60;
 
+/// How often is looked whether a node is out of service by then, in seconds: no event tells of it.
+const LOOK_AT_NODE_SECONDS: i64 = 30;
+
 /// The deadlines that bind the run: those that were frozen with it. Before, those of the spec as it
 /// is now; so too for a run that an operator froze that did not record them.
 pub(super) fn deadlines(facts: &Facts<'_>, run: &RunStatus) -> Deadlines {
@@ -54,6 +57,11 @@ pub(super) fn longest(deadlines: Deadlines) -> i64 {
 /// How long a script may run from its start, in seconds, by the clocks of runner and kubelet.
 fn from_start(deadlines: Deadlines) -> i64 {
     deadlines.run_seconds + deadlines.grace_seconds + RUNNER_GRACE_SECONDS + NODE_MARGIN_SECONDS
+}
+
+/// By then, or when the node of the pod is to be looked at again, where there is one.
+pub(super) fn node_looked_at(facts: &Facts<'_>, bound: Timestamp, now: Timestamp) -> Timestamp {
+    if facts.node.is_some() { bound.min(after(now, LOOK_AT_NODE_SECONDS)) } else { bound }
 }
 
 /// So many seconds later.

@@ -5,7 +5,7 @@ use k8s_openapi::jiff::Timestamp;
 use super::{
     Step,
     begin::begin,
-    clocks::{after, runs_until},
+    clocks::{after, node_looked_at, runs_until},
     lock,
     retire::{may_be_let_go, name_needed_until, retire},
     write_or,
@@ -42,9 +42,9 @@ pub(super) fn step(facts: &Facts<'_>, now: Timestamp, status: &DeploymentActionS
         && let Some(step) =
             lock::give_back(facts, now, status, run).or_else(|| settle(facts, now, status, run))
     {
-        return step.not_beyond(lock::latest(run), now);
+        return step.not_beyond(lock::latest(facts, run, now), now);
     }
-    let latest = status.run.as_ref().and_then(lock::latest);
+    let latest = status.run.as_ref().and_then(|run| lock::latest(facts, run, now));
     rest(facts, now, status).not_beyond(latest, now)
 }
 
@@ -58,7 +58,7 @@ fn rest(facts: &Facts<'_>, now: Timestamp, status: &DeploymentActionStatus) -> S
             wait_for_own_lock(facts, now, run)
         }
         Start::Run(trigger) => match still_runs_until(facts, now, status) {
-            Some(then) => Step::until(then, now),
+            Some(then) => Step::until(node_looked_at(facts, then, now), now),
             None => begin(facts, now, fresh_run(facts, now, status, trigger)),
         },
         Start::Rebase(hash) => {
@@ -95,7 +95,7 @@ fn still_runs_until(facts: &Facts<'_>, now: Timestamp, status: &DeploymentAction
     let past = status.history.iter().find(|past| past.number == run.number)?;
     let seen = facts.pod.view().filter(|pod| run.pod_uid.as_ref().is_none_or(|uid| *uid == pod.uid));
     let ended = |pod: &PodView| pod.tombstone || pod.terminated().is_some_and(|end| !end.is_unknown());
-    if past.outcome != RunOutcome::Unknown || seen.is_some_and(ended) {
+    if past.outcome != RunOutcome::Unknown || seen.is_some_and(ended) || facts.is_off() {
         return None;
     }
     Some(runs_until(facts, run, now)).filter(|then| now < *then)

@@ -13,7 +13,7 @@ use k8s_openapi::{
 
 use super::{
     Step,
-    clocks::{after, deadlines, longest},
+    clocks::{after, deadlines, longest, node_looked_at},
     write_or,
 };
 pub(super) use crate::operator::lock::lease_name;
@@ -341,7 +341,9 @@ pub(super) fn give_back(
         }
         return Some(Step::WriteStatus(Box::new(status)));
     }
-    let over = held.held_until.as_ref().is_none_or(|until| now >= until.0) || has_ended(facts, run);
+    let over = held.held_until.as_ref().is_none_or(|until| now >= until.0)
+        || facts.is_off()
+        || has_ended(facts, run);
     over.then(|| release(run, held))
 }
 
@@ -387,9 +389,10 @@ pub(super) fn own(held: &LockStatus, run: &RunStatus) -> String {
     )
 }
 
-/// When the lock is given back at the latest.
-pub(super) fn latest(run: &RunStatus) -> Option<Timestamp> {
-    run.held_lock()?.held_until.as_ref().map(|Time(time)| *time)
+/// When the lock is given back at the latest, or is looked at again because its node may be out of service
+/// by then.
+pub(super) fn latest(facts: &Facts<'_>, run: &RunStatus, now: Timestamp) -> Option<Timestamp> {
+    run.held_lock()?.held_until.as_ref().map(|Time(time)| node_looked_at(facts, *time, now))
 }
 
 /// The lock of a run whose status was lost, by its pod.

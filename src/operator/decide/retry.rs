@@ -7,7 +7,13 @@
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use sha2::{Digest, Sha256};
 
-use super::{Step, active::Active, begin, cancel, clocks::runs_until, idle, lock};
+use super::{
+    Step,
+    active::Active,
+    begin, cancel,
+    clocks::{node_looked_at, runs_until},
+    idle, lock,
+};
 use crate::{
     api::{
         Reason,
@@ -111,7 +117,7 @@ impl Active<'_> {
                 (then, of),
             )));
         }
-        let certain = verdict.never_started || lock::has_ended(self.facts, &run);
+        let certain = verdict.never_started || self.facts.is_off() || lock::has_ended(self.facts, &run);
         let bound = runs_until(self.facts, &run, self.now);
         let run = lock::held_until(run, self.now, certain, bound);
         let mut verdict = verdict.clone();
@@ -132,10 +138,19 @@ impl Active<'_> {
     fn no_longer_runs(&self, verdict: &Verdict, run: &RunStatus, pod: Option<&PodView>) -> Timestamp {
         let recorded = self.log_of(run).is_some_and(|log| log.exit.is_some());
         let seen = pod.and_then(PodView::terminated).is_some_and(|end| !end.is_unknown());
-        if verdict.never_started || recorded || seen {
+        if verdict.never_started || recorded || seen || self.facts.is_off() {
             return self.now;
         }
         runs_until(self.facts, run, self.now)
+    }
+
+    /// When the pause after the latest attempt is over.
+    fn paused(&self) -> Option<Timestamp> {
+        let action = self.facts.action;
+        let uid = action.metadata.uid.as_deref().unwrap_or_default();
+        let pause = pause(action.spec.retry.as_ref()?, uid, self.run.number, self.run.attempt);
+        let ended = self.run.attempts.last()?.finished_at.as_ref()?.0;
+        Some(rounded_up(ended.saturating_add(pause).ok()?).0)
     }
 
     /// The attempt has ended and the next one is due later, or now.
@@ -145,7 +160,7 @@ impl Active<'_> {
             // The next attempt would begin once it is certain that nothing of this one runs.
             let due = self.run.next_attempt_at.as_ref().map_or(self.now, |time| time.0);
             let bound = runs_until(self.facts, self.run, self.now).min(due);
-            let certain = lock::has_ended(facts, self.run) || self.now >= bound;
+            let certain = facts.is_off() || lock::has_ended(facts, self.run) || self.now >= bound;
             let run = lock::held_until(self.run.clone(), self.now, certain, bound);
             let mut ended = terminal(facts.action, self.now, verdict, run, self.image.cloned(), None);
             ended.log.clone_from(&self.status.log);
@@ -180,8 +195,11 @@ impl Active<'_> {
             }
         }
         let due = self.run.next_attempt_at.as_ref().map_or(self.now, |time| time.0);
+        let paused = self.paused().filter(|paused| *paused < due);
+        // Longer than its pause it waits only for clocks, which a node that is out of service has not.
+        let due = paused.filter(|_| facts.is_off()).unwrap_or(due);
         if self.now < due {
-            return Step::until(due, self.now);
+            return Step::until(paused.map_or(due, |_| node_looked_at(facts, due, self.now)), self.now);
         }
         let run = RunStatus {
             attempt: next,
@@ -189,6 +207,7 @@ impl Active<'_> {
             next_attempt_at: None,
             started_at: None,
             pod_uid: None,
+            node_name: None,
             ..self.run.clone()
         };
         match frozen(&run) {

@@ -16,6 +16,7 @@ use crate::{
         expand::{Blocked, Lookup, check},
         facts::{Creation, LockFact, LogFact, PodFact, Refusal, Resolution, Resolver},
         lock_index::Place,
+        nodes::NodeState,
         tests::{UID, action, pod_view},
         validate::{Checked, Invalid},
         view::{ContainerView, PodView, Terminated},
@@ -32,6 +33,7 @@ mod history;
 mod late;
 mod lifecycle;
 mod lock;
+mod node;
 mod packages;
 mod rerun;
 mod restored;
@@ -62,6 +64,7 @@ struct World {
     not_before: Option<Timestamp>,
     log: Option<LogFact>,
     cause: Option<Cause>,
+    node: Option<NodeState>,
     progress_due: bool,
     lock: LockFact,
 }
@@ -89,6 +92,7 @@ impl World {
             not_before: None,
             log: None,
             cause: None,
+            node: None,
             progress_due: false,
             lock: LockFact { place: Place { known: true, ..Place::default() }, ..LockFact::default() },
         }
@@ -157,7 +161,7 @@ impl World {
             not_before: self.not_before,
             log: self.log.as_ref(),
             cause: self.cause.clone(),
-            node_ready: None,
+            node: self.node,
             progress_due: self.progress_due,
             lock: self.lock.clone(),
         }

@@ -53,7 +53,8 @@ impl Pass<'_> {
 
     pub(super) async fn look_at_lock(&mut self, claim: Claim) {
         match locks::look(&self.context.client, &claim).await {
-            Ok((seen, lease)) => {
+            Ok((mut seen, lease)) => {
+                seen.pods_mut().for_each(|pod| self.context.nodes.tell(pod));
                 lock(self.memory).succeeded();
                 (self.lock_seen, self.lease) = (Some(seen), lease);
             }
