@@ -42,6 +42,14 @@ pub struct Template {
     pub spec: TemplateSpec,
 }
 
+impl Template {
+    /// Whether it is still the one that a run was made of.
+    #[must_use]
+    pub fn is(&self, frozen: &TemplateStatus) -> bool {
+        (&self.uid, self.generation) == (&frozen.uid, frozen.generation)
+    }
+}
+
 /// What the cache knows of the template that an action names.
 #[allow(clippy::large_enum_variant, reason = "one is made for each look, and none is kept")]
 #[derive(Debug, Clone, PartialEq)]

@@ -138,7 +138,7 @@ fn template_news(facts: &Facts<'_>, status: &DeploymentActionStatus) -> Option<S
         return told.filter(|_| facts.template == Some(&Lookup::Unread));
     };
     let same_name = (now.kind, &now.name) == (frozen.kind, &frozen.name);
-    if !same_name || (&now.uid, now.generation) == (&frozen.uid, frozen.generation) {
+    if !same_name || now.is(frozen) {
         return None;
     }
     let again = if now.uid == frozen.uid { "" } else { " of another template under its name" };
@@ -307,9 +307,7 @@ pub(super) fn executed(action: &DeploymentAction) -> String {
 fn repeated(facts: &Facts<'_>, status: &DeploymentActionStatus, trigger: Trigger, hash: &str) -> Option<u32> {
     let last = status.run.as_ref().filter(|last| trigger == Trigger::Rerun && last.spec_hash == hash)?;
     let same_template = match (&status.template, facts.template) {
-        (Some(frozen), Some(Lookup::Found(now))) => {
-            (&frozen.uid, frozen.generation) == (&now.uid, now.generation)
-        }
+        (Some(frozen), Some(Lookup::Found(now))) => now.is(frozen),
         (Some(_), _) => false,
         // It ended before it had one.
         (None, _) => true,
