@@ -56,6 +56,7 @@ use super::{
     ),
     printcolumn(name = "Image", type_ = "string", json_path = ".status.image.resolved", priority = 1),
     printcolumn(name = "Pod", type_ = "string", json_path = ".status.run.podName", priority = 1),
+    printcolumn(name = "Node", type_ = "string", json_path = ".status.run.nodeName", priority = 1),
     printcolumn(
         name = "Message",
         type_ = "string",

@@ -35,13 +35,14 @@ async fn the_columns_are_those_promised() {
             columns(lines[0]),
             [
                 "NAME", "PHASE", "REASON", "RUN", "STARTED", "AGE", "EXIT", "SECONDS", "IMAGE", "POD",
-                "MESSAGE"
+                "NODE", "MESSAGE"
             ]
         );
         let row = columns(lines[1]);
         assert_eq!(row[6], "3");
         assert_eq!(row[8], done.image().resolved);
         assert_eq!(Some(row[9]), done.run().pod_name.as_deref());
+        assert_eq!(Some(row[10]), action.pod().await.spec.unwrap().node_name.as_deref());
         assert!(lines[1].ends_with(done.message()), "{}", lines[1]);
     })
     .await;
@@ -59,7 +60,7 @@ async fn an_action_without_a_run_has_no_empty_words_in_its_row() {
             names,
             [
                 "Name", "Phase", "Reason", "Run", "Started", "Age", "Exit", "Seconds", "Image", "Pod",
-                "Message"
+                "Node", "Message"
             ]
         );
         let cells = table["rows"][0]["cells"].as_array().unwrap();
