@@ -8,7 +8,6 @@ use super::{
     expand::{Blocked, Lookup},
     lock::LockSeen,
     lock_index::Place,
-    nodes::NodeState,
     validate::Checked,
     view::PodView,
 };
@@ -61,6 +60,21 @@ pub struct Facts<'a> {
     /// What is known of the lock that the action names, or its run has.
     pub lock: LockFact,
 }
+
+/// Whether a node reports.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NodeState {
+    /// It does.
+    Ready,
+    /// It does not.
+    Silent,
+    /// It does not, and the taint [`OUT_OF_SERVICE`] says that it is off: nothing runs on it any more.
+    OutOfService,
+}
+
+/// What somebody puts on a node that is off for certain (KEP-2268): Kubernetes then detaches its volumes
+/// and deletes its pods by force.
+pub const OUT_OF_SERVICE: &str = "node.kubernetes.io/out-of-service";
 
 /// What is known of an action's lock.
 #[derive(Debug, Clone, PartialEq, Default)]

@@ -14,26 +14,17 @@ use kube::{
 };
 use tracing::{info, warn};
 
-use super::{call, options::DeliveryOption, pod::Delivery, view::PodView};
-
-/// What somebody puts on a node that is off for certain (KEP-2268): Kubernetes then detaches its volumes
-/// and deletes its pods by force.
-pub const OUT_OF_SERVICE: &str = "node.kubernetes.io/out-of-service";
+use super::{
+    call,
+    facts::{NodeState, OUT_OF_SERVICE},
+    options::DeliveryOption,
+    pod::Delivery,
+    view::PodView,
+};
 
 const EVERY: Duration = Duration::from_mins(1);
 /// So many nodes in one answer.
 const PAGE: u32 = 500;
-
-/// Whether a node reports.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum NodeState {
-    /// It does.
-    Ready,
-    /// It does not.
-    Silent,
-    /// It does not, and a taint says that it is off: nothing runs on it any more.
-    OutOfService,
-}
 
 /// What is known of the nodes.
 #[derive(Debug, Clone)]

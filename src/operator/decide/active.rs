@@ -17,8 +17,7 @@ use crate::{
     },
     operator::{
         cause::ends_the_pod,
-        facts::{Facts, LogFact, PodFact},
-        nodes::{NodeState, OUT_OF_SERVICE},
+        facts::{Facts, LogFact, NodeState, OUT_OF_SERVICE, PodFact},
         status::progress,
         verdict::{Finding, Verdict, of_record, said, weigh},
         view::PodView,
