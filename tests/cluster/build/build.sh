@@ -65,8 +65,7 @@ build_part() {
 		rm -rf "$tmp"
 		fail "building $part failed; its whole output is in $cache/logs/$part.log"
 	fi
-	# Another build may have been quicker; what is there is the same.
-	if [ -e "$path" ]; then rm -rf "$tmp"; else mv -T "$tmp" "$path"; fi
+	mv -T "$tmp" "$path"
 	say "built $part in $((SECONDS - start)) s"
 }
 
@@ -80,5 +79,11 @@ if [ $# -gt 0 ]; then wanted=("$@"); else wanted=("${parts[@]}"); fi
 go_version
 for part in "${wanted[@]}"; do
 	path=$(part_path "$part")
+	if [ -d "$path" ]; then continue; fi
+	# Where somebody else is building it, what comes of that is waited for.
+	mkdir -p "$cache"
+	exec {lock}>"$cache/.$part.lock"
+	flock "$lock"
 	if [ ! -d "$path" ]; then build_part "$part" "$path"; fi
+	exec {lock}>&-
 done
