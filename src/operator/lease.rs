@@ -50,8 +50,7 @@ impl Term {
     /// here before it learns it of the API server.
     #[must_use]
     pub fn holds(&self) -> bool {
-        let renewed = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        renewed.is_some_and(|renewed| renewed.elapsed() < RENEW_DEADLINE)
+        !self.left().is_zero()
     }
 
     /// Takes in that the lease was written. `asked` is when that was sent: from then on it can be seen, and

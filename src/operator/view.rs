@@ -244,8 +244,8 @@ impl PodView {
     }
 
     /// Whether it is certain that nothing of its container runs, or will: its end was seen, or it was
-    /// never started and cannot be any more, or its node is out of service. A phase proves nothing: the pod of a lost node is given
-    /// one by the garbage collector too.
+    /// never started and cannot be any more, or its node is out of service. A phase proves nothing: the
+    /// pod of a lost node is given one by the garbage collector too.
     #[must_use]
     pub fn runs_no_more(&self) -> bool {
         let ended = self.terminated().is_some_and(|end| !end.is_unknown());

@@ -341,19 +341,18 @@ pub(super) fn give_back(
         }
         return Some(Step::WriteStatus(Box::new(status)));
     }
-    let over = held.held_until.as_ref().is_none_or(|until| now >= until.0)
-        || facts.is_off()
-        || has_ended(facts, run);
+    let over = held.held_until.as_ref().is_none_or(|until| now >= until.0) || has_ended(facts, run);
     over.then(|| release(run, held))
 }
 
-/// Whether the run's own pod is there and shows that it runs no more.
+/// Whether the run's own pod is there and shows that it runs no more, or its node is out of service.
 pub(super) fn has_ended(facts: &Facts<'_>, run: &RunStatus) -> bool {
     let owner = &facts.action.metadata.uid;
-    facts.pod.view().is_some_and(|pod| {
+    let ended = facts.pod.view().is_some_and(|pod| {
         let own = pod.tombstone || run.pod_uid.as_ref() == Some(&pod.uid);
         pod.owner_uid == *owner && own && pod.runs_no_more()
-    })
+    });
+    ended || facts.is_off()
 }
 
 /// Of an action that is being deleted: gives the lock back where it is certain that nothing runs under

@@ -102,9 +102,7 @@ impl Active<'_> {
         if let Some(retry) = action.spec.retry.as_ref().filter(|retry| allowed(retry, verdict, run.attempt))
             && !self.is_cancelled()
         {
-            let uid = action.metadata.uid.as_deref().unwrap_or_default();
-            let pause = pause(retry, uid, run.number, run.attempt);
-            let then = self.now.saturating_add(pause).unwrap_or(Timestamp::MAX);
+            let then = self.now.saturating_add(self.pause_after(retry, &run)).unwrap_or(Timestamp::MAX);
             let then = rounded_up(then.max(self.no_longer_runs(verdict, &run, pod)));
             let of = retry.limit.saturating_add(1);
             return Step::WriteStatus(Box::new(retrying(
@@ -117,7 +115,7 @@ impl Active<'_> {
                 (then, of),
             )));
         }
-        let certain = verdict.never_started || self.facts.is_off() || lock::has_ended(self.facts, &run);
+        let certain = verdict.never_started || lock::has_ended(self.facts, &run);
         let bound = runs_until(self.facts, &run, self.now);
         let run = lock::held_until(run, self.now, certain, bound);
         let mut verdict = verdict.clone();
@@ -144,11 +142,14 @@ impl Active<'_> {
         runs_until(self.facts, run, self.now)
     }
 
+    fn pause_after(&self, retry: &Retry, run: &RunStatus) -> SignedDuration {
+        let uid = self.facts.action.metadata.uid.as_deref().unwrap_or_default();
+        pause(retry, uid, run.number, run.attempt)
+    }
+
     /// When the pause after the latest attempt is over.
     fn paused(&self) -> Option<Timestamp> {
-        let action = self.facts.action;
-        let uid = action.metadata.uid.as_deref().unwrap_or_default();
-        let pause = pause(action.spec.retry.as_ref()?, uid, self.run.number, self.run.attempt);
+        let pause = self.pause_after(self.facts.action.spec.retry.as_ref()?, self.run);
         let ended = self.run.attempts.last()?.finished_at.as_ref()?.0;
         Some(rounded_up(ended.saturating_add(pause).ok()?).0)
     }
@@ -160,7 +161,7 @@ impl Active<'_> {
             // The next attempt would begin once it is certain that nothing of this one runs.
             let due = self.run.next_attempt_at.as_ref().map_or(self.now, |time| time.0);
             let bound = runs_until(self.facts, self.run, self.now).min(due);
-            let certain = facts.is_off() || lock::has_ended(facts, self.run) || self.now >= bound;
+            let certain = lock::has_ended(facts, self.run) || self.now >= bound;
             let run = lock::held_until(self.run.clone(), self.now, certain, bound);
             let mut ended = terminal(facts.action, self.now, verdict, run, self.image.cloned(), None);
             ended.log.clone_from(&self.status.log);
