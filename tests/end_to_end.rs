@@ -14,6 +14,8 @@ mod cluster_scoped;
 mod namespace;
 #[path = "end_to_end/registry.rs"]
 mod registry;
+#[path = "end_to_end/rights.rs"]
+mod rights;
 
 #[path = "end_to_end/advisories.rs"]
 mod advisories;

@@ -18,6 +18,8 @@
 mod action;
 #[path = "end_to_end/namespace.rs"]
 mod namespace;
+#[path = "end_to_end/rights.rs"]
+mod rights;
 
 #[path = "fuzz/answers.rs"]
 mod answers;

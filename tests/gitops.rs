@@ -11,6 +11,8 @@
 mod action;
 #[path = "end_to_end/namespace.rs"]
 mod namespace;
+#[path = "end_to_end/rights.rs"]
+mod rights;
 
 #[path = "gitops/tools.rs"]
 mod tools;

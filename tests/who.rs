@@ -9,6 +9,8 @@
 mod action;
 #[path = "end_to_end/namespace.rs"]
 mod namespace;
+#[path = "end_to_end/rights.rs"]
+mod rights;
 
 #[path = "who/deeds.rs"]
 mod deeds;

@@ -1,12 +1,12 @@
 //! What reaches a script: its environment, values from Secrets and `ConfigMap`s, an API token.
 
-use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
 use longshore::api::{ConditionType, Reason};
 use serde_json::json;
 
 use crate::{
     action::{Action, from_config_map, from_secret},
     namespace::{examples_image, in_namespace},
+    rights::Subject,
 };
 
 #[tokio::test]
@@ -133,19 +133,8 @@ async fn config_maps_are_read_and_optional_ones_may_be_missing() {
 async fn a_service_account_s_token_is_there_only_where_one_is_named() {
     in_namespace(async |namespace| {
         namespace.service_account("deployer").await;
-        namespace
-            .put::<Role>(json!({
-                "metadata": {"name": "deployer"},
-                "rules": [{"apiGroups": [""], "resources": ["configmaps"], "verbs": ["create", "get"]}],
-            }))
-            .await;
-        namespace
-            .put::<RoleBinding>(json!({
-                "metadata": {"name": "deployer"},
-                "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "deployer"},
-                "subjects": [{"kind": "ServiceAccount", "name": "deployer", "namespace": namespace.name}],
-            }))
-            .await;
+        let rules = [json!({"apiGroups": [""], "resources": ["configmaps"], "verbs": ["create", "get"]})];
+        namespace.lets(&Subject::account(&namespace.name, "deployer"), "deployer", &rules).await;
         let with = namespace
             .apply(
                 "with",

@@ -2,10 +2,7 @@
 
 use std::{path::Path, process::Command};
 
-use k8s_openapi::api::{
-    core::v1::{ResourceQuota, Secret},
-    rbac::v1::{Role, RoleBinding},
-};
+use k8s_openapi::api::core::v1::{ResourceQuota, Secret};
 use kube::api::DeleteParams;
 use longshore::api::{Reason, packages::PackageKind};
 use serde_json::{Value, json};
@@ -14,6 +11,7 @@ use crate::{
     action::Action,
     namespace::{Namespace, in_namespace, setting},
     registry::{Image, push_artifact},
+    rights::Subject,
 };
 
 const TITLE: &str = "org.opencontainers.image.title";
@@ -93,15 +91,8 @@ async fn pull_secret(namespace: &Namespace) {
 
 async fn grant(namespace: &Namespace) {
     let rules =
-        json!([{"apiGroups": [""], "resources": ["secrets"], "resourceNames": ["pull"], "verbs": ["get"]}]);
-    namespace.put::<Role>(json!({"metadata": {"name": "pull"}, "rules": rules})).await;
-    namespace
-        .put::<RoleBinding>(json!({
-            "metadata": {"name": "pull"},
-            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "pull"},
-            "subjects": [{"kind": "ServiceAccount", "name": "longshore", "namespace": "longshore-system"}],
-        }))
-        .await;
+        [json!({"apiGroups": [""], "resources": ["secrets"], "resourceNames": ["pull"], "verbs": ["get"]})];
+    namespace.lets(&Subject::operator(), "pull", &rules).await;
 }
 
 #[tokio::test]
@@ -134,7 +125,7 @@ async fn a_private_chart_is_fetched_with_the_action_s_pull_secret() {
         granted.assert_succeeded().assert_tail_has(&["version: 2.0.0"]);
 
         // With the digest, nobody has to be let read the Secret.
-        namespace.api::<RoleBinding>().delete("pull", &DeleteParams::default()).await.unwrap();
+        namespace.lets_no_more(&Subject::operator(), "pull").await;
         let pinned = granted.status().packages[0].resolved.clone();
         let action = action.with("packages", json!([{"name": "orders", "reference": pinned}]));
         let unread = namespace.apply("unread", action).await.finished().await;

@@ -1,9 +1,6 @@
 //! Images that a registry shows only to whom it knows: by HTTP Basic and by a token server.
 
-use k8s_openapi::api::{
-    core::v1::{Pod, Secret, ServiceAccount},
-    rbac::v1::{Role, RoleBinding},
-};
+use k8s_openapi::api::core::v1::{Pod, Secret, ServiceAccount};
 use kube::{ResourceExt, api::ListParams};
 use longshore::api::{LABEL_RESOLVER, Reason};
 use serde_json::json;
@@ -11,6 +8,7 @@ use serde_json::json;
 use crate::{
     action::Action,
     namespace::{Namespace, in_namespace, setting, until},
+    rights::Subject,
 };
 
 const REGISTRIES: [(&str, &str); 2] =
@@ -36,19 +34,9 @@ async fn pull_secret(namespace: &Namespace, name: &str, password: &str) {
 
 /// Lets the operator read one Secret.
 async fn grant(namespace: &Namespace, secret: &str) {
-    namespace
-        .put::<Role>(json!({
-            "metadata": {"name": "pull"},
-            "rules": [{"apiGroups": [""], "resources": ["secrets"], "resourceNames": [secret], "verbs": ["get"]}],
-        }))
-        .await;
-    namespace
-        .put::<RoleBinding>(json!({
-            "metadata": {"name": "pull"},
-            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "pull"},
-            "subjects": [{"kind": "ServiceAccount", "name": "longshore", "namespace": "longshore-system"}],
-        }))
-        .await;
+    let rules =
+        [json!({"apiGroups": [""], "resources": ["secrets"], "resourceNames": [secret], "verbs": ["get"]})];
+    namespace.lets(&Subject::operator(), "pull", &rules).await;
 }
 
 async fn resolvers(namespace: &Namespace) -> Vec<Pod> {

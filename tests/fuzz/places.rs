@@ -3,10 +3,7 @@
 use std::time::{Duration, Instant, SystemTime};
 
 use futures::future::join_all;
-use k8s_openapi::api::{
-    core::v1::{Namespace as KubeNamespace, ResourceQuota, Secret},
-    rbac::v1::{Role, RoleBinding},
-};
+use k8s_openapi::api::core::v1::{Namespace as KubeNamespace, ResourceQuota, Secret};
 use kube::{
     Api, Client,
     api::{DeleteParams, PostParams},
@@ -19,6 +16,7 @@ use crate::{
     cases::{Place, QUIET},
     kinds::Kind,
     namespace::{Namespace, setting},
+    rights::Subject,
     sender::{Sender, Stored},
     templates::{self, NAMES, numbered},
     words::SENTINEL,
@@ -156,31 +154,19 @@ async fn pull_secret(namespace: &Namespace, name: &str, config: serde_json::Valu
 
 /// The operator may read the pull Secrets, so that it does.
 async fn grant(namespace: &Namespace) {
-    let rules = json!([{
+    let rules = [json!({
         "apiGroups": [""], "resources": ["secrets"], "resourceNames": ["pull", "pull-odd", "pull-typed"],
         "verbs": ["get"],
-    }]);
-    namespace.put::<Role>(json!({"metadata": {"name": "pull"}, "rules": rules})).await;
-    let binding = json!({
-        "metadata": {"name": "pull"},
-        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "pull"},
-        "subjects": [{"kind": "ServiceAccount", "name": "longshore", "namespace": "longshore-system"}],
-    });
-    namespace.put::<RoleBinding>(binding).await;
+    })];
+    namespace.lets(&Subject::operator(), "pull", &rules).await;
 }
 
 /// [`AUTHOR`] may write resources of ours there.
 async fn let_write(namespace: &Namespace) {
-    let rules = json!([{
+    let rules = [json!({
         "apiGroups": ["longshore.dev"],
         "resources": ["deploymentactions", "deploymentactiontemplates", "actionpolicies"],
         "verbs": ["create", "update", "patch"],
-    }]);
-    namespace.put::<Role>(json!({"metadata": {"name": "author"}, "rules": rules})).await;
-    let binding = json!({
-        "metadata": {"name": "author"},
-        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "author"},
-        "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": AUTHOR}],
-    });
-    namespace.put::<RoleBinding>(binding).await;
+    })];
+    namespace.lets(&Subject::user(AUTHOR), "author", &rules).await;
 }

@@ -5,6 +5,7 @@ use serde_json::json;
 use crate::{
     action::{Action, from_secret},
     namespace::in_namespace,
+    rights::Subject,
     tools::repository,
 };
 
@@ -83,6 +84,11 @@ async fn a_tenant_s_service_account_may_name_what_it_was_given() {
             .expect("docs/gitops.md has the roles")
             .replace("namespace: shop", &format!("namespace: {}", namespace.name));
         namespace.kubectl_with(&["apply", "--filename=-"], &roles).succeeded();
+        let heard = [
+            json!({"apiGroups": ["longshore.dev"], "resources": ["deploymentactions"], "verbs": ["patch"]}),
+            json!({"apiGroups": [""], "resources": ["secrets"], "verbs": ["use"], "resourceNames": ["orders-db"]}),
+        ];
+        namespace.allows(&Subject::account(&namespace.name, "orders-deploys"), &heard).await;
         namespace.secret("orders-db", json!({"password": "correct horse"})).await;
         namespace.secret("other", json!({"password": "battery staple"})).await;
         let tenant = format!("--as=system:serviceaccount:{}:orders-deploys", namespace.name);

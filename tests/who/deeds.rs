@@ -87,7 +87,7 @@ impl Who {
         }
     }
 
-    /// Gives them what the docs say that they have, and waits until the authorizer sees it.
+    /// Gives them what the docs say that they have; where they may do nothing here, they may elsewhere.
     pub(crate) async fn arrives(self, place: &Place<'_>) -> Person {
         let here = place.namespace;
         let (person, witness) = match self {

@@ -37,16 +37,24 @@ async fn with_operator(test: impl AsyncFnOnce(&Namespace, &Person)) {
         ];
         let person = Person::new(namespace, &user, &rights).await;
         hold(namespace, &user).await;
+        let spec = json!({"image": "longshore.invalid/a:1", "command": ["a"], "runPolicy": "Manual"});
+        namespace.put::<DeploymentAction>(json!({"metadata": {"name": "kept"}, "spec": spec})).await;
+        let pods: Api<Pod> = Api::namespaced(person.client.clone(), &namespace.name);
+        let secrets: Api<Secret> = Api::namespaced(person.client.clone(), &namespace.name);
+        let leases: Api<Lease> = Api::namespaced(person.client.clone(), &namespace.name);
+        let actions: Api<DeploymentAction> = Api::namespaced(person.client.clone(), &namespace.name);
+        let dry_run = DeleteParams { dry_run: true, ..DeleteParams::default() };
+        // Each comes into force by itself.
         until("the policies are in force", async || {
-            let pods: Api<Pod> = Api::namespaced(person.client.clone(), &namespace.name);
-            let strange = would_create(&pods, &changed(&pod(), "/metadata/labels", json!({}))).await;
-            let secrets: Api<Secret> = Api::namespaced(person.client.clone(), &namespace.name);
-            let other = would_create(&secrets, &changed(&secret(), "/type", json!("Opaque"))).await;
+            let answers = [
+                would_create(&pods, &changed(&pod(), "/metadata/labels", json!({}))).await,
+                would_create(&secrets, &changed(&secret(), "/type", json!("Opaque"))).await,
+                would_create(&leases, &changed(&lease(), "/metadata/name", json!("other"))).await,
+                refused(actions.delete("kept", &dry_run).await).map(|_| ()),
+            ];
             let held =
                 |answer: Result<(), String>| answer.is_err_and(|words| words.contains("longshore-operator"));
-            let leases: Api<Lease> = Api::namespaced(person.client.clone(), &namespace.name);
-            let lease = would_create(&leases, &changed(&lease(), "/metadata/name", json!("other"))).await;
-            (held(strange) && held(other) && held(lease)).then_some(())
+            answers.into_iter().all(held).then_some(())
         })
         .await;
         test(namespace, &person).await;

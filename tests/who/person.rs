@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
 use kube::{
     Api, Client, Config,
     api::{Patch, PatchParams, PostParams},
@@ -10,9 +9,12 @@ use kube::{
 use longshore::api::DeploymentAction;
 use serde_json::{Value, json};
 
-use crate::namespace::{Namespace, client, within};
+use crate::{
+    namespace::{Namespace, client, within},
+    rights::Subject,
+};
 
-/// How long the authorizer may take to see a role that was just created.
+/// How long a policy or what it reads may take to be seen after it was written.
 pub(crate) const SEEN: Duration = Duration::from_secs(10);
 
 pub(crate) struct Person {
@@ -48,24 +50,21 @@ impl Person {
     }
 
     pub(crate) async fn may(&self, namespace: &Namespace, rules: &[Value]) {
-        let name = self.role_name();
-        namespace.put::<Role>(json!({"metadata": {"name": name}, "rules": rules})).await;
-        self.bind(namespace, &name, "Role", &name).await;
+        namespace.lets(&self.subject(), &self.role_name(), rules).await;
     }
 
     /// Gives a role of the cluster's in `namespace`.
     pub(crate) async fn is(&self, namespace: &Namespace, role: &str) {
-        self.bind(namespace, &format!("{}-{role}", self.role_name()), "ClusterRole", role).await;
+        namespace.lets_as(&self.subject(), &format!("{}-{role}", self.role_name()), role).await;
     }
 
-    async fn bind(&self, namespace: &Namespace, name: &str, kind: &str, role: &str) {
-        namespace
-            .put::<RoleBinding>(json!({
-                "metadata": {"name": name},
-                "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": kind, "name": role},
-                "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": self.user}],
-            }))
-            .await;
+    /// Gives rights in the whole cluster, until `namespace` goes.
+    pub(crate) async fn may_everywhere(&self, namespace: &Namespace, rules: &[Value]) {
+        namespace.lets_everywhere(&self.subject(), &self.role_name(), rules).await;
+    }
+
+    fn subject(&self) -> Subject {
+        Subject::user(&self.user)
     }
 
     fn role_name(&self) -> String {

@@ -1,6 +1,5 @@
 //! Who may make actions of which template, and who may write templates.
 
-use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding};
 use kube::{
     Api,
     api::{DynamicObject, PostParams},
@@ -37,28 +36,6 @@ fn using(kind: &str, name: &str) -> Value {
 
 fn requester() -> Value {
     rule("longshore.dev", "deploymentactions", "*")
-}
-
-/// Gives rights in the whole cluster, until the namespace goes.
-pub(crate) async fn everywhere(namespace: &Namespace, person: &Person, rules: &[Value]) {
-    let name = format!("{}-{}", namespace.name, person.user);
-    let metadata = json!({"name": name, "ownerReferences": [namespace.as_owner().await]});
-    let role = json!({"metadata": metadata, "rules": rules});
-    let binding = json!({
-        "metadata": metadata,
-        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": name},
-        "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": person.user}],
-    });
-    let granted: Api<ClusterRole> = Api::all(namespace.client.clone());
-    let bindings: Api<ClusterRoleBinding> = Api::all(namespace.client.clone());
-    granted
-        .create(&PostParams::default(), &serde_json::from_value(role).expect("a role"))
-        .await
-        .expect("creating");
-    bindings
-        .create(&PostParams::default(), &serde_json::from_value(binding).expect("a binding"))
-        .await
-        .expect("creating");
 }
 
 /// What the API server says of a template that they would create.
@@ -146,7 +123,7 @@ async fn a_template_of_the_cluster_is_used_by_a_right_in_the_whole_cluster() {
         says(answer, &["longshore-use", "here", words, "ClusterRoleBinding"]);
 
         let user = Person::new(namespace, "cluster-user", &[requester()]).await;
-        everywhere(namespace, &user, &[using(TEMPLATES[1], "deploy")]).await;
+        user.may_everywhere(namespace, &[using(TEMPLATES[1], "deploy")]).await;
         actions(&user, &namespace.name).must_create(&of(TEMPLATES[1])).await;
         // It is a right to the template, and to no namespace.
         let sibling = namespace.sibling().await;
@@ -247,7 +224,7 @@ async fn a_template_of_the_cluster_names_what_its_author_may_name_everywhere() {
             &[rule("", "pods", "create"), on("secrets", "use", &["db"])],
         )
         .await;
-        everywhere(namespace, &plain, &[writer()]).await;
+        plain.may_everywhere(namespace, &[writer()]).await;
         must_create(&plain, namespace, TEMPLATES[1], &json!({})).await;
         // Rights in one namespace are not those in all, where the template can be used.
         for thing in named().iter().chain(&of_the_pod()) {
@@ -264,12 +241,12 @@ async fn a_template_of_the_cluster_names_what_its_author_may_name_everywhere() {
             on("serviceaccounts", "use", &["deployer"]),
             on("configmaps", "get", &["settings"]),
         ];
-        everywhere(namespace, &author, &rules).await;
+        author.may_everywhere(namespace, &rules).await;
         for thing in named() {
             must_create(&author, namespace, TEMPLATES[1], &thing.spec).await;
         }
         let pods = Person::called("cluster-pods").await;
-        everywhere(namespace, &pods, &[writer(), rule("", "pods", "create")]).await;
+        pods.may_everywhere(namespace, &[writer(), rule("", "pods", "create")]).await;
         for thing in named().iter().chain(&of_the_pod()) {
             must_create(&pods, namespace, TEMPLATES[1], &thing.spec).await;
         }
