@@ -281,7 +281,7 @@ impl Schedule {
         let mut faults: Vec<Fault> = Vec::new();
         for _ in 0..count {
             let slot = if second != Second::None && random.percent(50) { Slot::B } else { Slot::A };
-            let fault = draw(&mut random, slot);
+            let fault = draw(&mut random, path, slot);
             if !faults.iter().any(|one| (one.slot, one.call, one.nth) == (fault.slot, fault.call, fault.nth))
             {
                 faults.push(fault);
@@ -307,39 +307,46 @@ impl Schedule {
     }
 }
 
-fn draw(random: &mut Random, slot: Slot) -> Fault {
-    let calls = [
-        (Call::WriteStatus, 7, 24),
-        (Call::CreatePod, 3, 20),
-        (Call::PatchPod, 3, 8),
-        (Call::DeletePod, 2, 5),
-        (Call::GetAction, 2, 8),
-        (Call::GetPod, 2, 3),
-        (Call::ListActions, 2, 4),
-        (Call::ListPods, 2, 4),
-        (Call::WatchActions, 2, 2),
-        (Call::WatchPods, 2, 2),
-        (Call::ActionEvent, 7, 7),
-        (Call::PodEvent, 8, 8),
-        (Call::ReadLog, 2, 3),
-        (Call::WriteEvent, 2, 1),
-        (Call::ReadEvents, 1, 1),
-        (Call::Lease, 2, 1),
-        (Call::ReadLock, 6, 2),
-        (Call::WriteLock, 6, 3),
-        (Call::Other, 6, 1),
+/// At a request that is made on the path, or, now and then, at one that comes of what went wrong before,
+/// if it comes.
+fn draw(random: &mut Random, path: Path, slot: Slot) -> Fault {
+    let beyond = random.percent(12);
+    let most = |call: Call| if beyond { path.usual(call) + 2 } else { path.usual(call) };
+    let mut weights = vec![
+        (Call::WriteStatus, 24),
+        (Call::CreatePod, 20),
+        (Call::PatchPod, 8),
+        (Call::DeletePod, 5),
+        (Call::GetAction, 8),
+        (Call::GetPod, 3),
+        (Call::ListActions, 4),
+        (Call::ListPods, 4),
+        (Call::WatchActions, 2),
+        (Call::WatchPods, 2),
+        (Call::ActionEvent, 7),
+        (Call::PodEvent, 8),
+        (Call::ReadLog, 3),
+        (Call::WriteEvent, 1),
+        (Call::ReadEvents, 1),
+        (Call::Lease, 1),
+        (Call::ReadLock, 5),
+        (Call::WriteLock, 10),
+        (Call::Other, 1),
     ];
-    let mut at = random.below(calls.iter().map(|(_, _, weight)| weight).sum());
-    let mut chosen = calls[0];
-    for one in calls {
-        chosen = one;
-        if at < one.2 {
+    weights.retain(|(call, _)| match call {
+        Call::ReadLock | Call::WriteLock => path == Path::Lock,
+        call => most(*call) > 0,
+    });
+    let mut at = random.below(weights.iter().map(|(_, weight)| weight).sum());
+    let mut call = Call::WriteStatus;
+    for (one, weight) in weights {
+        call = one;
+        if at < weight {
             break;
         }
-        at -= one.2;
+        at -= weight;
     }
-    let (call, most, _) = chosen;
-    let nth = u32::try_from(1 + random.below(most)).expect("a small number");
+    let nth = u32::try_from(1 + random.below(most(call))).expect("a small number");
     Fault { slot, call, nth, what: draw_what(random, call) }
 }
 

@@ -14,7 +14,7 @@ pub(crate) struct Tally {
     pub(crate) real_gone: u32,
     unknown: Vec<String>,
     met: BTreeMap<String, usize>,
-    unmet: usize,
+    pub(crate) unmet: usize,
     slowest: Duration,
     pub(crate) failed: Vec<Report>,
 }
@@ -59,6 +59,11 @@ impl Tally {
         }
     }
 
+    /// How many faults were met.
+    pub(crate) fn met(&self) -> usize {
+        self.met.values().sum()
+    }
+
     pub(crate) fn print(&self, what: &str) {
         println!(
             "{what}: {} schedules in {} s, {} requests, {} crashes of an operator, {} real 410s, {} outcomes unknown, \
@@ -73,7 +78,12 @@ impl Tally {
             self.failed.len(),
         );
         let met: Vec<String> = self.met.iter().map(|(what, count)| format!("{what} {count}")).collect();
-        println!("faults met: {}; {} never met, since the path ended before", met.join(", "), self.unmet);
+        println!(
+            "{} faults met: {}; {} never met, since the path ended before",
+            self.met(),
+            met.join(", "),
+            self.unmet
+        );
         for schedule in self.unknown.iter().take(10) {
             println!("unknown: {schedule}");
         }
