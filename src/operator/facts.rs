@@ -163,7 +163,7 @@ impl Facts<'_> {
     /// any more.
     #[must_use]
     pub fn is_off(&self) -> bool {
-        self.node == Some(NodeState::OutOfService) && self.pod.view().is_none_or(|pod| pod.deleting)
+        self.pod.view().map_or(self.node == Some(NodeState::OutOfService), |pod| pod.off)
     }
 }
 
