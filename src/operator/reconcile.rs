@@ -399,9 +399,13 @@ impl<'a> Pass<'a> {
                 return Ok(Some(Action::requeue(Duration::from_secs(1))));
             }
             Step::Release { name, uid } => {
-                finish::release(client, &namespace, &name, &uid)
+                let term = &self.context.term;
+                let released = finish::release_as_leader(client, term, &namespace, &name, &uid)
                     .await
                     .map_err(failed("releasing the pod"))?;
+                if !released {
+                    return Ok(Some(Action::requeue(Duration::from_secs(1))));
+                }
                 self.context.collector.forget(&uid);
                 let mut memory = lock(self.memory);
                 memory.created = None;

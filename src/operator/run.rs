@@ -245,7 +245,7 @@ async fn lead(
     let pod_index = PodIndex::default();
     let locks = LockIndex::new(news.clone());
     let memories = Memories::default();
-    let strays = Strays::new(client.clone(), locks.clone(), memories.clone(), nodes.clone());
+    let strays = Strays::new(client.clone(), locks.clone(), memories.clone(), nodes.clone(), term.clone());
     let pods =
         watch_pods(&client, &namespaces, (pod_index.clone(), locks.clone()), strays.clone(), news.clone());
     // An action without a status is new only if no pod tells otherwise: nothing is decided before all

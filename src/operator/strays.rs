@@ -23,7 +23,9 @@ use tracing::{info, warn};
 use super::{
     CallError, call,
     decide::name_needed_until,
-    finish, lock,
+    finish,
+    lease::Term,
+    lock,
     lock_index::LockIndex,
     memory::Memories,
     nodes::Nodes,
@@ -52,6 +54,7 @@ pub struct Strays {
     locks: LockIndex,
     memories: Memories,
     nodes: Nodes,
+    term: Term,
     /// UIDs of pods whose names are needed yet: one task for each waits until they are not.
     waiting: Arc<Mutex<HashSet<String>>>,
 }
@@ -68,11 +71,11 @@ enum Fate {
 }
 
 impl Strays {
-    /// Lets pods go by `client`; `memories` tell which creations can still arrive, and `nodes` which pods
-    /// run no more because their node is out of service.
+    /// Lets pods go by `client` while `term` holds; `memories` tell which creations can still arrive, and
+    /// `nodes` which pods run no more because their node is out of service.
     #[must_use]
-    pub fn new(client: Client, locks: LockIndex, memories: Memories, nodes: Nodes) -> Self {
-        Self { client, locks, memories, nodes, waiting: Arc::default() }
+    pub fn new(client: Client, locks: LockIndex, memories: Memories, nodes: Nodes, term: Term) -> Self {
+        Self { client, locks, memories, nodes, term, waiting: Arc::default() }
     }
 
     /// Lets the pod go if its action is gone, or is there and does not name it; where its run has a lock,
@@ -89,7 +92,7 @@ impl Strays {
                     self.waiting().remove(&uid);
                     continue;
                 }
-                // Its end brings another event, or another task waits.
+                // Its end brings another event, or another task waits, or another process leads.
                 Ok(Fate::Kept | Fate::NotBefore(_)) => {}
                 Err(error) => warn!(pod = name, %error, "a pod that no action waits for was not released"),
             }
@@ -122,8 +125,9 @@ impl Strays {
             return Ok(Fate::NotBefore(time));
         }
         let uid = pod.uid().unwrap_or_default();
-        finish::release(client, &namespace, &pod.name_any(), &uid).await?;
-        Ok(Fate::Released)
+        let released =
+            finish::release_as_leader(client, &self.term, &namespace, &pod.name_any(), &uid).await?;
+        Ok(if released { Fate::Released } else { Fate::Kept })
     }
 
     /// Gives the lock of the pod's run back, for its action does not any more. False where the pod may still
@@ -243,7 +247,8 @@ mod tests {
             ),
         });
         let (news, _) = tokio::sync::mpsc::unbounded_channel();
-        (Strays::new(client, LockIndex::new(news), memories, Nodes::new(DeliveryOption::Auto)), seen)
+        let nodes = Nodes::new(DeliveryOption::Auto);
+        (Strays::new(client, LockIndex::new(news), memories, nodes, Term::begun()), seen)
     }
 
     /// Whether a pod of this name and run is let go while `live` is what the API server has.

@@ -287,9 +287,9 @@ impl Schedule {
                 faults.push(fault);
             }
         }
-        // Of an action that is gone nobody knows what another operator, which must not lead, has under way:
-        // docs/faults.md, "What is not covered".
-        if second != Second::None && matches!(path, Path::Deletion | Path::DeletionEarly | Path::Again) {
+        // Where a pod goes early, its name is free for what another operator, which must not lead, has under
+        // way: docs/faults.md, "What is not covered".
+        if second != Second::None && path.frees_names() {
             faults.retain(|fault| !fault.makes_creations_late());
         }
         Self { path, second, faults }
