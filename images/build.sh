@@ -22,7 +22,6 @@ environment=$("$cluster_dir/env.sh")
 eval "$environment"
 push_registry=$LONGSHORE_PUSH_REGISTRY
 
-target=x86_64-unknown-linux-gnu
 target_dir=${CARGO_TARGET_DIR:-$repository_dir/target}
 version=$(sed -n '/^\[package\]/,/^\[/s/^version *= *"\(.*\)"/\1/p' "$repository_dir/Cargo.toml")
 
@@ -51,10 +50,8 @@ build_binaries() {
 		return
 	fi
 	say "building the binaries (static) ..."
-	# --target, even for the machine's own: without it the flags would reach procedural macros, which cannot be static.
-	(cd "$repository_dir" && CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUSTFLAGS="-C target-feature=+crt-static" \
-		cargo build --release --locked --target "$target" --bins)
-	binaries=$target_dir/$target/release
+	(cd "$repository_dir" && static_cargo build --release --locked --bins)
+	binaries=$target_dir/$static_target/release
 }
 
 # The image's tag, from the content of its context.

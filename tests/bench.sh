@@ -10,7 +10,7 @@ kubectl --namespace longshore-system rollout status deployment/longshore --timeo
 	fail "Longshore is not installed in this cluster: run make deploy"
 target=$(realpath "${CARGO_TARGET_DIR:-target}")
 export LONGSHORE_BENCH_DIR=$target/bench
-export LONGSHORE_RUNNER=$target/x86_64-unknown-linux-gnu/release/longshore-runner
+export LONGSHORE_RUNNER=$target/$static_target/release/longshore-runner
 [ -x "$LONGSHORE_RUNNER" ] || fail "there is no $LONGSHORE_RUNNER: run make deploy"
 # Somebody else's cluster keeps its audit log elsewhere, if it has one; the report says so then.
 if [ "${LONGSHORE_CLUSTER:-}" != current ]; then

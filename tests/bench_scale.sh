@@ -12,7 +12,7 @@ kubectl --namespace longshore-system rollout status deployment/longshore --timeo
 
 # The runner that is deployed, and this program built as well: it shares the machine with what it measures.
 target_dir=$(realpath "${CARGO_TARGET_DIR:-target}")
-LONGSHORE_RUNNER=$target_dir/x86_64-unknown-linux-gnu/release/longshore-runner
+LONGSHORE_RUNNER=$target_dir/$static_target/release/longshore-runner
 [ -x "$LONGSHORE_RUNNER" ] || fail "there is no $LONGSHORE_RUNNER: run make deploy"
 export LONGSHORE_RUNNER RESULT=${RESULT:-$target_dir/bench-scale.json} RATE MINUTES KEPT FINISHED ACTIVE QUEUED PARTS
 
@@ -21,7 +21,6 @@ remove_left() { kubectl delete namespaces --selector longshore.dev/bench-scale -
 trap remove_left EXIT
 
 say "building the benchmark ..."
-# With the flags of images/build.sh, whose dependencies are built already. PROFILE=dev is built sooner, and
-# takes more of the processor from what it measures.
-CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUSTFLAGS="-C target-feature=+crt-static" \
-	cargo bench --quiet --locked --profile "${PROFILE:-release}" --target x86_64-unknown-linux-gnu --bench scale
+# Like the images' binaries, whose dependencies are built already. PROFILE=dev is built sooner, and takes
+# more of the processor from what it measures.
+static_cargo bench --quiet --locked --profile "${PROFILE:-release}" --bench scale

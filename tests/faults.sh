@@ -9,14 +9,13 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 environment=$(tests/cluster/env.sh)
 eval "$environment"
 export LONGSHORE_FAULTS_COUNT=${1:-} LONGSHORE_FAULTS_SEED=${2:-} LONGSHORE_FAULTS_SCHEDULE=${3:-}
-only=() build=()
+only=() build=(cargo test)
 if [ -n "$LONGSHORE_FAULTS_SCHEDULE" ]; then
 	only=(schedules_of_a_seed_show_no_violation)
 elif [ -n "$LONGSHORE_FAULTS_COUNT$LONGSHORE_FAULTS_SEED" ]; then
 	export LONGSHORE_FAULTS_LONG=1 LONGSHORE_FAULTS_COUNT=${LONGSHORE_FAULTS_COUNT:-10000}
-	# With the flags of images/build.sh, whose dependencies are built already.
-	build=(--release --target x86_64-unknown-linux-gnu)
-	export CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUSTFLAGS="-C target-feature=+crt-static"
+	# Like the images' binaries, whose dependencies are built already.
+	build=(static_cargo test --release)
 	say "building the tests, with optimisation ..."
 fi
 
@@ -39,4 +38,4 @@ if [ "${replicas:-0}" -gt 0 ]; then
 	kubectl scale "${operator[@]}" --replicas 0 >/dev/null
 	kubectl --namespace longshore-system wait pod --for delete --selector app.kubernetes.io/name=longshore --timeout 60s >/dev/null
 fi
-cargo test --locked "${build[@]}" --test faults "${only[@]}" -- --nocapture --test-threads 1
+"${build[@]}" --locked --test faults "${only[@]}" -- --nocapture --test-threads 1

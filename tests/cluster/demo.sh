@@ -79,7 +79,7 @@ apply_example() {
 # The kubectl plugin, if somebody has built it.
 plugin_directory() {
 	local directory
-	for directory in "${CARGO_TARGET_DIR:-target}"/{x86_64-unknown-linux-gnu/release,release,debug}; do
+	for directory in "${CARGO_TARGET_DIR:-target}"/{"$static_target"/release,release,debug}; do
 		if [ -x "$directory/kubectl-longshore" ]; then
 			(cd "$directory" && pwd)
 			return

@@ -40,6 +40,16 @@ fail() {
 	exit 1
 }
 
+# What is shipped is linked statically. The target is named, even where it is the machine's own: without it
+# the flags would reach procedural macros, which cannot be static.
+static_target=x86_64-unknown-linux-gnu
+static_cargo() {
+	local command=$1
+	shift
+	CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUSTFLAGS="-C target-feature=+crt-static" \
+		cargo "$command" --target "$static_target" "$@"
+}
+
 # Paths end up in configuration files and in Unix socket addresses (107 bytes at most).
 case $state$cache in
 *[[:space:]\"\'\&\|]*) fail "LONGSHORE_STATE and LONGSHORE_CACHE may hold no blanks, quotes, & or |: $state, $cache" ;;
