@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use crate::{
     action::Action,
     namespace::{Namespace, in_namespace, setting},
+    pending::quota,
     registry::{Image, push_artifact},
     rights::Subject,
 };
@@ -156,15 +157,14 @@ async fn the_digest_stands_when_the_tag_moves() {
         let repository = format!("packages/{}", namespace.name);
         let first =
             push_artifact(&repository, "1", &[file("a.yaml", "first"), file("deep/b.yaml", "b")], None).await;
-        let quota = json!({"metadata": {"name": "none"}, "spec": {"hard": {"pods": "0"}}});
-        namespace.put::<ResourceQuota>(quota).await;
+        quota(namespace, "0").await;
         let reference = format!("{}/{repository}:1", setting("LONGSHORE_REGISTRY"));
         let script = r#"cat "$LONGSHORE_PACKAGES/orders/a.yaml"; ls "$LONGSHORE_PACKAGES/orders/deep""#;
         let action = namespace.apply("deploy", with_package(script, &reference)).await;
         let held = action.reason(Reason::QuotaExceeded).await;
         assert!(held.status().packages[0].resolved.ends_with(&first), "{:?}", held.status().packages);
         let second = push_artifact(&repository, "1", &[file("a.yaml", "second")], None).await;
-        namespace.api::<ResourceQuota>().delete("none", &DeleteParams::default()).await.unwrap();
+        namespace.api::<ResourceQuota>().delete("few-pods", &DeleteParams::default()).await.unwrap();
         let done = action.finished().await;
         done.assert_succeeded().assert_tail_has(&["first", "b.yaml"]);
         assert!(done.status().packages[0].resolved.ends_with(&first));

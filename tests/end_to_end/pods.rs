@@ -12,6 +12,7 @@ use serde_json::json;
 use crate::{
     action::Action,
     namespace::{in_namespace, setting, until},
+    pending::quota,
 };
 
 fn from_map(name: &str, interpreter: &[&str]) -> Action {
@@ -62,15 +63,13 @@ async fn a_script_that_changed_after_the_run_was_frozen_is_not_run() {
     in_namespace(async |namespace| {
         namespace.config_map("scripts", json!({"run": "echo the first"})).await;
         // Frozen, and its pod held back by a quota.
-        namespace
-            .put::<ResourceQuota>(json!({"metadata": {"name": "none"}, "spec": {"hard": {"pods": "0"}}}))
-            .await;
+        quota(namespace, "0").await;
         let action = namespace.apply("changed", from_map("scripts", &[])).await;
         action.reason(Reason::QuotaExceeded).await;
         let maps: Api<ConfigMap> = namespace.api();
         let patch = Patch::Merge(json!({"data": {"run": "echo another"}}));
         maps.patch("scripts", &PatchParams::default(), &patch).await.unwrap();
-        namespace.api::<ResourceQuota>().delete("none", &DeleteParams::default()).await.unwrap();
+        namespace.api::<ResourceQuota>().delete("few-pods", &DeleteParams::default()).await.unwrap();
         let done = action.finished().await;
         done.assert_failed(Reason::FrozenInputsChanged, None).assert_says(&["scripts", "run"]);
         assert!(!done.tail().contains("another") && !done.tail().contains("first"), "{}", done.tail());
