@@ -1,12 +1,12 @@
 //! A model of all that can happen around `longshore::operator::decide`, explored state by state.
 //!
 //! The function that decides is the real one. What is around it is small: an API server with one
-//! action and its pods ([`cluster`]), a node that starts and ends containers and may be slow to tell,
-//! caches that may be behind, an operator that may lose its memory at any moment and whose calls may be
-//! done unanswered or arrive late ([`operator`]), and people who change their minds ([`events`]).
-//! stateright takes every event in every state, up to a number of things that go wrong or are asked
-//! for, and looks whether the rules hold ([`rules`]). Time stands still while things happen, and jumps
-//! to when somebody wants to look again.
+//! action and its pods ([`cluster`], [`pods`]), nodes that start and end containers, may be slow to tell
+//! and may be off, caches that may be behind, an operator that may lose its memory at any moment and
+//! whose calls may be done unanswered or arrive late ([`operator`]), and people who change their minds
+//! ([`people`]). stateright takes every event ([`events`]) in every state, up to a number of things that
+//! go wrong or are asked for, and looks whether the rules hold ([`rules`]). Time stands still while things
+//! happen, and jumps to when somebody wants to look again.
 //!
 //! What is not in it: other actions, templates, policies, the registry, who injects containers. The
 //! tables of tests beside have those.
@@ -35,6 +35,10 @@ mod events;
 mod explored;
 #[path = "model/operator.rs"]
 mod operator;
+#[path = "model/people.rs"]
+mod people;
+#[path = "model/pods.rs"]
+mod pods;
 #[path = "model/rules.rs"]
 mod rules;
 
@@ -47,10 +51,7 @@ use longshore::api::{
 };
 use stateright::{Model, Property};
 
-use crate::{
-    cluster::State,
-    events::{Event, Kind},
-};
+use crate::{cluster::State, events::Event, people::Kind};
 
 /// A protection that is not there, to see that the model notices.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,6 +70,8 @@ enum Broken {
     TombstoneRemoved,
     /// The runner keeps no deadline.
     NoDeadline,
+    /// The taint is on a node whose processes go on.
+    OffNodeRuns,
 }
 
 /// What is explored.
@@ -93,9 +96,9 @@ impl Lifecycle {
         let mut spec = DeploymentActionSpec {
             image: Some("registry.example.com/tools:1".into()),
             script: Some(Script { inline: Some("echo hi".into()), ..Default::default() }),
-            pending_deadline_seconds: Some(cluster::PENDING),
-            run_deadline_seconds: Some(cluster::RUN),
-            termination_grace_period_seconds: Some(cluster::GRACE),
+            pending_deadline_seconds: Some(pods::PENDING),
+            run_deadline_seconds: Some(pods::RUN),
+            termination_grace_period_seconds: Some(pods::GRACE),
             pod_retention_seconds: 0,
             ..Default::default()
         };
@@ -106,7 +109,7 @@ impl Lifecycle {
         let metadata = ObjectMeta {
             name: Some("deploy".into()),
             namespace: Some("shop".into()),
-            uid: Some(cluster::UID.into()),
+            uid: Some(pods::UID.into()),
             generation: Some(1),
             ..Default::default()
         };

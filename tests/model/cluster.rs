@@ -1,4 +1,4 @@
-//! What is there: the API server's objects, the nodes' processes, and the operator's caches and memory.
+//! What is there, at one moment: the API server's objects, and the operator's caches and memory.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -6,40 +6,18 @@ use std::{
     sync::Arc,
 };
 
-use k8s_openapi::jiff::{SignedDuration, Timestamp};
-
-use crate::decided::Created;
 use longshore::{
-    api::{DeploymentAction, DeploymentActionStatus, status::LogState, status::RunStatus},
+    api::{DeploymentAction, DeploymentActionStatus, status::RunStatus},
     operator::{
         expand::{Blocked, check},
-        facts::LogFact,
-        pod::{RUNNER_GRACE_SECONDS, pod_name},
-        status::seconds,
         validate::Checked,
-        view::{AT_ONCE_SECONDS, ContainerView, PodView, Terminated},
-    },
-    record::{
-        VERSION,
-        outcome::{Exit, Identity, Outcome, Start, Stop, StopCause, Termination},
     },
 };
 
-pub(crate) const UID: &str = "5f3c9a1b-1234-4321-8765-123456789abc";
-
-/// Run and attempt: a pod's name follows from them.
-pub(crate) type Attempt = (u32, u32);
-/// Milliseconds since the model's beginning.
-pub(crate) type Millis = i64;
-
-/// The deadlines of the model's action, in seconds. A run takes longer than a pod's deletion may.
-pub(crate) const PENDING: i64 = 5;
-pub(crate) const RUN: i64 = 1000;
-pub(crate) const GRACE: i64 = 1;
-
-pub(crate) fn at(millis: Millis) -> Timestamp {
-    Timestamp::from_second(1_000_000).unwrap() + SignedDuration::from_millis(millis)
-}
+use crate::{
+    decided::Created,
+    pods::{Attempt, Flying, Millis, Pod, Pods, Process, Read, Shown},
+};
 
 /// An action as the API server has it, with what is costly to make of it. Its version is its content: two
 /// that say the same are the same to whoever decides, and so to the compare-and-swap here.
@@ -108,217 +86,6 @@ impl Hash for Stored {
         self.print.hash(state);
     }
 }
-
-/// How a process, or the pod without one, ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(crate) enum How {
-    /// By itself, with this exit code.
-    Exited(u8),
-    /// It was asked to stop.
-    Stopped,
-    /// At its own deadline.
-    Deadline,
-    /// Killed together with its runner: nothing was recorded.
-    Killed,
-    /// The runtime could not start it.
-    StartError,
-    /// The kubelet removed a pod of which it had started nothing.
-    NeverRan,
-}
-
-impl How {
-    fn record(self, uid: u32, run: u32) -> Option<Exit> {
-        let stopped = |cause| Some(Stop { cause, killed: false });
-        let (outcome, stop) = match self {
-            Self::Exited(code) => (Outcome::Exited { code }, None),
-            Self::Stopped => (Outcome::Signaled { signal: 15 }, stopped(StopCause::Terminated)),
-            Self::Deadline => (Outcome::Signaled { signal: 15 }, stopped(StopCause::RunDeadline)),
-            Self::Killed | Self::StartError | Self::NeverRan => return None,
-        };
-        Some(Exit {
-            version: VERSION,
-            of: identity(uid, run),
-            outcome,
-            stop,
-            millis: 1000,
-            outputs: BTreeMap::new(),
-            outputs_dropped: vec![],
-            replayed: false,
-        })
-    }
-
-    const fn reason(self) -> &'static str {
-        match self {
-            Self::Exited(0) => "Completed",
-            Self::StartError => "StartError",
-            Self::NeverRan => "ContainerStatusUnknown",
-            _ => "Error",
-        }
-    }
-}
-
-fn identity(uid: u32, run: u32) -> Identity {
-    Identity { pod_uid: pod_uid(uid), run_id: format!("5f3c9a1b-{run}") }
-}
-
-pub(crate) fn pod_uid(uid: u32) -> String {
-    format!("pod-{uid}")
-}
-
-/// The UID's number.
-pub(crate) fn number(uid: &str) -> u32 {
-    uid.strip_prefix("pod-").and_then(|number| number.parse().ok()).unwrap_or_default()
-}
-
-/// What the API server shows of a pod's container.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(crate) enum Shown {
-    Waiting,
-    Running { since: Millis },
-    Ended { since: Option<Millis>, at: Millis, how: How },
-}
-
-/// A pod, as the API server has it.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(crate) struct Pod {
-    pub(crate) attempt: Attempt,
-    pub(crate) uid: u32,
-    pub(crate) created: Millis,
-    pub(crate) tombstone: bool,
-    pub(crate) bundle: Option<Arc<str>>,
-    pub(crate) finalizer: bool,
-    /// By when it should be gone, where it is being deleted.
-    pub(crate) deleted: Option<Millis>,
-    /// By force: without waiting for its node.
-    pub(crate) forced: bool,
-    pub(crate) expired: bool,
-    pub(crate) told: Option<Millis>,
-    pub(crate) shown: Shown,
-}
-
-impl Pod {
-    pub(crate) fn has_ended(&self) -> bool {
-        matches!(self.shown, Shown::Ended { .. })
-    }
-
-    /// Deletes it: the API server puts the grace period on top of the moment.
-    pub(crate) fn delete(&mut self, now: Millis, forced: bool) {
-        let grace = if forced { 0 } else { (GRACE + RUNNER_GRACE_SECONDS) * 1000 };
-        self.deleted = Some(self.deleted.map_or(now + grace, |before| before.min(now + grace)));
-        self.forced |= forced;
-    }
-
-    /// Whether nothing keeps it.
-    pub(crate) fn may_go(&self) -> bool {
-        let node_is_done = self.has_ended() || self.tombstone || self.forced;
-        self.deleted.is_some() && !self.finalizer && node_is_done
-    }
-
-    /// When its own deadline has passed, which a kubelet keeps that hears nothing any more.
-    pub(crate) const fn until(&self) -> Millis {
-        // It counts from when the kubelet took the pod, which is before the pending deadline.
-        self.created + (2 * PENDING + RUN + GRACE + RUNNER_GRACE_SECONDS) * 1000
-    }
-
-    pub(crate) fn view(&self) -> PodView {
-        let time = |millis: Millis| seconds(at(millis));
-        let (container, started) = match &self.shown {
-            Shown::Waiting => (ContainerView::Waiting, false),
-            Shown::Running { since } => (ContainerView::Running { since: Some(time(*since)) }, true),
-            Shown::Ended { since, at, how } => {
-                let record = how.record(self.uid, self.attempt.0);
-                let record = record.map(|exit| Termination { exit, outputs_sha256: None, end: None });
-                let end = Terminated {
-                    started_at: since.map(time),
-                    finished_at: (*how != How::NeverRan).then(|| time(*at)),
-                    exit_code: 1,
-                    reason: how.reason().to_owned(),
-                    record,
-                    message: None,
-                };
-                (ContainerView::Terminated(Box::new(end)), !matches!(how, How::StartError | How::NeverRan))
-            }
-        };
-        let (run, attempt) = self.attempt;
-        let deleting = self.deleted.is_some();
-        PodView {
-            name: pod_name("deploy", UID, run, attempt),
-            uid: pod_uid(self.uid),
-            created_at: Some(time(self.created)),
-            owner_uid: Some(UID.to_owned()),
-            attempt: Some(self.attempt),
-            bundle_sha256: self.bundle.as_deref().map(ToOwned::to_owned),
-            tombstone: self.tombstone,
-            finalizer: self.finalizer,
-            deleting,
-            deleting_since: self.deleted.map(time),
-            // A tombstone is on no node.
-            gone: deleting && (self.has_ended() || self.tombstone),
-            reason: (self.expired && self.has_ended()).then(|| "DeadlineExceeded".to_owned()),
-            node: (!self.tombstone).then(|| "node-1".to_owned()),
-            image: Some(format!("registry.example.com/tools@sha256:{}", "1".repeat(64))),
-            active_deadline_seconds: self.expired.then_some(AT_ONCE_SECONDS),
-            stop_requested_at: self.told.map(at),
-            container,
-            started,
-            ..PodView::default()
-        }
-    }
-}
-
-/// A container's process: it lives on where its pod is gone from the API server, until a clock ends it.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(crate) struct Process {
-    pub(crate) attempt: Attempt,
-    pub(crate) since: Millis,
-    /// As of [`Pod::until`].
-    pub(crate) until: Millis,
-    pub(crate) end: Option<(How, Millis)>,
-}
-
-impl Process {
-    /// When the runner's own clock, or the kubelet's, has ended it at the latest.
-    pub(crate) fn bound(&self) -> Millis {
-        (self.since + (RUN + GRACE + RUNNER_GRACE_SECONDS) * 1000).min(self.until)
-    }
-}
-
-/// A creation that was sent and has not arrived.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(crate) struct Flying {
-    pub(crate) attempt: Attempt,
-    pub(crate) tombstone: bool,
-    pub(crate) bundle: Option<Arc<str>>,
-    pub(crate) sent: Millis,
-}
-
-/// What the collector has read of a log.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(crate) struct Read {
-    pub(crate) run: u32,
-    pub(crate) began: bool,
-    pub(crate) exit: Option<(How, Millis)>,
-    pub(crate) settled: Option<bool>,
-}
-
-impl Read {
-    pub(crate) fn fact(&self, uid: u32) -> LogFact {
-        let start = Start { version: VERSION, of: identity(uid, self.run), unmasked: vec![] };
-        LogFact {
-            pod_uid: pod_uid(uid),
-            start: self.began.then_some(start),
-            exit: self.exit.and_then(|(how, seen)| Some((how.record(uid, self.run)?, at(seen)))),
-            state: match self.settled {
-                None => LogState::Collecting,
-                Some(true) => LogState::Complete,
-                Some(false) => LogState::Incomplete,
-            },
-            ..LogFact::default()
-        }
-    }
-}
-
-pub(crate) type Pods = BTreeMap<Attempt, Pod>;
 
 /// What a pass has learned that the caches do not have.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -398,6 +165,10 @@ pub(crate) struct State {
     pub(crate) flying: Vec<Flying>,
     pub(crate) processes: BTreeMap<u32, Process>,
     pub(crate) next_uid: u32,
+    /// Whether the first node is off.
+    pub(crate) off: bool,
+    /// Whether the operator has read that.
+    pub(crate) seen_off: bool,
     pub(crate) seen_action: Option<Arc<Stored>>,
     pub(crate) seen_pods: Pods,
     pub(crate) memory: Memory,
@@ -418,6 +189,8 @@ impl State {
             flying: vec![],
             processes: BTreeMap::new(),
             next_uid: 1,
+            off: false,
+            seen_off: false,
             seen_action: Some(stored),
             seen_pods: Pods::new(),
             memory: Memory::default(),
@@ -461,11 +234,17 @@ impl State {
             forced: false,
             expired: false,
             told: None,
+            node: if self.off { 2 } else { 1 },
             shown: Shown::Waiting,
         };
         self.next_uid += 1;
         self.pods.insert(of.attempt, pod.clone());
         Some(pod)
+    }
+
+    /// Whether its node is off.
+    pub(crate) const fn is_off(&self, pod: &Pod) -> bool {
+        self.off && pod.node == 1 && !pod.tombstone
     }
 
     pub(crate) fn pod_mut(&mut self, uid: u32) -> Option<&mut Pod> {
@@ -483,6 +262,14 @@ impl State {
         let traces: Vec<_> = pods.chain(self.flying.iter().map(|flying| flying.attempt)).collect();
         self.told.starts.retain(|attempt, _| traces.contains(attempt));
         self.told.never.retain(|attempt| traces.contains(attempt));
+    }
+
+    /// What the operator knows of an action is by its UID, which never comes again, and nothing is waited
+    /// for any more.
+    pub(crate) fn forget_what_is_gone(&mut self) {
+        if self.action.is_none() && self.seen_action.is_none() && self.memory.pass.is_none() {
+            (self.memory, self.wake) = (Memory::default(), None);
+        }
     }
 
     /// Pods that nothing keeps go.

@@ -7,13 +7,16 @@ use std::{
     sync::{Arc, LazyLock, Mutex, PoisonError},
 };
 
-use crate::cluster::{Millis, Pod, Read, Stored, at};
+use crate::{
+    cluster::Stored,
+    pods::{Millis, Pod, Read, at, is_first_node},
+};
 use longshore::{
     api::Reason,
     operator::{
         action_policy::Standing,
         decide::{Step, decide},
-        facts::{Creation, Facts, LockFact, PodFact, Refusal, Resolution},
+        facts::{Creation, Facts, LockFact, NodeState, PodFact, Refusal, Resolution},
         view::PodView,
     },
     registry::ImageUser,
@@ -31,6 +34,8 @@ pub(crate) struct Known<'a> {
     pub(crate) creation: Created,
     pub(crate) not_before: Option<Millis>,
     pub(crate) resolved: bool,
+    /// Whether the first node is known to be off.
+    pub(crate) off: bool,
     /// By the operator's clock.
     pub(crate) now: Millis,
 }
@@ -86,13 +91,21 @@ impl Known<'_> {
     }
 
     fn decide(&self) -> Step {
+        let view = |pod: &Pod| {
+            let mut view = pod.view();
+            view.off = self.off && view.deleting && view.node.as_deref().is_some_and(is_first_node);
+            view
+        };
         let pod = match &self.pod {
-            Some(pod) => PodFact::Present(Box::new(pod.view())),
+            Some(pod) => PodFact::Present(Box::new(view(pod))),
             None if self.looked => PodFact::Absent,
             None => PodFact::NotSeen,
         };
         let log = self.log.map(|(uid, read)| read.fact(uid));
-        let older: Vec<PodView> = self.older.iter().map(|pod| pod.view()).collect();
+        let older: Vec<PodView> = self.older.iter().map(|pod| view(pod)).collect();
+        let ran_on = self.action.run().and_then(|run| run.node_name.as_deref());
+        let node = pod.view().and_then(|view| view.node.as_deref()).or(ran_on);
+        let off = self.off && node.is_some_and(is_first_node);
         let resolution = resolved();
         let facts = Facts {
             action: &self.action.action,
@@ -110,7 +123,7 @@ impl Known<'_> {
             not_before: self.not_before.map(at),
             log: log.as_ref(),
             cause: None,
-            node: None,
+            node: off.then_some(NodeState::OutOfService),
             progress_due: true,
             // The action names none.
             lock: LockFact::default(),

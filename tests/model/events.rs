@@ -1,24 +1,16 @@
 //! What can happen next, and what it changes.
 
-use std::collections::BTreeMap;
-
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-
 use crate::{
     Broken, Lifecycle,
-    cluster::{Flying, How, Memory, Millis, Pod, Process, Shown, State, at},
+    cluster::{Memory, State},
     operator::{Answer, calls, is_stray},
+    people::{Kind, ask, can_ask},
+    pods::{Flying, How, Millis, Pod, Process, Shown},
 };
-use longshore::{
-    api::{ANNOTATION_CANCEL, ANNOTATION_RERUN},
-    operator::decide::Step,
-};
+use longshore::operator::decide::Step;
 
 /// So long after it was sent a creation arrives at the latest: the API server answers within 60 s.
 const LATEST_ARRIVAL: Millis = 60_000;
-
-/// Further than the pending deadline is away.
-const SET_BACK: Millis = 20_000;
 
 /// Something that happens.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,6 +39,10 @@ pub(crate) enum Event {
     Drop(u32),
     /// A creation arrives that was on its way.
     Arrive(Flying),
+    /// Kubernetes deletes the pods of a node that is off by force.
+    Evacuate,
+    /// The operator reads the nodes.
+    SeeNodes,
     /// The garbage collector deletes the pods of an action that goes or is gone.
     Collect,
     /// A pod that no action waits for is let go.
@@ -57,51 +53,6 @@ pub(crate) enum Event {
     Ask(Kind),
 }
 
-/// What may go wrong, and what people do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) enum Kind {
-    Crash,
-    LostAnswer,
-    Refusal,
-    BadExit,
-    Kill,
-    StartError,
-    LostLog,
-    /// The operator's clock is set back.
-    ClockBack,
-    ChangeSpec,
-    Cancel,
-    Rerun,
-    Suspend,
-    DeletePod,
-    ForceDeletePod,
-    DeleteAction,
-    DeleteInForeground,
-    EmptyStatus,
-}
-
-impl Kind {
-    pub(crate) const ALL: &[Self] = &[
-        Self::Crash,
-        Self::LostAnswer,
-        Self::Refusal,
-        Self::BadExit,
-        Self::Kill,
-        Self::StartError,
-        Self::LostLog,
-        Self::ClockBack,
-        Self::ChangeSpec,
-        Self::Cancel,
-        Self::Rerun,
-        Self::Suspend,
-        Self::DeletePod,
-        Self::ForceDeletePod,
-        Self::DeleteAction,
-        Self::DeleteInForeground,
-        Self::EmptyStatus,
-    ];
-}
-
 impl Lifecycle {
     /// All that can happen next.
     pub(crate) fn possible(&self, state: &State, events: &mut Vec<Event>) {
@@ -110,7 +61,7 @@ impl Lifecycle {
         events.extend(state.flying.iter().cloned().map(Event::Arrive));
         // What the operator does takes no time; it may be down for long.
         let idle = state.rests() || state.memory == Memory::default();
-        if idle && state.wake.is_some_and(|wake| wake > state.now) {
+        if idle && !state.is_answered_soon() && state.wake.is_some_and(|wake| wake > state.now) {
             events.push(Event::Tick);
         }
         if state.budget > 0 {
@@ -124,6 +75,9 @@ impl Lifecycle {
         }
         if state.seen_pods != state.pods {
             events.push(Event::SeePods);
+        }
+        if state.seen_off != state.off {
+            events.push(Event::SeeNodes);
         }
         for (uid, read) in &state.memory.logs {
             if read.settled.is_none() && state.has_log_news(*uid) {
@@ -233,6 +187,16 @@ impl Lifecycle {
                 state.flying.retain(|other| *other != flying);
                 state.create(&flying, self.broken != Some(Broken::FinalizerDropped));
             }
+            Event::Evacuate => {
+                let now = state.now;
+                for pod in state.pods.values_mut().filter(|pod| pod.node == 1 && !pod.tombstone) {
+                    pod.delete(now, true);
+                }
+            }
+            Event::SeeNodes => {
+                state.seen_off = state.off;
+                state.memory.learns();
+            }
             Event::Collect => {
                 let now = state.now;
                 for pod in state.pods.values_mut().filter(|pod| pod.deleted.is_none()) {
@@ -251,12 +215,20 @@ impl Lifecycle {
             Event::Ask(kind) => {
                 state.budget -= 1;
                 ask(state, kind);
+                if kind == Kind::NodeOff && self.broken != Some(Broken::OffNodeRuns) {
+                    // All that runs is on it.
+                    let now = state.now;
+                    for process in state.processes.values_mut().filter(|process| process.end.is_none()) {
+                        process.end = Some((How::Killed, now));
+                    }
+                }
             }
         }
         if self.broken == Some(Broken::TombstoneRemoved) {
             state.pods.retain(|_, pod| !pod.tombstone);
         }
         state.sweep();
+        state.forget_what_is_gone();
     }
 
     fn tick(&self, state: &mut State) {
@@ -279,13 +251,15 @@ impl Lifecycle {
 /// Pods that a node can still start.
 fn startable(state: &State) -> impl Iterator<Item = &Pod> {
     let waits = |pod: &Pod| !pod.tombstone && pod.shown == Shown::Waiting && state.now < pod.until();
-    state.pods.values().filter(move |pod| waits(pod) && !state.processes.contains_key(&pod.uid))
+    let has_node = |pod: &Pod| !state.is_off(pod) && !state.processes.contains_key(&pod.uid);
+    state.pods.values().filter(move |pod| waits(pod) && has_node(pod))
 }
 
 /// Pods that are being deleted and of which no node has started anything.
 fn droppable(state: &State) -> impl Iterator<Item = &Pod> {
     let waits = |pod: &Pod| !pod.tombstone && pod.shown == Shown::Waiting && pod.deleted.is_some();
-    state.pods.values().filter(move |pod| waits(pod) && !state.processes.contains_key(&pod.uid))
+    let has_node = |pod: &Pod| !state.is_off(pod) && !state.processes.contains_key(&pod.uid);
+    state.pods.values().filter(move |pod| waits(pod) && has_node(pod))
 }
 
 fn by_nodes(state: &State, events: &mut Vec<Event>) {
@@ -294,13 +268,16 @@ fn by_nodes(state: &State, events: &mut Vec<Event>) {
     events.extend(droppable(state).map(|pod| Event::Drop(pod.uid)));
     for (uid, process) in &state.processes {
         let pod = state.pods.values().find(|pod| pod.uid == *uid);
-        if pod.is_some_and(|pod| pod.shown != shown(process)) {
+        if pod.is_some_and(|pod| pod.shown != shown(process) && !state.is_off(pod)) {
             events.push(Event::Tell(*uid));
         }
         if process.end.is_none() {
             let asked = pod.is_none_or(|pod| pod.deleted.is_some() || pod.expired);
             events.push(Event::End(*uid, if asked { How::Stopped } else { How::Exited(0) }));
         }
+    }
+    if state.pods.values().any(|pod| state.is_off(pod) && !pod.forced) {
+        events.push(Event::Evacuate);
     }
     let goes = state.action.as_ref().is_none_or(|action| action.is_deleted());
     if goes && state.pods.values().any(|pod| pod.deleted.is_none()) {
@@ -333,6 +310,7 @@ impl State {
         match self.processes.get(&uid) {
             // Gone from the API server, and its log with it.
             _ if pod.is_none() => (false, None, Some(false)),
+            _ if pod.is_some_and(|pod| self.is_off(pod)) => (false, None, None),
             None => (false, None, pod.filter(|pod| pod.has_ended()).map(|_| false)),
             Some(process) => match process.end {
                 None => (true, None, None),
@@ -343,6 +321,12 @@ impl State {
                 Some((how, _)) => (true, Some(how), Some(true)),
             },
         }
+    }
+
+    /// Whether a log is being asked for whose pod is gone: that there is none the API server says at once.
+    fn is_answered_soon(&self) -> bool {
+        let gone = |uid: &u32| !self.pods.values().any(|pod| pod.uid == *uid);
+        self.memory.logs.iter().any(|(uid, read)| read.settled.is_none() && gone(uid))
     }
 
     fn has_log_news(&self, uid: u32) -> bool {
@@ -360,67 +344,5 @@ impl State {
             read.settled = settled;
         }
         self.memory.learns();
-    }
-}
-
-fn can_ask(state: &State, kind: Kind) -> bool {
-    let Some(action) = &state.action else { return false };
-    let live = |pod: &Pod| !pod.tombstone && pod.deleted.is_none();
-    match kind {
-        Kind::Cancel => action.run().is_some_and(|run| run.finished_at.is_none()),
-        Kind::DeletePod => state.pods.values().any(live),
-        Kind::ForceDeletePod => state.pods.values().any(|pod| !pod.tombstone && !pod.forced),
-        Kind::EmptyStatus => action.action.status.is_some(),
-        Kind::ClockBack => state.skew == 0,
-        Kind::DeleteAction | Kind::DeleteInForeground => !action.is_deleted(),
-        _ => true,
-    }
-}
-
-fn ask(state: &mut State, kind: Kind) {
-    let now = state.now;
-    let Some(action) = state.action.clone() else { return };
-    let budget = state.budget;
-    let annotate = |name: &str, value: String| {
-        action.changed(|action| {
-            action.metadata.annotations.get_or_insert_default().insert(name.to_owned(), value);
-        })
-    };
-    match kind {
-        Kind::ChangeSpec => {
-            state.action = Some(action.changed(|action| action.spec.args.push("x".into())));
-        }
-        Kind::Cancel => {
-            let id = action.run().map(|run| run.id.clone()).unwrap_or_default();
-            state.action = Some(annotate(ANNOTATION_CANCEL, id));
-        }
-        Kind::Rerun => state.action = Some(annotate(ANNOTATION_RERUN, format!("token-{budget}"))),
-        Kind::Suspend => {
-            state.action = Some(action.changed(|action| {
-                action.spec.suspend = (action.spec.suspend != Some(true)).then_some(true);
-            }));
-        }
-        Kind::DeletePod | Kind::ForceDeletePod => {
-            let forced = kind == Kind::ForceDeletePod;
-            let mut pods = state.pods.values_mut().rev();
-            if let Some(pod) = pods.find(|pod| !pod.tombstone && (forced || pod.deleted.is_none())) {
-                pod.delete(now, forced);
-            }
-        }
-        Kind::ClockBack => {
-            state.skew = -SET_BACK;
-            state.memory.learns();
-        }
-        Kind::DeleteAction => state.action = None,
-        Kind::DeleteInForeground => {
-            state.action =
-                Some(action.changed(|action| action.metadata.deletion_timestamp = Some(Time(at(now)))));
-        }
-        Kind::EmptyStatus => {
-            state.action = Some(action.written(None));
-            state.told.verdicts = BTreeMap::new();
-            state.forget_without_trace();
-        }
-        _ => {}
     }
 }

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use stateright::{Checker, HasDiscoveries, Model};
 
-use crate::{Broken, Lifecycle, events::Kind, rules};
+use crate::{Broken, Lifecycle, people::Kind, rules};
 use longshore::api::action::RetryCause;
 
 const ALL_CAUSES: &[RetryCause] = &[
@@ -20,7 +20,7 @@ fn budget(usual: u8) -> u8 {
     more.map_or(usual, |more| more.parse().expect("LONGSHORE_MODEL_BUDGET is a number"))
 }
 
-/// What goes wrong or is asked for in the suite; the others take long, or have not been seen to end.
+/// What goes wrong or is asked for in the suite; the others take long.
 const USUAL: &[Kind] = &[
     Kind::Crash,
     Kind::LostAnswer,
@@ -34,7 +34,10 @@ const USUAL: &[Kind] = &[
     Kind::Suspend,
     Kind::DeletePod,
     Kind::ForceDeletePod,
+    Kind::DeleteAction,
     Kind::DeleteInForeground,
+    Kind::EmptyStatus,
+    Kind::NodeOff,
 ];
 
 /// The same, or those that `LONGSHORE_MODEL_KINDS` names, with commas between.
@@ -46,6 +49,15 @@ fn kinds() -> &'static [Kind] {
         .map(|name| of(name).unwrap_or_else(|| panic!("no such kind: {name}")))
         .collect::<Vec<_>>()
         .leak()
+}
+
+/// What is retried where a test allows little, or everything with `LONGSHORE_MODEL_RETRY=all`.
+fn retry(usual: &'static [RetryCause]) -> &'static [RetryCause] {
+    match std::env::var("LONGSHORE_MODEL_RETRY").as_deref() {
+        Ok("all") => ALL_CAUSES,
+        Ok(other) => panic!("LONGSHORE_MODEL_RETRY={other}: it is \"all\" or not set"),
+        Err(_) => usual,
+    }
 }
 
 fn explore(name: &str, model: Lifecycle) {
@@ -79,8 +91,8 @@ fn without_retries_every_rule_holds() {
 }
 
 #[test]
-fn with_retries_of_what_never_started_every_rule_holds() {
-    explore("what never started", Lifecycle::new(&[RetryCause::NeverStarted], kinds(), budget(0)));
+fn with_retries_every_rule_holds() {
+    explore("with retries", Lifecycle::new(retry(&[RetryCause::NeverStarted]), kinds(), budget(0)));
 }
 
 /// Takes a protection away, and sees that one of these rules is broken by it; and that with it, none is in
@@ -143,4 +155,9 @@ fn a_creation_without_bound_is_noticed() {
 #[test]
 fn a_runner_without_a_deadline_is_noticed() {
     is_noticed(Broken::NoDeadline, ALL_CAUSES, &[], 0, &[rules::ONE_RUNNING]);
+}
+
+#[test]
+fn a_node_that_is_called_off_and_runs_on_is_noticed() {
+    is_noticed(Broken::OffNodeRuns, ALL_CAUSES, &[Kind::NodeOff], 1, &[rules::ONE_RUNNING]);
 }

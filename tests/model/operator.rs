@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use crate::{
     Broken, Lifecycle,
-    cluster::{Attempt, Flying, How, Memory, Millis, Pass, Pod, Read, Rests, State, Stored, number},
+    cluster::{Memory, Pass, Rests, State, Stored},
     decided::{Decided, Known},
+    pods::{Attempt, Flying, How, Millis, Pod, Read, number},
 };
 use longshore::{
     api::{DeploymentActionStatus, Reason, status::RunStatus},
@@ -77,6 +78,7 @@ impl Lifecycle {
             creation: memory.creation,
             not_before: memory.not_before.map(|time| time + state.skew),
             resolved: pass.resolved,
+            off: state.seen_off,
             now: state.now + state.skew,
         };
         known.decided()

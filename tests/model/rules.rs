@@ -8,12 +8,7 @@ use std::{
 
 use stateright::Property;
 
-use crate::{
-    Lifecycle,
-    cluster::{How, State},
-    events::Event,
-    operator::Answer,
-};
+use crate::{Lifecycle, cluster::State, events::Event, operator::Answer, pods::How};
 use longshore::api::action::RetryCause;
 
 /// So many events may pass until all is at rest, once nothing goes wrong any more.
@@ -109,9 +104,9 @@ impl Lifecycle {
             event => matches!(event, Event::Start(_) | Event::End(..) | Event::Tell(_) | Event::Drop(_)),
         };
         let rank = |event: &Event| match event {
-            Event::SeeAction | Event::SeePods => Some(0),
+            Event::SeeAction | Event::SeePods | Event::SeeNodes => Some(0),
             Event::Operate(Answer::Arrives) => Some(1),
-            Event::Collect | Event::LetGo(_) => Some(2),
+            Event::Collect | Event::Evacuate | Event::LetGo(_) => Some(2),
             Event::Tick => Some(9),
             event if of_node(event) && !node => None,
             Event::ReadLog(_) | Event::Tell(_) => Some(3),

@@ -1,0 +1,126 @@
+//! What may go wrong, and what people do.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use longshore::api::{ANNOTATION_CANCEL, ANNOTATION_RERUN};
+
+use crate::{
+    cluster::State,
+    pods::{Millis, Pod, at},
+};
+
+/// Further than the pending deadline is away.
+const SET_BACK: Millis = 20_000;
+
+/// What may go wrong, and what people do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Kind {
+    Crash,
+    LostAnswer,
+    Refusal,
+    BadExit,
+    Kill,
+    StartError,
+    LostLog,
+    /// The operator's clock is set back.
+    ClockBack,
+    ChangeSpec,
+    Cancel,
+    Rerun,
+    Suspend,
+    DeletePod,
+    ForceDeletePod,
+    DeleteAction,
+    DeleteInForeground,
+    EmptyStatus,
+    /// The first node dies, and somebody says so by a taint.
+    NodeOff,
+}
+
+impl Kind {
+    pub(crate) const ALL: &[Self] = &[
+        Self::Crash,
+        Self::LostAnswer,
+        Self::Refusal,
+        Self::BadExit,
+        Self::Kill,
+        Self::StartError,
+        Self::LostLog,
+        Self::ClockBack,
+        Self::ChangeSpec,
+        Self::Cancel,
+        Self::Rerun,
+        Self::Suspend,
+        Self::DeletePod,
+        Self::ForceDeletePod,
+        Self::DeleteAction,
+        Self::DeleteInForeground,
+        Self::EmptyStatus,
+        Self::NodeOff,
+    ];
+}
+
+pub(crate) fn can_ask(state: &State, kind: Kind) -> bool {
+    let Some(action) = &state.action else { return false };
+    let live = |pod: &Pod| !pod.tombstone && pod.deleted.is_none();
+    match kind {
+        Kind::Cancel => action.run().is_some_and(|run| run.finished_at.is_none()),
+        Kind::DeletePod => state.pods.values().any(live),
+        Kind::ForceDeletePod => state.pods.values().any(|pod| !pod.tombstone && !pod.forced),
+        Kind::EmptyStatus => action.action.status.is_some(),
+        Kind::ClockBack => state.skew == 0,
+        Kind::NodeOff => !state.off && state.pods.values().any(|pod| !pod.tombstone),
+        Kind::DeleteAction | Kind::DeleteInForeground => !action.is_deleted(),
+        _ => true,
+    }
+}
+
+pub(crate) fn ask(state: &mut State, kind: Kind) {
+    let now = state.now;
+    let Some(action) = state.action.clone() else { return };
+    let budget = state.budget;
+    let annotate = |name: &str, value: String| {
+        action.changed(|action| {
+            action.metadata.annotations.get_or_insert_default().insert(name.to_owned(), value);
+        })
+    };
+    match kind {
+        Kind::ChangeSpec => {
+            state.action = Some(action.changed(|action| action.spec.args.push("x".into())));
+        }
+        Kind::Cancel => {
+            let id = action.run().map(|run| run.id.clone()).unwrap_or_default();
+            state.action = Some(annotate(ANNOTATION_CANCEL, id));
+        }
+        Kind::Rerun => state.action = Some(annotate(ANNOTATION_RERUN, format!("token-{budget}"))),
+        Kind::Suspend => {
+            state.action = Some(action.changed(|action| {
+                action.spec.suspend = (action.spec.suspend != Some(true)).then_some(true);
+            }));
+        }
+        Kind::DeletePod | Kind::ForceDeletePod => {
+            let forced = kind == Kind::ForceDeletePod;
+            let mut pods = state.pods.values_mut().rev();
+            if let Some(pod) = pods.find(|pod| !pod.tombstone && (forced || pod.deleted.is_none())) {
+                pod.delete(now, forced);
+            }
+        }
+        Kind::ClockBack => {
+            state.skew = -SET_BACK;
+            state.memory.learns();
+        }
+        Kind::NodeOff => state.off = true,
+        Kind::DeleteAction => state.action = None,
+        Kind::DeleteInForeground => {
+            state.action =
+                Some(action.changed(|action| action.metadata.deletion_timestamp = Some(Time(at(now)))));
+        }
+        Kind::EmptyStatus => {
+            state.action = Some(action.written(None));
+            state.told.verdicts = BTreeMap::new();
+            state.forget_without_trace();
+        }
+        _ => {}
+    }
+}
