@@ -265,10 +265,11 @@ impl State {
     }
 
     /// What the operator knows of an action is by its UID, which never comes again, and nothing is waited
-    /// for any more.
+    /// for any more. Which creations were its own it may still be asked.
     pub(crate) fn forget_what_is_gone(&mut self) {
         if self.action.is_none() && self.seen_action.is_none() && self.memory.pass.is_none() {
-            (self.memory, self.wake) = (Memory::default(), None);
+            let Memory { attempt, creation, .. } = self.memory;
+            (self.memory, self.wake) = (Memory { attempt, creation, ..Memory::default() }, None);
         }
     }
 

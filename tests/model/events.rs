@@ -3,7 +3,7 @@
 use crate::{
     Broken, Lifecycle,
     cluster::{Memory, State},
-    operator::{Answer, calls, is_stray},
+    operator::{Answer, calls, is_stray, next_stray},
     people::{Kind, ask, can_ask},
     pods::{Flying, How, Millis, Pod, Process, Shown},
 };
@@ -27,6 +27,8 @@ pub(crate) enum Event {
     LoseLog(u32),
     /// Time jumps to when somebody wants to look again.
     Tick,
+    /// Time jumps to when the name of a pod of an action that is gone is needed no more.
+    Outwait,
     /// A node starts the container of the pod with this UID.
     Start(u32),
     /// The runtime cannot.
@@ -63,6 +65,9 @@ impl Lifecycle {
         let idle = state.rests() || state.memory == Memory::default();
         if idle && !state.is_answered_soon() && state.wake.is_some_and(|wake| wake > state.now) {
             events.push(Event::Tick);
+        }
+        if state.action.is_none() && next_stray(state).is_some() {
+            events.push(Event::Outwait);
         }
         if state.budget > 0 {
             self.by_budget(state, events);
@@ -155,7 +160,14 @@ impl Lifecycle {
                 }
                 state.memory.learns();
             }
-            Event::Tick => self.tick(state),
+            Event::Tick => {
+                let Some(wake) = state.wake.take() else { return };
+                self.time_goes_on(state, wake);
+            }
+            Event::Outwait => {
+                let Some(until) = next_stray(state) else { return };
+                self.time_goes_on(state, until);
+            }
             Event::Start(uid) => {
                 let Some(pod) = state.pod_mut(uid) else { return };
                 let (attempt, until) = (pod.attempt, pod.until());
@@ -231,16 +243,15 @@ impl Lifecycle {
         state.forget_what_is_gone();
     }
 
-    fn tick(&self, state: &mut State) {
-        let Some(wake) = state.wake.take() else { return };
-        state.now = wake;
+    fn time_goes_on(&self, state: &mut State, to: Millis) {
+        state.now = to;
         state.memory.learns();
         if self.broken != Some(Broken::LateWithoutBound) {
-            state.flying.retain(|flying| wake <= flying.sent + LATEST_ARRIVAL);
+            state.flying.retain(|flying| to <= flying.sent + LATEST_ARRIVAL);
         }
         if self.broken != Some(Broken::NoDeadline) {
             for process in state.processes.values_mut() {
-                if process.end.is_none() && process.bound() <= wake {
+                if process.end.is_none() && process.bound() <= to {
                     process.end = Some((How::Deadline, process.bound()));
                 }
             }

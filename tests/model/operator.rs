@@ -15,6 +15,8 @@ use longshore::{
 
 /// So many steps has one pass, as in `reconcile.rs`.
 const MOST_STEPS: u8 = 16;
+/// So long a pod's name stays taken where another creation may arrive, as in `retire.rs`.
+const NAME_NEEDED: Millis = 120_000;
 /// The pause after a failure.
 const PAUSE: Millis = 2_000;
 
@@ -382,6 +384,24 @@ fn older<'a>(state: &'a State, action: &Stored) -> Vec<&'a Pod> {
 /// Whether a pod that is being deleted is let go without its action, as `strays.rs` does: the cache of
 /// pods brings it up, and the action is read live.
 pub(crate) fn is_stray(state: &State, pod: &Pod) -> bool {
+    is_unwanted(state, pod) && name_needed_until(state, pod).is_none_or(|until| until <= state.now)
+}
+
+/// When the next of those can be let go whose names are needed yet.
+pub(crate) fn next_stray(state: &State) -> Option<Millis> {
+    let unwanted = state.pods.values().filter(|pod| is_unwanted(state, pod));
+    unwanted.filter_map(|pod| name_needed_until(state, pod)).filter(|until| *until > state.now).min()
+}
+
+/// Until when a creation of the same attempt can arrive, as far as the operator knows.
+fn name_needed_until(state: &State, pod: &Pod) -> Option<Millis> {
+    let memory = &state.memory;
+    let all_ours = memory.attempt == Some(pod.attempt) && !memory.creation.unanswered;
+    (!pod.tombstone && !all_ours).then(|| pod.created + NAME_NEEDED)
+}
+
+/// Whether a pod that is being deleted is held, and no action waits for it.
+fn is_unwanted(state: &State, pod: &Pod) -> bool {
     let shown = state.seen_pods.get(&pod.attempt).is_some_and(|seen| seen.uid == pod.uid && is_held(seen));
     let named = state.action.as_ref().is_some_and(|action| {
         let Some(run) = action.run() else { return true };

@@ -107,7 +107,7 @@ impl Lifecycle {
             Event::SeeAction | Event::SeePods | Event::SeeNodes => Some(0),
             Event::Operate(Answer::Arrives) => Some(1),
             Event::Collect | Event::Evacuate | Event::LetGo(_) => Some(2),
-            Event::Tick => Some(9),
+            Event::Tick | Event::Outwait => Some(9),
             event if of_node(event) && !node => None,
             Event::ReadLog(_) | Event::Tell(_) => Some(3),
             Event::Drop(_) => Some(4),
