@@ -1,9 +1,9 @@
 //! Who leads: a Lease, taken and renewed as client-go's leader election does it.
 //!
 //! What fences a status is the compare-and-swap of its write, and what fences a pod is its name. The
-//! lease saves work, and it bounds when a pod is asked for: only while the [`Term`] holds. So whoever
-//! leads next knows of every attempt that it announces itself that nobody else asks for its pod, and
-//! may let that go at once.
+//! lease saves work, and it bounds when a pod is asked for, and when one is let go: only while the
+//! [`Term`] holds. So whoever leads next knows of every attempt that it announces itself that nobody else
+//! asks for its pod, and may let that go at once; and nobody else lets go what it asks for.
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
@@ -57,6 +57,10 @@ impl Term {
     /// its answer may have taken a while.
     fn renewed(&self, asked: Instant) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(asked);
+    }
+
+    fn end(&self) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
     fn left(&self) -> Duration {
@@ -123,8 +127,9 @@ impl Leadership {
         warn!("the lease was not renewed for {} s", RENEW_DEADLINE.as_secs());
     }
 
-    /// Lets another instance take over at once.
+    /// Lets another instance take over at once. What of this one is still under way asks for no pod any more.
     pub async fn release(&self) {
+        self.term.end();
         let Ok(mut lease) = call(self.api.get(NAME)).await else { return };
         if let Some(spec) = &mut lease.spec
             && spec.holder_identity.as_deref() == Some(&self.identity)
@@ -251,5 +256,27 @@ mod tests {
         let mut leadership = Leadership::new(client, "system", "a");
         assert!(tokio::time::timeout(Duration::from_millis(300), leadership.acquire()).await.is_err());
         assert!(!leadership.term().holds(), "another was faster");
+    }
+
+    #[tokio::test]
+    async fn a_term_is_over_before_the_lease_is_given_back() {
+        let term: Arc<Mutex<Option<Term>>> = Arc::default();
+        let held = Arc::new(Mutex::new(Vec::new()));
+        let (client, _) = server({
+            let (term, held) = (Arc::clone(&term), Arc::clone(&held));
+            move |_| {
+                let holds = term.lock().unwrap().as_ref().is_some_and(Term::holds);
+                held.lock().unwrap().push(holds);
+                (200, lease("a"))
+            }
+        });
+        let mut leadership = Leadership::new(client, "system", "a");
+        *term.lock().unwrap() = Some(leadership.term());
+        leadership.acquire().await;
+        assert!(leadership.term().holds());
+        held.lock().unwrap().clear();
+        leadership.release().await;
+        // Read, and written.
+        assert_eq!(*held.lock().unwrap(), [false, false]);
     }
 }
