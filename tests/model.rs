@@ -68,6 +68,8 @@ enum Broken {
     LateWithoutBound,
     /// Tombstones are removed.
     TombstoneRemoved,
+    /// A pod of an action that is gone is let go although a creation may arrive.
+    NameLeftFree,
     /// The runner keeps no deadline.
     NoDeadline,
     /// The taint is on a node whose processes go on.

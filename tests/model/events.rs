@@ -3,7 +3,7 @@
 use crate::{
     Broken, Lifecycle,
     cluster::{Memory, State},
-    operator::{Answer, calls, is_stray, next_stray},
+    operator::{Answer, calls, is_stray, is_unwanted, next_stray},
     people::{Kind, ask, can_ask},
     pods::{Flying, How, Millis, Pod, Process, Shown},
 };
@@ -89,8 +89,10 @@ impl Lifecycle {
                 events.push(Event::ReadLog(*uid));
             }
         }
-        events
-            .extend(state.pods.values().filter(|pod| is_stray(state, pod)).map(|pod| Event::LetGo(pod.uid)));
+        let left_free = self.broken == Some(Broken::NameLeftFree);
+        let strays =
+            state.pods.values().filter(|pod| is_stray(state, pod) || left_free && is_unwanted(state, pod));
+        events.extend(strays.map(|pod| Event::LetGo(pod.uid)));
         let Some(pass) = self.pass(state) else { return };
         if state.rests() {
             return;

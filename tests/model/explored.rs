@@ -148,6 +148,11 @@ fn a_tombstone_that_is_removed_is_noticed() {
 }
 
 #[test]
+fn a_name_that_is_left_free_is_noticed() {
+    is_noticed(Broken::NameLeftFree, &[], &[Kind::Crash, Kind::DeleteAction], 2, &[rules::ONE_START]);
+}
+
+#[test]
 fn a_creation_without_bound_is_noticed() {
     is_noticed(Broken::LateWithoutBound, &[], &[Kind::LostAnswer], 1, &[rules::NEVER_STARTED]);
 }

@@ -401,7 +401,7 @@ fn name_needed_until(state: &State, pod: &Pod) -> Option<Millis> {
 }
 
 /// Whether a pod that is being deleted is held, and no action waits for it.
-fn is_unwanted(state: &State, pod: &Pod) -> bool {
+pub(crate) fn is_unwanted(state: &State, pod: &Pod) -> bool {
     let shown = state.seen_pods.get(&pod.attempt).is_some_and(|seen| seen.uid == pod.uid && is_held(seen));
     let named = state.action.as_ref().is_some_and(|action| {
         let Some(run) = action.run() else { return true };
