@@ -12,6 +12,10 @@ use longshore::operator::decide::Step;
 /// So long after it was sent a creation arrives at the latest: the API server answers within 60 s.
 const LATEST_ARRIVAL: Millis = 60_000;
 
+/// That its action is gone the operator hears before more than so many pods were made, one after the other
+/// collected: no watch is late without end.
+const MOST_UNHEARD: u32 = 4;
+
 /// Something that happens.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Event {
@@ -293,7 +297,8 @@ fn by_nodes(state: &State, events: &mut Vec<Event>) {
         events.push(Event::Evacuate);
     }
     let goes = state.action.as_ref().is_none_or(|action| action.is_deleted());
-    if goes && state.pods.values().any(|pod| pod.deleted.is_none()) {
+    let heard = state.seen_action == state.action || state.next_uid <= MOST_UNHEARD;
+    if goes && heard && state.pods.values().any(|pod| pod.deleted.is_none()) {
         events.push(Event::Collect);
     }
 }
