@@ -90,12 +90,6 @@ async fn pull_secret(namespace: &Namespace) {
         .await;
 }
 
-async fn grant(namespace: &Namespace) {
-    let rules =
-        [json!({"apiGroups": [""], "resources": ["secrets"], "resourceNames": ["pull"], "verbs": ["get"]})];
-    namespace.lets(&Subject::operator(), "pull", &rules).await;
-}
-
 #[tokio::test]
 async fn a_private_chart_is_fetched_with_the_action_s_pull_secret() {
     in_namespace(async |namespace| {
@@ -121,7 +115,7 @@ async fn a_private_chart_is_fetched_with_the_action_s_pull_secret() {
             .await;
         refused.assert_failed(Reason::PackageDenied, None).assert_says(&["may not read", "by name"]);
 
-        grant(namespace).await;
+        namespace.lets_operator_read(&["pull"]).await;
         let granted = namespace.apply("granted", action.clone()).await.finished().await;
         granted.assert_succeeded().assert_tail_has(&["version: 2.0.0"]);
 

@@ -8,7 +8,6 @@ use serde_json::json;
 use crate::{
     action::Action,
     namespace::{Namespace, in_namespace, setting, until},
-    rights::Subject,
 };
 
 const REGISTRIES: [(&str, &str); 2] =
@@ -32,13 +31,6 @@ async fn pull_secret(namespace: &Namespace, name: &str, password: &str) {
         .await;
 }
 
-/// Lets the operator read one Secret.
-async fn grant(namespace: &Namespace, secret: &str) {
-    let rules =
-        [json!({"apiGroups": [""], "resources": ["secrets"], "resourceNames": [secret], "verbs": ["get"]})];
-    namespace.lets(&Subject::operator(), "pull", &rules).await;
-}
-
 async fn resolvers(namespace: &Namespace) -> Vec<Pod> {
     namespace.api::<Pod>().list(&ListParams::default().labels(LABEL_RESOLVER)).await.unwrap().items
 }
@@ -51,7 +43,7 @@ fn action(image: &str) -> Action {
 async fn a_secret_that_the_operator_may_read_resolves_the_tag() {
     in_namespace(async |namespace| {
         pull_secret(namespace, "pull", &setting("LONGSHORE_REGISTRY_PASSWORD")).await;
-        grant(namespace, "pull").await;
+        namespace.lets_operator_read(&["pull"]).await;
         let mut actions = Vec::new();
         for (name, registry) in REGISTRIES {
             actions.push(namespace.apply(name, action(&private(registry))).await);
@@ -91,7 +83,7 @@ async fn a_node_resolves_the_tag_where_the_operator_may_read_nothing() {
 async fn the_service_account_s_pull_secrets_serve_too() {
     in_namespace(async |namespace| {
         pull_secret(namespace, "of-account", &setting("LONGSHORE_REGISTRY_PASSWORD")).await;
-        grant(namespace, "of-account").await;
+        namespace.lets_operator_read(&["of-account"]).await;
         namespace
             .put::<ServiceAccount>(
                 json!({"metadata": {"name": "deployer"}, "imagePullSecrets": [{"name": "of-account"}]}),
@@ -111,7 +103,7 @@ async fn the_service_account_s_pull_secrets_serve_too() {
 async fn a_wrong_password_is_told_with_whose_it_is() {
     in_namespace(async |namespace| {
         pull_secret(namespace, "pull", "another-one").await;
-        grant(namespace, "pull").await;
+        namespace.lets_operator_read(&["pull"]).await;
         let mut actions = Vec::new();
         for (name, registry) in REGISTRIES {
             let action = action(&private(registry)).with("pendingDeadlineSeconds", 10);
@@ -148,7 +140,7 @@ async fn without_any_credentials_the_registry_s_refusal_is_told() {
 async fn a_secret_that_is_no_pull_secret_is_named() {
     in_namespace(async |namespace| {
         namespace.secret("pull", json!({"password": "not-for-the-log"})).await;
-        grant(namespace, "pull").await;
+        namespace.lets_operator_read(&["pull"]).await;
         let (_, registry) = REGISTRIES[0];
         let done = namespace.run(action(&private(registry)).with("pendingDeadlineSeconds", 10)).await;
         done.assert_failed(Reason::ImageDenied, None);
@@ -176,7 +168,7 @@ async fn a_pod_that_asks_a_node_and_gets_none_is_unschedulable() {
 async fn a_private_image_that_is_not_there_is_not_found_and_no_node_is_asked() {
     in_namespace(async |namespace| {
         pull_secret(namespace, "pull", &setting("LONGSHORE_REGISTRY_PASSWORD")).await;
-        grant(namespace, "pull").await;
+        namespace.lets_operator_read(&["pull"]).await;
         let (_, registry) = REGISTRIES[0];
         let image = format!("{}/test/nobody-pushed-this:1", setting(registry));
         let done = namespace.run(action(&image)).await;

@@ -4,7 +4,7 @@
 
 use k8s_openapi::api::{
     authorization::v1::SubjectAccessReview,
-    rbac::v1::{ClusterRole, ClusterRoleBinding, Role, RoleBinding},
+    rbac::v1::{ClusterRole, ClusterRoleBinding, PolicyRule, Role, RoleBinding},
 };
 use kube::{
     Api, Client,
@@ -50,12 +50,19 @@ impl Namespace {
         self.allows(subject, rules).await;
     }
 
+    /// The operator may read these Secrets, by the role `pull`.
+    pub(crate) async fn lets_operator_read(&self, secrets: &[&str]) {
+        let rules = [
+            json!({"apiGroups": [""], "resources": ["secrets"], "resourceNames": secrets, "verbs": ["get"]}),
+        ];
+        self.lets(&Subject::operator(), "pull", &rules).await;
+    }
+
     /// They have a role of the cluster's in this namespace.
     pub(crate) async fn lets_as(&self, subject: &Subject, binding: &str, role: &str) {
         self.bind(subject, binding, "ClusterRole", role).await;
         let role = Api::<ClusterRole>::all(self.client.clone()).get(role).await.expect("the role");
-        let rules = serde_json::to_value(role.rules.unwrap_or_default()).expect("rules");
-        self.allows(subject, rules.as_array().expect("rules")).await;
+        self.allows(subject, &values(role.rules)).await;
     }
 
     /// They may do in the whole cluster what a new role says, until this namespace goes.
@@ -82,9 +89,8 @@ impl Namespace {
     /// Takes back what [`Namespace::lets`] gave.
     pub(crate) async fn lets_no_more(&self, subject: &Subject, role: &str) {
         let live = self.api::<Role>().get(role).await.expect("the role");
-        let rules = serde_json::to_value(live.rules.unwrap_or_default()).expect("rules");
         self.api::<RoleBinding>().delete(role, &DeleteParams::default()).await.expect("deleting a binding");
-        counted(&self.client, subject, Some(&self.name), rules.as_array().expect("rules"), false).await;
+        counted(&self.client, subject, Some(&self.name), &values(live.rules), false).await;
     }
 
     /// Waits until the authorizer has heard of rights that the test gave in another way.
@@ -100,6 +106,10 @@ impl Namespace {
         }))
         .await;
     }
+}
+
+fn values(rules: Option<Vec<PolicyRule>>) -> Vec<Value> {
+    rules.into_iter().flatten().map(|rule| serde_json::to_value(rule).expect("a rule")).collect()
 }
 
 /// Waits until the API server's authorizer allows, or no longer allows, what each rule does. A role is

@@ -96,7 +96,7 @@ impl Places {
             let object = template::<DeploymentActionTemplate>(&numbered(number, ""));
             namespace.api().create(&PostParams::default(), &object).await.expect("creating a template");
         }
-        grant(&namespace).await;
+        namespace.lets_operator_read(&["pull", "pull-odd", "pull-typed"]).await;
         let_write(&namespace).await;
     }
 
@@ -150,15 +150,6 @@ async fn pull_secret(namespace: &Namespace, name: &str, config: serde_json::Valu
         "stringData": {".dockerconfigjson": config.to_string()},
     });
     namespace.put::<Secret>(object).await;
-}
-
-/// The operator may read the pull Secrets, so that it does.
-async fn grant(namespace: &Namespace) {
-    let rules = [json!({
-        "apiGroups": [""], "resources": ["secrets"], "resourceNames": ["pull", "pull-odd", "pull-typed"],
-        "verbs": ["get"],
-    })];
-    namespace.lets(&Subject::operator(), "pull", &rules).await;
 }
 
 /// [`AUTHOR`] may write resources of ours there.
