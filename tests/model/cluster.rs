@@ -244,7 +244,11 @@ impl State {
 
     /// Whether its node is off.
     pub(crate) const fn is_off(&self, pod: &Pod) -> bool {
-        self.off && pod.node == 1 && !pod.tombstone
+        self.off && pod.is_on_first()
+    }
+
+    pub(crate) fn pod(&self, uid: u32) -> Option<&Pod> {
+        self.pods.values().find(|pod| pod.uid == uid)
     }
 
     pub(crate) fn pod_mut(&mut self, uid: u32) -> Option<&mut Pod> {

@@ -93,7 +93,7 @@ impl Known<'_> {
     fn decide(&self) -> Step {
         let view = |pod: &Pod| {
             let mut view = pod.view();
-            view.off = self.off && view.deleting && view.node.as_deref().is_some_and(is_first_node);
+            view.off = self.off && view.deleting && pod.is_on_first();
             view
         };
         let pod = match &self.pod {

@@ -207,7 +207,7 @@ impl Lifecycle {
             }
             Event::Evacuate => {
                 let now = state.now;
-                for pod in state.pods.values_mut().filter(|pod| pod.node == 1 && !pod.tombstone) {
+                for pod in state.pods.values_mut().filter(|pod| pod.is_on_first()) {
                     pod.delete(now, true);
                 }
             }
@@ -265,18 +265,20 @@ impl Lifecycle {
     }
 }
 
+/// Pods on a node that is there, which has started nothing of them.
+fn unstarted(state: &State) -> impl Iterator<Item = &Pod> {
+    let waits = |pod: &Pod| !pod.tombstone && pod.shown == Shown::Waiting && !state.is_off(pod);
+    state.pods.values().filter(move |pod| waits(pod) && !state.processes.contains_key(&pod.uid))
+}
+
 /// Pods that a node can still start.
 fn startable(state: &State) -> impl Iterator<Item = &Pod> {
-    let waits = |pod: &Pod| !pod.tombstone && pod.shown == Shown::Waiting && state.now < pod.until();
-    let has_node = |pod: &Pod| !state.is_off(pod) && !state.processes.contains_key(&pod.uid);
-    state.pods.values().filter(move |pod| waits(pod) && has_node(pod))
+    unstarted(state).filter(|pod| state.now < pod.until())
 }
 
 /// Pods that are being deleted and of which no node has started anything.
 fn droppable(state: &State) -> impl Iterator<Item = &Pod> {
-    let waits = |pod: &Pod| !pod.tombstone && pod.shown == Shown::Waiting && pod.deleted.is_some();
-    let has_node = |pod: &Pod| !state.is_off(pod) && !state.processes.contains_key(&pod.uid);
-    state.pods.values().filter(move |pod| waits(pod) && has_node(pod))
+    unstarted(state).filter(|pod| pod.deleted.is_some())
 }
 
 fn by_nodes(state: &State, events: &mut Vec<Event>) {
@@ -284,7 +286,7 @@ fn by_nodes(state: &State, events: &mut Vec<Event>) {
     events.extend(startable(state).map(|pod| Event::Start(pod.uid)));
     events.extend(droppable(state).map(|pod| Event::Drop(pod.uid)));
     for (uid, process) in &state.processes {
-        let pod = state.pods.values().find(|pod| pod.uid == *uid);
+        let pod = state.pod(*uid);
         if pod.is_some_and(|pod| pod.shown != shown(process) && !state.is_off(pod)) {
             events.push(Event::Tell(*uid));
         }
@@ -324,7 +326,7 @@ fn show(state: &mut State, uid: u32, how: How) {
 impl State {
     /// What of a log could be read now: whether it began, how it ended, and whether that is all.
     fn log(&self, uid: u32) -> (bool, Option<How>, Option<bool>) {
-        let pod = self.pods.values().find(|pod| pod.uid == uid);
+        let pod = self.pod(uid);
         match self.processes.get(&uid) {
             // Gone from the API server, and its log with it.
             _ if pod.is_none() => (false, None, Some(false)),
@@ -343,8 +345,7 @@ impl State {
 
     /// Whether a log is being asked for whose pod is gone: that there is none the API server says at once.
     fn is_answered_soon(&self) -> bool {
-        let gone = |uid: &u32| !self.pods.values().any(|pod| pod.uid == *uid);
-        self.memory.logs.iter().any(|(uid, read)| read.settled.is_none() && gone(uid))
+        self.memory.logs.iter().any(|(uid, read)| read.settled.is_none() && self.pod(*uid).is_none())
     }
 
     fn has_log_news(&self, uid: u32) -> bool {

@@ -133,6 +133,11 @@ impl Pod {
         matches!(self.shown, Shown::Ended { .. })
     }
 
+    /// Whether it is on the node that may be off. A tombstone is on none.
+    pub(crate) const fn is_on_first(&self) -> bool {
+        self.node == 1 && !self.tombstone
+    }
+
     /// Deletes it: the API server puts the grace period on top of the moment.
     pub(crate) fn delete(&mut self, now: Millis, forced: bool) {
         let grace = if forced { 0 } else { (GRACE + RUNNER_GRACE_SECONDS) * 1000 };

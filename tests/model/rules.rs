@@ -100,7 +100,7 @@ impl Lifecycle {
         self.possible(state, &mut events);
         let of_node = |event: &Event| match event {
             // Of a pod that is gone the API server says that there is no log.
-            Event::ReadLog(uid) => state.pods.values().any(|pod| pod.uid == *uid),
+            Event::ReadLog(uid) => state.pod(*uid).is_some(),
             event => matches!(event, Event::Start(_) | Event::End(..) | Event::Tell(_) | Event::Drop(_)),
         };
         let rank = |event: &Event| match event {
