@@ -3,10 +3,11 @@
 //! The function that decides is the real one. What is around it is small: an API server with one
 //! action and its pods ([`cluster`], [`pods`]), nodes that start and end containers, may be slow to tell
 //! and may be off, caches that may be behind, an operator that may lose its memory at any moment and
-//! whose calls may be done unanswered or arrive late ([`operator`]), and people who change their minds
-//! ([`people`]). stateright takes every event ([`events`]) in every state, up to a number of things that
-//! go wrong or are asked for, and looks whether the rules hold ([`rules`]). Time stands still while things
-//! happen, and jumps to when somebody wants to look again.
+//! whose calls may be done unanswered or arrive late ([`operator`]), another process beside it that
+//! believes that it leads, and people who change their minds ([`people`]). stateright takes every event
+//! ([`events`]) in every state, up to a number of things that go wrong or are asked for, and looks whether
+//! the rules hold ([`rules`]). Time stands still while things happen, and jumps to when somebody wants to
+//! look again.
 //!
 //! What is not in it: other actions, templates, policies, the registry, who injects containers. The
 //! tables of tests beside have those.
@@ -62,8 +63,8 @@ enum Broken {
     LiveReadSkipped,
     /// Pods have no finalizer.
     FinalizerDropped,
-    /// An operator that begins anew takes it that no creation was sent before it.
-    CrashForgotten,
+    /// An operator takes it that no other process has sent a creation: before it, or beside it.
+    OthersForgotten,
     /// A creation may arrive however late.
     LateWithoutBound,
     /// Tombstones are removed.

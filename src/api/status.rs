@@ -175,6 +175,9 @@ pub struct RunStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 253))]
     pub pod_name: Option<String>,
+    /// Who alone may ask for the pod of the present attempt.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub launcher: Option<Launcher>,
     /// The pod's UID, once the pod was seen.
     #[serde(default, rename = "podUID", skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64))]
@@ -230,10 +233,50 @@ impl RunStatus {
         self.attempt_requested_at.as_ref().or(locked).or(self.requested_at.as_ref())
     }
 
+    /// Whether this process of the operator may ask for the pod of the present attempt.
+    #[must_use]
+    pub fn is_launched_by(&self, process: &str) -> bool {
+        self.launcher.as_ref().is_some_and(|launcher| launcher.process == process)
+    }
+
+    /// Whether nobody but this process can have asked for the pod of the present attempt.
+    #[must_use]
+    pub fn is_launched_only_by(&self, process: &str) -> bool {
+        let first = |launcher: &Launcher| launcher.process == process && launcher.taken_over_at.is_none();
+        self.launcher.as_ref().is_some_and(first)
+    }
+
+    /// Whether no pod of the present attempt may be asked for any more.
+    #[must_use]
+    pub fn is_launched_no_more(&self) -> bool {
+        self.finished_at.is_some() || self.next_attempt_at.is_some()
+    }
+
     /// The lock that the run has, or had when it ended and has not given back.
     #[must_use]
     pub fn held_lock(&self) -> Option<&LockStatus> {
         self.lock.as_ref().filter(|lock| lock.acquired_at.is_some() && lock.released_at.is_none())
+    }
+}
+
+/// A process of the operator that may ask for the pod of an attempt. It is put down in the write that
+/// announces the attempt, and another process puts itself in its place before it asks for that pod.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Launcher {
+    /// The operator's pod, and when the process in it began.
+    #[schemars(length(max = 320))]
+    pub process: String,
+    /// When it took the place of another process, which may have asked for the pod before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub taken_over_at: Option<Time>,
+}
+
+impl Launcher {
+    /// The process that announces an attempt.
+    #[must_use]
+    pub fn first(process: &str) -> Self {
+        Self { process: process.to_owned(), taken_over_at: None }
     }
 }
 

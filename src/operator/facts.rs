@@ -20,6 +20,8 @@ use crate::{
 /// What is known of one action.
 #[derive(Debug, Clone)]
 pub struct Facts<'a> {
+    /// This process of the operator, as `status.run.launcher` names it.
+    pub process: &'a str,
     /// The action, with the latest status that is known.
     pub action: &'a DeploymentAction,
     /// Its spec, checked.
@@ -182,7 +184,7 @@ impl PodFact {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Creation {
     /// Whether some creation may have been sent whose answer is not known: by this process, or by
-    /// one before it.
+    /// another one.
     pub unanswered: bool,
     /// The latest refusal.
     pub refusal: Option<Refusal>,

@@ -7,27 +7,8 @@ use kube::{
 };
 use serde_json::json;
 
-use super::{CallError, FIELD_MANAGER, call, lease::Term, view::is_held};
+use super::{CallError, FIELD_MANAGER, call, view::is_held};
 use crate::api::FINALIZER_COLLECT;
-
-/// Releases a pod whose name may become free by that, where this process still leads. False where it does
-/// not: then another one may have sent a creation of the same attempt, which it alone knows of, and it
-/// lets the pod go in its time.
-///
-/// # Errors
-/// As [`release`].
-pub async fn release_as_leader(
-    client: &Client,
-    term: &Term,
-    namespace: &str,
-    name: &str,
-    uid: &str,
-) -> Result<bool, CallError> {
-    if !term.holds() {
-        return Ok(false);
-    }
-    release(client, namespace, name, uid).await.map(|()| true)
-}
 
 /// Takes our finalizer, and no other, off the pod with this name and UID.
 ///
@@ -65,15 +46,6 @@ mod tests {
             _ => failure(409, "Conflict", "changed, or another UID"),
         });
         release(&client, "shop", "pod", "uid-1").await
-    }
-
-    #[tokio::test]
-    async fn who_leads_no_more_lets_no_pod_go() {
-        for (term, goes) in [(Term::begun(), true), (Term::default(), false)] {
-            let (client, seen) = server(|_| failure(404, "NotFound", ""));
-            assert_eq!(release_as_leader(&client, &term, "shop", "pod", "uid-1").await.unwrap(), goes);
-            assert_eq!(seen.lock().unwrap().len(), usize::from(goes));
-        }
     }
 
     #[tokio::test]

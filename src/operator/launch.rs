@@ -31,8 +31,8 @@ pub enum Launched {
     Unanswered(String),
 }
 
-/// Creates the pod of `attempt`, if the action, read just now, still wants it, and this instance leads
-/// after that: it knew the attempt while it led.
+/// Creates the pod of `attempt`, if the action, read just now, still wants it, and of this very process;
+/// and if this instance leads after that, which bounds how late it is sent.
 pub async fn launch(
     client: &Client,
     term: &Term,
@@ -83,9 +83,9 @@ pub fn wants(live: &DeploymentAction, action: &Checked, attempt: &Attempt) -> bo
         && status.and_then(|status| status.run.as_ref()).is_some_and(|run| {
             (run.number, run.attempt) == (attempt.run, attempt.attempt)
                 && run.bundle_sha256.as_deref() == Some(&attempt.bundle_sha256)
+                && run.is_launched_by(&attempt.launcher)
                 && run.held_lock().map(|lock| &lock.name) == attempt.lock.as_ref()
-                && run.next_attempt_at.is_none()
-                && run.finished_at.is_none()
+                && !run.is_launched_no_more()
                 && run.cancel_requested_at.is_none()
                 && !requests::cancels(live, run)
         })

@@ -1,9 +1,9 @@
 //! Who leads: a Lease, taken and renewed as client-go's leader election does it.
 //!
-//! What fences a status is the compare-and-swap of its write, and what fences a pod is its name. The
-//! lease saves work, and it bounds when a pod is asked for, and when one is let go: only while the
-//! [`Term`] holds. So whoever leads next knows of every attempt that it announces itself that nobody else
-//! asks for its pod, and may let that go at once; and nobody else lets go what it asks for.
+//! What fences a status is the compare-and-swap of its write; what fences a pod is its name, and that the
+//! status names the one process that may ask for it ([`crate::api::status::Launcher`]). The lease saves
+//! work: two that lead get in each other's way, and do no harm. It also bounds how late a pod is asked for:
+//! only while the [`Term`] holds.
 
 use std::{
     sync::{Arc, Mutex, PoisonError},

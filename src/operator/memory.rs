@@ -14,6 +14,7 @@ use k8s_openapi::{
     jiff::{SignedDuration, Timestamp},
 };
 use kube::ResourceExt;
+use tokio::sync::Notify;
 
 use super::{
     facts::{Creation, Resolution},
@@ -24,9 +25,9 @@ use crate::api::DeploymentAction;
 /// The first and the longest pause after a failure, in milliseconds.
 const BACKOFF: (i64, i64) = (500, 30_000);
 
-/// Of so many attempts before the latest is it remembered: within the two minutes for which that matters,
-/// hardly more begin.
-const MOST_ANSWERED: usize = 16;
+/// Of so many attempts is it remembered that no creation can arrive: within the two minutes for which that
+/// matters, hardly more begin.
+const MOST_SETTLED: usize = 16;
 
 /// What is remembered of one action. Objects are boxed: of nearly all actions there is none, and an
 /// object without its content is some kilobytes.
@@ -55,8 +56,11 @@ pub struct Memory {
     pub attempt: Option<(u32, u32)>,
     /// What is known of them.
     pub creation: Creation,
-    /// The latest attempts before it whose creations were all ours, and answered.
-    pub answered: VecDeque<(u32, u32)>,
+    /// The latest attempts of which no creation is sent any more, and whose creations were all ours, and
+    /// answered.
+    pub settled: VecDeque<(u32, u32)>,
+    /// Told when the action is gone: whoever looks after its pods asks then what is settled.
+    pub gone: Arc<Notify>,
     /// How resolving the image of a run that is pending went last.
     pub resolution: Option<Resolution>,
     /// Failures in a row, of resolving or creating.
@@ -89,23 +93,40 @@ impl Memory {
         }
     }
 
-    /// Begins to speak of another attempt. Where `announced` is false, a process before this one
-    /// may have sent a creation.
+    /// Begins to speak of another attempt. Where `announced` is false, another process may have sent a
+    /// creation.
     pub fn turn_to(&mut self, attempt: (u32, u32), announced: bool) {
-        if self.attempt != Some(attempt) {
-            if let Some(before) = self.attempt.replace(attempt).filter(|_| !self.creation.unanswered) {
-                self.answered.push_back(before);
-            }
-            // Its number can come again where somebody has put an older status back.
-            self.answered.retain(|before| *before != attempt);
-            if self.answered.len() > MOST_ANSWERED {
-                self.answered.pop_front();
-            }
+        if self.attempt.replace(attempt) != Some(attempt) {
             self.creation = Creation { unanswered: !announced, ..Creation::default() };
             self.created = None;
             self.events = None;
             self.lock_lost = false;
             self.succeeded();
+        }
+    }
+
+    /// Takes in what the status of the action says of who asks for the pod of its latest attempt. Once it
+    /// says that nobody does any more, which a process that leads no more cannot undo, and that nobody else
+    /// did, no creation of that attempt can arrive but this process's own.
+    pub fn settle(&mut self, action: &DeploymentAction, process: &str, gone: bool) {
+        let Some(run) = action.status.as_ref().and_then(|status| status.run.as_ref()) else {
+            // Somebody emptied it, and what stood there last is not known.
+            self.creation.unanswered |= self.attempt.is_some();
+            return;
+        };
+        let attempt = (run.number, run.attempt);
+        // Its number can come again where somebody has put an older status back.
+        self.settled.retain(|settled| *settled != attempt);
+        if self.attempt != Some(attempt) {
+            return;
+        }
+        self.creation.unanswered |= !run.is_launched_only_by(process);
+        let over = gone || run.is_launched_no_more() || action.metadata.deletion_timestamp.is_some();
+        if over && !self.creation.unanswered {
+            self.settled.push_back(attempt);
+        }
+        if self.settled.len() > MOST_SETTLED {
+            self.settled.pop_front();
         }
     }
 
@@ -153,16 +174,35 @@ impl Memories {
         Arc::clone(all.entry(uid.to_owned()).or_default())
     }
 
-    /// Whether the creations of this attempt were all this process's own, and answered: none can arrive
-    /// any more.
+    /// What is remembered of it, if anything is.
+    fn known(&self, uid: &str) -> Option<Arc<Mutex<Memory>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(uid).map(Arc::clone)
+    }
+
+    /// Whether the creations of this attempt were all this process's own, and answered, and none is sent any
+    /// more: none can arrive.
     #[must_use]
     pub fn has_all_creations(&self, uid: &str, attempt: (u32, u32)) -> bool {
-        let memory = self.0.lock().unwrap_or_else(PoisonError::into_inner).get(uid).map(Arc::clone);
-        memory.is_some_and(|memory| {
+        self.known(uid).is_some_and(|memory| {
             let memory = memory.lock().unwrap_or_else(PoisonError::into_inner);
-            let latest = memory.attempt == Some(attempt) && !memory.creation.unanswered;
-            latest || memory.answered.contains(&attempt)
+            let under_way = memory.attempt == Some(attempt) && memory.creation.unanswered;
+            memory.settled.contains(&attempt) && !under_way
         })
+    }
+
+    /// Takes in that the action is gone: nothing is created for it any more. `action` is what it was at its
+    /// end, which is why whoever wrote its status before is known.
+    pub fn gone(&self, action: &DeploymentAction, process: &str) {
+        let Some(memory) = action.metadata.uid.as_deref().and_then(|uid| self.known(uid)) else { return };
+        let mut memory = memory.lock().unwrap_or_else(PoisonError::into_inner);
+        memory.settle(action, process, true);
+        memory.gone.notify_waiters();
+    }
+
+    /// What tells when the action with this UID is gone.
+    #[must_use]
+    pub fn goes(&self, uid: &str) -> Arc<Notify> {
+        Arc::clone(&self.of(uid).lock().unwrap_or_else(PoisonError::into_inner).gone)
     }
 
     /// Forgets all actions but those with these UIDs.
@@ -173,8 +213,13 @@ impl Memories {
 
 #[cfg(test)]
 mod tests {
+    use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
     use super::*;
-    use crate::operator::tests::action;
+    use crate::{
+        api::status::{Launcher, RunStatus},
+        operator::tests::{PROCESS, action},
+    };
 
     #[test]
     fn a_pause_grows_and_is_bounded() {
@@ -209,27 +254,89 @@ mod tests {
         assert!(!memory.creation.unanswered);
     }
 
+    /// The action whose status tells of this attempt, launched by `launcher`.
+    fn launched(attempt: (u32, u32), launcher: Option<Launcher>, over: bool) -> DeploymentAction {
+        let mut action = action();
+        let finished_at = over.then_some(Time(Timestamp::UNIX_EPOCH));
+        let (number, attempt) = attempt;
+        let run = RunStatus { number, attempt, launcher, finished_at, ..RunStatus::default() };
+        action.status.get_or_insert_default().run = Some(run);
+        action
+    }
+
     #[test]
-    fn of_earlier_attempts_it_is_remembered_whether_their_creations_were_answered() {
+    fn an_attempt_is_settled_once_it_is_over_and_all_its_creations_were_ours_and_answered() {
+        let ours = || Some(Launcher::first(PROCESS));
+        let taken = Launcher { taken_over_at: Some(Time(Timestamp::UNIX_EPOCH)), ..Launcher::first(PROCESS) };
+        for (launcher, announced, over, unanswered, settled) in [
+            (ours(), true, true, false, true),
+            (ours(), true, false, false, false),
+            (ours(), true, true, true, false),
+            // What was remembered was lost, or an older status was put back.
+            (ours(), false, true, false, false),
+            (Some(taken), true, true, false, false),
+            (Some(Launcher::first("another")), true, true, false, false),
+            (None, true, true, false, false),
+        ] {
+            let mut memory = Memory::default();
+            memory.turn_to((1, 1), announced);
+            memory.creation.unanswered |= unanswered;
+            memory.settle(&launched((1, 1), launcher.clone(), over), PROCESS, false);
+            let is = memory.settled.contains(&(1, 1));
+            assert_eq!(is, settled, "{launcher:?} {announced} {over} {unanswered}");
+        }
+    }
+
+    #[test]
+    fn an_attempt_whose_status_was_emptied_meanwhile_is_never_settled() {
+        let mut memory = Memory::default();
+        memory.turn_to((1, 1), true);
+        memory.settle(&action(), PROCESS, false);
+        // The action counts as new, and its first attempt is announced again.
+        memory.turn_to((1, 1), true);
+        memory.settle(&launched((1, 1), Some(Launcher::first(PROCESS)), true), PROCESS, false);
+        assert!(memory.settled.is_empty());
+    }
+
+    #[test]
+    fn what_is_settled_is_remembered_when_later_attempts_begin_and_not_for_ever() {
         let memories = Memories::default();
-        let turn_to = |attempt, announced| memories.of("a").lock().unwrap().turn_to(attempt, announced);
-        turn_to((1, 1), false);
-        turn_to((1, 2), true);
-        turn_to((2, 1), true);
-        memories.of("a").lock().unwrap().creation.unanswered = true;
-        turn_to((3, 1), true);
-        for (attempt, all) in
-            [((1, 1), false), ((1, 2), true), ((2, 1), false), ((3, 1), true), ((4, 1), false)]
-        {
-            assert_eq!(memories.has_all_creations("a", attempt), all, "{attempt:?}");
+        let uid = action().metadata.uid.unwrap();
+        let settle = |attempt, over| {
+            let memory = memories.of(&uid);
+            let mut memory = memory.lock().unwrap();
+            memory.turn_to(attempt, true);
+            memory.settle(&launched(attempt, Some(Launcher::first(PROCESS)), over), PROCESS, false);
+        };
+        settle((1, 1), true);
+        // Its end was never seen.
+        settle((1, 2), false);
+        settle((2, 1), true);
+        settle((3, 1), false);
+        for (attempt, all) in [((1, 1), true), ((1, 2), false), ((2, 1), true), ((3, 1), false)] {
+            assert_eq!(memories.has_all_creations(&uid, attempt), all, "{attempt:?}");
         }
-        assert!(!memories.has_all_creations("b", (1, 2)), "another action");
-        // An older status was put back: of what follows nothing is known.
-        turn_to((1, 2), false);
-        assert!(!memories.has_all_creations("a", (1, 2)));
+        assert!(!memories.has_all_creations("b", (1, 1)), "another action");
+        // An older status was put back, by which the attempt is not over.
+        settle((2, 1), false);
+        assert!(!memories.has_all_creations(&uid, (2, 1)));
         for run in 10..100 {
-            turn_to((run, 1), true);
+            settle((run, 1), true);
         }
-        assert!(memories.of("a").lock().unwrap().answered.len() <= MOST_ANSWERED);
+        assert!(memories.of(&uid).lock().unwrap().settled.len() <= MOST_SETTLED);
+    }
+
+    #[tokio::test]
+    async fn an_action_that_is_gone_settles_its_latest_attempt_as_its_last_status_has_it() {
+        for (launcher, settled) in [(PROCESS, true), ("another", false)] {
+            let memories = Memories::default();
+            let uid = action().metadata.uid.unwrap();
+            memories.of(&uid).lock().unwrap().turn_to((1, 1), true);
+            let told = memories.goes(&uid);
+            let told = told.notified();
+            memories.gone(&launched((1, 1), Some(Launcher::first(launcher)), false), PROCESS);
+            told.await;
+            assert_eq!(memories.has_all_creations(&uid, (1, 1)), settled, "{launcher}");
+        }
     }
 }

@@ -63,7 +63,10 @@ mod tests {
 
     use super::*;
     use crate::{
-        api::{Reason, status::RunStatus},
+        api::{
+            Reason,
+            status::{Launcher, RunStatus},
+        },
         operator::{
             finish,
             launch::{Launched, launch},
@@ -71,7 +74,7 @@ mod tests {
             pod::Delivery,
             status::{progress, terminal},
             stop,
-            tests::{action, attempt, pod_defaults},
+            tests::{PROCESS, action, attempt, pod_defaults},
             validate::validate,
             verdict::Verdict,
             write_status::write_status,
@@ -79,7 +82,14 @@ mod tests {
     };
 
     fn recorded() -> RunStatus {
-        RunStatus { number: 1, attempt: 1, bundle_sha256: Some("00".into()), ..RunStatus::default() }
+        let launcher = Some(Launcher::first(PROCESS));
+        RunStatus {
+            number: 1,
+            attempt: 1,
+            bundle_sha256: Some("00".into()),
+            launcher,
+            ..RunStatus::default()
+        }
     }
 
     /// Launches against a server whose action is `live` and whose answer to a creation is `created`.
@@ -141,11 +151,12 @@ mod tests {
             None,
             None,
         );
-        let changes: [&dyn Fn(&mut Value); 5] = [
+        let changes: [&dyn Fn(&mut Value); 6] = [
             &|live| live["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z"),
             &|live| live["metadata"]["uid"] = json!("another"),
             &|live| live["status"]["run"]["number"] = json!(2),
             &|live| live["status"]["run"]["bundleSha256"] = json!("11"),
+            &|live| live["status"]["run"]["launcher"]["process"] = json!("another"),
             &|live| live["status"] = to_value(&finished).unwrap(),
         ];
         for change in changes {

@@ -84,6 +84,8 @@ pub struct Attempt {
     pub packages: Vec<PackageStatus>,
     /// The lock that the run has.
     pub lock: Option<String>,
+    /// The process that asks for the pod: the status names it as the one that may.
+    pub launcher: String,
 }
 
 /// The pod's name: a function of UID, run and attempt, so that no two creations of one attempt can

@@ -57,7 +57,7 @@ use super::{
     write_status,
 };
 use crate::{
-    api::{DeploymentAction, DeploymentActionStatus, condition::ConditionType},
+    api::{DeploymentAction, DeploymentActionStatus, condition::ConditionType, status::Launcher},
     record::outcome::Identity,
     registry::{Platform, Registry},
 };
@@ -79,6 +79,8 @@ pub struct Context {
     pub client: Client,
     /// How long this instance leads.
     pub term: Term,
+    /// This process, as the status of an attempt names who may ask for its pod.
+    pub process: String,
     /// Speaks to registries.
     pub registry: Registry,
     /// All pods of ours.
@@ -126,6 +128,11 @@ pub enum ReconcileError {
         #[source]
         source: CallError,
     },
+    /// The API server leaves out of a status what no pod is asked for without.
+    #[error(
+        "the API server does not keep status.run.launcher: the CustomResourceDefinition is older than this operator; install those of its version (the files in crds/)"
+    )]
+    OldDefinition,
     /// Steps followed each other without end: a defect.
     #[error("more than {MOST_STEPS} steps in one pass, the last one {0}")]
     Circle(&'static str),
@@ -137,6 +144,7 @@ impl ReconcileError {
     pub const fn category(&self) -> &'static str {
         match self {
             Self::Call { source, .. } => source.category(),
+            Self::OldDefinition => "definition",
             Self::Circle(_) => "circle",
         }
     }
@@ -175,6 +183,10 @@ pub fn after_error(action: Arc<DeploymentAction>, error: &ReconcileError, contex
 
 fn lock(memory: &Mutex<Memory>) -> std::sync::MutexGuard<'_, Memory> {
     memory.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn launcher(status: Option<&DeploymentActionStatus>) -> Option<&Launcher> {
+    status?.run.as_ref()?.launcher.as_ref()
 }
 
 /// The status without what comes from the script.
@@ -265,6 +277,7 @@ impl<'a> Pass<'a> {
         {
             memory.turn_to((run.number, run.attempt), false);
         }
+        memory.settle(&self.action, &self.context.process, false);
         observe::forget_created(&self.context.pods, &mut memory);
         let mut pod =
             self.looked.clone().unwrap_or_else(|| observe::pod(&self.context.pods, &self.action, &memory));
@@ -283,12 +296,16 @@ impl<'a> Pass<'a> {
         for pod in older.iter_mut().chain(&mut previous) {
             nodes.tell(pod);
         }
+        for pod in &mut older {
+            pod.settled = pod.attempt.is_some_and(|attempt| memory.settled.contains(&attempt));
+        }
         previous.retain(|pod| !pod.off);
         let run = self.action.status.as_ref().and_then(|status| status.run.as_ref());
         let node =
             pod.view().and_then(|view| view.node.as_deref()).or(run.and_then(|run| run.node_name.as_deref()));
         let resolver = observe::resolver(&self.context.pods, &self.action, &memory);
         let facts = Facts {
+            process: &self.context.process,
             action: &self.action,
             spec: &self.spec,
             template: self.template.as_ref(),
@@ -399,13 +416,9 @@ impl<'a> Pass<'a> {
                 return Ok(Some(Action::requeue(Duration::from_secs(1))));
             }
             Step::Release { name, uid } => {
-                let term = &self.context.term;
-                let released = finish::release_as_leader(client, term, &namespace, &name, &uid)
+                finish::release(client, &namespace, &name, &uid)
                     .await
                     .map_err(failed("releasing the pod"))?;
-                if !released {
-                    return Ok(Some(Action::requeue(Duration::from_secs(1))));
-                }
                 self.context.collector.forget(&uid);
                 let mut memory = lock(self.memory);
                 memory.created = None;
@@ -487,6 +500,7 @@ impl<'a> Pass<'a> {
             .as_ref()
             .filter(|run| run.bundle_sha256.is_some() && run.pod_uid.is_none())
             .map(|run| (run.number, run.attempt));
+        let names_launcher = launcher(Some(&status)).is_some();
         let mut result = write_status::write_status(&self.context.client, &self.action, status.clone()).await;
         if let Err(error) = &result
             && error.code() == Some(422)
@@ -497,6 +511,9 @@ impl<'a> Pass<'a> {
             result = write_status::write_status(&self.context.client, &self.action, bare).await;
         }
         match result {
+            Ok(written) if names_launcher && launcher(written.status.as_ref()).is_none() => {
+                Err(ReconcileError::OldDefinition)
+            }
             Ok(written) => {
                 let mut memory = lock(self.memory);
                 if let Some(attempt) = launching {

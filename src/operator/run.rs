@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use futures::{Stream, StreamExt, TryStreamExt, future, stream::BoxStream};
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::{api::core::v1::Pod, jiff::Timestamp};
 use kube::{
     Client, Config, ResourceExt,
     core::DeserializeGuard,
@@ -245,7 +245,7 @@ async fn lead(
     let pod_index = PodIndex::default();
     let locks = LockIndex::new(news.clone());
     let memories = Memories::default();
-    let strays = Strays::new(client.clone(), locks.clone(), memories.clone(), nodes.clone(), term.clone());
+    let strays = Strays::new(client.clone(), locks.clone(), memories.clone(), nodes.clone());
     let pods =
         watch_pods(&client, &namespaces, (pod_index.clone(), locks.clone()), strays.clone(), news.clone());
     // An action without a status is new only if no pod tells otherwise: nothing is decided before all
@@ -254,10 +254,23 @@ async fn lead(
         return;
     }
     let (action_store, writer) = reflector::store();
-    let (gone, goes) = mpsc::unbounded_channel();
-    tokio::spawn(give_locks_back(client.clone(), locks.clone(), goes));
+    let (gone, have_locks) = mpsc::unbounded_channel();
+    tokio::spawn(give_locks_back(client.clone(), locks.clone(), have_locks));
     let filled = Arc::new(Notify::new());
-    let actions = watch_actions(&client, &namespaces, writer, (locks.clone(), gone), Arc::clone(&filled));
+    // The name alone may come again: a container that is restarted keeps its pod.
+    let process = format!("{}/{}", options.identity, Timestamp::now());
+    let goes = {
+        let (memories, process) = (memories.clone(), process.clone());
+        move |action: &DeploymentAction| {
+            memories.gone(action, &process);
+            let run = action.status.as_ref().and_then(|status| status.run.as_ref());
+            if run.is_some_and(|run| run.held_lock().is_some()) {
+                // The receiver is gone only where the process ends.
+                let _ = gone.send(action.clone());
+            }
+        }
+    };
+    let actions = watch_actions(&client, &namespaces, writer, (locks.clone(), goes), Arc::clone(&filled));
     let templates = Templates::watch(&client, &namespaces, &action_store, &news);
     let context = Arc::new(Context {
         templates,
@@ -266,6 +279,7 @@ async fn lead(
         collector: Collector::new(client.clone(), pods.clone(), news.clone(), metrics.clone()),
         client,
         term,
+        process,
         registry,
         pods,
         pod_index,
@@ -329,14 +343,15 @@ fn tokio_stream<T>(mut receiver: mpsc::UnboundedReceiver<T>) -> impl Stream<Item
     futures::stream::poll_fn(move |context| receiver.poll_recv(context))
 }
 
-/// All actions. One that cannot be read is passed over and told of: it must not end the watch.
-fn watch_actions(
+/// All actions; `goes` is told of each that is gone, as it was at its end. One that cannot be read is passed
+/// over and told of: it must not end the watch.
+fn watch_actions<Goes: Fn(&DeploymentAction)>(
     client: &Client,
     namespaces: &[String],
     writer: reflector::store::Writer<DeploymentAction>,
-    (locks, gone): (LockIndex, mpsc::UnboundedSender<DeploymentAction>),
+    (locks, goes): (LockIndex, Goes),
     filled: Arc<Notify>,
-) -> impl Stream<Item = Result<DeploymentAction, watcher::Error>> + use<> {
+) -> impl Stream<Item = Result<DeploymentAction, watcher::Error>> + use<Goes> {
     let watches = watch::watches(client, namespaces, &watcher::Config::default());
     let readable = |watch: BoxStream<'static, _>| {
         watch.try_filter_map(|event| future::ready(Ok(readable(event)))).boxed()
@@ -346,15 +361,8 @@ fn watch_actions(
         .reflect(writer)
         .inspect_ok(move |event| {
             locks.take(event);
-            let held = |action: &DeploymentAction| {
-                let run = action.status.as_ref().and_then(|status| status.run.as_ref());
-                run.is_some_and(|run| run.held_lock().is_some())
-            };
-            if let watcher::Event::Delete(action) = event
-                && held(action)
-            {
-                // The receiver is gone only where the process ends.
-                let _ = gone.send(action.clone());
+            if let watcher::Event::Delete(action) = event {
+                goes(action);
             }
             if matches!(event, watcher::Event::InitDone) {
                 filled.notify_one();

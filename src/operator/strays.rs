@@ -22,10 +22,8 @@ use tracing::{info, warn};
 
 use super::{
     CallError, call,
-    decide::name_needed_until,
-    finish,
-    lease::Term,
-    lock,
+    decide::NAME_NEEDED_SECONDS,
+    finish, lock,
     lock_index::LockIndex,
     memory::Memories,
     nodes::Nodes,
@@ -54,7 +52,6 @@ pub struct Strays {
     locks: LockIndex,
     memories: Memories,
     nodes: Nodes,
-    term: Term,
     /// UIDs of pods whose names are needed yet: one task for each waits until they are not.
     waiting: Arc<Mutex<HashSet<String>>>,
 }
@@ -71,11 +68,11 @@ enum Fate {
 }
 
 impl Strays {
-    /// Lets pods go by `client` while `term` holds; `memories` tell which creations can still arrive, and
-    /// `nodes` which pods run no more because their node is out of service.
+    /// Lets pods go by `client`; `memories` tell which creations can still arrive, and `nodes` which pods run
+    /// no more because their node is out of service.
     #[must_use]
-    pub fn new(client: Client, locks: LockIndex, memories: Memories, nodes: Nodes, term: Term) -> Self {
-        Self { client, locks, memories, nodes, term, waiting: Arc::default() }
+    pub fn new(client: Client, locks: LockIndex, memories: Memories, nodes: Nodes) -> Self {
+        Self { client, locks, memories, nodes, waiting: Arc::default() }
     }
 
     /// Lets the pod go if its action is gone, or is there and does not name it; where its run has a lock,
@@ -83,16 +80,22 @@ impl Strays {
     /// can still arrive, once that is over: what is gone in the next moment leaves its name free.
     pub async fn let_go(&self, pod: &Pod) {
         let (name, uid) = (pod.name_any(), pod.uid().unwrap_or_default());
+        // Nobody else asked for it after this, where its action is gone.
+        let noticed = Timestamp::now();
+        let goes = self.memories.goes(pod.labels().get(LABEL_ACTION_UID).map_or("", String::as_str));
         loop {
-            match self.try_let_go(pod).await {
+            // What is told from here on is not missed.
+            let told = goes.notified();
+            match self.try_let_go(pod, noticed).await {
                 Ok(Fate::Released) => info!(pod = name, "no action waits for it: the pod was released"),
                 Ok(Fate::NotBefore(time)) if self.waiting().insert(uid.clone()) => {
                     let pause = time.duration_since(Timestamp::now()).max(SignedDuration::ZERO);
-                    tokio::time::sleep(pause.unsigned_abs()).await;
+                    // The pod's event may come before that of its action's end.
+                    let _ = tokio::time::timeout(pause.unsigned_abs(), told).await;
                     self.waiting().remove(&uid);
                     continue;
                 }
-                // Its end brings another event, or another task waits, or another process leads.
+                // Its end brings another event, or another task waits.
                 Ok(Fate::Kept | Fate::NotBefore(_)) => {}
                 Err(error) => warn!(pod = name, %error, "a pod that no action waits for was not released"),
             }
@@ -104,7 +107,7 @@ impl Strays {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn try_let_go(&self, pod: &Pod) -> Result<Fate, CallError> {
+    async fn try_let_go(&self, pod: &Pod, noticed: Timestamp) -> Result<Fate, CallError> {
         let client = &self.client;
         let namespace = pod.namespace().unwrap_or_default();
         if let Some((action, uid)) = owner(pod) {
@@ -121,13 +124,13 @@ impl Strays {
         if !self.gave_lock_back(pod, &view).await? {
             return Ok(Fate::Kept);
         }
-        if let Some(time) = self.name_needed_until(pod, &view).filter(|time| Timestamp::now() < *time) {
-            return Ok(Fate::NotBefore(time));
+        let needed = SignedDuration::from_secs(NAME_NEEDED_SECONDS);
+        let free = noticed.saturating_add(needed).unwrap_or(Timestamp::MAX);
+        if self.is_name_needed(pod, &view) && Timestamp::now() < free {
+            return Ok(Fate::NotBefore(free));
         }
-        let uid = pod.uid().unwrap_or_default();
-        let released =
-            finish::release_as_leader(client, &self.term, &namespace, &pod.name_any(), &uid).await?;
-        Ok(if released { Fate::Released } else { Fate::Kept })
+        finish::release(client, &namespace, &pod.name_any(), &pod.uid().unwrap_or_default()).await?;
+        Ok(Fate::Released)
     }
 
     /// Gives the lock of the pod's run back, for its action does not any more. False where the pod may still
@@ -150,12 +153,11 @@ impl Strays {
         Ok(until.is_none_or(|until| Timestamp::now() >= until))
     }
 
-    /// Until when a creation of the same attempt can arrive. `None`: none can.
-    fn name_needed_until(&self, pod: &Pod, view: &PodView) -> Option<Timestamp> {
-        let attempt = view.attempt.filter(|_| !view.tombstone)?;
+    /// Whether a creation of the same attempt can arrive for a while yet.
+    fn is_name_needed(&self, pod: &Pod, view: &PodView) -> bool {
         // By its label: an orphan has no owner any more.
-        let uid = pod.labels().get(LABEL_ACTION_UID)?;
-        (!self.memories.has_all_creations(uid, attempt)).then(|| name_needed_until(view))
+        let attempt = pod.labels().get(LABEL_ACTION_UID).zip(view.attempt.filter(|_| !view.tombstone));
+        attempt.is_some_and(|(uid, attempt)| !self.memories.has_all_creations(uid, attempt))
     }
 }
 
@@ -211,15 +213,19 @@ fn names(action: DynamicObject, pod: &Pod) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
     use serde_json::{Value, from_value, json, to_value};
 
     use super::*;
-    use crate::api::FINALIZER_COLLECT;
-    use crate::operator::{
-        mocked::{Seen, failure, server},
-        options::DeliveryOption,
-        tests::action,
+    use crate::{
+        api::{
+            FINALIZER_COLLECT,
+            status::{Launcher, RunStatus},
+        },
+        operator::{
+            mocked::{Seen, failure, server},
+            options::DeliveryOption,
+            tests::{PROCESS, action},
+        },
     };
 
     /// A pod that is being deleted, with our finalizer on it.
@@ -248,14 +254,22 @@ mod tests {
         });
         let (news, _) = tokio::sync::mpsc::unbounded_channel();
         let nodes = Nodes::new(DeliveryOption::Auto);
-        (Strays::new(client, LockIndex::new(news), memories, nodes, Term::begun()), seen)
+        (Strays::new(client, LockIndex::new(news), memories, nodes), seen)
+    }
+
+    /// What a process remembers that sent all creations of these runs.
+    fn all_ours(runs: &[u32]) -> Memories {
+        let memories = Memories::default();
+        let memory = memories.of(&action().metadata.uid.unwrap());
+        memory.lock().unwrap().settled = runs.iter().map(|run| (*run, 1)).collect();
+        memories
     }
 
     /// Whether a pod of this name and run is let go while `live` is what the API server has.
     async fn is_let_go(live: (u16, Value), name: &str, run: &str) -> bool {
         let pod = going(name, run);
         assert!(may_be_stray(&pod));
-        let (strays, seen) = strays(live, Memories::default());
+        let (strays, seen) = strays(live, all_ours(&[1, 2]));
         strays.let_go(&pod).await;
         let seen = seen.lock().unwrap();
         seen.iter().any(|seen| seen.method == "PATCH")
@@ -276,16 +290,37 @@ mod tests {
         })
     }
 
+    /// The action as it was at its end: launched by this process, in its first attempt.
+    fn last() -> DeploymentAction {
+        let mut last = action();
+        let run = RunStatus {
+            number: 1,
+            attempt: 1,
+            launcher: Some(Launcher::first(PROCESS)),
+            ..RunStatus::default()
+        };
+        last.status.get_or_insert_default().run = Some(run);
+        last
+    }
+
+    /// Whether a pod of an action that is gone is let go at once.
+    async fn is_let_go_at_once(strays: &Strays, pod: &Pod) -> bool {
+        let moment = std::time::Duration::from_millis(300);
+        tokio::time::timeout(moment, strays.let_go(pod)).await.is_ok()
+    }
+
     #[tokio::test]
     async fn a_name_that_a_late_creation_may_want_stays_taken() {
         let uid = action().metadata.uid.unwrap();
         // Another process announced the attempt; this one did, and a creation went unanswered; or it was
-        // answered; or what this process knows is of an attempt that an older status names.
-        for (attempt, announced, unanswered, held) in [
-            ((1, 1), false, false, true),
-            ((1, 1), true, true, true),
-            ((1, 1), true, false, false),
-            ((1, 2), true, false, true),
+        // answered; or what this process knows is of an attempt that an older status names; or it has not
+        // seen the end of the action, before which another process may have taken the attempt over.
+        for (attempt, announced, unanswered, seen, held) in [
+            ((1, 1), false, false, true, true),
+            ((1, 1), true, true, true, true),
+            ((1, 1), true, false, true, false),
+            ((1, 2), true, false, true, true),
+            ((1, 1), true, false, false, true),
         ] {
             let memories = Memories::default();
             {
@@ -294,20 +329,36 @@ mod tests {
                 memory.turn_to(attempt, announced);
                 memory.creation.unanswered |= unanswered;
             }
+            if seen {
+                memories.gone(&last(), PROCESS);
+            }
             let (strays, _) = strays(failure(404, "NotFound", ""), memories);
             let mut pod = going("deploy-1-1", "1");
-            pod.metadata.creation_timestamp = Some(Time(Timestamp::now()));
             // An orphan has no owner any more.
             pod.metadata.owner_references = pod.metadata.owner_references.filter(|_| unanswered);
-            let at_once = tokio::time::timeout(std::time::Duration::from_millis(300), strays.let_go(&pod));
-            assert_eq!(at_once.await.is_err(), held, "{attempt:?} {announced} {unanswered}");
+            let at_once = is_let_go_at_once(&strays, &pod).await;
+            assert_eq!(at_once, !held, "{attempt:?} {announced} {unanswered} {seen}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_pod_whose_event_comes_before_that_of_its_action_s_end_is_let_go_with_that() {
+        let uid = action().metadata.uid.unwrap();
+        let memories = Memories::default();
+        memories.of(&uid).lock().unwrap().turn_to((1, 1), true);
+        let (strays, _) = strays(failure(404, "NotFound", ""), memories.clone());
+        let pod = going("deploy-1-1", "1");
+        let (at_once, ()) = tokio::join!(is_let_go_at_once(&strays, &pod), async {
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+            memories.gone(&last(), PROCESS);
+        });
+        assert!(at_once);
     }
 
     #[tokio::test]
     async fn what_comes_while_a_pod_is_looked_at_is_looked_at_too() {
         // The first look may see it running, under a lock, and only the second one that it has ended.
-        let (strays, seen) = strays(failure(404, "NotFound", ""), Memories::default());
+        let (strays, seen) = strays(failure(404, "NotFound", ""), all_ours(&[1]));
         let pod = going("deploy-1-1", "1");
         tokio::join!(strays.let_go(&pod), strays.let_go(&pod));
         assert_eq!(seen.lock().unwrap().iter().filter(|seen| seen.method == "GET").count(), 2);

@@ -69,6 +69,7 @@ pub(crate) fn pod_view() -> PodView {
         before: None,
         node: Some("node-1".into()),
         off: false,
+        settled: false,
         mutation: None,
         others_running: false,
         active_deadline_seconds: None,
@@ -87,6 +88,9 @@ pub(crate) fn pod_defaults(delivery: Delivery) -> PodDefaults {
     }
 }
 
+/// This process, where a test needs none in particular.
+pub(crate) const PROCESS: &str = "longshore-1/2026-01-01T00:00:00Z";
+
 pub(crate) fn attempt() -> Attempt {
     Attempt {
         run: 1,
@@ -98,6 +102,7 @@ pub(crate) fn attempt() -> Attempt {
         deadlines: Deadlines { pending_seconds: 600, run_seconds: 3600, grace_seconds: 30 },
         packages: Vec::new(),
         lock: None,
+        launcher: PROCESS.into(),
     }
 }
 

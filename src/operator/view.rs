@@ -83,6 +83,9 @@ pub struct PodView {
     pub node: Option<String>,
     /// Whether its node is out of service, and so nothing of it runs. Who knows the nodes puts it down.
     pub off: bool,
+    /// Whether no creation of its attempt can arrive: all were this process's own, and answered. Who knows
+    /// them puts it down.
+    pub settled: bool,
     /// What was changed of it on its way, where that matters for what runs.
     pub mutation: Option<String>,
     /// Whether a container beside ours, which somebody injected, still runs.
@@ -179,6 +182,7 @@ impl PodView {
             }),
             tombstone: pod.labels().contains_key(LABEL_TOMBSTONE),
             lock: pod.labels().get(LABEL_LOCK).cloned(),
+            settled: false,
             finalizer: is_held(pod),
             deleting,
             // A grace period of 0 proves nothing: `kubectl delete --force` sets it while the node goes on.

@@ -4,10 +4,13 @@ use std::{collections::BTreeMap, time::Duration};
 
 use k8s_openapi::{api::core::v1::Pod, jiff::Timestamp};
 use kube::ResourceExt;
-use longshore::api::{
-    ANNOTATION_RERUN, DeploymentAction, Reason,
-    reason::Class,
-    status::{LogState, RunStatus},
+use longshore::{
+    api::{
+        ANNOTATION_RERUN, DeploymentAction, Reason,
+        reason::Class,
+        status::{LogState, RunStatus},
+    },
+    operator::decide::NAME_NEEDED_SECONDS,
 };
 
 use crate::{
@@ -26,20 +29,17 @@ struct Told<'a> {
     words: &'a str,
 }
 
-/// So long after its creation a pod may be held, in seconds: its name stays taken while a late creation of
-/// the same attempt can arrive (`SHORTEST_RETENTION_SECONDS`).
-const NAME_TAKEN_SECONDS: i64 = 120;
-
 /// Whether nothing is left to do for the operator but to let pods go whose names are needed for a while:
-/// those of earlier attempts, and, where something went wrong (`disturbed`), that of the latest.
+/// those of earlier attempts, and, where something went wrong (`disturbed`) or nothing says any more who asked
+/// for it, that of the latest.
 pub(crate) fn is_at_rest(scene: &Scene, disturbed: bool) -> bool {
     let path = scene.path;
     let pod_of = |action: &DeploymentAction| action.status.as_ref()?.run.as_ref()?.pod_name.clone();
     let latest = [scene.action(), scene.other()].map(|action| action.and_then(|action| pod_of(&action)));
     let needed = |pod: &Pod| -> bool {
         let age = pod.creation_timestamp().map(|time| Timestamp::now().duration_since(time.0));
-        let name_is_needed = disturbed || !latest.contains(&Some(pod.name_any()));
-        name_is_needed && age.is_none_or(|age| age.as_secs() < NAME_TAKEN_SECONDS)
+        let name_is_needed = disturbed || path == Path::Restored || !latest.contains(&Some(pod.name_any()));
+        name_is_needed && age.is_none_or(|age| age.as_secs() < NAME_NEEDED_SECONDS)
     };
     let held = scene.pods().iter().any(|pod| !pod.finalizers().is_empty() && !needed(pod));
     if path.expected().runs.is_none() {

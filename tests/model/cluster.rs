@@ -114,6 +114,7 @@ pub(crate) struct Memory {
     pub(crate) created: Option<Pod>,
     pub(crate) attempt: Option<Attempt>,
     pub(crate) creation: Created,
+    pub(crate) settled: BTreeSet<Attempt>,
     pub(crate) not_before: Option<Millis>,
     pub(crate) released: Option<u32>,
     pub(crate) logs: BTreeMap<u32, Read>,
@@ -136,6 +137,30 @@ impl Memory {
             self.creation = Created { unanswered: !announced, ..Created::default() };
             (self.created, self.not_before) = (None, None);
         }
+    }
+
+    /// `ours`: whether no other process can have asked for the pod of the latest attempt; `gone`: whether the
+    /// action is.
+    pub(crate) fn settle(&mut self, action: &Stored, ours: bool, gone: bool) {
+        let Some(run) = action.run() else {
+            self.creation.unanswered |= self.attempt.is_some();
+            return;
+        };
+        let attempt = (run.number, run.attempt);
+        self.settled.remove(&attempt);
+        if self.attempt != Some(attempt) {
+            return;
+        }
+        self.creation.unanswered |= !ours;
+        if (gone || run.is_launched_no_more() || action.is_deleted()) && !self.creation.unanswered {
+            self.settled.insert(attempt);
+        }
+    }
+
+    /// Whether no creation of this attempt can arrive.
+    pub(crate) fn has_all_creations(&self, attempt: Attempt) -> bool {
+        let under_way = self.attempt == Some(attempt) && self.creation.unanswered;
+        self.settled.contains(&attempt) && !under_way
     }
 }
 
@@ -172,6 +197,14 @@ pub(crate) struct State {
     pub(crate) seen_action: Option<Arc<Stored>>,
     pub(crate) seen_pods: Pods,
     pub(crate) memory: Memory,
+    /// Which process of the operator this is: one that died is followed by the next.
+    pub(crate) process: u8,
+    /// An attempt that another process has taken over, which believes that it leads.
+    pub(crate) believer: Option<Attempt>,
+    /// The action at its end, until the operator hears of that.
+    pub(crate) last: Option<Arc<Stored>>,
+    /// When that was.
+    pub(crate) gone: Option<Millis>,
     /// How many more things may go wrong, or be asked for.
     pub(crate) budget: u8,
     pub(crate) told: Told,
@@ -194,6 +227,10 @@ impl State {
             seen_action: Some(stored),
             seen_pods: Pods::new(),
             memory: Memory::default(),
+            process: 1,
+            believer: None,
+            last: None,
+            gone: None,
             budget,
             told: Told::default(),
         }
@@ -272,8 +309,8 @@ impl State {
     /// for any more. Which creations were its own it may still be asked.
     pub(crate) fn forget_what_is_gone(&mut self) {
         if self.action.is_none() && self.seen_action.is_none() && self.memory.pass.is_none() {
-            let Memory { attempt, creation, .. } = self.memory;
-            (self.memory, self.wake) = (Memory { attempt, creation, ..Memory::default() }, None);
+            let Memory { attempt, creation, settled, .. } = std::mem::take(&mut self.memory);
+            (self.memory, self.wake) = (Memory { attempt, creation, settled, ..Memory::default() }, None);
         }
     }
 
@@ -281,7 +318,17 @@ impl State {
     pub(crate) fn sweep(&mut self) {
         self.pods.retain(|_, pod| !pod.may_go());
         if self.action.as_ref().is_some_and(|action| action.is_deleted()) && self.pods.is_empty() {
-            self.action = None;
+            self.remove_action();
         }
+    }
+
+    pub(crate) fn remove_action(&mut self) {
+        (self.last, self.gone) = (self.action.take(), Some(self.now));
+    }
+
+    /// The operator dies, and another process begins in its place.
+    pub(crate) fn crash(&mut self) {
+        self.memory = Memory::default();
+        self.process += 1;
     }
 }

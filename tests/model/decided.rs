@@ -25,12 +25,14 @@ use longshore::{
 /// What the operator knows, as the model has it.
 #[derive(Hash)]
 pub(crate) struct Known<'a> {
+    pub(crate) process: u8,
     pub(crate) action: &'a Stored,
     pub(crate) pod: Option<Pod>,
     /// Whether the API server said so just now.
     pub(crate) looked: bool,
     pub(crate) log: Option<(u32, &'a Read)>,
-    pub(crate) older: Vec<&'a Pod>,
+    /// With whether no creation of its attempt can arrive.
+    pub(crate) older: Vec<(&'a Pod, bool)>,
     pub(crate) creation: Created,
     pub(crate) not_before: Option<Millis>,
     pub(crate) resolved: bool,
@@ -102,12 +104,15 @@ impl Known<'_> {
             None => PodFact::NotSeen,
         };
         let log = self.log.map(|(uid, read)| read.fact(uid));
-        let older: Vec<PodView> = self.older.iter().map(|pod| view(pod)).collect();
+        let older = self.older.iter().map(|(pod, settled)| PodView { settled: *settled, ..view(pod) });
+        let older: Vec<PodView> = older.collect();
         let ran_on = self.action.run().and_then(|run| run.node_name.as_deref());
         let node = pod.view().and_then(|view| view.node.as_deref()).or(ran_on);
         let off = self.off && node.is_some_and(is_first_node);
         let resolution = resolved();
+        let process = process_name(self.process);
         let facts = Facts {
+            process: &process,
             action: &self.action.action,
             spec: &self.action.spec,
             template: None,
@@ -130,6 +135,11 @@ impl Known<'_> {
         };
         decide(&facts, at(self.now))
     }
+}
+
+/// The name of a process of the operator.
+pub(crate) fn process_name(process: u8) -> String {
+    format!("operator-{process}")
 }
 
 fn resolved() -> Resolution {

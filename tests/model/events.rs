@@ -4,10 +4,13 @@ use crate::{
     Broken, Lifecycle,
     cluster::{Memory, State},
     operator::{Answer, calls, is_stray, is_unwanted, next_stray},
-    people::{Kind, ask, can_ask},
+    people::{BELIEVER, Kind, ask, can_ask},
     pods::{Flying, How, Millis, Pod, Process, Shown},
 };
-use longshore::operator::decide::Step;
+use longshore::{
+    api::status::Deadlines,
+    operator::{decide::Step, launch::wants, pod},
+};
 
 /// So long after it was sent a creation arrives at the latest: the API server answers within 60 s.
 const LATEST_ARRIVAL: Millis = 60_000;
@@ -53,6 +56,8 @@ pub(crate) enum Event {
     Collect,
     /// A pod that no action waits for is let go.
     LetGo(u32),
+    /// Who believes to lead asks for the pod of what it has taken over.
+    Believe,
     /// The operator dies between two steps.
     Crash,
     /// Somebody does this.
@@ -65,6 +70,9 @@ impl Lifecycle {
         self.by_the_operator(state, events);
         by_nodes(state, events);
         events.extend(state.flying.iter().cloned().map(Event::Arrive));
+        if launch_of_believer(state).is_some() {
+            events.push(Event::Believe);
+        }
         // What the operator does takes no time; it may be down for long.
         let idle = state.rests() || state.memory == Memory::default();
         if idle && !state.is_answered_soon() && state.wake.is_some_and(|wake| wake > state.now) {
@@ -153,6 +161,10 @@ impl Lifecycle {
             Event::SeeAction => {
                 state.seen_action.clone_from(&state.action);
                 state.memory.learns();
+                if let Some(last) = state.last.take() {
+                    let ours = self.is_ours(state, &last);
+                    state.memory.settle(&last, ours, true);
+                }
             }
             Event::SeePods => {
                 state.seen_pods.clone_from(&state.pods);
@@ -228,7 +240,12 @@ impl Lifecycle {
             }
             Event::Crash => {
                 state.budget -= 1;
-                state.memory = Memory::default();
+                state.crash();
+            }
+            Event::Believe => {
+                let Some(flying) = launch_of_believer(state) else { return };
+                state.flying.push(flying);
+                state.flying.sort();
             }
             Event::Ask(kind) => {
                 state.budget -= 1;
@@ -263,6 +280,29 @@ impl Lifecycle {
             }
         }
     }
+}
+
+/// The creation that who believes to lead sends: it reads the action live before, as any process does.
+fn launch_of_believer(state: &State) -> Option<Flying> {
+    let (number, attempt) = state.believer?;
+    let live = state.action.as_ref()?;
+    let bundle_sha256 = live.run()?.bundle_sha256.clone()?;
+    let bundle = Some(bundle_sha256.as_str().into());
+    let asked = pod::Attempt {
+        run: number,
+        attempt,
+        bundle: String::new(),
+        bundle_sha256,
+        image: String::new(),
+        user: None,
+        deadlines: Deadlines::default(),
+        packages: Vec::new(),
+        lock: None,
+        launcher: BELIEVER.to_owned(),
+    };
+    let wanted = wants(&live.action, live.spec.as_ref().as_ref().ok()?, &asked);
+    let flying = Flying { attempt: (number, attempt), tombstone: false, bundle, sent: state.now };
+    (wanted && !state.flying.contains(&flying)).then_some(flying)
 }
 
 /// Pods on a node that is there, which has started nothing of them.

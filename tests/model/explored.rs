@@ -38,6 +38,7 @@ const USUAL: &[Kind] = &[
     Kind::DeleteInForeground,
     Kind::EmptyStatus,
     Kind::NodeOff,
+    Kind::Believer,
 ];
 
 /// The same, or those that `LONGSHORE_MODEL_KINDS` names, with commas between.
@@ -138,7 +139,13 @@ fn a_finalizer_that_is_dropped_is_noticed() {
 
 #[test]
 fn a_crash_that_is_forgotten_is_noticed() {
-    is_noticed(Broken::CrashForgotten, &[], &[Kind::Crash, Kind::Cancel], 2, &[rules::NEVER_STARTED]);
+    is_noticed(Broken::OthersForgotten, &[], &[Kind::Crash, Kind::Cancel], 2, &[rules::NEVER_STARTED]);
+}
+
+#[test]
+fn another_that_believes_to_lead_and_is_forgotten_is_noticed() {
+    let kinds = &[Kind::Believer, Kind::DeletePod];
+    is_noticed(Broken::OthersForgotten, &[], kinds, 2, &[rules::ONE_START]);
 }
 
 #[test]

@@ -5,18 +5,21 @@ use std::sync::Arc;
 use crate::{
     Broken, Lifecycle,
     cluster::{Memory, Pass, Rests, State, Stored},
-    decided::{Decided, Known},
+    decided::{Decided, Known, process_name},
     pods::{Attempt, Flying, How, Millis, Pod, Read, number},
 };
 use longshore::{
     api::{DeploymentActionStatus, Reason, status::RunStatus},
-    operator::{decide::Step, launch::wants},
+    operator::{
+        decide::{NAME_NEEDED_SECONDS, Step},
+        launch::wants,
+    },
 };
 
 /// So many steps has one pass, as in `reconcile.rs`.
 const MOST_STEPS: u8 = 16;
-/// So long a pod's name stays taken where another creation may arrive, as in `retire.rs`.
-const NAME_NEEDED: Millis = 120_000;
+/// So long a pod's name stays taken once no other creation is sent.
+const NAME_NEEDED: Millis = NAME_NEEDED_SECONDS * 1000;
 /// The pause after a failure.
 const PAUSE: Millis = 2_000;
 
@@ -50,8 +53,9 @@ impl Lifecycle {
         if let Some(run) = run
             && run.bundle_sha256.is_some()
         {
-            memory.turn_to((run.number, run.attempt), self.broken == Some(Broken::CrashForgotten));
+            memory.turn_to((run.number, run.attempt), self.broken == Some(Broken::OthersForgotten));
         }
+        memory.settle(&pass.action, self.is_ours(state, &pass.action), false);
         let shown = |created: &Pod| state.seen_pods.values().any(|pod| pod.uid == created.uid);
         if memory.created.as_ref().is_some_and(shown) {
             memory.created = None;
@@ -72,11 +76,12 @@ impl Lifecycle {
         let uid = pod.as_ref().map(|pod| pod.uid).or_else(|| run?.pod_uid.as_deref().map(number));
         let log = uid.and_then(|uid| Some((uid, memory.logs.get(&uid)?)));
         let known = Known {
+            process: state.process,
             action: &pass.action,
             pod,
             looked,
             log,
-            older: older(state, &pass.action),
+            older: older(state, memory, &pass.action),
             creation: memory.creation,
             not_before: memory.not_before.map(|time| time + state.skew),
             resolved: pass.resolved,
@@ -84,6 +89,13 @@ impl Lifecycle {
             now: state.now + state.skew,
         };
         known.decided()
+    }
+
+    /// Whether nobody but this process can have asked for the pod of the latest attempt.
+    pub(crate) fn is_ours(&self, state: &State, action: &Stored) -> bool {
+        let process = process_name(state.process);
+        self.broken == Some(Broken::OthersForgotten)
+            || action.run().is_some_and(|run| run.is_launched_only_by(&process))
     }
 
     /// What the operator does until it calls the API server, or its call, which ends so, and what it does
@@ -116,7 +128,10 @@ impl Lifecycle {
         if memory.pass.is_none() && std::mem::take(&mut memory.news) {
             memory.rests = Rests::No;
         }
-        state.memory = if answer == Answer::Crash { Memory::default() } else { memory };
+        state.memory = memory;
+        if answer == Answer::Crash {
+            state.crash();
+        }
         state.sweep();
         // A pass that began before the status was emptied may let the last pod go.
         state.forget_without_trace();
@@ -371,14 +386,15 @@ fn waits_for_nothing(action: &Stored) -> bool {
 }
 
 /// As `observe::older`.
-fn older<'a>(state: &'a State, action: &Stored) -> Vec<&'a Pod> {
+fn older<'a>(state: &'a State, memory: &Memory, action: &Stored) -> Vec<(&'a Pod, bool)> {
     let before: Attempt = match action.run() {
         None => (u32::MAX, u32::MAX),
         Some(run) if (run.number, run.attempt) == (1, 1) => return vec![],
         Some(run) if run.finished_at.is_some() || action.is_deleted() => (run.number, run.attempt),
         Some(_) => return vec![],
     };
-    state.seen_pods.values().filter(|pod| pod.attempt < before).collect()
+    let earlier = state.seen_pods.values().filter(|pod| pod.attempt < before);
+    earlier.map(|pod| (pod, memory.settled.contains(&pod.attempt))).collect()
 }
 
 /// Whether a pod that is being deleted is let go without its action, as `strays.rs` does: the cache of
@@ -395,9 +411,8 @@ pub(crate) fn next_stray(state: &State) -> Option<Millis> {
 
 /// Until when a creation of the same attempt can arrive, as far as the operator knows.
 fn name_needed_until(state: &State, pod: &Pod) -> Option<Millis> {
-    let memory = &state.memory;
-    let all_ours = memory.attempt == Some(pod.attempt) && !memory.creation.unanswered;
-    (!pod.tombstone && !all_ours).then(|| pod.created + NAME_NEEDED)
+    let all_ours = state.memory.has_all_creations(pod.attempt);
+    (!pod.tombstone && !all_ours).then(|| state.gone.unwrap_or(pod.created) + NAME_NEEDED)
 }
 
 /// Whether a pod that is being deleted is held, and no action waits for it.

@@ -3,7 +3,10 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use longshore::api::{ANNOTATION_CANCEL, ANNOTATION_RERUN};
+use longshore::api::{
+    ANNOTATION_CANCEL, ANNOTATION_RERUN, DeploymentActionStatus,
+    status::{Launcher, RunStatus},
+};
 
 use crate::{
     cluster::State,
@@ -12,6 +15,9 @@ use crate::{
 
 /// Further than the pending deadline is away.
 const SET_BACK: Millis = 20_000;
+
+/// A process beside the operator.
+pub(crate) const BELIEVER: &str = "believer";
 
 /// What may go wrong, and what people do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -36,6 +42,8 @@ pub(crate) enum Kind {
     EmptyStatus,
     /// The first node dies, and somebody says so by a taint.
     NodeOff,
+    /// Another process of the operator believes that it leads, and takes over what has no pod yet.
+    Believer,
 }
 
 impl Kind {
@@ -58,6 +66,7 @@ impl Kind {
         Self::DeleteInForeground,
         Self::EmptyStatus,
         Self::NodeOff,
+        Self::Believer,
     ];
 }
 
@@ -72,6 +81,13 @@ pub(crate) fn can_ask(state: &State, kind: Kind) -> bool {
         Kind::ClockBack => state.skew == 0,
         Kind::NodeOff => !state.off && state.pods.values().any(|pod| !pod.tombstone),
         Kind::DeleteAction | Kind::DeleteInForeground => !action.is_deleted(),
+        // What it knows of pods may be as old as it likes.
+        Kind::Believer => {
+            let open = |run: &RunStatus| {
+                run.bundle_sha256.is_some() && run.pod_uid.is_none() && !run.is_launched_no_more()
+            };
+            !action.is_deleted() && action.run().is_some_and(open)
+        }
         _ => true,
     }
 }
@@ -111,7 +127,16 @@ pub(crate) fn ask(state: &mut State, kind: Kind) {
             state.memory.learns();
         }
         Kind::NodeOff => state.off = true,
-        Kind::DeleteAction => state.action = None,
+        Kind::Believer => {
+            let Some(run) = action.run() else { return };
+            let taken_over_at = Some(Time(at(now)));
+            let launcher = Some(Launcher { process: BELIEVER.to_owned(), taken_over_at });
+            state.believer = Some((run.number, run.attempt));
+            let run = Some(RunStatus { launcher, ..run.clone() });
+            let status = action.action.status.clone().unwrap_or_default();
+            state.action = Some(action.written(Some(DeploymentActionStatus { run, ..status })));
+        }
+        Kind::DeleteAction => state.remove_action(),
         Kind::DeleteInForeground => {
             state.action =
                 Some(action.changed(|action| action.metadata.deletion_timestamp = Some(Time(at(now)))));

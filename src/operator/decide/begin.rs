@@ -10,7 +10,7 @@ use crate::{
         DeploymentActionStatus, Reason,
         action::SecurityProfile,
         packages::PackageStatus,
-        status::{ImageStatus, RunStatus},
+        status::{ImageStatus, Launcher, RunStatus},
     },
     operator::{
         action_policy::Standing,
@@ -122,7 +122,8 @@ impl Beginning<'_> {
             Ok((_, sha256)) => {
                 let name = pod::pod_name(&self.checked.name, &self.checked.uid, run.number, run.attempt);
                 let message = format!("creating pod {name}");
-                let run = RunStatus { bundle_sha256: Some(sha256), pod_name: Some(name), ..run };
+                let launcher = Some(Launcher::first(self.facts.process));
+                let run = RunStatus { bundle_sha256: Some(sha256), pod_name: Some(name), launcher, ..run };
                 let mut status = progress(
                     self.facts.action,
                     self.now,

@@ -194,8 +194,8 @@ pub(super) fn settle(
             &dispute,
         ))));
     }
-    let held = facts.creation.unanswered && now < name_needed_until(pod);
-    (may_be_let_go(run, pod) && !held).then(|| Step::release(pod))
+    let free = now >= name_needed_until(facts, run, pod, now);
+    (may_be_let_go(run, pod) && free).then(|| Step::release(pod))
 }
 
 /// The verdict is known and the log is still being read.

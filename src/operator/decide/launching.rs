@@ -1,18 +1,34 @@
 //! A run whose inputs are frozen and whose pod does not exist yet: it is created, or the attempt is
 //! given up for certain.
 
-use super::{Step, active::Active, begin, cancel, clocks::deadlines, lock, write_or};
+use super::{
+    Step,
+    active::Active,
+    begin, cancel,
+    clocks::{after, deadlines},
+    lock, write_or,
+};
 use crate::{
-    api::{Reason, packages::PackageStatus, reason::Class, status::ImageStatus},
+    api::{
+        DeploymentActionStatus, Reason,
+        packages::PackageStatus,
+        reason::Class,
+        status::{ImageStatus, Launcher, RunStatus},
+    },
     operator::{
         action_policy::Standing,
         expand::Blocked,
-        facts::Refusal,
+        facts::{PodFact, Refusal},
         pod::{self, Attempt},
+        status::seconds,
         validate::Checked,
         verdict::Verdict,
     },
 };
+
+/// How long one that has taken an attempt over is left alone with it, in seconds: two that both believe
+/// to lead must not take it from each other as fast as they can.
+const TAKE_OVER_SECONDS: i64 = 2;
 
 impl Active<'_> {
     pub(super) fn launch(&self, frozen: &str, image: &ImageStatus) -> Step {
@@ -39,6 +55,7 @@ impl Active<'_> {
                 deadlines: deadlines(self.facts, self.run),
                 packages: self.status.packages.clone(),
                 lock: self.run.held_lock().map(|lock| lock.name.clone()),
+                launcher: self.facts.process.to_owned(),
             }))
         };
         if self.facts.lock.lost
@@ -48,6 +65,7 @@ impl Active<'_> {
             return self.give_up(&Verdict::of(Reason::LockLost, format!("Lease {message}")));
         }
         let launch = || lock::mark(self.facts, self.run, None).unwrap_or_else(launch);
+        let launch = || self.take_over().unwrap_or_else(launch);
         let go = || match self.facts.not_before {
             Some(time) if time > self.now => Step::until(time.min(self.deadline), self.now),
             _ => launch(),
@@ -64,6 +82,28 @@ impl Active<'_> {
             }
             None => go(),
         }
+    }
+
+    /// Where another process announced the attempt, or was the last to take it over: it may have asked for
+    /// the pod. It does so no more once this one's name is in the status, and whoever decides when the pod's
+    /// name may become free sees there that not all creations were its own.
+    fn take_over(&self) -> Option<Step> {
+        if self.run.is_launched_by(self.facts.process) {
+            return None;
+        }
+        if self.facts.pod == PodFact::NotSeen {
+            return Some(Step::Look);
+        }
+        let taken = self.run.launcher.as_ref().and_then(|launcher| launcher.taken_over_at.as_ref());
+        // A time that lies ahead is of another clock.
+        let again = taken.map(|taken| after(taken.0.min(self.now), TAKE_OVER_SECONDS));
+        if let Some(then) = again.filter(|then| self.now < *then) {
+            return Some(Step::until(then, self.now));
+        }
+        let launcher =
+            Launcher { process: self.facts.process.to_owned(), taken_over_at: Some(seconds(self.now)) };
+        let run = RunStatus { launcher: Some(launcher), ..self.run.clone() };
+        Some(Step::WriteStatus(Box::new(DeploymentActionStatus { run: Some(run), ..self.status.clone() })))
     }
 
     /// The spec and the bundle as they were recorded, or why this attempt can never get its pod.

@@ -26,7 +26,8 @@ use std::ops::ControlFlow;
 
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
-pub(super) use self::retire::name_needed_until;
+pub use self::retire::NAME_NEEDED_SECONDS;
+use self::retire::{name_needed_until, older_name_needed_until};
 use super::{facts::Facts, pod::Attempt, view::PodView};
 use crate::api::{DeploymentActionStatus, condition::ConditionType, status::RunStatus};
 
@@ -260,14 +261,16 @@ fn leave(facts: &Facts<'_>, now: Timestamp) -> Step {
     {
         return step;
     }
+    // A creation that comes late must not find the name free.
+    let latest = |pod| (pod, run.map_or(now, |run| name_needed_until(facts, run, pod, now)));
     // Those of earlier runs and attempts too, as long as our finalizer holds them.
     let held = facts.older.iter().filter(|pod| pod.finalizer);
-    let mut ours = facts.pod.view().into_iter().chain(held).filter(|pod| pod.owner_uid.as_deref() == owner);
-    // A creation that comes late must not find the name free.
-    let kept = |pod: &PodView| facts.creation.unanswered && now < name_needed_until(pod);
-    ours.find_map(|pod| match pod {
+    let held = held.map(|pod| (pod, older_name_needed_until(facts, run, pod)));
+    let ours = facts.pod.view().map(latest).into_iter().chain(held);
+    let mut ours = ours.filter(|(pod, _)| pod.owner_uid.as_deref() == owner);
+    ours.find_map(|(pod, needed)| match pod {
         _ if !pod.deleting && !orphaned && !pod.tombstone => Some(Step::delete(pod)),
-        _ if pod.finalizer && kept(pod) => Some(Step::until(name_needed_until(pod), now)),
+        _ if pod.finalizer && now < needed => Some(Step::until(needed, now)),
         _ if pod.finalizer => Some(Step::release(pod)),
         _ => None,
     })

@@ -19,7 +19,7 @@ use crate::{
         Reason,
         action::{Retry, RetryCause},
         history::RunOutcome,
-        status::{ImageStatus, RunStatus},
+        status::{ImageStatus, Launcher, RunStatus},
     },
     operator::{
         expand::Blocked,
@@ -209,6 +209,7 @@ impl Active<'_> {
             started_at: None,
             pod_uid: None,
             node_name: None,
+            launcher: Some(Launcher::first(facts.process)),
             ..self.run.clone()
         };
         match frozen(&run) {

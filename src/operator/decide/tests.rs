@@ -16,7 +16,7 @@ use crate::{
         expand::{Blocked, Lookup, check},
         facts::{Creation, LockFact, LogFact, NodeState, PodFact, Refusal, Resolution, Resolver},
         lock_index::Place,
-        tests::{UID, action, pod_view},
+        tests::{PROCESS, UID, action, pod_view},
         validate::{Checked, Invalid},
         view::{ContainerView, PodView, Terminated},
     },
@@ -30,6 +30,7 @@ mod cancel;
 mod expiry;
 mod history;
 mod late;
+mod launcher;
 mod lifecycle;
 mod lock;
 mod node;
@@ -145,6 +146,7 @@ impl World {
 
     fn facts(&self) -> Facts<'_> {
         Facts {
+            process: PROCESS,
             action: &self.action,
             spec: &self.spec,
             template: self.template.as_ref(),
@@ -909,6 +911,10 @@ fn pods_of_earlier_runs_are_released_and_deleted_in_their_time_too() {
     old.name = "older".into();
     old.container = terminated("Completed", None);
     world.older = vec![old.clone()];
+    // Another creation of it may have been sent until the latest one was announced.
+    assert_eq!(world.step(10), Step::Wait(Some(SignedDuration::from_secs(110))));
+    assert!(matches!(world.step(120), Step::Release { .. }));
+    world.older[0].settled = true;
     assert!(matches!(world.step(10), Step::Release { .. }));
     old.finalizer = false;
     world.older = vec![old];

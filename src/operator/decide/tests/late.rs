@@ -1,6 +1,7 @@
 //! What may still come of an attempt that has ended: a creation that was on its way.
 
 use super::*;
+use crate::api::status::Launcher;
 
 /// One whose script has ended well; whether all its creations were answered is told.
 fn over(unanswered: bool) -> World {
@@ -70,4 +71,40 @@ fn a_pod_that_came_long_after_its_run_was_taken_up_is_kept_from_when_it_came() {
     show_ended(&mut world, |pod| (pod.finalizer, pod.created_at) = (false, Some(Time(at(400)))));
     assert_eq!(world.step(411), Step::Wait(Some(SignedDuration::from_secs(109))));
     assert!(matches!(world.step(520), Step::Delete { .. }));
+}
+
+#[test]
+fn a_pod_that_another_process_may_have_asked_for_keeps_its_name_from_when_that_was_over() {
+    let another = || Some(Launcher::first("another"));
+    let taken =
+        |seconds| Some(Launcher { taken_over_at: Some(Time(at(seconds))), ..Launcher::first(PROCESS) });
+    for (launcher, free) in [
+        // Until the run's end it may have asked for another one.
+        (another(), 100 + 120),
+        (None, 100 + 120),
+        // Until this process took its place.
+        (taken(50), 50 + 120),
+        (taken(-500), 1 + 120),
+    ] {
+        let mut world = World::running();
+        world.action.status.as_mut().unwrap().run.as_mut().unwrap().launcher = launcher.clone();
+        world.log = Some(log_with(exit(Outcome::Exited { code: 0 }), LogState::Complete, 100));
+        world.creation.unanswered = true;
+        world.ends(100, Reason::Succeeded);
+        show_ended(&mut world, |pod| pod.deleting = true);
+        let wait = SignedDuration::from_secs(free - 101);
+        assert_eq!(world.step(101), Step::Wait(Some(wait)), "{launcher:?}");
+        assert!(matches!(world.step(101 + 120), Step::Release { .. }), "{launcher:?}");
+    }
+    let mut world = World::running();
+    world.action.status.as_mut().unwrap().run.as_mut().unwrap().launcher = another();
+    world.action.metadata.deletion_timestamp = Some(Time(at(60)));
+    world.creation.unanswered = true;
+    show_ended(&mut world, |pod| pod.deleting = true);
+    assert_eq!(
+        world.step(61),
+        Step::Wait(Some(SignedDuration::from_secs(119))),
+        "nothing is sent since then"
+    );
+    assert!(matches!(world.step(180), Step::Release { .. }));
 }

@@ -47,6 +47,14 @@ fn waiting() -> World {
     world
 }
 
+/// One that another process of the operator announced.
+fn announced(pod: PodFact) -> World {
+    changed(World::launching(), |world| {
+        world.action.status.as_mut().unwrap().run.as_mut().unwrap().launcher = None;
+        world.pod = pod;
+    })
+}
+
 fn suspended() -> World {
     let mut action = action();
     action.spec.suspend = Some(true);
@@ -144,6 +152,13 @@ fn rows() -> Vec<Row> {
             1,
         ),
         row("Launching", "no pod is seen", launching(), 1),
+        row("Launching", "no pod is seen, and another process announced it", announced(PodFact::NotSeen), 1),
+        row(
+            "Launching",
+            "the API server has no pod, and another process announced it",
+            announced(PodFact::Absent),
+            1,
+        ),
         row(
             "Launching",
             "the pod was refused for good",

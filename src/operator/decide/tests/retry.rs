@@ -280,8 +280,12 @@ fn deleted_while_the_next_attempt_is_waited_for() {
     let then = due(&world);
     assert_eq!(world.step(then), Step::Wait(None));
     // The pod of an attempt before the present one is let go too.
-    world.older = vec![PodView { deleting: true, ..pod_view() }];
+    world.older = vec![PodView { deleting: true, settled: true, ..pod_view() }];
     assert!(matches!(world.step(then), Step::Release { .. }));
+    // Another creation of it may have been sent until the present one was announced.
+    world.older[0].settled = false;
+    assert_eq!(world.step(then), Step::Wait(Some(SignedDuration::from_secs(120 - then))));
+    assert!(matches!(world.step(120), Step::Release { .. }));
 }
 
 #[test]
