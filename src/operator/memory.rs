@@ -59,7 +59,9 @@ pub struct Memory {
     /// The latest attempts of which no creation is sent any more, and whose creations were all ours, and
     /// answered.
     pub settled: VecDeque<(u32, u32)>,
-    /// Told when the action is gone: whoever looks after its pods asks then what is settled.
+    /// Whether the action is gone.
+    pub is_gone: bool,
+    /// Told when it is: whoever looks after its pods asks then what is settled.
     pub gone: Arc<Notify>,
     /// How resolving the image of a run that is pending went last.
     pub resolution: Option<Resolution>,
@@ -108,7 +110,7 @@ impl Memory {
     /// Takes in what the status of the action says of who asks for the pod of its latest attempt. Once it
     /// says that nobody does any more, which a process that leads no more cannot undo, and that nobody else
     /// did, no creation of that attempt can arrive but this process's own.
-    pub fn settle(&mut self, action: &DeploymentAction, process: &str, gone: bool) {
+    pub fn settle(&mut self, action: &DeploymentAction, process: &str) {
         let Some(run) = action.status.as_ref().and_then(|status| status.run.as_ref()) else {
             // Somebody emptied it, and what stood there last is not known.
             self.creation.unanswered |= self.attempt.is_some();
@@ -121,7 +123,8 @@ impl Memory {
             return;
         }
         self.creation.unanswered |= !run.is_launched_only_by(process);
-        let over = gone || run.is_launched_no_more() || action.metadata.deletion_timestamp.is_some();
+        let deleted = self.is_gone || action.metadata.deletion_timestamp.is_some();
+        let over = deleted || run.is_launched_no_more();
         if over && !self.creation.unanswered {
             self.settled.push_back(attempt);
         }
@@ -195,7 +198,8 @@ impl Memories {
     pub fn gone(&self, action: &DeploymentAction, process: &str) {
         let Some(memory) = action.metadata.uid.as_deref().and_then(|uid| self.known(uid)) else { return };
         let mut memory = memory.lock().unwrap_or_else(PoisonError::into_inner);
-        memory.settle(action, process, true);
+        memory.is_gone = true;
+        memory.settle(action, process);
         memory.gone.notify_waiters();
     }
 
@@ -281,7 +285,7 @@ mod tests {
             let mut memory = Memory::default();
             memory.turn_to((1, 1), announced);
             memory.creation.unanswered |= unanswered;
-            memory.settle(&launched((1, 1), launcher.clone(), over), PROCESS, false);
+            memory.settle(&launched((1, 1), launcher.clone(), over), PROCESS);
             let is = memory.settled.contains(&(1, 1));
             assert_eq!(is, settled, "{launcher:?} {announced} {over} {unanswered}");
         }
@@ -291,10 +295,10 @@ mod tests {
     fn an_attempt_whose_status_was_emptied_meanwhile_is_never_settled() {
         let mut memory = Memory::default();
         memory.turn_to((1, 1), true);
-        memory.settle(&action(), PROCESS, false);
+        memory.settle(&action(), PROCESS);
         // The action counts as new, and its first attempt is announced again.
         memory.turn_to((1, 1), true);
-        memory.settle(&launched((1, 1), Some(Launcher::first(PROCESS)), true), PROCESS, false);
+        memory.settle(&launched((1, 1), Some(Launcher::first(PROCESS)), true), PROCESS);
         assert!(memory.settled.is_empty());
     }
 
@@ -306,7 +310,7 @@ mod tests {
             let memory = memories.of(&uid);
             let mut memory = memory.lock().unwrap();
             memory.turn_to(attempt, true);
-            memory.settle(&launched(attempt, Some(Launcher::first(PROCESS)), over), PROCESS, false);
+            memory.settle(&launched(attempt, Some(Launcher::first(PROCESS)), over), PROCESS);
         };
         settle((1, 1), true);
         // Its end was never seen.
@@ -336,6 +340,12 @@ mod tests {
             let told = told.notified();
             memories.gone(&launched((1, 1), Some(Launcher::first(launcher)), false), PROCESS);
             told.await;
+            // A look that began before has it as it was then.
+            memories
+                .of(&uid)
+                .lock()
+                .unwrap()
+                .settle(&launched((1, 1), Some(Launcher::first(PROCESS)), false), PROCESS);
             assert_eq!(memories.has_all_creations(&uid, (1, 1)), settled, "{launcher}");
         }
     }

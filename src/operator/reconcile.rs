@@ -277,7 +277,7 @@ impl<'a> Pass<'a> {
         {
             memory.turn_to((run.number, run.attempt), false);
         }
-        memory.settle(&self.action, &self.context.process, false);
+        memory.settle(&self.action, &self.context.process);
         observe::forget_created(&self.context.pods, &mut memory);
         let mut pod =
             self.looked.clone().unwrap_or_else(|| observe::pod(&self.context.pods, &self.action, &memory));

@@ -140,7 +140,7 @@ impl Memory {
     }
 
     /// `ours`: whether no other process can have asked for the pod of the latest attempt; `gone`: whether the
-    /// action is.
+    /// action is known to be.
     pub(crate) fn settle(&mut self, action: &Stored, ours: bool, gone: bool) {
         let Some(run) = action.run() else {
             self.creation.unanswered |= self.attempt.is_some();

@@ -55,7 +55,7 @@ impl Lifecycle {
         {
             memory.turn_to((run.number, run.attempt), self.broken == Some(Broken::OthersForgotten));
         }
-        memory.settle(&pass.action, self.is_ours(state, &pass.action), false);
+        memory.settle(&pass.action, self.is_ours(state, &pass.action), state.seen_action.is_none());
         let shown = |created: &Pod| state.seen_pods.values().any(|pod| pod.uid == created.uid);
         if memory.created.as_ref().is_some_and(shown) {
             memory.created = None;
