@@ -24,10 +24,13 @@ pub(crate) enum Protection {
     CompareAndSwap,
     /// The write of a status before its pod: it is swallowed, and looks as if it had been made.
     StatusFirst,
+    /// What the status says of who asks for the pod: it looks as if nobody else ever had.
+    Launcher,
 }
 
 impl Protection {
-    pub(crate) const ALL: [Self; 4] = [Self::LiveRead, Self::Uid, Self::CompareAndSwap, Self::StatusFirst];
+    pub(crate) const ALL: [Self; 5] =
+        [Self::LiveRead, Self::Uid, Self::CompareAndSwap, Self::StatusFirst, Self::Launcher];
 }
 
 /// One protection of one operator, taken away.
@@ -35,11 +38,13 @@ pub(crate) struct Defeat {
     of: Protection,
     /// Actions as they were written last, or as they look as if they had been.
     written: Mutex<HashMap<String, Value>>,
+    /// The process that the operator calls itself.
+    process: Mutex<Value>,
 }
 
 impl Defeat {
     pub(crate) fn new(of: Protection) -> Self {
-        Self { of, written: Mutex::default() }
+        Self { of, written: Mutex::default(), process: Mutex::default() }
     }
 
     /// The answer to a request that is not sent at all.
@@ -70,6 +75,13 @@ impl Defeat {
                     return Err(answer(&object));
                 }
                 written.remove(&name(&head));
+                Ok((head, body))
+            }
+            (Protection::Launcher, Call::WriteStatus) => {
+                let process = &object["status"]["run"]["launcher"]["process"];
+                if process.is_string() {
+                    *self.process.lock().unwrap() = process.clone();
+                }
                 Ok((head, body))
             }
             (Protection::CompareAndSwap, Call::WriteStatus) => {
@@ -108,13 +120,21 @@ impl Defeat {
                 }
                 body
             }
-            (Protection::Uid, Call::GetPod | Call::ListPods) => {
-                let mut object: Value = serde_json::from_slice(&body).unwrap_or_default();
-                own(&mut object);
-                object["items"].as_array_mut().into_iter().flatten().for_each(own);
-                object.to_string().into()
+            (Protection::Uid, Call::GetPod | Call::ListPods) => each(&body, own),
+            (Protection::Launcher, Call::GetAction | Call::ListActions | Call::WriteStatus) => {
+                each(&body, |action| self.launch(action))
             }
             _ => body,
+        }
+    }
+
+    /// The action as one whose pod nobody but this operator has ever asked for.
+    fn launch(&self, action: &mut Value) {
+        let process = self.process.lock().unwrap();
+        if let Some(launcher) = action.pointer_mut("/status/run/launcher")
+            && process.is_string()
+        {
+            *launcher = json!({"process": *process});
         }
     }
 
@@ -129,14 +149,23 @@ impl Defeat {
                 written.insert(name, event["object"].clone());
             }
         }
-        if (self.of, call) != (Protection::Uid, Call::PodEvent) {
-            return line;
-        }
         let Ok(mut event) = serde_json::from_slice::<Value>(&line) else { return line };
-        own(&mut event["object"]);
+        match (self.of, call) {
+            (Protection::Uid, Call::PodEvent) => own(&mut event["object"]),
+            (Protection::Launcher, Call::ActionEvent) => self.launch(&mut event["object"]),
+            _ => return line,
+        }
         // The type comes first, as the API server has it.
         format!("{{\"type\":{},\"object\":{}}}\n", event["type"], event["object"]).into()
     }
+}
+
+/// An object, or a list of them, with each of them changed.
+fn each(body: &Bytes, change: impl Fn(&mut Value)) -> Bytes {
+    let mut object: Value = serde_json::from_slice(body).unwrap_or_default();
+    change(&mut object);
+    object["items"].as_array_mut().into_iter().flatten().for_each(change);
+    object.to_string().into()
 }
 
 /// The action's name.

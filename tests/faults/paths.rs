@@ -134,20 +134,6 @@ impl Path {
         self == Self::DeletionEarly
     }
 
-    /// Whether a pod is gone before the path is over: with the action, since it never started, or by somebody.
-    pub(crate) fn frees_names(self) -> bool {
-        matches!(
-            self,
-            Self::RetryNeverStarted
-                | Self::CancelPending
-                | Self::TimeoutPending
-                | Self::Deletion
-                | Self::DeletionEarly
-                | Self::Again
-                | Self::PodRemoved
-        )
-    }
-
     /// How many attempts a run may have.
     fn attempts(self) -> i64 {
         if matches!(self, Self::RetryFailed | Self::RetryNeverStarted) { 2 } else { 1 }

@@ -202,8 +202,9 @@ async fn come_to_rest(scene: &Scene, plan: &Plan, rules: Rules, played: Instant)
         let failures = u32::try_from(plan.met().len().min(6)).expect("at most 6");
         let pauses = Duration::from_millis(1_250 * (1 << failures)).min(Duration::from_secs(38));
         let limit = since + longest + pauses + LATE;
-        // A process that is killed is no fault of the layer's.
-        let disturbed = rules.process || !plan.met().is_empty();
+        // A process that is killed is no fault of the layer's, nor is one more that takes attempts over.
+        let one_more = plan.schedule.second != Second::None;
+        let disturbed = rules.process || one_more || !plan.met().is_empty();
         let is = || {
             oracle::is_at_rest(scene, disturbed) && plan.last_met().is_none_or(|met| met <= Instant::now())
         };

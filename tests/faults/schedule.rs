@@ -287,11 +287,6 @@ impl Schedule {
                 faults.push(fault);
             }
         }
-        // Where a pod goes early, its name is free for what another operator, which must not lead, has under
-        // way: docs/faults.md, "What is not covered".
-        if second != Second::None && path.frees_names() {
-            faults.retain(|fault| !fault.makes_creations_late());
-        }
         Self { path, second, faults }
     }
 
