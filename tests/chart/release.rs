@@ -4,6 +4,7 @@
 use std::{
     panic::{AssertUnwindSafe, resume_unwind},
     path::PathBuf,
+    time::Duration,
 };
 
 use futures::FutureExt;
@@ -14,7 +15,7 @@ use serde_json::{Value, json};
 
 use crate::{
     action::{Action, Done, Handle, from_config_map},
-    namespace::{Namespace, in_namespace, setting},
+    namespace::{Namespace, in_namespace, setting, within},
     tools::{CHART, ONE_AT_A_TIME, documents, helm, kubectl, output, text},
 };
 
@@ -108,6 +109,34 @@ async fn flags(client: &Client) -> Vec<String> {
     running.retain(|pod| pod.metadata.deletion_timestamp.is_none());
     assert_eq!(running.len(), 1);
     running[0].spec.as_ref().expect("a spec").containers[0].args.clone().unwrap_or_default()
+}
+
+/// Where somebody else brings the definitions, and has not brought these.
+#[tokio::test]
+async fn under_a_definition_that_is_too_old_nothing_starts_and_the_log_says_why() {
+    const DEFINITION: &str = "customresourcedefinition/deploymentactions.longshore.dev";
+    const LAUNCHER: &str =
+        "/spec/versions/0/schema/openAPIV3Schema/properties/status/properties/run/properties/launcher";
+    changing_the_release(async |_, namespace| {
+        let patch = |operation: &str, value: &Value| {
+            let patch = json!([{"op": operation, "path": LAUNCHER, "value": value}]).to_string();
+            kubectl(&["patch", DEFINITION, "--type=json", "--patch", &patch]);
+        };
+        let before: Value =
+            serde_json::from_str(&kubectl(&["get", DEFINITION, "--output=json"])).expect("JSON");
+        patch("remove", &Value::Null);
+        let action = namespace.apply("early", Action::script("echo hi")).await;
+        within(Duration::from_secs(30), "the log says why", async || {
+            let log = kubectl(&["logs", "deployment/longshore", "--namespace", NAMESPACE, "--since=1m"]);
+            log.contains("the API server does not keep status.run.launcher").then_some(())
+        })
+        .await;
+        let pods = namespace.api::<Pod>().list(&ListParams::default()).await.expect("listing pods");
+        assert!(pods.items.is_empty(), "{pods:?}");
+        patch("add", before.pointer(LAUNCHER).expect("the field"));
+        action.finished().await.assert_succeeded();
+    })
+    .await;
 }
 
 #[tokio::test]
