@@ -278,6 +278,12 @@ impl Launcher {
     pub fn first(process: &str) -> Self {
         Self { process: process.to_owned(), taken_over_at: None }
     }
+
+    /// One that takes the place of another process at this time.
+    #[must_use]
+    pub fn taking_over(process: &str, at: Time) -> Self {
+        Self { process: process.to_owned(), taken_over_at: Some(at) }
+    }
 }
 
 /// The lock of a run: who has it is in the Lease `longshore-lock-NAME`.

@@ -133,6 +133,14 @@ impl Memory {
         }
     }
 
+    /// Whether the creations of this attempt were all this process's own, and answered, and none is sent any
+    /// more: none can arrive.
+    #[must_use]
+    pub fn has_all_creations(&self, attempt: (u32, u32)) -> bool {
+        let under_way = self.attempt == Some(attempt) && self.creation.unanswered;
+        self.settled.contains(&attempt) && !under_way
+    }
+
     /// Something failed: the next try comes later, each time, and not for all actions at once.
     pub fn failed(&mut self, now: Timestamp, at_least: Option<SignedDuration>) {
         let pause = backoff(self.failures).max(at_least.unwrap_or(SignedDuration::ZERO));
@@ -182,14 +190,11 @@ impl Memories {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).get(uid).map(Arc::clone)
     }
 
-    /// Whether the creations of this attempt were all this process's own, and answered, and none is sent any
-    /// more: none can arrive.
+    /// As [`Memory::has_all_creations`], of the action with this UID.
     #[must_use]
     pub fn has_all_creations(&self, uid: &str, attempt: (u32, u32)) -> bool {
         self.known(uid).is_some_and(|memory| {
-            let memory = memory.lock().unwrap_or_else(PoisonError::into_inner);
-            let under_way = memory.attempt == Some(attempt) && memory.creation.unanswered;
-            memory.settled.contains(&attempt) && !under_way
+            memory.lock().unwrap_or_else(PoisonError::into_inner).has_all_creations(attempt)
         })
     }
 
@@ -271,7 +276,7 @@ mod tests {
     #[test]
     fn an_attempt_is_settled_once_it_is_over_and_all_its_creations_were_ours_and_answered() {
         let ours = || Some(Launcher::first(PROCESS));
-        let taken = Launcher { taken_over_at: Some(Time(Timestamp::UNIX_EPOCH)), ..Launcher::first(PROCESS) };
+        let taken = Launcher::taking_over(PROCESS, Time(Timestamp::UNIX_EPOCH));
         for (launcher, announced, over, unanswered, settled) in [
             (ours(), true, true, false, true),
             (ours(), true, false, false, false),

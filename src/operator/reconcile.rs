@@ -297,7 +297,7 @@ impl<'a> Pass<'a> {
             nodes.tell(pod);
         }
         for pod in &mut older {
-            pod.settled = pod.attempt.is_some_and(|attempt| memory.settled.contains(&attempt));
+            pod.settled = pod.attempt.is_some_and(|attempt| memory.has_all_creations(attempt));
         }
         previous.retain(|pod| !pod.off);
         let run = self.action.status.as_ref().and_then(|status| status.run.as_ref());

@@ -394,7 +394,7 @@ fn older<'a>(state: &'a State, memory: &Memory, action: &Stored) -> Vec<(&'a Pod
         Some(_) => return vec![],
     };
     let earlier = state.seen_pods.values().filter(|pod| pod.attempt < before);
-    earlier.map(|pod| (pod, memory.settled.contains(&pod.attempt))).collect()
+    earlier.map(|pod| (pod, memory.has_all_creations(pod.attempt))).collect()
 }
 
 /// Whether a pod that is being deleted is let go without its action, as `strays.rs` does: the cache of

@@ -129,8 +129,7 @@ pub(crate) fn ask(state: &mut State, kind: Kind) {
         Kind::NodeOff => state.off = true,
         Kind::Believer => {
             let Some(run) = action.run() else { return };
-            let taken_over_at = Some(Time(at(now)));
-            let launcher = Some(Launcher { process: BELIEVER.to_owned(), taken_over_at });
+            let launcher = Some(Launcher::taking_over(BELIEVER, Time(at(now))));
             state.believer = Some((run.number, run.attempt));
             let run = Some(RunStatus { launcher, ..run.clone() });
             let status = action.action.status.clone().unwrap_or_default();

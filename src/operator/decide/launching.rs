@@ -100,9 +100,8 @@ impl Active<'_> {
         if let Some(then) = again.filter(|then| self.now < *then) {
             return Some(Step::until(then, self.now));
         }
-        let launcher =
-            Launcher { process: self.facts.process.to_owned(), taken_over_at: Some(seconds(self.now)) };
-        let run = RunStatus { launcher: Some(launcher), ..self.run.clone() };
+        let launcher = Some(Launcher::taking_over(self.facts.process, seconds(self.now)));
+        let run = RunStatus { launcher, ..self.run.clone() };
         Some(Step::WriteStatus(Box::new(DeploymentActionStatus { run: Some(run), ..self.status.clone() })))
     }
 
