@@ -8,7 +8,7 @@ use crate::{
         DeploymentAction, Reason,
         action::{Output, RunPolicy},
         condition::ConditionType,
-        status::{LogState, Trigger},
+        status::{LogState, RunStatus, Trigger},
     },
     operator::{
         action_policy::Standing,
@@ -120,7 +120,7 @@ impl World {
     }
 
     fn show_pod(&mut self, change: impl FnOnce(&mut PodView)) {
-        let run = self.action.status.as_ref().unwrap().run.as_ref().unwrap();
+        let run = run(self);
         let mut pod = PodView { bundle_sha256: run.bundle_sha256.clone(), ..pod_view() };
         change(&mut pod);
         self.pod = PodFact::Present(Box::new(pod));
@@ -205,7 +205,7 @@ impl World {
     }
 
     fn run_number(&self) -> u32 {
-        self.action.status.as_ref().unwrap().run.as_ref().unwrap().number
+        run(self).number
     }
 
     /// Expects the run to end so.
@@ -214,6 +214,14 @@ impl World {
         assert!(self.finished(), "{:?}", self.action.status);
         assert_eq!(self.reason(), reason);
     }
+}
+
+fn run(world: &World) -> &RunStatus {
+    world.action.status.as_ref().unwrap().run.as_ref().unwrap()
+}
+
+fn run_mut(world: &mut World) -> &mut RunStatus {
+    world.action.status.as_mut().unwrap().run.as_mut().unwrap()
 }
 
 fn resolved() -> Resolution {
@@ -370,7 +378,7 @@ fn a_new_run_token_starts_a_run_and_its_removal_none() {
     assert_eq!(world.action.status.as_ref().unwrap().run.as_ref().unwrap().trigger, Trigger::RunToken);
 
     let mut world = done();
-    world.action.status.as_mut().unwrap().run.as_mut().unwrap().run_token = Some("a".into());
+    run_mut(&mut world).run_token = Some("a".into());
     world.change(|spec| spec.run_token = None);
     world.write(5);
     assert_eq!(world.step(5), Step::Wait(None));
@@ -400,7 +408,7 @@ fn manual_waits_to_be_asked_and_once_runs_once() {
 #[test]
 fn a_hash_of_another_version_is_taken_anew_without_a_run() {
     let mut world = done();
-    world.action.status.as_mut().unwrap().run.as_mut().unwrap().spec_hash = "v0:abc".into();
+    run_mut(&mut world).spec_hash = "v0:abc".into();
     world.change(|spec| spec.args = vec!["x".into()]);
     world.write(5);
     assert_eq!(world.run_number(), 1);
@@ -554,7 +562,7 @@ fn an_image_or_user_that_only_the_status_names_is_not_run() {
             (status.run.clone().unwrap(), status.image.clone().unwrap())
         };
         let (_, sha256) = begin::freeze(world.spec.as_ref().unwrap(), &run, &image.resolved, &[]).unwrap();
-        world.action.status.as_mut().unwrap().run.as_mut().unwrap().bundle_sha256 = Some(sha256);
+        run_mut(&mut world).bundle_sha256 = Some(sha256);
         world
     };
     assert!(matches!(forge(&|_| {}).step(1), Step::Launch(_)));
@@ -831,7 +839,7 @@ fn deadlines_that_change_do_not_bind_the_run_under_way() {
 
     // A run that an operator froze that did not record them goes by the spec.
     let mut world = World::running();
-    world.action.status.as_mut().unwrap().run.as_mut().unwrap().deadlines = None;
+    run_mut(&mut world).deadlines = None;
     world.change(|spec| spec.run_deadline_seconds = Some(1));
     world.ends(2 + 91, Reason::Unknown);
 }

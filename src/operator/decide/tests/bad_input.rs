@@ -4,16 +4,11 @@ use super::*;
 use crate::api::{
     ANNOTATION_CANCEL, ANNOTATION_RERUN,
     action::{Retry, RetryCause},
-    status::RunStatus,
 };
 
 fn annotate(world: &mut World, name: &str, value: &str) {
     let annotations = world.action.metadata.annotations.get_or_insert_default();
     annotations.insert(name.to_owned(), value.to_owned());
-}
-
-fn run(world: &mut World) -> &mut RunStatus {
-    world.action.status.as_mut().unwrap().run.as_mut().unwrap()
 }
 
 fn retrying() -> World {
@@ -30,7 +25,7 @@ fn retrying() -> World {
 #[test]
 fn a_cancel_of_run_2_ends_neither_run_3_nor_what_follows() {
     let mut world = World::running();
-    (run(&mut world).number, run(&mut world).id) = (3, "5f3c9a1b-3".into());
+    (run_mut(&mut world).number, run_mut(&mut world).id) = (3, "5f3c9a1b-3".into());
     world.show_pod(|pod| {
         pod.attempt = Some((3, 1));
         pod.started = true;
@@ -84,7 +79,7 @@ fn a_spec_that_never_rests_is_taken_as_it_is_when_the_run_is_frozen() {
     }
     world.resolution = Some(resolved());
     world.write(20);
-    assert_eq!((run(&mut world).generation, world.run_number()), (21, 1));
+    assert_eq!((run_mut(&mut world).generation, world.run_number()), (21, 1));
     world.resolution = None;
     let Step::Launch(attempt) = world.step(20) else { panic!("{:?}", world.step(20)) };
     assert!(attempt.bundle.contains("\"19\""), "{}", attempt.bundle);
@@ -129,9 +124,9 @@ fn an_end_that_somebody_takes_out_of_the_status_is_told_again_and_nothing_runs()
         let status = world.action.status.as_mut().unwrap();
         status.conditions.clear();
         status.phase = Some("Running".into());
-        run(&mut world).finished_at = None;
-        (run(&mut world).pod_uid, run(&mut world).started_at) = (None, None);
-        run(&mut world).number = number;
+        run_mut(&mut world).finished_at = None;
+        (run_mut(&mut world).pod_uid, run_mut(&mut world).started_at) = (None, None);
+        run_mut(&mut world).number = number;
         if number == 1 {
             world.write(5);
             assert_eq!((world.reason(), world.finished()), (Reason::Succeeded, true));
@@ -148,13 +143,13 @@ fn an_end_that_somebody_takes_out_of_the_status_is_told_again_and_nothing_runs()
 #[test]
 fn an_attempt_that_has_ended_is_not_begun_again_whatever_is_taken_out() {
     let mut world = retrying();
-    run(&mut world).next_attempt_at = None;
-    (run(&mut world).pod_uid, run(&mut world).started_at) = (None, None);
+    run_mut(&mut world).next_attempt_at = None;
+    (run_mut(&mut world).pod_uid, run_mut(&mut world).started_at) = (None, None);
     world.ends(5, Reason::Unknown);
-    assert_eq!(run(&mut world).attempt, 1);
+    assert_eq!(run_mut(&mut world).attempt, 1);
 
     let mut world = World::running();
-    run(&mut world).pod_uid = None;
+    run_mut(&mut world).pod_uid = None;
     world.pod = PodFact::NotSeen;
     assert_eq!(world.step(5), Step::Look);
     (world.pod, world.log) = (PodFact::Absent, None);

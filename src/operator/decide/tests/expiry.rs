@@ -73,7 +73,7 @@ fn what_is_not_settled_is_waited_for() {
         held_until: Some(Time(at(20_000))),
         ..LockStatus::default()
     };
-    world.action.status.as_mut().unwrap().run.as_mut().unwrap().lock = Some(lock);
+    run_mut(&mut world).lock = Some(lock);
     assert!(matches!(world.step(9999), Step::Wait(_)), "{:?}", world.step(9999));
 }
 

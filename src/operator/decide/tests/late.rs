@@ -76,8 +76,7 @@ fn a_pod_that_came_long_after_its_run_was_taken_up_is_kept_from_when_it_came() {
 #[test]
 fn a_pod_that_another_process_may_have_asked_for_keeps_its_name_from_when_that_was_over() {
     let another = || Some(Launcher::first("another"));
-    let taken =
-        |seconds| Some(Launcher { taken_over_at: Some(Time(at(seconds))), ..Launcher::first(PROCESS) });
+    let taken = |seconds| Some(Launcher::taking_over(PROCESS, Time(at(seconds))));
     for (launcher, free) in [
         // Until the run's end it may have asked for another one.
         (another(), 100 + 120),
@@ -87,7 +86,7 @@ fn a_pod_that_another_process_may_have_asked_for_keeps_its_name_from_when_that_w
         (taken(-500), 1 + 120),
     ] {
         let mut world = World::running();
-        world.action.status.as_mut().unwrap().run.as_mut().unwrap().launcher = launcher.clone();
+        run_mut(&mut world).launcher = launcher.clone();
         world.log = Some(log_with(exit(Outcome::Exited { code: 0 }), LogState::Complete, 100));
         world.creation.unanswered = true;
         world.ends(100, Reason::Succeeded);
@@ -97,7 +96,7 @@ fn a_pod_that_another_process_may_have_asked_for_keeps_its_name_from_when_that_w
         assert!(matches!(world.step(101 + 120), Step::Release { .. }), "{launcher:?}");
     }
     let mut world = World::running();
-    world.action.status.as_mut().unwrap().run.as_mut().unwrap().launcher = another();
+    run_mut(&mut world).launcher = another();
     world.action.metadata.deletion_timestamp = Some(Time(at(60)));
     world.creation.unanswered = true;
     show_ended(&mut world, |pod| pod.deleting = true);

@@ -3,17 +3,13 @@
 use super::*;
 use crate::api::{
     action::{Retry, RetryCause},
-    status::{Launcher, RunStatus},
+    status::Launcher,
 };
-
-fn run(world: &World) -> &RunStatus {
-    world.action.status.as_ref().unwrap().run.as_ref().unwrap()
-}
 
 /// One whose run was announced by `launcher`, and of which no pod is seen.
 fn launched_by(launcher: Option<Launcher>) -> World {
     let mut world = World::launching();
-    world.action.status.as_mut().unwrap().run.as_mut().unwrap().launcher = launcher;
+    run_mut(&mut world).launcher = launcher;
     world
 }
 
@@ -34,7 +30,7 @@ fn the_next_attempt_too() {
     let mut action = action();
     action.spec.retry = Some(Retry { limit: 1, causes: vec![RetryCause::ScriptFailed], ..Retry::default() });
     let mut world = World::running_of(action);
-    world.action.status.as_mut().unwrap().run.as_mut().unwrap().launcher = Some(another());
+    run_mut(&mut world).launcher = Some(another());
     world.log = Some(log_with(exit(Outcome::Exited { code: 3 }), LogState::Complete, 3));
     world.write(4);
     (world.pod, world.log) = (PodFact::NotSeen, None);
@@ -69,7 +65,7 @@ fn a_pod_that_is_there_is_not_taken_over() {
 
 #[test]
 fn two_that_believe_to_lead_do_not_take_an_attempt_from_each_other_as_fast_as_they_can() {
-    let mut world = launched_by(Some(Launcher { taken_over_at: Some(Time(at(1))), ..another() }));
+    let mut world = launched_by(Some(Launcher::taking_over(&another().process, Time(at(1)))));
     world.pod = PodFact::Absent;
     assert_eq!(world.step(1), Step::Wait(Some(SignedDuration::from_secs(2))));
     assert!(matches!(world.step(3), Step::WriteStatus(_)));

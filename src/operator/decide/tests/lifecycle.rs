@@ -50,7 +50,7 @@ fn waiting() -> World {
 /// One that another process of the operator announced.
 fn announced(pod: PodFact) -> World {
     changed(World::launching(), |world| {
-        world.action.status.as_mut().unwrap().run.as_mut().unwrap().launcher = None;
+        run_mut(world).launcher = None;
         world.pod = pod;
     })
 }

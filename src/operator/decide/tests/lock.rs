@@ -5,7 +5,7 @@ use crate::{
     api::{
         ANNOTATION_CANCEL,
         action::{Lock, Retry, RetryCause, WhenHeld},
-        status::{LockStatus, RunStatus},
+        status::LockStatus,
     },
     operator::{
         lock::{Held, HolderStands, LockSeen},
@@ -25,10 +25,6 @@ pub(super) fn locked() -> DeploymentAction {
 
 fn other() -> Holder {
     Holder { action: "other".into(), run: "uid-2-7".into(), since: Some(at(-60)) }
-}
-
-fn run(world: &World) -> &RunStatus {
-    world.action.status.as_ref().unwrap().run.as_ref().unwrap()
 }
 
 fn record(world: &World) -> &LockStatus {

@@ -26,10 +26,6 @@ fn message(world: &World) -> String {
     status.conditions().get(ConditionType::Ready).unwrap().message.clone()
 }
 
-fn run(world: &World) -> crate::api::status::RunStatus {
-    world.action.status.as_ref().unwrap().run.clone().unwrap()
-}
-
 const HALF_A_MINUTE: Step = Step::Wait(Some(SignedDuration::from_secs(30)));
 
 #[test]
@@ -88,7 +84,7 @@ fn another_attempt_begins_after_its_pause_alone() {
     let mut world = waiting();
     off(&mut world);
     world.write(340);
-    let due = run(&world).next_attempt_at.unwrap().0.as_second() - T0;
+    let due = run(&world).next_attempt_at.as_ref().unwrap().0.as_second() - T0;
     assert!((350..=353).contains(&due), "{due}");
 
     // It was lost by its clocks, and is called off later.
@@ -100,14 +96,14 @@ fn another_attempt_begins_after_its_pause_alone() {
     assert_eq!(world.step(500), HALF_A_MINUTE);
     off(&mut world);
     world.write(500);
-    assert_eq!((run(&world).attempt, run(&world).node_name), (2, None));
+    assert_eq!((run(&world).attempt, run(&world).node_name.as_deref()), (2, None));
 }
 
 #[test]
 fn its_lock_is_given_back_at_once_and_later_too() {
     let lost = |first_off: bool| {
         let mut world = World::running();
-        let run = world.action.status.as_mut().unwrap().run.as_mut().unwrap();
+        let run = run_mut(&mut world);
         run.lock = Some(crate::api::status::LockStatus {
             name: "prod".into(),
             acquired_at: Some(Time(at(0))),

@@ -70,7 +70,7 @@ fn a_rerun_of_the_same_deploys_the_same_packages() {
 #[test]
 fn a_rerun_that_follows_one_without_packages_deploys_those_that_it_was_to_repeat() {
     let mut world = ended();
-    let run = world.action.status.as_mut().unwrap().run.as_mut().unwrap();
+    let run = run_mut(&mut world);
     (run.number, run.repeats, run.bundle_sha256) = (2, Some(1), None);
     assert_eq!(asked_again(world), Step::Resolve { repeats: Some(1) });
 }

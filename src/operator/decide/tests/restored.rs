@@ -2,17 +2,13 @@
 //! that was there before, and a run that is held back.
 
 use super::*;
-use crate::api::{ANNOTATION_RERUN, status::RunStatus};
+use crate::api::ANNOTATION_RERUN;
 
 /// One whose status was emptied while pods of its UID are there.
 fn emptied(pods: Vec<PodView>) -> World {
     let mut world = World::new(action());
     world.older = pods;
     world
-}
-
-fn run(world: &World) -> RunStatus {
-    world.action.status.as_ref().unwrap().run.clone().unwrap()
 }
 
 fn of(attempt: (u32, u32)) -> PodView {

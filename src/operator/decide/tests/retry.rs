@@ -20,13 +20,9 @@ fn allowing(causes: &[RetryCause]) -> DeploymentAction {
     with(Retry { limit: 2, causes: causes.to_vec(), ..Retry::default() })
 }
 
-fn run(world: &World) -> crate::api::status::RunStatus {
-    world.action.status.as_ref().unwrap().run.clone().unwrap()
-}
-
 /// Seconds from `T0` until the next attempt.
 fn due(world: &World) -> i64 {
-    run(world).next_attempt_at.unwrap().0.as_second() - T0
+    run(world).next_attempt_at.as_ref().unwrap().0.as_second() - T0
 }
 
 fn waits(world: &mut World, seconds: i64) {
@@ -59,7 +55,7 @@ fn an_attempt_that_failed_is_put_on_record_waited_after_and_followed_by_one_with
     let mut world = World::running_of(allowing(&[RetryCause::ScriptFailed]));
     world.log = Some(log_with(exit(Outcome::Exited { code: 3 }), LogState::Complete, 3));
     waits(&mut world, 4);
-    let first = run(&world);
+    let first = run(&world).clone();
     assert_eq!((first.attempt, first.attempts.len(), first.attempts[0].exit_code), (1, 1, Some(3)));
     assert!(world.action.status.as_ref().unwrap().history.is_empty(), "the run has not ended");
     let log = world.action.status.as_ref().unwrap().log.clone().unwrap();
@@ -79,7 +75,7 @@ fn an_attempt_that_failed_is_put_on_record_waited_after_and_followed_by_one_with
     assert!((14..=17).contains(&then), "{then}");
     assert_eq!(world.step(6), Step::Wait(Some(SignedDuration::from_secs(then - 6))));
     world.write(then);
-    let second = run(&world);
+    let second = run(&world).clone();
     assert_eq!((second.attempt, second.pod_name.as_deref()), (2, Some("deploy-5f3c9a1b-1-2")));
     assert_ne!(second.bundle_sha256, first.bundle_sha256);
     assert_eq!((second.started_at, second.pod_uid, second.next_attempt_at), (None, None, None));
@@ -241,7 +237,7 @@ fn the_spec_changes_while_the_next_attempt_is_waited_for() {
     let mut world = fails(allowing(&[RetryCause::ScriptFailed]), 3);
     world.change(|spec| spec.args = vec!["x".into()]);
     world.ends(6, Reason::FrozenInputsChanged);
-    let kept = run(&world);
+    let kept = run(&world).clone();
     assert_eq!((kept.attempts.len(), kept.attempts[0].reason.as_str()), (1, "ScriptFailed"));
     assert_eq!(world.step(7), Step::Resolve { repeats: None }, "the change is a run of its own");
 
