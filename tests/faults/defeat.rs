@@ -149,12 +149,13 @@ impl Defeat {
                 written.insert(name, event["object"].clone());
             }
         }
-        let Ok(mut event) = serde_json::from_slice::<Value>(&line) else { return line };
-        match (self.of, call) {
-            (Protection::Uid, Call::PodEvent) => own(&mut event["object"]),
-            (Protection::Launcher, Call::ActionEvent) => self.launch(&mut event["object"]),
+        let change: &dyn Fn(&mut Value) = match (self.of, call) {
+            (Protection::Uid, Call::PodEvent) => &own,
+            (Protection::Launcher, Call::ActionEvent) => &|action| self.launch(action),
             _ => return line,
-        }
+        };
+        let Ok(mut event) = serde_json::from_slice::<Value>(&line) else { return line };
+        change(&mut event["object"]);
         // The type comes first, as the API server has it.
         format!("{{\"type\":{},\"object\":{}}}\n", event["type"], event["object"]).into()
     }
