@@ -1,8 +1,8 @@
 //! A model of all that can happen around `longshore::operator::decide`, explored state by state.
 //!
 //! The function that decides is the real one. What is around it is small: an API server with one
-//! action and its pods ([`cluster`], [`pods`]), nodes that start and end containers, may be slow to tell
-//! and may be off, caches that may be behind, an operator that may lose its memory at any moment and
+//! action and its pods ([`cluster`], [`pods`]), nodes that start and end containers, may be slow to tell,
+//! have clocks of their own, fall silent and come back, or are off, scripts that heed nobody, caches that may be behind, an operator that may lose its memory at any moment and
 //! whose calls may be done unanswered or arrive late ([`operator`]), another process beside it that
 //! believes that it leads, and people who change their minds ([`people`]). stateright takes every event
 //! ([`events`]) in every state, up to a number of things that go wrong or are asked for, and looks whether
@@ -45,6 +45,7 @@ mod rules;
 
 use std::{collections::HashSet, sync::Mutex};
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::api::ObjectMeta;
 use longshore::api::{
     DeploymentAction, DeploymentActionSpec,
@@ -75,6 +76,8 @@ enum Broken {
     NoDeadline,
     /// The taint is on a node whose processes go on.
     OffNodeRuns,
+    /// An operator does not heed what a node says that reports.
+    RunningUnheeded,
 }
 
 /// What is explored.
@@ -113,6 +116,7 @@ impl Lifecycle {
             name: Some("deploy".into()),
             namespace: Some("shop".into()),
             uid: Some(pods::UID.into()),
+            creation_timestamp: Some(Time(pods::at(0))),
             generation: Some(1),
             ..Default::default()
         };

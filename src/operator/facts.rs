@@ -43,6 +43,8 @@ pub struct Facts<'a> {
     /// Pods of earlier runs and attempts; looked for only where no run is under way, or the action is
     /// being deleted.
     pub older: &'a [PodView],
+    /// Whether those are all that the API server had in this pass, and not what a cache has.
+    pub all_pods: bool,
     /// Pods of an action that had the same name and another UID, whose script may still run; looked for
     /// only where the run has no pod yet.
     pub previous: &'a [PodView],
@@ -72,6 +74,8 @@ pub enum NodeState {
     Silent,
     /// It does not, and the taint [`OUT_OF_SERVICE`] says that it is off: nothing runs on it any more.
     OutOfService,
+    /// There is no such node any more. That proves nothing of what ran on it.
+    Absent,
 }
 
 /// What somebody puts on a node that is off for certain (KEP-2268): Kubernetes then detaches its volumes

@@ -115,7 +115,7 @@ fn is_name_taken(error: &CallError) -> bool {
 }
 
 /// A definite no. Anything that the server said while failing itself (5xx, 429) may have been said
-/// after the write.
+/// after the write, and so may what only somebody in between says (a proxy's 408).
 fn refusal(error: &CallError) -> Option<Refusal> {
     let CallError::Kube(kube::Error::Api(status)) = error else { return None };
     let message = status.message.clone();
@@ -126,6 +126,12 @@ fn refusal(error: &CallError) -> Option<Refusal> {
             Some(Refusal { reason: Reason::PodRefused, may_pass: true, message })
         }
         429 | 500.. => None,
+        // No word on the pod: the server knows us for a moment no more, or gives us no right.
+        // apiserver/pkg/endpoints/handlers/responsewriters/errors.go
+        401 => Some(Refusal { reason: Reason::Launching, may_pass: true, message }),
+        403 if message.contains("cannot create resource \"pods\"") => {
+            Some(Refusal { reason: Reason::Launching, may_pass: true, message })
+        }
         409 if status.reason == "AlreadyExists" => None,
         // Quota: plugin/pkg/admission/resourcequota/controller.go; service accounts:
         // plugin/pkg/admission/serviceaccount/admission.go
@@ -148,7 +154,8 @@ fn refusal(error: &CallError) -> Option<Refusal> {
             let message = format!("{message} (in spec.resources, or by a LimitRange's defaults)");
             Some(Refusal { reason: Reason::PodRefused, may_pass: false, message })
         }
-        _ => Some(Refusal { reason: Reason::PodRefused, may_pass: false, message }),
+        400 | 403 | 404 | 413 | 422 => Some(Refusal { reason: Reason::PodRefused, may_pass: false, message }),
+        _ => None,
     }
 }
 
@@ -176,9 +183,21 @@ mod tests {
         let ending = "pods is forbidden: unable to create new content in namespace shop because it is being terminated";
         let ending = refusal(&error(403, "Forbidden", ending)).unwrap();
         assert_eq!((ending.reason, ending.may_pass), (Reason::NamespaceTerminating, false));
-        for (code, reason) in
-            [(500, "InternalError"), (504, "Timeout"), (429, "TooManyRequests"), (409, "AlreadyExists")]
-        {
+        let unknown = refusal(&error(401, "Unauthorized", "Unauthorized")).unwrap();
+        assert_eq!((unknown.reason, unknown.may_pass), (Reason::Launching, true), "it knows us again soon");
+        let right = "pods is forbidden: User \"system:serviceaccount:a:b\" cannot create resource \"pods\" in API group \"\" in the namespace \"shop\"";
+        assert!(refusal(&error(403, "Forbidden", right)).unwrap().may_pass);
+        for code in [400, 404, 413, 422] {
+            assert!(!refusal(&error(code, "", "")).unwrap().may_pass, "{code}");
+        }
+        for (code, reason) in [
+            (500, "InternalError"),
+            (504, "Timeout"),
+            (429, "TooManyRequests"),
+            (409, "AlreadyExists"),
+            (408, "RequestTimeout"),
+            (499, "ClientClosedRequest"),
+        ] {
             assert!(refusal(&error(code, reason, "")).is_none(), "{code}");
         }
         assert!(refusal(&CallError::TimedOut).is_none());

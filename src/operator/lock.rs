@@ -200,16 +200,16 @@ pub async fn look(client: &Client, claim: &Claim) -> Result<(LockSeen, Option<Le
     Ok((LockSeen::Held(Box::new(held)), Some(lease)))
 }
 
-/// Pods of the lock that have not ended, but those of this action: each run of it begins after the one
-/// before.
+/// Pods of the lock that may not have ended, those of this action among them: an earlier run of it may be
+/// one whose end nobody knows. A phase of `Failed` proves nothing.
 async fn running(client: &Client, claim: &Claim) -> Result<Vec<PodView>, CallError> {
     let pods: Api<Pod> = Api::namespaced(client.clone(), &claim.namespace);
     let of_lock = ListParams::default()
         .labels(&format!("{LABEL_MANAGED_BY}={MANAGED_BY},{LABEL_LOCK}={}", claim.lock))
-        .fields("status.phase!=Succeeded,status.phase!=Failed");
+        .fields("status.phase!=Succeeded");
     let pods = call(pods.list(&of_lock)).await?.items;
-    let others = pods.iter().filter(|pod| pod.labels().get(LABEL_ACTION_UID) != Some(&claim.uid));
-    Ok(others.map(|pod| PodView::of(pod, "", &[])).collect())
+    let pods = pods.iter().map(|pod| PodView::of(pod, "", &[]));
+    Ok(pods.filter(|pod| !pod.runs_no_more() || pod.gone).collect())
 }
 
 /// The pod that a Lease names, where it is there and that very one.

@@ -25,6 +25,11 @@ use crate::api::DeploymentAction;
 /// The first and the longest pause after a failure, in milliseconds.
 const BACKOFF: (i64, i64) = (500, 30_000);
 
+/// A pass that asks for the next one so soon has nothing in particular to wait for.
+const AT_ONCE: SignedDuration = SignedDuration::from_millis(50);
+/// The longest pause between passes that do nothing and ask for the next one at once.
+const MOST_PATIENT: SignedDuration = SignedDuration::from_secs(5);
+
 /// Of so many attempts is it remembered that no creation can arrive: within the two minutes for which that
 /// matters, hardly more begin.
 const MOST_SETTLED: usize = 16;
@@ -75,6 +80,8 @@ pub struct Memory {
     pub written_at: Option<Timestamp>,
     /// Errors of reconciling in a row.
     pub errors: u32,
+    /// Passes in a row that did nothing and asked for the next one at once.
+    pub hasty: u32,
     /// When the part of the run began that is under way: for metrics and traces alone.
     pub since: Option<Timestamp>,
     /// The parts of the run that are over, as far as this process has seen them.
@@ -146,6 +153,19 @@ impl Memory {
         let pause = backoff(self.failures).max(at_least.unwrap_or(SignedDuration::ZERO));
         self.failures = self.failures.saturating_add(1);
         self.not_before = now.saturating_add(pause).ok();
+    }
+
+    /// How long to wait after a pass that took `steps` steps and asks for the next one after `wait`. One that
+    /// did nothing and asks at once is believed once: from then on the pause doubles, whatever the reason, so
+    /// that no defect keeps a core busy. News comes at once all the same.
+    pub fn patience(&mut self, wait: SignedDuration, steps: usize) -> SignedDuration {
+        if steps > 0 || wait > AT_ONCE {
+            self.hasty = 0;
+            return wait;
+        }
+        let patience = wait.max(AT_ONCE).saturating_mul(1 << self.hasty.min(8));
+        self.hasty = self.hasty.saturating_add(1);
+        if self.hasty == 1 { wait } else { patience.min(MOST_PATIENT) }
     }
 
     /// Something did not fail.
@@ -235,6 +255,20 @@ mod tests {
         assert!(backoff(0).as_millis() < 700);
         assert!(backoff(3).as_millis() >= 4000);
         assert!(backoff(u32::MAX).as_millis() < 40_000);
+    }
+
+    #[test]
+    fn passes_that_do_nothing_and_ask_for_the_next_at_once_get_slower() {
+        let mut memory = Memory::default();
+        let moment = SignedDuration::from_millis(20);
+        let mut waits = || memory.patience(moment, 0).as_millis();
+        let waits: Vec<i128> = std::iter::repeat_with(&mut waits).take(10).collect();
+        assert_eq!(waits, [20, 100, 200, 400, 800, 1600, 3200, 5000, 5000, 5000]);
+        let second = SignedDuration::from_secs(1);
+        assert_eq!(memory.patience(second, 0), second);
+        assert_eq!(memory.patience(moment, 0), moment, "there was something to wait for");
+        assert_eq!(memory.patience(moment, 1), moment);
+        assert_eq!(memory.patience(moment, 0), moment, "something was done");
     }
 
     #[test]

@@ -1,9 +1,9 @@
 //! What the nodes can do and whether they report: read every minute, never watched, since a node's
-//! heartbeat is none of our business.
+//! heartbeat is none of our business. A node that nobody has heard of is looked for at once.
 
 use std::{
     collections::HashMap,
-    sync::{Arc, PoisonError, RwLock},
+    sync::{Arc, PoisonError, RwLock, RwLockReadGuard},
     time::Duration,
 };
 
@@ -12,6 +12,7 @@ use kube::{
     Api, Client, ResourceExt,
     api::{ListParams, VersionMatch},
 };
+use tokio::sync::Notify;
 use tracing::{info, warn};
 
 use super::{
@@ -23,17 +24,24 @@ use super::{
 };
 
 const EVERY: Duration = Duration::from_mins(1);
+/// How soon the nodes are read again where one is asked for that is not among them.
+const SOON: Duration = Duration::from_secs(5);
 /// So many nodes in one answer.
 const PAGE: u32 = 500;
 
 /// What is known of the nodes.
 #[derive(Debug, Clone)]
-pub struct Nodes(Arc<RwLock<Known>>);
+pub struct Nodes {
+    known: Arc<RwLock<Known>>,
+    /// Told when a node is asked for that is not among them: it may have come since.
+    missed: Arc<Notify>,
+}
 
 #[derive(Debug)]
 struct Known {
     delivery: Delivery,
-    states: HashMap<String, NodeState>,
+    /// `None` before they were read.
+    states: Option<HashMap<String, NodeState>>,
     user_namespaces: Option<bool>,
 }
 
@@ -42,32 +50,47 @@ impl Nodes {
     #[must_use]
     pub fn new(option: DeliveryOption) -> Self {
         let delivery = option.fixed().unwrap_or(Delivery::InitContainer);
-        Self(Arc::new(RwLock::new(Known { delivery, states: HashMap::new(), user_namespaces: None })))
+        let known = Known { delivery, states: None, user_namespaces: None };
+        Self { known: Arc::new(RwLock::new(known)), missed: Arc::default() }
+    }
+
+    fn known(&self) -> RwLockReadGuard<'_, Known> {
+        self.known.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// How the runner gets into pods.
     #[must_use]
     pub fn delivery(&self) -> Delivery {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).delivery
+        self.known().delivery
     }
 
     /// Whether this node reports; `None` where it is not known.
     #[must_use]
     pub fn state(&self, name: &str) -> Option<NodeState> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).states.get(name).copied()
+        let state = self.known().states.as_ref()?.get(name).copied().unwrap_or(NodeState::Absent);
+        if state == NodeState::Absent {
+            self.missed.notify_one();
+        }
+        Some(state)
     }
 
-    /// Puts down of a pod whether its node is out of service. One that is not being deleted tolerates that
-    /// taint, and Kubernetes leaves it alone, too.
+    /// Puts down of a pod what its node's state says of it.
+    ///
+    /// Whether it is out of service: a pod that is not being deleted tolerates that taint, and Kubernetes
+    /// leaves it alone, too. And whether the node reports: one that does not has said nothing of the pod's
+    /// end, whatever the pod's status says, unless that shows how our container ended.
     pub fn tell(&self, pod: &mut PodView) {
         let state = pod.node.as_deref().and_then(|node| self.state(node));
         pod.off = pod.deleting && state == Some(NodeState::OutOfService);
+        pod.reports = state == Some(NodeState::Ready);
+        let seen = pod.terminated().is_some_and(|end| !end.is_unknown());
+        pod.gone &= seen || pod.reports || pod.node.is_none();
     }
 
     /// Whether a Linux node can give a pod a user namespace; `None` where the nodes are not known.
     #[must_use]
     pub fn user_namespaces(&self) -> Option<bool> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).user_namespaces
+        self.known().user_namespaces
     }
 
     /// Reads the nodes once.
@@ -88,8 +111,8 @@ impl Nodes {
             }
         }
         let delivery = option.fixed().unwrap_or_else(|| choose(&nodes));
-        let states = nodes.iter().map(|node| (node.name_any(), state(node))).collect();
-        let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let states = Some(nodes.iter().map(|node| (node.name_any(), state(node))).collect());
+        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
         if known.delivery != delivery {
             info!(?delivery, "the runner gets into pods another way");
         }
@@ -98,10 +121,11 @@ impl Nodes {
         Ok(())
     }
 
-    /// Reads the nodes every minute, forever.
+    /// Reads the nodes every minute, forever; and soon where one is missed.
     pub async fn keep_fresh(self, client: Client, option: DeliveryOption) {
         loop {
-            tokio::time::sleep(EVERY).await;
+            tokio::time::sleep(SOON).await;
+            let _ = tokio::time::timeout(EVERY.saturating_sub(SOON), self.missed.notified()).await;
             if let Err(error) = self.refresh(&client, option).await {
                 warn!(%error, "nodes cannot be read");
             }
@@ -160,6 +184,7 @@ mod tests {
     use k8s_openapi::api::core::v1::{NodeCondition, NodeSpec, NodeStatus, NodeSystemInfo, Taint};
 
     use super::*;
+    use crate::operator::view::{ContainerView, Terminated};
 
     fn node(os: &str, kubelet: &str, runtime: &str) -> Node {
         Node {
@@ -194,10 +219,54 @@ mod tests {
         assert_eq!(state(&Node::default()), NodeState::Silent);
     }
 
+    fn with_states<const N: usize>(states: [(&str, NodeState); N]) -> Nodes {
+        let nodes = Nodes::new(DeliveryOption::Auto);
+        let states = states.map(|(name, state)| (name.to_owned(), state));
+        nodes.known.write().unwrap().states = Some(states.into());
+        nodes
+    }
+
+    #[test]
+    fn a_node_that_does_not_report_has_not_said_that_a_pod_is_gone() {
+        use NodeState::{OutOfService, Ready, Silent};
+        let nodes = with_states([("ready", Ready), ("silent", Silent), ("off", OutOfService)]);
+        let end = |reason: &str| {
+            ContainerView::Terminated(Box::new(Terminated { reason: reason.into(), ..Terminated::default() }))
+        };
+        let (waiting, lost, seen) = (ContainerView::Waiting, end("ContainerStatusUnknown"), end("Completed"));
+        for (node, container, gone) in [
+            (Some("ready"), &waiting, true),
+            (Some("silent"), &waiting, false),
+            (Some("deleted"), &waiting, false),
+            (Some("off"), &waiting, false),
+            (None, &waiting, true),
+            (Some("silent"), &lost, false),
+            (Some("deleted"), &lost, false),
+            (Some("silent"), &seen, true),
+            (Some("deleted"), &seen, true),
+        ] {
+            let mut pod = PodView {
+                node: node.map(str::to_owned),
+                container: container.clone(),
+                deleting: true,
+                gone: true,
+                ..crate::operator::tests::pod_view()
+            };
+            nodes.tell(&mut pod);
+            assert_eq!(pod.gone, gone, "{node:?} {container:?}");
+            assert_eq!(pod.runs_no_more(), gone || node == Some("off"), "{node:?} {container:?}");
+        }
+    }
+
+    #[test]
+    fn a_node_that_is_not_among_those_that_were_read_is_told_from_none_known() {
+        assert_eq!(Nodes::new(DeliveryOption::Auto).state("node-1"), None);
+        assert_eq!(with_states([]).state("node-1"), Some(NodeState::Absent));
+    }
+
     #[test]
     fn only_a_pod_that_is_being_deleted_is_given_up_with_its_node() {
-        let nodes = Nodes::new(DeliveryOption::Auto);
-        nodes.0.write().unwrap().states.insert("node-1".into(), NodeState::OutOfService);
+        let nodes = with_states([("node-1", NodeState::OutOfService)]);
         for (node, deleting, off) in
             [("node-1", true, true), ("node-1", false, false), ("node-2", true, false)]
         {

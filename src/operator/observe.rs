@@ -107,8 +107,21 @@ pub fn older(pods: &Store<Pod>, index: &PodIndex, action: &DeploymentAction) -> 
         .collect()
 }
 
-/// Pods of an action that had the same name, whose script may still run; where the run has a pod of
-/// its own, nobody asks.
+/// All pods of the action's runs, from the API server.
+///
+/// # Errors
+/// The API server's.
+pub async fn all_pods(client: &Client, action: &DeploymentAction) -> Result<Vec<PodView>, CallError> {
+    let uid = action.metadata.uid.as_deref().unwrap_or_default();
+    let namespace = action.metadata.namespace.as_deref().unwrap_or_default();
+    let pods: Api<Pod> = Api::namespaced(client.clone(), namespace);
+    let of_action = ListParams::default().labels(&format!("{LABEL_ACTION_UID}={uid}"));
+    let pods = call(pods.list(&of_action)).await?.items;
+    Ok(pods.iter().map(|pod| PodView::of(pod, "", &[])).filter(|pod| pod.attempt.is_some()).collect())
+}
+
+/// Pods of an action that had the same name; where the run has a pod of its own, nobody asks. Whoever knows
+/// the nodes says which of them may still run.
 #[must_use]
 pub fn previous(pods: &Store<Pod>, index: &PodIndex, action: &DeploymentAction) -> Vec<PodView> {
     let run = action.status.as_ref().and_then(|status| status.run.as_ref());
@@ -119,10 +132,7 @@ pub fn previous(pods: &Store<Pod>, index: &PodIndex, action: &DeploymentAction) 
     of_name(pods, index, action)
         .filter(|pod| pod.labels().get(LABEL_ACTION) == name && pod.labels().get(LABEL_ACTION_UID) != uid)
         .map(|pod| PodView::of(&pod, "", &[]))
-        .filter(|pod| {
-            let over = pod.terminated().is_some() || pod.stillborn.is_some() || pod.gone;
-            pod.attempt.is_some() && !pod.tombstone && !over
-        })
+        .filter(|pod| pod.attempt.is_some())
         .collect()
 }
 

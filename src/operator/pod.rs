@@ -121,6 +121,18 @@ pub(super) fn labels(action: &str, uid: &str, run: u32, attempt: u32) -> BTreeMa
     ])
 }
 
+/// How long the container of such an attempt has from SIGTERM to SIGKILL, in seconds.
+#[must_use]
+pub const fn grace_seconds(deadlines: Deadlines) -> i64 {
+    deadlines.grace_seconds.saturating_add(RUNNER_GRACE_SECONDS)
+}
+
+/// How long its pod may take in all, in seconds, from when its node takes it.
+#[must_use]
+pub const fn active_deadline_seconds(deadlines: Deadlines) -> i64 {
+    deadlines.pending_seconds.saturating_add(deadlines.run_seconds).saturating_add(grace_seconds(deadlines))
+}
+
 /// The pod that executes `attempt`, under Pod Security "restricted" unless its profile says otherwise.
 #[must_use]
 pub fn action_pod(action: &Checked, attempt: &Attempt, defaults: &PodDefaults) -> Pod {
@@ -137,8 +149,6 @@ pub fn action_pod(action: &Checked, attempt: &Attempt, defaults: &PodDefaults) -
     let mut annotations = metadata.annotations;
     annotations.insert(ANNOTATION_BUNDLE.to_owned(), attempt.bundle.clone());
 
-    let Deadlines { pending_seconds, run_seconds, grace_seconds } = attempt.deadlines;
-    let grace = grace_seconds + RUNNER_GRACE_SECONDS;
     Pod {
         metadata: ObjectMeta {
             name: Some(pod_name(&action.name, &action.uid, attempt.run, attempt.attempt)),
@@ -154,9 +164,9 @@ pub fn action_pod(action: &Checked, attempt: &Attempt, defaults: &PodDefaults) -
             service_account_name: spec.service_account_name.clone(),
             automount_service_account_token: Some(spec.service_account_name.is_some()),
             enable_service_links: Some(false),
-            termination_grace_period_seconds: Some(grace),
+            termination_grace_period_seconds: Some(grace_seconds(attempt.deadlines)),
             // A backstop for a node that is cut off; the runner keeps the run's deadline itself.
-            active_deadline_seconds: Some(pending_seconds + run_seconds + grace),
+            active_deadline_seconds: Some(active_deadline_seconds(attempt.deadlines)),
             image_pull_secrets: resolver::pull_secrets(action),
             node_selector: Some(node_selector(&template.node_selector, defaults)),
             tolerations: (!template.tolerations.is_empty()).then_some(template.tolerations),

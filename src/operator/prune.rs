@@ -3,7 +3,10 @@
 
 use std::mem::take;
 
-use k8s_openapi::api::core::v1::{Container, Pod};
+use k8s_openapi::{
+    api::core::v1::{Container, Pod},
+    apimachinery::pkg::apis::meta::v1::ManagedFieldsEntry,
+};
 use kube::{Resource, ResourceExt};
 
 use crate::{
@@ -15,8 +18,19 @@ use crate::{
 const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 
 /// Takes off an action what nobody reads. A write of the status leaves the metadata alone.
+///
+/// When the status was written last stays: by that an action whose status was emptied is told from a new
+/// one ([`super::decide`]).
 pub(super) fn action(action: &mut DeploymentAction) {
-    action.managed_fields_mut().clear();
+    let writers = take(action.managed_fields_mut()).into_iter();
+    let of_status = writers.filter(|writer| writer.subresource.as_deref() == Some("status"));
+    let last = of_status.max_by_key(|writer| writer.time.clone());
+    let last = last.map(|writer| ManagedFieldsEntry {
+        subresource: writer.subresource,
+        time: writer.time,
+        ..ManagedFieldsEntry::default()
+    });
+    action.metadata.managed_fields = last.map(|last| vec![last]);
     if let Some(annotations) = &mut action.meta_mut().annotations {
         annotations.remove(LAST_APPLIED);
     }
@@ -60,7 +74,11 @@ fn is_package(path: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use k8s_openapi::api::core::v1::{EnvVar, Volume};
+    use k8s_openapi::{
+        api::core::v1::{EnvVar, Volume},
+        apimachinery::pkg::apis::meta::v1::{FieldsV1, Time},
+        jiff::Timestamp,
+    };
 
     use super::*;
     use crate::{
@@ -82,6 +100,26 @@ mod tests {
         action(&mut pruned);
         let left: Vec<_> = pruned.annotations().keys().collect();
         assert_eq!(left, [ANNOTATION_RERUN]);
+    }
+
+    #[test]
+    fn of_who_wrote_an_action_only_when_its_status_was_written_last_is_kept() {
+        let entry = |subresource: Option<&str>, second| ManagedFieldsEntry {
+            manager: Some("longshore".into()),
+            subresource: subresource.map(str::to_owned),
+            time: Some(Time(Timestamp::from_second(second).unwrap())),
+            fields_v1: Some(FieldsV1(serde_json::json!({"f:status": {}}))),
+            ..ManagedFieldsEntry::default()
+        };
+        let status = Some("status");
+        let mut pruned = tests::action();
+        pruned.metadata.managed_fields = Some(vec![entry(status, 2), entry(status, 3), entry(None, 4)]);
+        action(&mut pruned);
+        let last = ManagedFieldsEntry { manager: None, fields_v1: None, ..entry(status, 3) };
+        assert_eq!(pruned.metadata.managed_fields, Some(vec![last]));
+        pruned.metadata.managed_fields = Some(vec![entry(None, 4)]);
+        action(&mut pruned);
+        assert_eq!(pruned.metadata.managed_fields, None);
     }
 
     #[test]

@@ -210,6 +210,8 @@ struct Pass<'a> {
     template: Option<Lookup>,
     /// What this pass has seen of the pod itself, where the cache did not do.
     looked: Option<PodFact>,
+    /// All pods of the action, where they were looked for in this pass.
+    all_pods: Option<Vec<PodView>>,
     /// What resolving gave in this pass.
     resolution: Option<Resolution>,
     /// What a look at the lock has found in this pass, and its Lease.
@@ -229,6 +231,7 @@ impl<'a> Pass<'a> {
             spec,
             template,
             looked: None,
+            all_pods: None,
             resolution: None,
             lock_seen: None,
             lease: None,
@@ -255,12 +258,16 @@ impl<'a> Pass<'a> {
             Span::current().record("run", run.id.as_str());
         }
         let mut last = "none";
-        for _ in 0..MOST_STEPS {
+        for taken in 0..MOST_STEPS {
             self.read_events().await;
             self.refresh();
             let step = self.decide();
             debug!(?step, "next");
             last = step.name();
+            let step = match step {
+                Step::Wait(Some(wait)) => Step::Wait(Some(lock(self.memory).patience(wait, taken))),
+                step => step,
+            };
             if let Some(wait) = self.carry_out(step).await? {
                 return Ok(wait);
             }
@@ -291,7 +298,8 @@ impl<'a> Pass<'a> {
             .map(|view| view.uid.clone())
             .or_else(|| self.action.status.as_ref()?.run.as_ref()?.pod_uid.clone())
             .and_then(|uid| self.context.collector.fact(&uid));
-        let mut older = observe::older(&self.context.pods, &self.context.pod_index, &self.action);
+        let of_cache = || observe::older(&self.context.pods, &self.context.pod_index, &self.action);
+        let mut older = self.all_pods.clone().unwrap_or_else(of_cache);
         let mut previous = observe::previous(&self.context.pods, &self.context.pod_index, &self.action);
         for pod in older.iter_mut().chain(&mut previous) {
             nodes.tell(pod);
@@ -299,7 +307,7 @@ impl<'a> Pass<'a> {
         for pod in &mut older {
             pod.settled = pod.attempt.is_some_and(|attempt| memory.has_all_creations(attempt));
         }
-        previous.retain(|pod| !pod.off);
+        previous.retain(|pod| pod.may_run(now));
         let run = self.action.status.as_ref().and_then(|status| status.run.as_ref());
         let node =
             pod.view().and_then(|view| view.node.as_deref()).or(run.and_then(|run| run.node_name.as_deref()));
@@ -318,6 +326,7 @@ impl<'a> Pass<'a> {
             node: node.and_then(|node| nodes.state(node)),
             pod,
             older: &older,
+            all_pods: self.all_pods.is_some(),
             previous: &previous,
             creation: memory.creation.clone(),
             not_before: memory.not_before,
@@ -381,6 +390,10 @@ impl<'a> Pass<'a> {
                     observe::look(client, &self.action).await.map_err(failed("looking at the pod"))?;
                 lock(self.memory).created = pod.map(Box::new);
                 self.looked = Some(fact);
+            }
+            Step::LookForPods => {
+                let pods = observe::all_pods(client, &self.action).await;
+                self.all_pods = Some(pods.map_err(failed("looking for the action's pods"))?);
             }
             Step::Launch(attempt) => {
                 let Ok(checked) = &self.spec else { return Ok(Some(Action::await_change())) };
@@ -515,6 +528,7 @@ impl<'a> Pass<'a> {
                 Err(ReconcileError::OldDefinition)
             }
             Ok(written) => {
+                self.all_pods = None;
                 let mut memory = lock(self.memory);
                 if let Some(attempt) = launching {
                     memory.turn_to(attempt, true);

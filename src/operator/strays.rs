@@ -6,6 +6,7 @@
 //! pods before it deletes actions (KEP-5080), so one such pod would hold it for good.
 
 use std::{
+    borrow::Cow,
     collections::HashSet,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
@@ -18,7 +19,7 @@ use kube::{
     Api, Client, ResourceExt,
     core::{ApiResource, DynamicObject},
 };
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use super::{
     CallError, call,
@@ -52,9 +53,22 @@ pub struct Strays {
     locks: LockIndex,
     memories: Memories,
     nodes: Nodes,
-    /// UIDs of pods whose names are needed yet: one task for each waits until they are not.
-    waiting: Arc<Mutex<HashSet<String>>>,
+    /// UIDs of pods that somebody waits with, and for what: one task for each.
+    waiting: Arc<Mutex<HashSet<(String, Awaited)>>>,
 }
+
+/// What a pod is kept for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Awaited {
+    /// Its name, which a creation that comes late must not find free.
+    Name,
+    /// Something of it may run, and its node does not tell.
+    End,
+}
+
+/// How often a pod is looked at whose node does not tell whether it runs, in seconds: somebody may say that
+/// the node is off, and no event tells of that.
+const LOOK_AT_NODE_SECONDS: i64 = 60;
 
 /// What is to become of a pod.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,6 +79,8 @@ enum Fate {
     Kept,
     /// Until then its name must stay taken.
     NotBefore(Timestamp),
+    /// Until then something of it may run, unless its end is seen before.
+    MayRunUntil(Timestamp),
 }
 
 impl Strays {
@@ -83,27 +99,45 @@ impl Strays {
         // Nobody else asked for it after this, where its action is gone.
         let noticed = Timestamp::now();
         let goes = self.memories.goes(pod.labels().get(LABEL_ACTION_UID).map_or("", String::as_str));
+        let mut pod = Cow::Borrowed(pod);
         loop {
             // What is told from here on is not missed.
             let told = goes.notified();
-            match self.try_let_go(pod, noticed).await {
+            match self.try_let_go(&pod, noticed).await {
                 Ok(Fate::Released) => info!(pod = name, "no action waits for it: the pod was released"),
-                Ok(Fate::NotBefore(time)) if self.waiting().insert(uid.clone()) => {
+                Ok(Fate::NotBefore(time)) if self.waiting().insert((uid.clone(), Awaited::Name)) => {
                     let pause = time.duration_since(Timestamp::now()).max(SignedDuration::ZERO);
                     // The pod's event may come before that of its action's end.
                     let _ = tokio::time::timeout(pause.unsigned_abs(), told).await;
-                    self.waiting().remove(&uid);
+                    self.waiting().remove(&(uid.clone(), Awaited::Name));
+                    continue;
+                }
+                Ok(Fate::MayRunUntil(time)) if self.waiting().insert((uid.clone(), Awaited::End)) => {
+                    let longest = SignedDuration::from_secs(LOOK_AT_NODE_SECONDS);
+                    let pause = time.duration_since(Timestamp::now()).min(longest);
+                    let pause = pause.max(SignedDuration::from_secs(1));
+                    tokio::time::sleep(pause.unsigned_abs()).await;
+                    self.waiting().remove(&(uid.clone(), Awaited::End));
+                    let pods: Api<Pod> =
+                        Api::namespaced(self.client.clone(), &pod.namespace().unwrap_or_default());
+                    match call(pods.get_opt(&name)).await {
+                        Ok(Some(live)) if live.uid().as_deref() == Some(&uid) && may_be_stray(&live) => {
+                            pod = Cow::Owned(live);
+                        }
+                        Ok(_) => return,
+                        Err(error) => debug!(pod = name, %error, "it is looked at again"),
+                    }
                     continue;
                 }
                 // Its end brings another event, or another task waits.
-                Ok(Fate::Kept | Fate::NotBefore(_)) => {}
+                Ok(Fate::Kept | Fate::NotBefore(_) | Fate::MayRunUntil(_)) => {}
                 Err(error) => warn!(pod = name, %error, "a pod that no action waits for was not released"),
             }
             return;
         }
     }
 
-    fn waiting(&self) -> MutexGuard<'_, HashSet<String>> {
+    fn waiting(&self) -> MutexGuard<'_, HashSet<(String, Awaited)>> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -123,6 +157,11 @@ impl Strays {
         self.nodes.tell(&mut view);
         if !self.gave_lock_back(pod, &view).await? {
             return Ok(Fate::Kept);
+        }
+        // Without our finalizer nothing would show that something of it runs: an action that is applied again
+        // under the name of this one's would not wait for it.
+        if view.may_run(Timestamp::now()) {
+            return Ok(Fate::MayRunUntil(view.runs_at_most_until()));
         }
         let needed = SignedDuration::from_secs(NAME_NEEDED_SECONDS);
         let free = noticed.saturating_add(needed).unwrap_or(Timestamp::MAX);
@@ -150,7 +189,7 @@ impl Strays {
             return Ok(true);
         }
         let until = lock::holds_until(client, &namespace, lock, (uid, &run)).await?;
-        Ok(until.is_none_or(|until| Timestamp::now() >= until))
+        Ok(until.is_none_or(|until| Timestamp::now() >= until) && !view.is_seen_running())
     }
 
     /// Whether a creation of the same attempt can arrive for a while yet.

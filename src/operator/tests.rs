@@ -69,6 +69,8 @@ pub(crate) fn pod_view() -> PodView {
         before: None,
         node: Some("node-1".into()),
         off: false,
+        reports: false,
+        node_seconds: None,
         settled: false,
         mutation: None,
         others_running: false,

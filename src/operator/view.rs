@@ -1,9 +1,9 @@
 //! A pod as the lifecycle sees it: what matters of it, parsed once.
 
 use k8s_openapi::{
-    api::core::v1::{ContainerStateTerminated, ContainerStatus, Pod, PodStatus},
+    api::core::v1::{ContainerState, ContainerStateTerminated, ContainerStatus, Pod, PodSpec, PodStatus},
     apimachinery::pkg::apis::meta::v1::Time,
-    jiff::Timestamp,
+    jiff::{SignedDuration, Timestamp},
 };
 use kube::ResourceExt;
 
@@ -21,6 +21,13 @@ const MAX_IMAGE_ID: usize = 1024;
 
 /// The `activeDeadlineSeconds` of a pod that is to end now: Kubernetes allows no 0.
 pub const AT_ONCE_SECONDS: i64 = 1;
+
+/// How long a node may take beyond all deadlines before it counts as lost, in seconds.
+pub const NODE_MARGIN_SECONDS: i64 = 60;
+
+/// What a pod may take by its own deadline, in seconds, where that is not known any more: the largest pending
+/// and run deadlines.
+const LONGEST_SECONDS: i64 = 86_400 + 604_800;
 
 /// What matters of a pod.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -48,7 +55,8 @@ pub struct PodView {
     pub deleting: bool,
     /// By when it should be deleted, as the API server has it.
     pub deleting_since: Option<Time>,
-    /// Whether it is being deleted and no node runs anything of it any more.
+    /// Whether it is being deleted and its node has said that nothing of it runs any more, or it never had
+    /// one. Whoever knows the nodes takes that back where the node is not there to say so.
     pub gone: bool,
     /// Where its container is.
     pub container: ContainerView,
@@ -83,6 +91,11 @@ pub struct PodView {
     pub node: Option<String>,
     /// Whether its node is out of service, and so nothing of it runs. Who knows the nodes puts it down.
     pub off: bool,
+    /// Whether its node reports. Who knows the nodes puts it down.
+    pub reports: bool,
+    /// How long it may run from when its node took it, in seconds, as the clocks of its node have it: the
+    /// pod's own deadline, and the time that its containers then have to end.
+    pub node_seconds: Option<i64>,
     /// Whether no creation of its attempt can arrive: all were this process's own, and answered. Who knows
     /// them puts it down.
     pub settled: bool,
@@ -112,7 +125,7 @@ pub enum ContainerView {
 }
 
 /// How a container ended.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct Terminated {
     /// When it was started, where it was.
     pub started_at: Option<Time>,
@@ -186,7 +199,7 @@ impl PodView {
             finalizer: is_held(pod),
             deleting,
             // A grace period of 0 proves nothing: `kubectl delete --force` sets it while the node goes on.
-            gone: deleting && (ended || terminated || node_of(pod).is_none()),
+            gone: deleting && (terminated || node_of(pod).is_none() || status.is_some_and(ended_by_node)),
             deleting_since: pod.metadata.deletion_timestamp.clone(),
             started: container.is_some_and(was_started),
             container: view,
@@ -199,7 +212,7 @@ impl PodView {
             reason: status.and_then(|status| status.reason.clone()),
             message: status.and_then(|status| status.message.clone()),
             unschedulable: status.and_then(|status| condition(status, "PodScheduled", "False")),
-            stillborn: status.filter(|_| !deleting).and_then(stillborn),
+            stillborn: status.filter(|status| !deleting && !is_collected(status)).and_then(stillborn),
             fetch_failure: status.filter(|_| !deleting).and_then(fetch_failure),
             disruption: status
                 .and_then(|status| condition(status, "DisruptionTarget", "True"))
@@ -214,6 +227,8 @@ impl PodView {
             waiting: status.and_then(waiting),
             node: node_of(pod),
             off: false,
+            reports: false,
+            node_seconds: spec.map(node_seconds),
             mutation: mutation(pod, image, packages),
             others_running: status.is_some_and(|status| {
                 status.container_statuses.iter().flatten().any(|container| {
@@ -248,14 +263,48 @@ impl PodView {
     }
 
     /// Whether it is certain that nothing of its container runs, or will: its end was seen, or it was
-    /// never started and cannot be any more, or its node is out of service. A phase proves nothing: the
-    /// pod of a lost node is given one by the garbage collector too.
+    /// never started and cannot be any more, or its node is out of service. This is the one place that says
+    /// so, for runs, attempts, locks, earlier actions of the name and pods without an action.
+    ///
+    /// Only its node knows. So a phase proves nothing by itself: the garbage collector gives one to the pods
+    /// of a node whose object was deleted, and anybody may who writes statuses of pods.
     #[must_use]
     pub fn runs_no_more(&self) -> bool {
         let ended = self.terminated().is_some_and(|end| !end.is_unknown());
         let rejected = self.stillborn.is_some() && self.disruption.is_none();
         let unplaced = self.deleting && self.node.is_none();
-        self.tombstone || ended || rejected || unplaced || self.off
+        // A kubelet that has lost sight of a container that it started proves nothing of its process.
+        let never_ran = self.gone && !self.started;
+        self.tombstone || ended || rejected || unplaced || never_ran || self.off
+    }
+
+    /// Whether its container runs by the word of a node that reports. No clock outranks that.
+    #[must_use]
+    pub fn is_seen_running(&self) -> bool {
+        self.reports && matches!(self.container, ContainerView::Running { .. })
+    }
+
+    /// Whether something of it may run: nothing shows that it has ended, and a node that reports says that it
+    /// runs, or it can still start, or the clocks of a node that is cut off are not over.
+    #[must_use]
+    pub fn may_run(&self, now: Timestamp) -> bool {
+        let can_start = !self.deleting && matches!(self.container, ContainerView::Waiting);
+        !self.runs_no_more() && (self.is_seen_running() || can_start || now < self.runs_at_most_until())
+    }
+
+    /// When no clock of its node lets anything of it run any more, if it has started. By the API server's
+    /// clock, for the node's may be any.
+    #[must_use]
+    pub fn runs_at_most_until(&self) -> Timestamp {
+        let seconds = self.node_seconds.unwrap_or(LONGEST_SECONDS).saturating_add(NODE_MARGIN_SECONDS);
+        let (since, seconds) = match (&self.deleting_since, &self.created_at) {
+            // Its node took it before that, or never.
+            (Some(deleted), _) => (deleted.0, seconds),
+            // Its node took it before its pending deadline was over, which is a part of its own.
+            (None, Some(created)) => (created.0, seconds.saturating_mul(2)),
+            (None, None) => return Timestamp::MAX,
+        };
+        since.saturating_add(SignedDuration::from_secs(seconds)).unwrap_or(Timestamp::MAX)
     }
 
     /// Whether it was deleted before anything of its container was seen: what the kubelet then says
@@ -335,6 +384,39 @@ fn before(pod: &Pod, status: &PodStatus) -> Option<String> {
         }
         (container.started != Some(true)).then(|| format!("sidecar {name} has not passed its startup probe"))
     })
+}
+
+/// Whether the garbage collector of pods ended it, because its node's object is gone. It knows nothing of
+/// what runs there (`pkg/controller/podgc` of Kubernetes).
+fn is_collected(status: &PodStatus) -> bool {
+    let mut all = status.conditions.iter().flatten();
+    all.any(|condition| {
+        condition.type_ == "DisruptionTarget" && condition.reason.as_deref() == Some("DeletionByPodGC")
+    })
+}
+
+/// Whether the pod's node says that the pod has ended, although our container has no end of its own. A
+/// kubelet gives one to each container that it lost sight of once init containers are done (`TerminatePod`
+/// in `pkg/kubelet/status`); it leaves our container as it is where they are not, and knows none of ours
+/// where it never took the pod in.
+fn ended_by_node(status: &PodStatus) -> bool {
+    let phase = status.phase.as_deref().unwrap_or_default();
+    let has_state = |container: &ContainerStatus, wanted: fn(&ContainerState) -> bool| {
+        container.state.as_ref().is_some_and(wanted)
+    };
+    let mut ours = status.container_statuses.iter().flatten();
+    let unknown = !ours.any(|container| container.name == CONTAINER);
+    let mut before = status.init_container_statuses.iter().flatten().peekable();
+    let stuck = before.peek().is_some() && !before.any(|one| has_state(one, |state| state.running.is_some()));
+    matches!(phase, "Succeeded" | "Failed") && !is_collected(status) && (unknown || stuck)
+}
+
+/// How long a node lets the pod run from when it took it, in seconds. A deadline that was lowered to end the
+/// pod at once may not have reached it.
+fn node_seconds(spec: &PodSpec) -> i64 {
+    let grace = spec.termination_grace_period_seconds.unwrap_or_default();
+    let deadline = spec.active_deadline_seconds.filter(|seconds| *seconds != AT_ONCE_SECONDS);
+    deadline.unwrap_or(LONGEST_SECONDS).saturating_add(grace)
 }
 
 /// Why a pod that has ended never started our container, in the words of whoever ended it.
@@ -461,6 +543,69 @@ mod tests {
         };
         assert_eq!(view(&status(1)).fetch_failure, Some(failure.clone()));
         assert_eq!(view(&status(0)).fetch_failure, None);
+    }
+
+    /// The pod as it is while somebody deletes it.
+    fn deleted(status: &Value) -> PodView {
+        let pod = json!({
+            "metadata": {"name": "p", "deletionTimestamp": "2026-01-01T00:00:00Z", "creationTimestamp": "2026-01-01T00:00:00Z"},
+            "spec": {"nodeName": "n", "containers": [], "activeDeadlineSeconds": 100, "terminationGracePeriodSeconds": 10},
+            "status": status,
+        });
+        PodView::of(&serde_json::from_value(pod).unwrap(), "image", &[])
+    }
+
+    #[test]
+    fn a_phase_that_its_node_has_not_given_is_no_end() {
+        let waiting = container("action", &json!({"waiting": {"reason": "ContainerCreating"}}), None);
+        let lost = container(
+            "action",
+            &json!({"terminated": {"exitCode": 137, "reason": "ContainerStatusUnknown"}}),
+            None,
+        );
+        let init = |state: &Value| json!([container("vault", state, Some("containerd://1"))]);
+        let collected = json!([{"type": "DisruptionTarget", "status": "True", "reason": "DeletionByPodGC"}]);
+        for (status, gone) in [
+            // The garbage collector of pods, and somebody who writes a phase.
+            (json!({"phase": "Failed", "conditions": collected, "containerStatuses": [waiting]}), false),
+            (json!({"phase": "Failed", "conditions": collected}), false),
+            (json!({"phase": "Failed", "containerStatuses": [waiting]}), false),
+            (json!({"phase": "Succeeded", "containerStatuses": [waiting]}), false),
+            // The kubelet: it never took the pod in, lost sight of it, or ended it before our container.
+            (json!({"phase": "Failed", "reason": "NodeAffinity"}), true),
+            (json!({"phase": "Failed", "containerStatuses": [lost]}), true),
+            (
+                json!({"phase": "Failed", "containerStatuses": [waiting],
+                "initContainerStatuses": init(&json!({"terminated": {"exitCode": 1}}))}),
+                true,
+            ),
+            (
+                json!({"phase": "Failed", "containerStatuses": [waiting],
+                "initContainerStatuses": init(&json!({"running": {}}))}),
+                false,
+            ),
+        ] {
+            assert_eq!(deleted(&status).gone, gone, "{status}");
+        }
+        let collected = json!({"phase": "Failed", "reason": "x", "conditions": collected});
+        assert_eq!(view(&collected).stillborn, None);
+        assert!(!view(&collected).runs_no_more());
+    }
+
+    #[test]
+    fn what_runs_is_bounded_by_its_node_s_clocks_only_where_the_node_does_not_report() {
+        let running = container("action", &json!({"running": {}}), Some("containerd://1"));
+        let mut pod = deleted(&json!({"phase": "Failed", "containerStatuses": [running]}));
+        let deleted_at = pod.deleting_since.as_ref().unwrap().0;
+        let after = |seconds| deleted_at + SignedDuration::from_secs(seconds);
+        assert!(pod.may_run(after(100 + 10 + NODE_MARGIN_SECONDS - 1)));
+        assert!(!pod.may_run(after(100 + 10 + NODE_MARGIN_SECONDS)));
+        pod.reports = true;
+        assert!(pod.may_run(after(1_000_000)));
+        // It was lowered to end the pod, which its node may not have heard of.
+        let of = |deadline| PodSpec { active_deadline_seconds: Some(deadline), ..PodSpec::default() };
+        assert!(node_seconds(&of(AT_ONCE_SECONDS)) >= 604_800);
+        assert_eq!(node_seconds(&of(i64::MAX)), i64::MAX);
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::{
     sync::Arc,
 };
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ManagedFieldsEntry, Time};
 use longshore::{
     api::{DeploymentAction, DeploymentActionStatus, status::RunStatus},
     operator::{
@@ -16,7 +17,7 @@ use longshore::{
 
 use crate::{
     decided::Created,
-    pods::{Attempt, Flying, Millis, Pod, Pods, Process, Read, Shown},
+    pods::{Attempt, Flying, Millis, Pod, Pods, Process, Read, Shown, at},
 };
 
 /// An action as the API server has it, with what is costly to make of it. Its version is its content: two
@@ -52,9 +53,15 @@ impl Stored {
         Self::with(action, spec)
     }
 
-    /// The next version, with another status.
+    /// The next version, with another status. The API server puts down that somebody wrote it; when, does
+    /// not matter here.
     pub(crate) fn written(&self, status: Option<DeploymentActionStatus>) -> Arc<Self> {
-        let action = DeploymentAction { status, ..self.action.clone() };
+        let mut action = DeploymentAction { status, ..self.action.clone() };
+        action.metadata.managed_fields = Some(vec![ManagedFieldsEntry {
+            subresource: Some("status".to_owned()),
+            time: Some(Time(at(1000))),
+            ..ManagedFieldsEntry::default()
+        }]);
         Self::with(action, Arc::clone(&self.spec))
     }
 
@@ -93,6 +100,8 @@ pub(crate) struct Pass {
     pub(crate) action: Arc<Stored>,
     /// The pod as it was looked at, if it was.
     pub(crate) looked: Option<Option<Pod>>,
+    /// All pods, if they were looked for.
+    pub(crate) all_pods: Option<Vec<Pod>>,
     pub(crate) resolved: bool,
     pub(crate) steps: u8,
 }
@@ -194,6 +203,12 @@ pub(crate) struct State {
     pub(crate) off: bool,
     /// Whether the operator has read that.
     pub(crate) seen_off: bool,
+    /// Which nodes say nothing: the bit of each.
+    pub(crate) silent: u8,
+    /// As the operator has read it.
+    pub(crate) seen_silent: u8,
+    /// How far the clocks of nodes are ahead of all others.
+    pub(crate) node_skew: Millis,
     pub(crate) seen_action: Option<Arc<Stored>>,
     pub(crate) seen_pods: Pods,
     pub(crate) memory: Memory,
@@ -210,6 +225,11 @@ pub(crate) struct State {
     pub(crate) told: Told,
 }
 
+/// Whether the bit of this node is set.
+pub(crate) const fn is_silent(nodes: u8, node: u8) -> bool {
+    nodes & (1 << (node - 1)) > 0
+}
+
 impl State {
     pub(crate) fn new(action: DeploymentAction, budget: u8) -> Self {
         let stored = Stored::new(action);
@@ -224,6 +244,9 @@ impl State {
             next_uid: 1,
             off: false,
             seen_off: false,
+            silent: 0,
+            seen_silent: 0,
+            node_skew: 0,
             seen_action: Some(stored),
             seen_pods: Pods::new(),
             memory: Memory::default(),
@@ -271,7 +294,7 @@ impl State {
             forced: false,
             expired: false,
             told: None,
-            node: if self.off { 2 } else { 1 },
+            node: if self.off || self.silent & 1 > 0 { 2 } else { 1 },
             shown: Shown::Waiting,
         };
         self.next_uid += 1;
@@ -284,25 +307,17 @@ impl State {
         self.off && pod.is_on_first()
     }
 
+    /// Whether its node says nothing.
+    pub(crate) const fn is_mute(&self, pod: &Pod) -> bool {
+        !pod.tombstone && (self.is_off(pod) || is_silent(self.silent, pod.node))
+    }
+
     pub(crate) fn pod(&self, uid: u32) -> Option<&Pod> {
         self.pods.values().find(|pod| pod.uid == uid)
     }
 
     pub(crate) fn pod_mut(&mut self, uid: u32) -> Option<&mut Pod> {
         self.pods.values_mut().find(|pod| pod.uid == uid)
-    }
-
-    /// Of an action whose status is empty, what left no trace counts as never having been, and the
-    /// documentation says so: a pod that is being deleted and that nothing keeps is none.
-    pub(crate) fn forget_without_trace(&mut self) {
-        if self.action.as_ref().is_none_or(|action| action.run().is_some()) {
-            return;
-        }
-        let stays = |pod: &&Pod| pod.finalizer || pod.tombstone || pod.deleted.is_none();
-        let pods = self.pods.values().filter(stays).map(|pod| pod.attempt);
-        let traces: Vec<_> = pods.chain(self.flying.iter().map(|flying| flying.attempt)).collect();
-        self.told.starts.retain(|attempt, _| traces.contains(attempt));
-        self.told.never.retain(|attempt| traces.contains(attempt));
     }
 
     /// What the operator knows of an action is by its UID, which never comes again, and nothing is waited

@@ -8,7 +8,7 @@ use std::{
 };
 
 use crate::{
-    cluster::Stored,
+    cluster::{Stored, is_silent},
     pods::{Millis, Pod, Read, at, is_first_node},
 };
 use longshore::{
@@ -36,8 +36,14 @@ pub(crate) struct Known<'a> {
     pub(crate) creation: Created,
     pub(crate) not_before: Option<Millis>,
     pub(crate) resolved: bool,
+    /// Whether those are all that the API server has just now.
+    pub(crate) all_pods: bool,
     /// Whether the first node is known to be off.
     pub(crate) off: bool,
+    /// Which nodes are known to say nothing, by their bits.
+    pub(crate) silent: u8,
+    /// Whether it does not matter to the operator what runs by the word of its node.
+    pub(crate) unheeded: bool,
     /// By the operator's clock.
     pub(crate) now: Millis,
 }
@@ -96,6 +102,11 @@ impl Known<'_> {
         let view = |pod: &Pod| {
             let mut view = pod.view();
             view.off = self.off && view.deleting && pod.is_on_first();
+            let mute = self.off && pod.is_on_first() || is_silent(self.silent, pod.node);
+            view.reports = !pod.tombstone && !mute && !self.unheeded;
+            // As `Nodes::tell`.
+            let seen = view.terminated().is_some_and(|end| !end.is_unknown());
+            view.gone &= seen || !mute || pod.tombstone;
             view
         };
         let pod = match &self.pod {
@@ -123,6 +134,7 @@ impl Known<'_> {
             user_namespaces: Some(true),
             pod,
             older: &older,
+            all_pods: self.all_pods,
             previous: &[],
             creation: self.creation.fact(),
             not_before: self.not_before.map(at),

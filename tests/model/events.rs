@@ -15,6 +15,9 @@ use longshore::{
 /// So long after it was sent a creation arrives at the latest: the API server answers within 60 s.
 const LATEST_ARRIVAL: Millis = 60_000;
 
+/// A node that reports is behind by no more than that.
+const LATEST_WORD: Millis = 60_000;
+
 /// That its action is gone the operator hears before more than so many pods were made, one after the other
 /// collected: no watch is late without end.
 const MOST_UNHEARD: u32 = 4;
@@ -75,7 +78,8 @@ impl Lifecycle {
         }
         // What the operator does takes no time; it may be down for long.
         let idle = state.rests() || state.memory == Memory::default();
-        if idle && !state.is_answered_soon() && state.wake.is_some_and(|wake| wake > state.now) {
+        let soon = state.is_answered_soon() || state.is_told_soon();
+        if idle && !soon && state.wake.is_some_and(|wake| wake > state.now) {
             events.push(Event::Tick);
         }
         if state.action.is_none() && next_stray(state).is_some() {
@@ -93,7 +97,7 @@ impl Lifecycle {
         if state.seen_pods != state.pods {
             events.push(Event::SeePods);
         }
-        if state.seen_off != state.off {
+        if (state.seen_off, state.seen_silent) != (state.off, state.silent) {
             events.push(Event::SeeNodes);
         }
         for (uid, read) in &state.memory.logs {
@@ -188,8 +192,9 @@ impl Lifecycle {
             }
             Event::Start(uid) => {
                 let Some(pod) = state.pod_mut(uid) else { return };
-                let (attempt, until) = (pod.attempt, pod.until());
-                let process = Process { attempt, since: state.now, until, end: None };
+                let attempt = pod.attempt;
+                let (since, said) = (state.now, state.now + state.node_skew);
+                let process = Process { attempt, since, said, deaf: false, end: None };
                 state.processes.insert(uid, process);
                 *state.told.starts.entry(attempt).or_default() += 1;
             }
@@ -198,7 +203,8 @@ impl Lifecycle {
                 show(state, uid, How::StartError);
             }
             Event::End(uid, how) => {
-                if matches!(how, How::Exited(3) | How::Killed) {
+                let deaf = state.processes.get(&uid).is_some_and(|process| process.deaf);
+                if matches!(how, How::Exited(3) | How::Killed) && !deaf {
                     state.budget -= 1;
                 }
                 let now = state.now;
@@ -224,7 +230,7 @@ impl Lifecycle {
                 }
             }
             Event::SeeNodes => {
-                state.seen_off = state.off;
+                (state.seen_off, state.seen_silent) = (state.off, state.silent);
                 state.memory.learns();
             }
             Event::Collect => {
@@ -275,7 +281,7 @@ impl Lifecycle {
         if self.broken != Some(Broken::NoDeadline) {
             for process in state.processes.values_mut() {
                 if process.end.is_none() && process.bound() <= to {
-                    process.end = Some((How::Deadline, process.bound()));
+                    process.end = Some((process.ends_so(), process.bound()));
                 }
             }
         }
@@ -318,7 +324,7 @@ fn startable(state: &State) -> impl Iterator<Item = &Pod> {
 
 /// Pods that are being deleted and of which no node has started anything.
 fn droppable(state: &State) -> impl Iterator<Item = &Pod> {
-    unstarted(state).filter(|pod| pod.deleted.is_some())
+    unstarted(state).filter(|pod| pod.deleted.is_some() && !state.is_mute(pod))
 }
 
 fn by_nodes(state: &State, events: &mut Vec<Event>) {
@@ -327,12 +333,17 @@ fn by_nodes(state: &State, events: &mut Vec<Event>) {
     events.extend(droppable(state).map(|pod| Event::Drop(pod.uid)));
     for (uid, process) in &state.processes {
         let pod = state.pod(*uid);
-        if pod.is_some_and(|pod| pod.shown != shown(process) && !state.is_off(pod)) {
+        if pod.is_some_and(|pod| pod.shown != shown(process) && !state.is_mute(pod)) {
             events.push(Event::Tell(*uid));
         }
         if process.end.is_none() {
-            let asked = pod.is_none_or(|pod| pod.deleted.is_some() || pod.expired);
-            events.push(Event::End(*uid, if asked { How::Stopped } else { How::Exited(0) }));
+            let heard = |pod: &Pod| (pod.deleted.is_some() || pod.expired) && !state.is_mute(pod);
+            let asked = pod.is_none_or(heard);
+            match process.deaf {
+                false => events.push(Event::End(*uid, if asked { How::Stopped } else { How::Exited(0) })),
+                true if asked => events.push(Event::End(*uid, How::Killed)),
+                true => {}
+            }
         }
     }
     if state.pods.values().any(|pod| state.is_off(pod) && !pod.forced) {
@@ -351,8 +362,8 @@ fn each_running(state: &State, events: &mut Vec<Event>, how: How) {
 
 const fn shown(process: &Process) -> Shown {
     match process.end {
-        None => Shown::Running { since: process.since },
-        Some((how, at)) => Shown::Ended { since: Some(process.since), at, how },
+        None => Shown::Running { since: process.said },
+        Some((how, at)) => Shown::Ended { since: Some(process.said), at, how },
     }
 }
 
@@ -370,7 +381,7 @@ impl State {
         match self.processes.get(&uid) {
             // Gone from the API server, and its log with it.
             _ if pod.is_none() => (false, None, Some(false)),
-            _ if pod.is_some_and(|pod| self.is_off(pod)) => (false, None, None),
+            _ if pod.is_some_and(|pod| self.is_mute(pod)) => (false, None, None),
             None => (false, None, pod.filter(|pod| pod.has_ended()).map(|_| false)),
             Some(process) => match process.end {
                 None => (true, None, None),
@@ -386,6 +397,17 @@ impl State {
     /// Whether a log is being asked for whose pod is gone: that there is none the API server says at once.
     fn is_answered_soon(&self) -> bool {
         self.memory.logs.iter().any(|(uid, read)| read.settled.is_none() && self.pod(*uid).is_none())
+    }
+
+    /// Whether a node that reports has been silent about the end of a process for so long that it tells of it
+    /// next, or has not ended one for so long that its pod's deletion asks for.
+    fn is_told_soon(&self) -> bool {
+        self.processes.iter().any(|(uid, process)| {
+            let Some(pod) = self.pod(*uid).filter(|pod| !self.is_mute(pod)) else { return false };
+            let untold = |(_, at): (How, Millis)| pod.shown != shown(process) && self.now > at + LATEST_WORD;
+            let asked = || pod.deleted.is_some_and(|deleted| self.now > deleted + LATEST_WORD);
+            process.end.map_or_else(asked, untold)
+        })
     }
 
     fn has_log_news(&self, uid: u32) -> bool {

@@ -38,6 +38,10 @@ const USUAL: &[Kind] = &[
     Kind::DeleteInForeground,
     Kind::EmptyStatus,
     Kind::NodeOff,
+    Kind::NodeSilent,
+    Kind::NodeClockBehind,
+    Kind::NodeClockAhead,
+    Kind::Deaf,
     Kind::Believer,
 ];
 
@@ -166,7 +170,12 @@ fn a_creation_without_bound_is_noticed() {
 
 #[test]
 fn a_runner_without_a_deadline_is_noticed() {
-    is_noticed(Broken::NoDeadline, ALL_CAUSES, &[], 0, &[rules::ONE_RUNNING]);
+    is_noticed(Broken::NoDeadline, ALL_CAUSES, &[Kind::NodeSilent], 1, &[rules::ONE_RUNNING]);
+}
+
+#[test]
+fn a_script_that_is_seen_running_and_is_not_heeded_is_noticed() {
+    is_noticed(Broken::RunningUnheeded, ALL_CAUSES, &[Kind::Deaf], 1, &[rules::ONE_RUNNING]);
 }
 
 #[test]

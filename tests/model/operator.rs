@@ -44,7 +44,7 @@ impl Lifecycle {
         }
         // Its own writes it remembers: what decides is as if its cache had them at once.
         let action = Arc::clone(state.seen_action.as_ref()?);
-        Some(Pass { action, looked: None, resolved: false, steps: 0 })
+        Some(Pass { action, looked: None, all_pods: None, resolved: false, steps: 0 })
     }
 
     /// The next step of this pass.
@@ -81,11 +81,17 @@ impl Lifecycle {
             pod,
             looked,
             log,
-            older: older(state, memory, &pass.action),
+            older: pass.all_pods.as_ref().map_or_else(
+                || older(state, memory, &pass.action),
+                |pods| pods.iter().map(|pod| (pod, memory.has_all_creations(pod.attempt))).collect(),
+            ),
+            all_pods: pass.all_pods.is_some(),
             creation: memory.creation,
             not_before: memory.not_before.map(|time| time + state.skew),
             resolved: pass.resolved,
             off: state.seen_off,
+            silent: state.seen_silent,
+            unheeded: self.broken == Some(Broken::RunningUnheeded),
             now: state.now + state.skew,
         };
         known.decided()
@@ -133,8 +139,6 @@ impl Lifecycle {
             state.crash();
         }
         state.sweep();
-        // A pass that began before the status was emptied may let the last pod go.
-        state.forget_without_trace();
     }
 
     /// Whether the pass goes on.
@@ -165,6 +169,10 @@ impl Lifecycle {
                 self.write(state, memory, pass, (status, decided.written.as_ref()), answered)
             }
             Step::Look => self.look(state, memory, pass),
+            Step::LookForPods => {
+                pass.all_pods = Some(state.pods.values().cloned().collect());
+                true
+            }
             Step::Launch(attempt) => {
                 let checked = pass.action.spec.as_ref().as_ref().unwrap();
                 let live = state.action.as_ref();
@@ -324,6 +332,7 @@ impl Lifecycle {
         if let Some(attempt) = launching {
             memory.turn_to(attempt, true);
         }
+        pass.all_pods = None;
         if written.named() != pass.action.named() {
             pass.looked = None;
         }
@@ -363,7 +372,10 @@ impl Lifecycle {
 
 /// Whether a step asks the API server to change something.
 pub(crate) const fn calls(step: &Step) -> bool {
-    !matches!(step, Step::Wait(_) | Step::Resolve { .. } | Step::Follow { .. } | Step::Look)
+    !matches!(
+        step,
+        Step::Wait(_) | Step::Resolve { .. } | Step::Follow { .. } | Step::Look | Step::LookForPods
+    )
 }
 
 /// Whether this reason, without an exit code, says that the script was never started.

@@ -16,6 +16,9 @@ use crate::{
 /// Further than the pending deadline is away.
 const SET_BACK: Millis = 20_000;
 
+/// Further than every deadline.
+const NODE_SKEW: Millis = 7_200_000;
+
 /// A process beside the operator.
 pub(crate) const BELIEVER: &str = "believer";
 
@@ -42,6 +45,14 @@ pub(crate) enum Kind {
     EmptyStatus,
     /// The first node dies, and somebody says so by a taint.
     NodeOff,
+    /// The first node says nothing from now on, or speaks again. What runs there runs on.
+    NodeSilent,
+    /// Clocks of nodes are hours behind.
+    NodeClockBehind,
+    /// Clocks of nodes are hours ahead.
+    NodeClockAhead,
+    /// A script stops its runner, and heeds no signal.
+    Deaf,
     /// Another process of the operator believes that it leads, and takes over what has no pod yet.
     Believer,
 }
@@ -66,6 +77,10 @@ impl Kind {
         Self::DeleteInForeground,
         Self::EmptyStatus,
         Self::NodeOff,
+        Self::NodeSilent,
+        Self::NodeClockBehind,
+        Self::NodeClockAhead,
+        Self::Deaf,
         Self::Believer,
     ];
 }
@@ -80,6 +95,9 @@ pub(crate) fn can_ask(state: &State, kind: Kind) -> bool {
         Kind::EmptyStatus => action.action.status.is_some(),
         Kind::ClockBack => state.skew == 0,
         Kind::NodeOff => !state.off && state.pods.values().any(|pod| !pod.tombstone),
+        Kind::NodeSilent => !state.off && state.pods.values().any(Pod::is_on_first),
+        Kind::NodeClockBehind | Kind::NodeClockAhead => state.node_skew == 0,
+        Kind::Deaf => state.running().any(|(_, process)| !process.deaf),
         Kind::DeleteAction | Kind::DeleteInForeground => !action.is_deleted(),
         // What it knows of pods may be as old as it likes.
         Kind::Believer => {
@@ -127,6 +145,13 @@ pub(crate) fn ask(state: &mut State, kind: Kind) {
             state.memory.learns();
         }
         Kind::NodeOff => state.off = true,
+        Kind::NodeSilent => state.silent ^= 1,
+        Kind::NodeClockBehind => state.node_skew = -NODE_SKEW,
+        Kind::NodeClockAhead => state.node_skew = NODE_SKEW,
+        Kind::Deaf => {
+            let running = state.processes.values_mut().filter(|process| process.end.is_none());
+            running.for_each(|process| process.deaf = true);
+        }
         Kind::Believer => {
             let Some(run) = action.run() else { return };
             let launcher = Some(Launcher::taking_over(BELIEVER, Time(at(now))));
@@ -143,7 +168,6 @@ pub(crate) fn ask(state: &mut State, kind: Kind) {
         Kind::EmptyStatus => {
             state.action = Some(action.written(None));
             state.told.verdicts = BTreeMap::new();
-            state.forget_without_trace();
         }
         _ => {}
     }

@@ -213,15 +213,25 @@ pub(crate) fn is_first_node(name: &str) -> bool {
 pub(crate) struct Process {
     pub(crate) attempt: Attempt,
     pub(crate) since: Millis,
-    /// As of [`Pod::until`].
-    pub(crate) until: Millis,
+    /// When it was started by its node's clock.
+    pub(crate) said: Millis,
+    /// Whether its runner is stopped, and it heeds no signal.
+    pub(crate) deaf: bool,
     pub(crate) end: Option<(How, Millis)>,
 }
 
 impl Process {
-    /// When the runner's own clock, or the kubelet's, has ended it at the latest.
-    pub(crate) fn bound(&self) -> Millis {
-        (self.since + (RUN + GRACE + RUNNER_GRACE_SECONDS) * 1000).min(self.until)
+    /// When the runner's own clock, or the kubelet's, has ended it at the latest. The kubelet counts from when
+    /// it took the pod, which was before; and kills after another grace period.
+    pub(crate) const fn bound(&self) -> Millis {
+        let grace = GRACE + RUNNER_GRACE_SECONDS;
+        let seconds = if self.deaf { PENDING + RUN + 2 * grace } else { RUN + grace };
+        self.since + seconds * 1000
+    }
+
+    /// How it ends then.
+    pub(crate) const fn ends_so(&self) -> How {
+        if self.deaf { How::Killed } else { How::Deadline }
     }
 }
 

@@ -53,7 +53,7 @@ impl Lifecycle {
         if from.told.fault.is_some() {
             return true;
         }
-        let mut state = State { budget: 0, ..from.clone() };
+        let mut state = left_alone(from, node);
         let mut passed = Vec::new();
         for _ in 0..MOST_EVENTS {
             let mark = print(&state, node);
@@ -82,7 +82,7 @@ impl Lifecycle {
 
     /// The end of the way on which all should come to rest, for whoever reads of one that does not.
     pub(crate) fn way_to_rest(&self, from: &State, node: bool) -> Vec<Event> {
-        let mut state = State { budget: 0, ..from.clone() };
+        let mut state = left_alone(from, node);
         let mut way = Vec::new();
         while way.len() < MOST_EVENTS
             && let Some(event) = self.next_of_itself(&state, node)
@@ -111,12 +111,17 @@ impl Lifecycle {
             event if of_node(event) && !node => None,
             Event::ReadLog(_) | Event::Tell(_) => Some(3),
             Event::Drop(_) => Some(4),
-            Event::Start(_) | Event::End(_, How::Exited(0) | How::Stopped) => Some(5),
+            Event::Start(_) | Event::End(_, How::Exited(0) | How::Stopped | How::Killed) => Some(5),
             _ => None,
         };
         let best = events.into_iter().filter_map(|event| Some((rank(&event)?, event)));
         best.min_by_key(|(rank, _)| *rank).map(|(_, event)| event)
     }
+}
+
+/// Nothing goes wrong any more, and nodes speak, or none does.
+fn left_alone(from: &State, node: bool) -> State {
+    State { budget: 0, silent: if node { 0 } else { u8::MAX }, ..from.clone() }
 }
 
 /// Whether nothing is left to do, as far as the API server tells.

@@ -6,21 +6,22 @@ use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
 use super::{
     Step, begin, cancel,
-    clocks::{NODE_MARGIN_SECONDS, after, deadlines, node_looked_at, pending_deadline},
+    clocks::{after, deadlines, node_looked_at, pending_deadline, should_end, should_end_at_once, started},
     idle, lock, write_or,
 };
 use crate::{
     api::{
         DeploymentActionStatus, Reason,
+        condition::ConditionType,
         reason::Class,
-        status::{Deadlines, ImageStatus, LogState, RunStatus},
+        status::{ImageStatus, LogState, RunStatus},
     },
     operator::{
         cause::ends_the_pod,
         facts::{Facts, LogFact, NodeState, OUT_OF_SERVICE, PodFact},
-        status::progress,
+        status::{progress, seconds},
         verdict::{Finding, Verdict, of_record, said, weigh},
-        view::PodView,
+        view::{AT_ONCE_SECONDS, PodView},
     },
 };
 
@@ -28,6 +29,8 @@ use crate::{
 const END_OF_LOG: SignedDuration = SignedDuration::from_millis(200);
 /// How long a pod may take to go beyond its grace period before its node counts as lost, in seconds.
 const DELETION_MARGIN_SECONDS: i64 = 120;
+/// How often is looked whether a script has ended that should have, in seconds.
+const OVERDUE_SECONDS: i64 = 10;
 /// How often a pod that does not start is looked at for a cause that no event of ours tells.
 const LOOK_AGAIN: SignedDuration = SignedDuration::from_secs(5);
 
@@ -186,26 +189,30 @@ impl<'a> Active<'a> {
         if !pod.gone && self.now < deletion_bound(pod) {
             return Step::until(deletion_bound(pod), self.now);
         }
+        if pod.is_seen_running() {
+            return Step::until(after(self.now, OVERDUE_SECONDS), self.now);
+        }
         let ran = if pod.started { ", and its container was started before it could be removed" } else { "" };
         let message = format!("pod {}: {mutation}{ran}", pod.name);
         self.end(&Verdict::of(Reason::PodMutated, message), Some(pod))
     }
 
     fn running(&self, pod: &PodView) -> Step {
-        let Deadlines { run_seconds, grace_seconds, .. } = deadlines(self.facts, self.run);
-        let started = pod.started_at().map_or(self.deadline, |time| time.0);
-        let bound = after(started, run_seconds + grace_seconds + NODE_MARGIN_SECONDS);
+        let seen = self.seen(pod);
+        let started = seen.started_at.as_ref().map_or(self.deadline, |time| time.0);
+        let bound = should_end(started, deadlines(self.facts, self.run));
         let bound = if pod.deleting { bound.min(deletion_bound(pod)) } else { bound };
         if self.now >= bound {
-            return self.lost(pod);
+            // What a node says that reports is above every clock.
+            return if pod.is_seen_running() { self.overdue(pod, bound) } else { self.lost(pod) };
         }
         let silent = pod.deleting || pod.not_ready_since.is_some();
         let bound = if silent { node_looked_at(self.facts, bound, self.now) } else { bound };
         let cancelled = self.is_cancelled();
         let wanted = if cancelled {
-            self.cancelling(self.seen(pod))
+            self.cancelling(seen)
         } else {
-            self.progress(Reason::Running, "the script is running", self.seen(pod))
+            self.progress(Reason::Running, "the script is running", seen)
         };
         let next = || if cancelled { self.stop(pod, bound) } else { Step::until(bound, self.now) };
         let news = |status: &DeploymentActionStatus| DeploymentActionStatus { log: None, ..status.clone() };
@@ -214,6 +221,34 @@ impl<'a> Active<'a> {
             return next();
         }
         write_or(self.facts, wanted, next)
+    }
+
+    /// The script runs on, although its own deadline is over or its pod was deleted: it has stopped the
+    /// runner's clock, or its node is slow to end it. The node is asked to end it, and whatever comes next
+    /// waits until it has.
+    fn overdue(&self, pod: &PodView, since: Timestamp) -> Step {
+        let node = pod.node.as_deref().unwrap_or("none");
+        let message = format!(
+            "pod {} runs on although every deadline has passed, and node {node} is asked to end it",
+            pod.name
+        );
+        let run = self.seen(pod);
+        let wanted = self.progress(Reason::Stopping, &message, run);
+        let told = |status: &DeploymentActionStatus| {
+            status.conditions().get(ConditionType::Ready).map(|ready| ready.message.clone())
+        };
+        if self.facts.progress_due && told(&wanted) != told(self.status) {
+            return Step::WriteStatus(Box::new(wanted));
+        }
+        let expired = pod.active_deadline_seconds == Some(AT_ONCE_SECONDS);
+        let then = should_end_at_once(since, deadlines(self.facts, self.run));
+        match pod {
+            _ if pod.deleting => Step::until(after(self.now, OVERDUE_SECONDS), self.now),
+            _ if !expired => Step::expire(pod),
+            // A second way, should the first one have been lost.
+            _ if self.now >= then => Step::delete(pod),
+            _ => Step::until(then.min(after(self.now, OVERDUE_SECONDS)), self.now),
+        }
     }
 
     fn pending(&self, pod: &PodView) -> Step {
@@ -283,7 +318,7 @@ impl<'a> Active<'a> {
             return cancel::before_start();
         }
         // What the status has told since before the pod was deleted: the node's words are gone.
-        let told = self.status.conditions().get(crate::api::ConditionType::Ready);
+        let told = self.status.conditions().get(ConditionType::Ready);
         let cause = told.and_then(|ready| {
             let reason = Reason::parse(&ready.reason)?;
             (reason.class() == Class::Failure).then(|| Verdict::of(reason, ready.message.clone()))
@@ -320,6 +355,10 @@ impl<'a> Active<'a> {
             Some(NodeState::Silent | NodeState::OutOfService) => {
                 (Reason::NodeLost, format!("node {node} does not report, and every deadline has passed"))
             }
+            Some(NodeState::Absent) => (
+                Reason::NodeLost,
+                format!("there is no node {node} any more, and nothing says how the script ended"),
+            ),
             Some(NodeState::Ready) | None => (
                 Reason::Unknown,
                 format!("node {node} reports no end of the pod, and every deadline has passed"),
@@ -333,7 +372,11 @@ impl<'a> Active<'a> {
         RunStatus {
             pod_uid: Some(pod.uid.clone()),
             node_name: pod.node.clone().or_else(|| self.run.node_name.clone()),
-            started_at: pod.started_at().filter(|_| pod.started).or_else(|| self.run.started_at.clone()),
+            // Once on record it stays, by the operator's clock: the node's may be set meanwhile.
+            started_at: self.run.started_at.clone().or_else(|| {
+                let said = pod.started_at().filter(|_| pod.started)?;
+                Some(seconds(started(said.0, self.run, self.now)))
+            }),
             ..self.run.clone()
         }
     }
@@ -363,7 +406,7 @@ impl<'a> Active<'a> {
             // The node has not told yet: the runner's own clock does.
             let ran = SignedDuration::from_millis(i64::try_from(millis).unwrap_or_default());
             let started = self.now.saturating_sub(ran).unwrap_or(self.now);
-            run.started_at = Some(crate::operator::status::seconds(started));
+            run.started_at = Some(seconds(started));
         }
         let log = self.log_of(&run);
         let image = self.image_seen(pod);

@@ -105,7 +105,9 @@ impl Beginning<'_> {
             Some(Resolution::Refused { reason, message }) => self.end(*reason, message),
             Some(Resolution::Failed { reason, message }) => self.hold(*reason, message),
             None => match self.facts.not_before {
-                Some(time) if time > self.now => Step::until(time.min(self.deadline), self.now),
+                Some(time) if time > self.now => {
+                    Step::until(time, self.now).not_beyond(self.ahead(self.deadline), self.now)
+                }
                 _ => Step::Resolve { repeats: self.run.repeats },
             },
         }
@@ -227,8 +229,15 @@ impl Beginning<'_> {
             return self.end(at_the_end, message);
         }
         let again = self.now.saturating_add(LOOK_AGAIN).unwrap_or(self.deadline);
-        let again = self.facts.not_before.map_or(again, |time| time.max(self.now)).min(self.deadline);
+        // A pause that is over is no time to look again: what holds the run back then is something else.
+        let again =
+            self.facts.not_before.and_then(|time| self.ahead(time)).unwrap_or(again).min(self.deadline);
         write_or(self.facts, self.progress(reason, message), || Step::until(again, self.now))
+    }
+
+    /// This time, where it is not over.
+    fn ahead(&self, time: Timestamp) -> Option<Timestamp> {
+        Some(time).filter(|time| *time > self.now)
     }
 
     fn progress(&self, reason: Reason, message: &str) -> DeploymentActionStatus {

@@ -4,11 +4,9 @@ use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
 use crate::{
     api::status::{Deadlines, RunStatus},
-    operator::{facts::Facts, pod::RUNNER_GRACE_SECONDS},
+    operator::{facts::Facts, pod, view::NODE_MARGIN_SECONDS},
 };
 
-/// How long a node may take beyond all deadlines before it counts as lost, in seconds.
-pub(super) const NODE_MARGIN_SECONDS: i64 = 60;
 /// A creation that was sent arrives within this, in seconds: the API server answers it or gives it up.
 const CREATION_SECONDS: i64 = 60;
 
@@ -34,29 +32,50 @@ pub(super) fn pending_deadline(facts: &Facts<'_>, run: &RunStatus, now: Timestam
     after(taken_up(run, now), deadlines(facts, run).pending_seconds)
 }
 
-/// When the clocks of runner and kubelet have ended the present attempt of a run, whatever became of
-/// its node.
+/// When the clocks of the kubelet have ended the present attempt of a run, whatever became of its node, and
+/// whatever its script did to the runner.
 pub(super) fn runs_until(facts: &Facts<'_>, run: &RunStatus, now: Timestamp) -> Timestamp {
     let deadlines = deadlines(facts, run);
-    let most = from_start(deadlines);
+    let most = by_kubelet(deadlines);
     match &run.started_at {
         Some(started) => after(started.0, most),
-        // The pod's own deadline, which the kubelet keeps on its own, and counts from when it took the pod:
-        // as late as the pending deadline.
-        None => after(taken_up(run, now), 2 * deadlines.pending_seconds + most),
+        // The kubelet counts from when it took the pod: as late as the pending deadline.
+        None => after(taken_up(run, now), most.saturating_add(deadlines.pending_seconds)),
     }
+}
+
+/// By when a script that started then should have ended, by the clock of its runner: one that still runs has
+/// stopped the runner's clock, or its node does not report.
+pub(super) fn should_end(started: Timestamp, deadlines: Deadlines) -> Timestamp {
+    let Deadlines { run_seconds, grace_seconds, .. } = deadlines;
+    after(started, run_seconds.saturating_add(grace_seconds).saturating_add(NODE_MARGIN_SECONDS))
+}
+
+/// By when one that was asked to end by its pod's own deadline at that time should have ended.
+pub(super) fn should_end_at_once(asked: Timestamp, deadlines: Deadlines) -> Timestamp {
+    after(asked, pod::grace_seconds(deadlines).saturating_add(NODE_MARGIN_SECONDS))
+}
+
+/// When the script started, by the operator's clock. The node's may be hours ahead or behind: what it says
+/// counts between when the attempt was taken up and now.
+pub(super) fn started(said: Timestamp, run: &RunStatus, now: Timestamp) -> Timestamp {
+    // A clock of the operator's that was set back is no reason to panic.
+    said.min(now).max(taken_up(run, now).min(now))
 }
 
 /// How long an attempt may run from when its pod's creation is sent, in seconds: until then it holds the
 /// lock, should nothing more be heard of it.
 pub(super) fn longest(deadlines: Deadlines) -> i64 {
     // A creation as late as the pending deadline has that long again by its pod's own deadline.
-    CREATION_SECONDS + 2 * deadlines.pending_seconds + from_start(deadlines)
+    by_kubelet(deadlines).saturating_add(deadlines.pending_seconds).saturating_add(CREATION_SECONDS)
 }
 
-/// How long a script may run from its start, in seconds, by the clocks of runner and kubelet.
-fn from_start(deadlines: Deadlines) -> i64 {
-    deadlines.run_seconds + deadlines.grace_seconds + RUNNER_GRACE_SECONDS + NODE_MARGIN_SECONDS
+/// How long a script may run from its start, in seconds, by the kubelet's clock: it took the pod before that,
+/// and counts the pod's own deadline from there, which includes the time to start; then the container has
+/// its grace period. The runner's clock is earlier, and is not counted on: the script has the runner's user.
+fn by_kubelet(deadlines: Deadlines) -> i64 {
+    let own = pod::active_deadline_seconds(deadlines);
+    own.saturating_add(pod::grace_seconds(deadlines)).saturating_add(NODE_MARGIN_SECONDS)
 }
 
 /// By then, or when the node of the pod is to be looked at again, where there is one.
@@ -67,4 +86,19 @@ pub(super) fn node_looked_at(facts: &Facts<'_>, bound: Timestamp, now: Timestamp
 /// So many seconds later.
 pub(super) fn after(time: Timestamp, seconds: i64) -> Timestamp {
     time.saturating_add(SignedDuration::from_secs(seconds)).unwrap_or(Timestamp::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn deadlines_without_end_are_no_end_of_their_own() {
+        let most = Deadlines { pending_seconds: i64::MAX, run_seconds: i64::MAX, grace_seconds: i64::MAX };
+        let now = Timestamp::from_second(1_000_000).unwrap();
+        assert_eq!((longest(most), by_kubelet(most)), (i64::MAX, i64::MAX));
+        assert_eq!(should_end(now, most), Timestamp::MAX);
+        assert_eq!(should_end_at_once(now, most), Timestamp::MAX);
+        assert_eq!(pod::active_deadline_seconds(most), i64::MAX);
+    }
 }

@@ -26,13 +26,15 @@ use crate::{
             is_held_back, log_status, not_requested, outcome_again, seconds, seen, suspended,
             waits_for_own_lock, with_condition, with_log, with_template_news,
         },
-        view::PodView,
+        view::{ContainerView, PodView},
     },
     record::outcome::Outcome,
 };
 
 /// How long a log may take to be read once the verdict is known, in seconds.
 const LOG_DEADLINE_SECONDS: i64 = 60;
+/// How often is looked whether a script has ended whose run has, in seconds.
+const SEEN_RUNNING_SECONDS: i64 = 30;
 /// That a run waits for the lock of the one before is told after this, in seconds: mostly it is given
 /// back before.
 const TELL_OF_OWN_LOCK_SECONDS: i64 = 5;
@@ -59,7 +61,8 @@ fn rest(facts: &Facts<'_>, now: Timestamp, status: &DeploymentActionStatus) -> S
         }
         Start::Run(trigger) => match still_runs_until(facts, now, status) {
             Some(then) => Step::until(node_looked_at(facts, then, now), now),
-            None => begin(facts, now, fresh_run(facts, now, status, trigger)),
+            None => wait_for_older(facts, now)
+                .unwrap_or_else(|| begin(facts, now, fresh_run(facts, now, status, trigger))),
         },
         Start::Rebase(hash) => {
             let mut wanted = seen(status, facts.action, now);
@@ -95,10 +98,24 @@ fn still_runs_until(facts: &Facts<'_>, now: Timestamp, status: &DeploymentAction
     let past = status.history.iter().find(|past| past.number == run.number)?;
     let seen = facts.pod.view().filter(|pod| run.pod_uid.as_ref().is_none_or(|uid| *uid == pod.uid));
     let ended = |pod: &PodView| pod.tombstone || pod.terminated().is_some_and(|end| !end.is_unknown());
-    if past.outcome != RunOutcome::Unknown || seen.is_some_and(ended) || facts.is_off() {
+    if seen.is_some_and(ended) || facts.is_off() {
         return None;
     }
-    Some(runs_until(facts, run, now)).filter(|then| now < *then)
+    if past.exit_code.is_none() && seen.is_some_and(PodView::is_seen_running) {
+        // Whatever was said of it, and whatever the clocks say: its end brings an event.
+        return Some(after(now, SEEN_RUNNING_SECONDS));
+    }
+    Some(runs_until(facts, run, now)).filter(|then| past.outcome == RunOutcome::Unknown && now < *then)
+}
+
+/// What is done before a run begins where a pod of an earlier one shows that it runs, or can start: the status
+/// that told of it was emptied, or an older one was put back.
+fn wait_for_older(facts: &Facts<'_>, now: Timestamp) -> Option<Step> {
+    let ours = facts.older.iter().filter(|pod| pod.owner_uid == facts.action.metadata.uid);
+    let waits = |pod: &PodView| !pod.deleting && pod.container == ContainerView::Waiting;
+    let mut open = ours.filter(|pod| !pod.runs_no_more() && (waits(pod) || pod.is_seen_running()));
+    let pod = open.next()?;
+    Some(if waits(pod) { Step::delete(pod) } else { Step::until(after(now, SEEN_RUNNING_SECONDS), now) })
 }
 
 /// When the action is to be deleted, by `spec.ttlSecondsAfterFinished`. `None` where it stays, or

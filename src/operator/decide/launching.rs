@@ -6,7 +6,7 @@ use super::{
     active::Active,
     begin, cancel,
     clocks::{after, deadlines},
-    lock, write_or,
+    idle, lock, write_or,
 };
 use crate::{
     api::{
@@ -19,6 +19,7 @@ use crate::{
         action_policy::Standing,
         expand::Blocked,
         facts::{PodFact, Refusal},
+        hash,
         pod::{self, Attempt},
         status::seconds,
         validate::Checked,
@@ -152,7 +153,23 @@ impl Active<'_> {
     pub(super) fn not_as_recorded(&self, image: &ImageStatus) -> Option<String> {
         let of_spec =
             |checked| not_ours(checked, image).or_else(|| packages_not_ours(checked, &self.status.packages));
-        self.facts.spec.as_ref().ok().and_then(of_spec).or_else(|| self.template_changed())
+        self.facts
+            .spec
+            .as_ref()
+            .ok()
+            .and_then(of_spec)
+            .or_else(|| self.template_changed())
+            .or_else(|| self.execution_changed())
+    }
+
+    /// Whether the action executes something else than when the run was recorded. Not all of that is in the
+    /// bundle: service account, volumes, host aliases and security settings are the pod's. A hash of another
+    /// version is of another operator, and tells nothing.
+    fn execution_changed(&self) -> Option<String> {
+        let now = idle::executed(self.facts.action);
+        let comparable = self.run.spec_hash.starts_with(hash::VERSION);
+        (comparable && now != self.run.spec_hash)
+            .then(|| "what the action executes changed since the run was recorded".to_owned())
     }
 
     /// How the template differs from the one that was frozen with the run. Not all that it says is in

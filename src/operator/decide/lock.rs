@@ -232,7 +232,7 @@ pub(super) fn passing(seen: &LockSeen, now: Timestamp) -> Passing {
             "Lease {lease} has the name of the lock's, and has not Longshore's labels"
         )),
         LockSeen::Ours { since } => Passing::Ours(*since),
-        LockSeen::Free { pods } => match pods.iter().find(|pod| !pod.runs_no_more()) {
+        LockSeen::Free { pods } => match pods.iter().find(|pod| pod.may_run(now)) {
             Some(pod) => {
                 let why = format!("{} runs under it, although no Lease says so", of_pod(pod));
                 Passing::Later(why, soon)
@@ -249,7 +249,7 @@ fn passing_on(held: &Held, now: Timestamp, soon: Option<Timestamp>) -> Passing {
     if held.stands == HolderStands::UnderWay {
         return Passing::Later(format!("{by} has it"), soon);
     }
-    if let Some(pod) = held.pods.iter().find(|pod| !pod.runs_no_more()) {
+    if let Some(pod) = held.pods.iter().find(|pod| pod.may_run(now)) {
         return Passing::Later(format!("{by} had it, and {} may still run", of_pod(pod)), soon);
     }
     let Some(name) = &held.pod else {
@@ -265,10 +265,10 @@ fn passing_on(held: &Held, now: Timestamp, soon: Option<Timestamp>) -> Passing {
         };
     };
     if let Some(pod) = &held.recorded {
-        return if pod.runs_no_more() {
-            Passing::Now
-        } else {
+        return if pod.may_run(now) {
             Passing::Later(format!("{by} had it, and {} may still run", of_pod(pod)), soon)
+        } else {
+            Passing::Now
         };
     }
     match held.until {
@@ -341,7 +341,8 @@ pub(super) fn give_back(
         }
         return Some(Step::WriteStatus(Box::new(status)));
     }
-    let over = held.held_until.as_ref().is_none_or(|until| now >= until.0) || has_ended(facts, run);
+    let passed = held.held_until.as_ref().is_none_or(|until| now >= until.0);
+    let over = has_ended(facts, run) || (passed && !is_seen_running(facts, run));
     over.then(|| release(run, held))
 }
 
@@ -350,9 +351,18 @@ pub(super) fn has_ended(facts: &Facts<'_>, run: &RunStatus) -> bool {
     let owner = &facts.action.metadata.uid;
     let ended = facts.pod.view().is_some_and(|pod| {
         let own = pod.tombstone || run.pod_uid.as_ref() == Some(&pod.uid);
-        pod.owner_uid == *owner && own && pod.runs_no_more()
+        // A kubelet that rejects a pod anew forgets that its container ran.
+        let forgotten = run.started_at.is_some() && pod.stillborn.is_some();
+        pod.owner_uid == *owner && own && pod.runs_no_more() && !forgotten
     });
     ended || facts.is_off()
+}
+
+/// Whether the run's own pod is there, and its node, which reports, says that it runs: then no clock gives
+/// anything to others that the run has.
+pub(super) fn is_seen_running(facts: &Facts<'_>, run: &RunStatus) -> bool {
+    let own = facts.pod.view().filter(|pod| run.pod_uid.as_ref().is_none_or(|uid| *uid == pod.uid));
+    own.is_some_and(|pod| pod.owner_uid == facts.action.metadata.uid && pod.is_seen_running())
 }
 
 /// Of an action that is being deleted: gives the lock back where it is certain that nothing runs under
@@ -365,7 +375,7 @@ pub(super) fn leave(facts: &Facts<'_>, now: Timestamp, run: &RunStatus, orphaned
     // Before its inputs were frozen no pod was asked for.
     let certain = run.bundle_sha256.is_none()
         || pod.is_some_and(PodView::runs_no_more)
-        || held.held_until.as_ref().is_some_and(|until| now >= until.0);
+        || (held.held_until.as_ref().is_some_and(|until| now >= until.0) && !is_seen_running(facts, run));
     if certain {
         return ControlFlow::Break(release(run, held));
     }

@@ -62,6 +62,8 @@ pub enum Step {
     WriteStatus(Box<DeploymentActionStatus>),
     /// Ask the API server for the pod of the current attempt.
     Look,
+    /// Ask the API server for all pods of the action.
+    LookForPods,
     /// Create the pod of the current attempt, if a live read of the action allows it.
     Launch(Box<Attempt>),
     /// Create a tombstone under the name of the current attempt's pod.
@@ -152,6 +154,7 @@ impl Step {
             Self::Expire { .. } => "Expire",
             Self::WriteStatus(_) => "WriteStatus",
             Self::Look => "Look",
+            Self::LookForPods => "LookForPods",
             Self::Launch(_) => "Launch",
             Self::Entomb { .. } => "Entomb",
             Self::Follow { .. } => "Follow",

@@ -199,6 +199,9 @@ impl Active<'_> {
         let paused = self.paused().filter(|paused| *paused < due);
         // Longer than its pause it waits only for clocks, which a node that is out of service has not.
         let due = paused.filter(|_| facts.is_off()).unwrap_or(due);
+        if lock::is_seen_running(facts, self.run) {
+            return Step::until(self.look_again(), self.now);
+        }
         if self.now < due {
             return Step::until(paused.map_or(due, |_| node_looked_at(facts, due, self.now)), self.now);
         }

@@ -42,6 +42,9 @@ mod templated;
 mod unknown_end;
 
 const T0: i64 = 1_000_000;
+/// How long a script may run by the kubelet's clock: ten minutes to start, an hour, 30 s of grace and 15 for
+/// the runner, which are a part of the pod's own deadline and come after it too, and a margin of a minute.
+const BY_KUBELET: i64 = 600 + 3600 + 2 * (30 + 15) + 60;
 
 fn at(seconds: i64) -> Timestamp {
     Timestamp::from_second(T0 + seconds).unwrap()
@@ -59,6 +62,7 @@ struct World {
     user_namespaces: Option<bool>,
     pod: PodFact,
     older: Vec<PodView>,
+    all_pods: bool,
     previous: Vec<PodView>,
     creation: Creation,
     not_before: Option<Timestamp>,
@@ -87,6 +91,7 @@ impl World {
             user_namespaces: Some(true),
             pod: PodFact::NotSeen,
             older: vec![],
+            all_pods: false,
             previous: vec![],
             creation: Creation::default(),
             not_before: None,
@@ -157,6 +162,7 @@ impl World {
             user_namespaces: self.user_namespaces,
             pod: self.pod.clone(),
             older: &self.older,
+            all_pods: self.all_pods,
             previous: &self.previous,
             creation: self.creation.clone(),
             not_before: self.not_before,

@@ -223,7 +223,7 @@ async fn without_a_lease_pods_of_the_lock_tell_that_it_is_not_free() {
     let api = Api::new(Kept { pods: vec![running, own], ..Kept::default() });
     let (LockSeen::Free { pods }, None) = api.look(&claim("deploy", "a-1")).await else { panic!() };
     let names: Vec<_> = pods.iter().map(|pod| (pod.name.as_str(), pod.runs_no_more())).collect();
-    assert_eq!(names, [("other-1-1", false)]);
+    assert_eq!(names, [("other-1-1", false), ("deploy-1-1", false)], "an earlier run of its own too");
 }
 
 #[tokio::test]

@@ -91,6 +91,11 @@ fn without_the_policy_nothing_that_names_anything_starts() {
     world.resolution = Some(resolved());
     world.write(0);
     assert_eq!((world.phase().as_str(), world.reason()), ("Pending", Reason::PolicyMissing));
+    for before in [None, Some(at(-100)), Some(at(1))] {
+        world.not_before = before;
+        assert_eq!(world.step(1), Step::Wait(Some(SignedDuration::from_secs(5))), "a pause that is over");
+    }
+    world.not_before = None;
     // It comes back before the deadline.
     world.policy_missing = None;
     world.write(5);

@@ -103,6 +103,14 @@ fn rows() -> Vec<Row> {
             changed(World::new(action()), |world| world.older = vec![pod_view()]),
             0,
         ),
+        row(
+            "not seen",
+            "the same, and all of its pods were looked for",
+            changed(World::new(action()), |world| {
+                (world.older, world.all_pods) = (vec![pod_view()], true);
+            }),
+            0,
+        ),
         row("Pending", "the registry may be asked again", resolving(), 5),
         row("Pending", "cancelled", cancelled(resolving(), false), 5),
         row(
@@ -239,6 +247,18 @@ fn rows() -> Vec<Row> {
             3,
         ),
         row("Running", "every deadline and a margin are over", running(), 9999),
+        row(
+            "Running",
+            "the same, and its node reports that the script runs",
+            changed(running(), |world| {
+                world.progress_due = false;
+                world.show_pod(|pod| {
+                    (pod.started, pod.reports) = (true, true);
+                    pod.container = ContainerView::Running { since: Some(Time(at(2))) };
+                });
+            }),
+            9999,
+        ),
         row(
             "Running",
             "the spec changed, or another run is asked for",

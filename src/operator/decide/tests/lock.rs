@@ -154,7 +154,7 @@ fn the_pod_is_put_down_on_the_lease_before_it_is_created_and_its_uid_after() {
     let mut world = launching_of(locked());
     let pod = "deploy-5f3c9a1b-1-1".to_owned();
     let Step::MarkLock { pod: name, uid: None, seconds, .. } = world.step(1) else { panic!() };
-    assert_eq!((&name, seconds), (&pod, 60 + 1200 + 3600 + 30 + 15 + 60));
+    assert_eq!((&name, seconds), (&pod, 60 + 600 + BY_KUBELET));
     world.lock.marked = Some((pod.clone(), None));
     let Step::Launch(attempt) = world.step(1) else { panic!() };
     assert_eq!(attempt.lock.as_deref(), Some("prod"));
@@ -381,7 +381,7 @@ fn what_cannot_be_executed_does_not_wait_to_say_so() {
 #[test]
 fn the_verdict_comes_before_the_container_s_end_is_seen_and_the_lock_waits_for_that() {
     let mut world = ended();
-    let bound = 2 + 3600 + 30 + 15 + 60;
+    let bound = 2 + BY_KUBELET;
     assert_eq!(record(&world).held_until, Some(Time(at(bound))));
     assert!(waits(&world.step(4)), "{:?}", world.step(4));
     world.show_pod(|pod| {
@@ -421,7 +421,7 @@ fn a_pod_that_vanished_holds_its_lock_until_no_clock_lets_it_run() {
     let mut world = running();
     (world.pod, world.log) = (PodFact::Absent, None);
     world.ends(10, Reason::Unknown);
-    let bound = 2 + 3600 + 30 + 15 + 60;
+    let bound = 2 + BY_KUBELET;
     assert_eq!(record(&world).held_until, Some(Time(at(bound))));
     assert_eq!(world.step(100), Step::Wait(Some(SignedDuration::from_secs(bound - 100))));
     assert_eq!(world.step(bound), released());
@@ -444,7 +444,7 @@ fn what_was_certainly_never_started_passes_its_lock_on_at_once() {
     world.creation.tombstone_refused = Some("quota".into());
     world.ends(601, Reason::Unknown);
     assert!(waits(&world.step(602)), "{:?}", world.step(602));
-    assert_eq!(world.step(1200 + 3600 + 30 + 15 + 60), released());
+    assert_eq!(world.step(600 + BY_KUBELET), released());
 }
 
 #[test]
@@ -496,7 +496,7 @@ fn cancelled_between_two_attempts_the_lock_goes_when_the_first_certainly_runs_no
         Some([(ANNOTATION_CANCEL.to_owned(), "5f3c9a1b-1".to_owned())].into());
     world.ends(20, Reason::Cancelled);
     assert!(waits(&world.step(21)));
-    assert_eq!(world.step(2 + 3600 + 30 + 15 + 60), released());
+    assert_eq!(world.step(2 + BY_KUBELET), released());
 }
 
 #[test]
@@ -509,7 +509,7 @@ fn a_run_of_the_same_action_waits_for_the_lock_of_the_one_before_and_says_so() {
     assert_eq!((world.phase().as_str(), world.reason(), run(&world).number), ("Queued", Reason::Queued, 1));
     assert!(!world.finished() && message(&world).contains("run 1"), "{}", message(&world));
     assert!(waits(&world.step(10)));
-    let bound = 2 + 3600 + 30 + 15 + 60;
+    let bound = 2 + BY_KUBELET;
     assert_eq!(world.step(bound), released());
     world.lock.given_back = true;
     world.write(bound);
@@ -571,6 +571,7 @@ fn the_action_is_deleted_before_its_pod_was_asked_for() {
 #[test]
 fn the_status_was_lost_and_the_pod_tells_of_the_lock() {
     let mut world = World::new(locked());
+    world.all_pods = true;
     world.older = vec![PodView { lock: Some("prod".into()), started: true, ..pod_view() }];
     world.write(5);
     assert_eq!((record(&world).name.as_str(), &record(&world).acquired_at), ("prod", &Some(Time(at(5)))));

@@ -127,3 +127,123 @@ fn its_lock_is_given_back_at_once_and_later_too() {
     off(&mut world);
     assert!(released(world.step(490)));
 }
+
+/// The script runs on a node that reports, whatever the clocks say.
+fn seen_running(world: &mut World, since: i64) {
+    world.node = Some(NodeState::Ready);
+    world.show_pod(|pod| {
+        (pod.started, pod.reports) = (true, true);
+        pod.container = ContainerView::Running { since: Some(Time(at(since))) };
+    });
+    world.log = Some(LogFact { pod_uid: "pod-1".into(), ..LogFact::default() });
+}
+
+#[test]
+fn a_clock_of_the_node_that_is_hours_behind_ends_nothing() {
+    let mut world = World::launching();
+    seen_running(&mut world, -7200);
+    world.write(3);
+    assert_eq!(world.phase(), "Running");
+    assert_eq!(run(&world).started_at, Some(Time(at(0))), "not before it was taken up");
+    assert!(matches!(world.step(4), Step::Wait(Some(_))), "{:?}", world.step(4));
+    // Nor does one that is ahead keep a run for hours whose node is lost.
+    let mut world = World::launching();
+    seen_running(&mut world, 7200);
+    world.write(3);
+    assert_eq!(run(&world).started_at, Some(Time(at(3))));
+    silent(&mut world);
+    world.ends(3600 + 30 + 60 + 4, Reason::NodeLost);
+}
+
+#[test]
+fn a_script_that_is_seen_running_past_every_deadline_is_ended_and_waited_for() {
+    let mut world = World::running();
+    seen_running(&mut world, 2);
+    let over = 2 + 3600 + 30 + 60;
+    assert!(matches!(world.step(over - 1), Step::Wait(Some(_))));
+    world.write(over);
+    assert!(message(&world).contains("runs on although every deadline has passed"), "{}", message(&world));
+    assert!(matches!(world.step(over), Step::Expire { .. }), "{:?}", world.step(over));
+    let show = |world: &mut World, change: fn(&mut PodView)| {
+        seen_running(world, 2);
+        if let PodFact::Present(pod) = &mut world.pod {
+            change(pod);
+        }
+    };
+    show(&mut world, |pod| pod.active_deadline_seconds = Some(1));
+    assert!(matches!(world.step(over + 1), Step::Wait(Some(_))));
+    assert!(matches!(world.step(over + 200), Step::Delete { .. }), "{:?}", world.step(over + 200));
+    show(&mut world, |pod| (pod.deleting, pod.deleting_since) = (true, Some(Time(at(4000)))));
+    for later in [over + 300, 100_000, 10_000_000] {
+        assert!(matches!(world.step(later), Step::Wait(Some(_))), "{later}: {:?}", world.step(later));
+    }
+    // Its node falls silent: then its clocks count.
+    world.node = Some(NodeState::Silent);
+    if let PodFact::Present(pod) = &mut world.pod {
+        pod.reports = false;
+    }
+    world.ends(100_000, Reason::NodeLost);
+}
+
+/// Its end is not known, and then its node is back, and the script with it.
+fn lost_and_back(world: &mut World) {
+    silent(world);
+    world.write(3800);
+    assert_eq!(world.reason(), Reason::NodeLost);
+    world.action.status.as_mut().unwrap().log = None;
+    seen_running(world, 2);
+}
+
+#[test]
+fn nothing_begins_beside_a_script_that_is_seen_running_whatever_was_said_of_its_run() {
+    let mut world = World::running();
+    lost_and_back(&mut world);
+    world.change(|spec| spec.args = vec!["x".into()]);
+    for later in [3900, 10_000, 10_000_000] {
+        assert_eq!(world.step(later), HALF_A_MINUTE, "{later}");
+    }
+    world.show_pod(|pod| {
+        (pod.started, pod.finalizer) = (true, false);
+        pod.container = terminated("Error", None);
+    });
+    assert_eq!(world.step(3900), Step::Resolve { repeats: None });
+
+    // Another attempt.
+    let mut action = action();
+    action.spec.retry = Some(Retry { limit: 1, causes: vec![RetryCause::Interrupted], ..Retry::default() });
+    let mut world = World::running_of(action);
+    silent(&mut world);
+    world.write(3800);
+    assert_eq!(world.phase(), "Retrying");
+    world.action.status.as_mut().unwrap().log = None;
+    seen_running(&mut world, 2);
+    for later in [10_000, 10_000_000] {
+        assert!(matches!(world.step(later), Step::Wait(Some(_))), "{later}: {:?}", world.step(later));
+    }
+
+    // The lock.
+    let mut world = World::running();
+    run_mut(&mut world).lock = Some(crate::api::status::LockStatus {
+        name: "prod".into(),
+        acquired_at: Some(Time(at(0))),
+        ..Default::default()
+    });
+    world.lock.marked = Some(("deploy-5f3c9a1b-1-1".into(), Some("pod-1".into())));
+    lost_and_back(&mut world);
+    for later in [10_000, 10_000_000] {
+        assert!(matches!(world.step(later), Step::Wait(_)), "{later}: {:?}", world.step(later));
+    }
+}
+
+#[test]
+fn a_pod_that_the_garbage_collector_ended_for_a_node_that_is_gone_was_not_proven_never_to_have_started() {
+    let mut action = action();
+    action.spec.retry = Some(Retry { limit: 1, causes: vec![RetryCause::NeverStarted], ..Retry::default() });
+    let mut world = World::launching_of(action);
+    world.node = Some(NodeState::Absent);
+    world.show_pod(|pod| (pod.deleting, pod.deleting_since) = (true, Some(Time(at(50)))));
+    assert!(matches!(world.step(60), Step::Wait(Some(_))), "{:?}", world.step(60));
+    world.ends(50 + 120, Reason::NodeLost);
+    assert!(message(&world).contains("there is no node node-1 any more"), "{}", message(&world));
+    assert_eq!(run(&world).attempts.len(), 1, "no second attempt of what may run");
+}

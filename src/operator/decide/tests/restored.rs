@@ -2,13 +2,68 @@
 //! that was there before, and a run that is held back.
 
 use super::*;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ManagedFieldsEntry;
+
 use crate::api::ANNOTATION_RERUN;
 
 /// One whose status was emptied while pods of its UID are there.
 fn emptied(pods: Vec<PodView>) -> World {
     let mut world = World::new(action());
     world.older = pods;
+    if world.older.iter().any(|pod| pod.owner_uid == world.action.metadata.uid) {
+        assert_eq!(world.step(0), Step::LookForPods, "the cache may be behind the latest pod");
+    }
+    world.all_pods = true;
     world
+}
+
+/// An action that was made at `T0` and whose status somebody wrote so many seconds later.
+fn written(after: i64) -> DeploymentAction {
+    let mut action = action();
+    action.metadata.creation_timestamp = Some(Time(at(0)));
+    action.metadata.managed_fields = Some(vec![ManagedFieldsEntry {
+        subresource: Some("status".into()),
+        time: Some(Time(at(after))),
+        ..ManagedFieldsEntry::default()
+    }]);
+    action
+}
+
+#[test]
+fn an_emptied_status_without_any_pod_is_a_run_that_nobody_knows_of() {
+    let mut world = World::new(written(5));
+    assert_eq!(world.step(100), Step::LookForPods);
+    world.all_pods = true;
+    world.ends(100, Reason::Unknown);
+    assert_eq!(run(&world).number, 101, "no run before can have had it");
+    assert_eq!(world.step(101), Step::Wait(None), "nothing runs by itself");
+    // Whoever asks for it has waited until a creation that was on its way cannot be running any more.
+    world.change(|spec| spec.args = vec!["x".into()]);
+    assert!(matches!(world.step(200), Step::Look | Step::Wait(Some(_))), "{:?}", world.step(200));
+    world.pod = PodFact::Absent;
+    assert!(matches!(world.step(200), Step::Wait(Some(_))), "{:?}", world.step(200));
+    assert_eq!(world.step(100 + 600 + BY_KUBELET), Step::Resolve { repeats: None });
+}
+
+#[test]
+fn what_was_copied_from_another_action_is_no_emptied_status() {
+    let copy = World::new(written(-5));
+    assert_eq!(copy.step(0), Step::Resolve { repeats: None });
+}
+
+#[test]
+fn an_action_that_was_told_why_it_has_no_run_is_no_emptied_one() {
+    let manual = || {
+        let mut manual = written(5);
+        manual.spec.run_policy = RunPolicy::Manual;
+        manual
+    };
+    let mut world = World::new(manual());
+    world.all_pods = true;
+    world.ends(7, Reason::Unknown);
+    let mut told = manual();
+    told.status = Some(crate::operator::status::not_requested(&told, at(6)));
+    assert_eq!(World::new(told).step(7), Step::Wait(None));
 }
 
 fn of(attempt: (u32, u32)) -> PodView {
@@ -53,7 +108,7 @@ fn a_status_emptied_of_which_only_a_tombstone_is_left_is_a_run_that_nobody_knows
 }
 
 #[test]
-fn a_status_emptied_without_any_pod_is_a_new_action() {
+fn an_action_whose_status_nobody_wrote_and_that_has_no_pod_is_new() {
     assert_eq!(emptied(vec![]).step(0), Step::Resolve { repeats: None });
     let foreign = PodView { owner_uid: Some("another".into()), ..of((1, 1)) };
     assert_eq!(emptied(vec![foreign]).step(0), Step::Resolve { repeats: None });

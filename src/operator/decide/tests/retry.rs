@@ -1,10 +1,12 @@
 //! Another attempt: each test's name is the sequence of events that it answers.
 
+use k8s_openapi::api::core::v1::{HostAlias, SecurityContext};
+
 use super::*;
 use crate::{
     api::{
         ANNOTATION_CANCEL,
-        action::{Retry, RetryCause},
+        action::{PodTemplate, Retry, RetryCause, Volume},
         history::RunOutcome,
     },
     operator::decide::retry::pause,
@@ -206,8 +208,7 @@ fn a_pod_that_vanished_is_followed_by_an_attempt_only_when_no_clock_lets_its_scr
     world.pod = PodFact::Absent;
     world.log = Some(LogFact { pod_uid: "pod-1".into(), state: LogState::Incomplete, ..LogFact::default() });
     waits(&mut world, 4);
-    // From its start at 2: deadline, grace, the runner's own grace, and a margin.
-    assert_eq!(due(&world), 2 + 3600 + 30 + 15 + 60);
+    assert_eq!(due(&world), 2 + BY_KUBELET, "from its start at 2");
     assert!(matches!(world.step(3000), Step::Look | Step::Wait(Some(_))));
 
     let mut world = World::running_of(allowing(&[RetryCause::ScriptFailed]));
@@ -240,6 +241,36 @@ fn the_spec_changes_while_the_next_attempt_is_waited_for() {
     let kept = run(&world).clone();
     assert_eq!((kept.attempts.len(), kept.attempts[0].reason.as_str()), (1, "ScriptFailed"));
     assert_eq!(world.step(7), Step::Resolve { repeats: None }, "the change is a run of its own");
+
+    // Nor is what the pod has beside the bundle taken up by another attempt, or by a pod that was announced.
+    type Change = fn(&mut crate::api::DeploymentActionSpec);
+    let template = |change: fn(&mut PodTemplate)| {
+        move |spec: &mut crate::api::DeploymentActionSpec| change(spec.pod_template.get_or_insert_default())
+    };
+    let aliases = |template: &mut PodTemplate| {
+        template.host_aliases = vec![HostAlias { ip: "10.0.0.1".into(), hostnames: None }];
+    };
+    let security = |template: &mut PodTemplate| {
+        template.container_security_context = Some(SecurityContext::default());
+    };
+    let volumes = |template: &mut PodTemplate| {
+        template.volumes = vec![Volume { name: "cache".into(), ..Volume::default() }];
+    };
+    let account: Change = |spec| spec.service_account_name = Some("admin".into());
+    let changes: [&dyn Fn(&mut crate::api::DeploymentActionSpec); 4] =
+        [&account, &template(aliases), &template(security), &template(volumes)];
+    for (at, change) in changes.into_iter().enumerate() {
+        let mut world = fails(allowing(&[RetryCause::ScriptFailed]), 3);
+        world.change(change);
+        world.spec = Ok(World::launching().spec.unwrap());
+        world.ends(6, Reason::FrozenInputsChanged);
+        let mut world = World::launching();
+        let before = world.spec.clone();
+        world.change(change);
+        world.spec = before;
+        world.ends(1, Reason::FrozenInputsChanged);
+        assert_eq!(run(&world).attempts.len(), 1, "change {at}");
+    }
 
     // What is not executed changes nothing.
     let mut world = fails(allowing(&[RetryCause::ScriptFailed]), 3);

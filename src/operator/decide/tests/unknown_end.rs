@@ -11,9 +11,8 @@ fn a_run_whose_end_nobody_knows_is_followed_by_another_only_when_no_clock_lets_i
     let status = world.action.status.clone().unwrap();
     let told = status.conditions().get(ConditionType::Ready).unwrap().message.clone();
     assert!(told.contains("no other run begins before"), "{told}");
-    // Started at 2; an hour, 30 s of grace, 15 s for the runner, and a margin of a minute.
-    assert_eq!(world.step(11), Step::Wait(Some(SignedDuration::from_secs(3696))));
-    assert_eq!(world.step(3707), Step::Resolve { repeats: None });
+    assert_eq!(world.step(11), Step::Wait(Some(SignedDuration::from_secs(2 + BY_KUBELET - 11))));
+    assert_eq!(world.step(2 + BY_KUBELET), Step::Resolve { repeats: None });
 }
 
 #[test]
@@ -23,7 +22,7 @@ fn where_not_even_its_start_is_known_the_kubelet_s_own_clock_counts_from_the_pen
         Creation { unanswered: true, tombstone_refused: Some("quota".into()), ..Creation::default() };
     world.change(|spec| spec.args = vec!["x".into()]);
     world.ends(1, Reason::Unknown);
-    let until = 2 * 600 + 3600 + 30 + 15 + 60;
+    let until = 600 + BY_KUBELET;
     assert_eq!(world.step(2), Step::Wait(Some(SignedDuration::from_secs(until - 2))));
     assert_eq!(world.step(until), Step::Resolve { repeats: None });
 }
