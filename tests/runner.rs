@@ -5,6 +5,8 @@
 // clippy knows `#[test]` functions, and not what they share.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+#[path = "runner/hostile.rs"]
+mod hostile;
 #[path = "runner/masking.rs"]
 mod masking;
 #[path = "runner/mounted_script.rs"]
@@ -263,15 +265,8 @@ fn sigterm_reaches_a_pid_1() {
 
 #[test]
 fn sigterm_before_the_script_s_start_starts_nothing() {
-    let sandbox = Sandbox::script("echo started").secret("SLOW", Some(b""));
-    let fifo = sandbox.at(place::INPUTS_DIR).join("SLOW");
-    fs::remove_file(&fifo).unwrap();
-    nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).unwrap();
-    let running = sandbox.start(As::Process);
-    wait_for(&sandbox.state("output"));
-    running.signal(Signal::SIGTERM);
-    fs::write(&fifo, "value").unwrap();
-    running.wait().assert_refused(Problem::Stopped, STOPPED_BEFORE_START);
+    let told = Sandbox::script("echo started").run_as(As::Asked);
+    told.assert_refused(Problem::Stopped, STOPPED_BEFORE_START);
 }
 
 // At most once.

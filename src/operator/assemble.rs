@@ -7,13 +7,11 @@ use crate::{
     api::status::LogState,
     record::{
         frame::{Ending, Frame, Kind},
-        outcome::{Identity, MAX_OUTPUTS_BYTES, Record},
+        outcome::{Identity, MAX_RECORD_BYTES, Record},
         transcript::Transcript,
     },
 };
 
-/// The longest record, in bytes: outputs at their longest, each byte written as six.
-const MAX_RECORD_BYTES: usize = 6 * MAX_OUTPUTS_BYTES + 64 * 1024;
 /// How many gaps are kept by name.
 const MAX_GAPS: usize = 100;
 

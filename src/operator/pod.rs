@@ -330,6 +330,16 @@ mod tests {
     }
 
     #[test]
+    fn the_script_cannot_replace_the_runner_however_it_came() {
+        for delivery in [Delivery::ImageVolume, Delivery::InitContainer] {
+            let container = pod(delivery).spec.unwrap().containers.remove(0);
+            let mounts = container.volume_mounts.unwrap();
+            let runner = mounts.iter().find(|mount| mount.mount_path == place::RUNNER_DIR).unwrap();
+            assert_eq!(runner.read_only, Some(true));
+        }
+    }
+
+    #[test]
     fn a_token_is_mounted_only_for_a_named_service_account() {
         assert_eq!(pod(Delivery::ImageVolume).spec.unwrap().automount_service_account_token, Some(false));
         let mut action = action();

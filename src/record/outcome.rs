@@ -12,6 +12,8 @@ pub const MAX_TERMINATION_BYTES: usize = 4096;
 pub const MAX_OUTPUT_BYTES: usize = 32 * 1024;
 /// The longest values of all outputs together, in bytes.
 pub const MAX_OUTPUTS_BYTES: usize = 128 * 1024;
+/// The longest record, in bytes: outputs at their longest, each byte written as six.
+pub const MAX_RECORD_BYTES: usize = 6 * MAX_OUTPUTS_BYTES + 64 * 1024;
 /// The longest message of a record, in bytes; it must fit the termination message.
 pub const MAX_MESSAGE_BYTES: usize = 1024;
 

@@ -1,14 +1,12 @@
 //! Reads the bundle and checks it against the hash in the pod's spec.
 
-use std::fs;
-
 use crate::record::{
-    bundle::{Bundle, Program},
+    bundle::{Bundle, MAX_BYTES, Program},
     outcome::Problem,
     place,
 };
 
-use super::{places::Places, refusal::Refusal};
+use super::{places::Places, reach, refusal::Refusal};
 
 /// The bundle, if it is the one that the operator made.
 pub(super) fn read(places: &Places, sha256: Option<&str>) -> Result<Bundle, Refusal> {
@@ -17,9 +15,11 @@ pub(super) fn read(places: &Places, sha256: Option<&str>) -> Result<Bundle, Refu
         return Err(refuse(format!("{} is not set", place::ENV_BUNDLE_SHA256)));
     };
     let path = places.bundle();
-    let text = fs::read_to_string(&path)
+    let text = reach::read_mounted(&path, MAX_BYTES as u64)
         .map_err(|error| refuse(format!("the bundle cannot be read from {}: {error}", path.display())))?;
-    let bundle = Bundle::from_json(&text, sha256).map_err(|error| refuse(error.to_string()))?;
+    // What is longer, or no text, is not what the hash is of.
+    let bundle = Bundle::from_json(&String::from_utf8_lossy(&text), sha256)
+        .map_err(|error| refuse(error.to_string()))?;
     if let Program::Command { argv } = &bundle.program
         && argv.is_empty()
     {

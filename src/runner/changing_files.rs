@@ -3,21 +3,20 @@
 
 use std::{
     collections::VecDeque,
-    fs::{self, File},
-    io::{self, Read},
+    fs, io,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     rc::Rc,
     time::{Duration, Instant},
 };
 
-use super::{patterns::Patterns, secrets::Secrets};
+use super::{patterns::Patterns, reach, secrets::Secrets};
 
 /// How often the files are looked at while the script says nothing: a value that it keeps, to print
 /// it when the next one is there already, must have been seen in between.
 const EVERY: Duration = Duration::from_secs(10);
 /// Of what is longer than any Secret, the beginning alone is masked.
-const MAX_BYTES: u64 = 1024 * 1024;
+const MAX_BYTES: usize = 1024 * 1024;
 /// So many values that came later stay masked, the newest ones. With a new token every 48 minutes,
 /// as Kubernetes has it, they are those of the last week, and each is valid for an hour.
 const MAX_LATER: usize = 210;
@@ -190,8 +189,8 @@ impl ChangingFiles {
 }
 
 fn read(path: &Path) -> io::Result<Vec<u8>> {
-    let mut value = vec![];
-    File::open(path)?.take(MAX_BYTES).read_to_end(&mut value)?;
+    let mut value = reach::read_mounted(path, MAX_BYTES as u64)?;
+    value.truncate(MAX_BYTES);
     Ok(value)
 }
 

@@ -13,6 +13,21 @@ use nix::{
 
 use crate::record::outcome::Outcome;
 
+/// So many are buried at a time: others may die as fast as they are buried, and meanwhile no deadline
+/// is kept.
+const AT_ONCE: usize = 256;
+
+/// What a look at the dead has found.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Reaped {
+    /// The script is among them, and ended so. Whatever it left behind is killed already.
+    Script(Outcome),
+    /// The script lives, as far as is known, and nobody else is left to be buried.
+    Others,
+    /// There are more: to be asked again soon, whether or not a signal tells of them.
+    More,
+}
+
 /// The script's main process, which leads a process group of its own.
 #[derive(Debug)]
 pub(super) struct Script {
@@ -48,45 +63,46 @@ impl Script {
         }
     }
 
-    /// Buries the dead. Says how the script ended, if it did; whatever it left behind is then
-    /// killed already.
-    pub(super) fn reap(&self) -> Option<Outcome> {
-        loop {
+    /// Buries the dead, and looks first whether the script is among them.
+    pub(super) fn reap(&self) -> Reaped {
+        if !matches!(look(Id::Pid(self.pid)), Ok(WaitStatus::StillAlive)) {
+            return Reaped::Script(self.take());
+        }
+        for _ in 0..AT_ONCE {
             match look(Id::All) {
-                Ok(WaitStatus::StillAlive) => return None,
-                Ok(status) if status.pid() == Some(self.pid) => return Some(self.take()),
+                Ok(WaitStatus::StillAlive) => return Reaped::Others,
+                Ok(status) if status.pid() == Some(self.pid) => return Reaped::Script(self.take()),
                 Ok(status) => {
                     let _ = waitpid(status.pid(), Some(WaitPidFlag::WNOHANG));
                 }
                 // Nobody is left, so the script is not either.
-                Err(Errno::ECHILD) => return Some(self.take()),
+                Err(Errno::ECHILD) => return Reaped::Script(self.take()),
                 // nix knows no real-time signals, by which a process may die as well; whose death
                 // it was, it cannot say then.
                 Err(Errno::EINVAL) => {
                     if !matches!(look(Id::Pid(self.pid)), Ok(WaitStatus::StillAlive)) {
-                        return Some(self.take());
+                        return Reaped::Script(self.take());
                     }
                     if let Ok(status) = waitpid(None, Some(WaitPidFlag::WNOHANG))
                         && status.pid() == Some(self.pid)
                     {
                         self.kill_others();
-                        return Some(outcome(&Ok(status), self.pid));
+                        return Reaped::Script(outcome(&Ok(status), self.pid));
                     }
                 }
-                Err(_) => return None,
+                Err(_) => return Reaped::Others,
             }
         }
+        Reaped::More
     }
 
-    /// Takes zombies once the script itself is gone.
-    pub(super) fn reap_rest() {
-        loop {
-            match waitpid(None, Some(WaitPidFlag::WNOHANG)) {
-                Ok(WaitStatus::StillAlive) | Err(Errno::ECHILD) => return,
-                // One was taken, though nix may not know its signal.
-                Ok(_) | Err(_) => {}
-            }
-        }
+    /// Takes zombies once the script itself is gone. Says whether there may be more.
+    pub(super) fn reap_rest() -> bool {
+        // One that is taken may have died by a signal that nix does not know.
+        (0..AT_ONCE).all(|_| {
+            let taken = waitpid(None, Some(WaitPidFlag::WNOHANG));
+            !matches!(taken, Ok(WaitStatus::StillAlive) | Err(Errno::ECHILD))
+        })
     }
 
     fn take(&self) -> Outcome {

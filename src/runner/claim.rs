@@ -1,15 +1,17 @@
 //! What outlives the process: the claim, by which a run starts at most once, and the exit record.
 
 use std::{
-    fs::{self, File, OpenOptions},
+    fs::{self, File},
     io::{self, Write},
-    os::unix::fs::OpenOptionsExt,
-    path::Path,
+    path::{Path, PathBuf},
 };
 
-use crate::record::outcome::{Exit, Identity};
+use crate::record::{
+    hex,
+    outcome::{Exit, Identity, MAX_RECORD_BYTES},
+};
 
-use super::places::Places;
+use super::{places::Places, reach};
 
 /// Whether this start is the first one.
 #[derive(Debug, PartialEq, Eq)]
@@ -30,7 +32,7 @@ pub(super) fn take(places: &Places, identity: &Identity) -> io::Result<Claim> {
     if fs::symlink_metadata(places.exit_record()).is_ok() {
         return Ok(Claim::Taken);
     }
-    let mut file = match OpenOptions::new().write(true).create_new(true).mode(0o440).open(places.claim()) {
+    let mut file = match reach::create(&places.claim(), 0o440) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(Claim::Taken),
         Err(error) => return Err(error),
@@ -44,14 +46,23 @@ pub(super) fn take(places: &Places, identity: &Identity) -> io::Result<Claim> {
 /// Stores the exit record: after a crash it is there whole or not at all.
 pub(super) fn store_exit(places: &Places, exit: &Exit) -> io::Result<()> {
     let path = places.exit_record();
-    let next = path.with_extension("json.new");
-    // The script may have put something there.
-    let _ = fs::remove_file(&next);
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o440).open(&next)?;
+    let next = beside(&path)?;
+    let mut file = reach::create(&next, 0o440)?;
     file.write_all(serde_json::to_string(exit)?.as_bytes())?;
     file.sync_all()?;
-    fs::rename(&next, &path)?;
+    if fs::rename(&next, &path).is_err() {
+        // The script has put a folder there.
+        fs::rename(&path, beside(&path)?)?;
+        fs::rename(&next, &path)?;
+    }
     sync_folder(&places.state())
+}
+
+/// A name in the same folder that the script cannot have taken before.
+fn beside(path: &Path) -> io::Result<PathBuf> {
+    let mut random = [0; 16];
+    getrandom::fill(&mut random)?;
+    Ok(path.with_added_extension(hex(&random)))
 }
 
 /// The exit record that an earlier start left.
@@ -59,12 +70,16 @@ pub(super) fn store_exit(places: &Places, exit: &Exit) -> io::Result<()> {
 /// # Errors
 /// Says, for people, why there is none that counts.
 pub(super) fn stored_exit(places: &Places, identity: &Identity) -> Result<Exit, String> {
-    let text = fs::read_to_string(places.exit_record()).map_err(|error| match error.kind() {
+    let max = MAX_RECORD_BYTES as u64;
+    let text = reach::read(&places.exit_record(), max).map_err(|error| match error.kind() {
         io::ErrorKind::NotFound => "it left no exit record".to_owned(),
         _ => format!("its exit record cannot be read: {error}"),
     })?;
+    if text.len() > MAX_RECORD_BYTES {
+        return Err(format!("its exit record has more than {MAX_RECORD_BYTES} bytes"));
+    }
     let exit: Exit =
-        serde_json::from_str(&text).map_err(|error| format!("its exit record is damaged: {error}"))?;
+        serde_json::from_slice(&text).map_err(|error| format!("its exit record is damaged: {error}"))?;
     if exit.of != *identity {
         return Err(format!(
             "its exit record is of another run ({} in pod {})",

@@ -1,13 +1,13 @@
 //! The folders and files that a script finds.
 
 use std::{
-    fs::{self, OpenOptions},
+    fs,
     io::{self, Write},
-    os::unix::fs::{OpenOptionsExt, PermissionsExt},
+    os::unix::fs::PermissionsExt,
     path::Path,
 };
 
-use super::{places::Places, refusal::Refusal};
+use super::{places::Places, reach, refusal::Refusal};
 
 /// Makes working directory, home and temp folder where they are missing, and the outputs file.
 ///
@@ -26,7 +26,7 @@ pub(super) fn write(path: &Path, content: &[u8], mode: u32) -> Result<(), Refusa
 }
 
 fn write_new(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(path)?;
+    let mut file = reach::create(path, mode)?;
     file.write_all(content)?;
     file.set_permissions(fs::Permissions::from_mode(mode))
 }

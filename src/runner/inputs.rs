@@ -1,14 +1,10 @@
 //! Values that the kubelet mounts from Secrets and `ConfigMap`s.
 
-use std::{
-    fs::File,
-    io::{self, Read},
-    path::Path,
-};
+use std::{io, path::Path};
 
 use crate::record::outcome::Problem;
 
-use super::refusal::Refusal;
+use super::{reach, refusal::Refusal};
 
 /// The longest value. Kubernetes lets a Secret hold 1 MiB; this is a bound, not a rule.
 const MAX_BYTES: u64 = 4 * 1024 * 1024;
@@ -28,13 +24,11 @@ impl Input<'_> {
     /// The value; `None` where it may be missing and is.
     pub(super) fn read(&self, path: &Path) -> Result<Option<Vec<u8>>, Refusal> {
         let Self { name, origin, optional } = *self;
-        let mut value = vec![];
-        let read = File::open(path).and_then(|file| file.take(MAX_BYTES + 1).read_to_end(&mut value));
-        match read {
-            Ok(_) if value.len() as u64 > MAX_BYTES => {
+        match reach::read_mounted(path, MAX_BYTES) {
+            Ok(value) if value.len() as u64 > MAX_BYTES => {
                 Err(Self::refuse(format!("the {origin} has more than {MAX_BYTES} bytes (variable {name})")))
             }
-            Ok(_) => Ok(Some(value)),
+            Ok(value) => Ok(Some(value)),
             Err(error) if error.kind() == io::ErrorKind::NotFound && optional => Ok(None),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Err(Self::refuse(format!(
                 "variable {name} takes its value from the {origin}, which is not there: create it, or set \

@@ -7,8 +7,8 @@
 //!            end record as frames -> termination message -> the script's exit code
 //! ```
 //!
-//! It is one thread around `poll(2)`: a process that must outlive whatever the script does has no
-//! use for a second one. It knows nothing of Kubernetes; all that it is told is in
+//! It is one thread around `select(2)`: a process that must outlive whatever the script does has no
+//! use for a second one, but for the one thing that may be held up by the script ([`note`]). It knows nothing of Kubernetes; all that it is told is in
 //! [`crate::record`], and all that it says as well.
 
 mod addresses;
@@ -27,11 +27,14 @@ mod inputs;
 mod interpreter;
 mod lines;
 mod mask;
+mod note;
 mod outputs;
 mod parts;
 mod patterns;
 mod places;
 mod program;
+mod reach;
+mod ready;
 mod refusal;
 mod report;
 mod run;

@@ -11,22 +11,14 @@
 //! It is written by a stranger: it may be gone, endless, something else than a file, or nonsense.
 //! What cannot be used is named, and never ends the run.
 
-use std::{
-    collections::BTreeMap,
-    fs::OpenOptions,
-    io::{self, Read},
-    os::unix::fs::OpenOptionsExt,
-    path::Path,
-};
-
-use nix::fcntl::OFlag;
+use std::{collections::BTreeMap, path::Path};
 
 use crate::record::{
     bundle::Output,
     outcome::{MAX_OUTPUT_BYTES, MAX_OUTPUTS_BYTES, truncate},
 };
 
-use super::patterns::Patterns;
+use super::{patterns::Patterns, reach};
 
 /// How much of the file is read: what all outputs may have together, several times.
 const MAX_FILE_BYTES: u64 = 1024 * 1024;
@@ -45,7 +37,7 @@ pub(super) struct Outputs {
 
 /// Reads the file at `path`.
 pub(super) fn read(path: &Path, declared: &[Output], patterns: &Patterns) -> Outputs {
-    match read_file(path) {
+    match reach::read(path, MAX_FILE_BYTES) {
         Ok(text) => parse(&text, declared, patterns),
         Err(error) => Outputs {
             dropped: vec![format!(
@@ -54,18 +46,6 @@ pub(super) fn read(path: &Path, declared: &[Output], patterns: &Patterns) -> Out
             ..Outputs::default()
         },
     }
-}
-
-fn read_file(path: &Path) -> io::Result<Vec<u8>> {
-    // A link would make the runner read what it alone may see; a FIFO would hold it for ever.
-    let flags = OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK;
-    let file = OpenOptions::new().read(true).custom_flags(flags.bits()).open(path)?;
-    if !file.metadata()?.is_file() {
-        return Err(io::Error::other("it is no regular file any more"));
-    }
-    let mut text = vec![];
-    file.take(MAX_FILE_BYTES + 1).read_to_end(&mut text)?;
-    Ok(text)
 }
 
 fn parse(text: &[u8], declared: &[Output], patterns: &Patterns) -> Outputs {

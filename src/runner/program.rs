@@ -3,7 +3,7 @@
 use std::{
     ffi::{CString, NulError, OsStr, OsString},
     fs::File,
-    io::{self, PipeReader, Read},
+    io::{self, PipeReader},
     iter,
     os::{fd::AsRawFd, unix::ffi::OsStrExt},
     path::{Path, PathBuf},
@@ -21,6 +21,7 @@ use crate::record::outcome::Problem;
 use super::{
     elf::{self, Format},
     environment::Environment,
+    reach,
     refusal::Refusal,
 };
 
@@ -152,9 +153,7 @@ fn explain(error: Errno, program: &Path, environment: &Environment) -> Refusal {
 }
 
 fn format(program: &Path) -> Format {
-    let mut head = vec![];
-    let read = File::open(program).and_then(|file| file.take(4096).read_to_end(&mut head));
-    if read.is_ok() { elf::format(&head) } else { Format::Other }
+    reach::read_mounted(program, 4096).map_or(Format::Other, |head| elf::format(&head))
 }
 
 fn missing_loader(format: &Format) -> String {

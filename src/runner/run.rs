@@ -1,6 +1,6 @@
 //! The sequence of one start of the container.
 
-use std::{collections::BTreeMap, env, fs::OpenOptions, io::Write, time::Instant};
+use std::{collections::BTreeMap, env, fs::File, io, os::unix::fs::FileExt, time::Instant};
 
 use nix::sys::{
     prctl,
@@ -22,10 +22,13 @@ use super::{
     children::Script,
     claim::{self, Claim},
     environment::Environment,
-    exit_code, folders, interpreter, outputs,
+    exit_code, folders, interpreter,
+    note::Note,
+    outputs,
     patterns::Patterns,
     places::Places,
     program::{self, Invocation, Started},
+    reach,
     refusal::Refusal,
     report::Report,
     script,
@@ -47,7 +50,11 @@ pub(super) fn run(places: Places) -> u8 {
     // The bundle only names the run here; nothing of it is used before the claim.
     let sha256 = env::var(place::ENV_BUNDLE_SHA256).ok();
     let bundle = bundle::read(&places, sha256.as_deref());
-    let attempt = Attempt { of: identity(bundle.as_ref().ok()), places, report: Report::new(Sink::stdout()) };
+    // Held from now on: later the script may have taken the runner's right to open files. Where the file
+    // is not there nobody reads it, as outside Kubernetes.
+    let termination = reach::open_to_write(&places.termination_log()).ok();
+    let of = identity(bundle.as_ref().ok());
+    let attempt = Attempt { of, places, report: Report::new(Sink::stdout()), termination };
     match claim::take(&attempt.places, &attempt.of) {
         Ok(Claim::First) => {}
         Ok(Claim::Taken) => return attempt.again(),
@@ -85,6 +92,8 @@ struct Attempt {
     places: Places,
     of: Identity,
     report: Report,
+    /// The file of the termination message.
+    termination: Option<File>,
 }
 
 impl Attempt {
@@ -92,7 +101,7 @@ impl Attempt {
     fn first(mut self, bundle: &Bundle, signals: &Signals) -> u8 {
         let mut patterns = Patterns::default();
         match self.start(bundle, signals, &mut patterns) {
-            Ok((script, streams, started)) => self.supervise(bundle, signals, script, streams, started),
+            Ok(running) => self.supervise(bundle, signals, running),
             Err(refusal) => self.refuse(refusal, &patterns),
         }
     }
@@ -103,7 +112,7 @@ impl Attempt {
         bundle: &Bundle,
         signals: &Signals,
         patterns: &mut Patterns,
-    ) -> Result<(Script, Streams, Instant), Refusal> {
+    ) -> Result<Running, Refusal> {
         if self.of.pod_uid.is_empty() {
             return Err(Refusal::new(Problem::Internal, format!("{} is not set", place::ENV_POD_UID)));
         }
@@ -121,12 +130,18 @@ impl Attempt {
                 "the pod was stopped (deleted, evicted, or past its own deadline) before the script started",
             ));
         }
+        let note = Note::prepare(self.places.stop_reason()).ok();
         self.report.start(&self.of, environment.unmasked());
         self.report.sink().pump();
         let started = Instant::now();
         let Started { pid, stdout, stderr } = program::spawn(&invocation, &environment)?;
         self.report.script_starts(started);
-        Ok((Script::new(pid), Streams::new(stdout, stderr, secrets), started))
+        Ok(Running {
+            script: Script::new(pid),
+            streams: Streams::new(stdout, stderr, secrets),
+            note,
+            started,
+        })
     }
 
     fn invocation(&self, bundle: &Bundle, environment: &Environment) -> Result<Invocation, Refusal> {
@@ -140,14 +155,8 @@ impl Attempt {
         Ok(invocation)
     }
 
-    fn supervise(
-        mut self,
-        bundle: &Bundle,
-        signals: &Signals,
-        script: Script,
-        streams: Streams,
-        started: Instant,
-    ) -> u8 {
+    fn supervise(mut self, bundle: &Bundle, signals: &Signals, running: Running) -> u8 {
+        let Running { script, streams, note, started } = running;
         let mut supervisor = Supervisor {
             places: &self.places,
             limits: &bundle.limits,
@@ -155,6 +164,8 @@ impl Attempt {
             report: &mut self.report,
             script,
             streams,
+            note,
+            unburied: false,
         };
         let ended = supervisor.run(started);
         let outputs = outputs::read(&self.places.output(), &bundle.outputs, supervisor.streams.patterns());
@@ -228,12 +239,24 @@ impl Attempt {
         let code = exit_code::of(&exit.outcome);
         let outputs_sha256 = (!exit.outputs.is_empty()).then(|| outputs_sha256(&exit.outputs));
         if let Ok(text) = (Termination { exit, outputs_sha256, end }).to_json() {
-            // Where the file is not there nobody reads it, as outside Kubernetes.
-            let log = OpenOptions::new().write(true).truncate(true).open(self.places.termination_log());
-            let _ = log.and_then(|mut log| log.write_all(text.as_bytes()));
+            let _ = self.termination.map(|file| replace(&file, &text));
         }
         code
     }
+}
+
+/// A script that was started, and all that belongs to it.
+struct Running {
+    script: Script,
+    streams: Streams,
+    note: Option<Note>,
+    started: Instant,
+}
+
+/// Puts `text` in place of whatever the script has written; rather nothing than a part of it.
+fn replace(file: &File, text: &str) -> io::Result<()> {
+    file.set_len(0)?;
+    file.write_all_at(text.as_bytes(), 0).or_else(|_| file.set_len(0))
 }
 
 /// Keeps the exit record for a second start. Where it cannot be (the script filled the disk) the

@@ -1,14 +1,10 @@
 //! The script's text: from the bundle, or from the file that the kubelet mounts.
 
-use std::{
-    borrow::Cow,
-    fs::File,
-    io::{self, Read},
-};
+use std::{borrow::Cow, io};
 
 use crate::record::{bundle::Program, outcome::Problem, sha256_hex};
 
-use super::{places::Places, refusal::Refusal};
+use super::{places::Places, reach, refusal::Refusal};
 
 /// The longest mounted script: the 1 MiB that Kubernetes lets a `ConfigMap` hold, and a margin.
 const MAX_BYTES: u64 = 1024 * 1024 + 64 * 1024;
@@ -38,12 +34,11 @@ fn mounted(places: &Places, sha256: &str, origin: &str) -> Result<Vec<u8>, Refus
         )
     };
     let path = places.mounted_script();
-    let mut text = vec![];
-    match File::open(&path).and_then(|file| file.take(MAX_BYTES + 1).read_to_end(&mut text)) {
-        Ok(_) if text.len() as u64 > MAX_BYTES => {
+    match reach::read_mounted(&path, MAX_BYTES) {
+        Ok(text) if text.len() as u64 > MAX_BYTES => {
             Err(changed(&format!("has more than {MAX_BYTES} bytes by now, and no script may")))
         }
-        Ok(_) => {
+        Ok(text) => {
             let found = sha256_hex(&text);
             if found == sha256 {
                 return Ok(text);

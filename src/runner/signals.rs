@@ -20,10 +20,15 @@ const STOPS: [Signal; 8] = [
     Signal::SIGWINCH,
     Signal::SIGPWR,
 ];
+/// What the kernel sends to a process that meets a limit of its own. A script of the runner's user can
+/// set those limits. Blocked, they end nothing: what was too much fails.
+const LIMITS: [Signal; 2] = [Signal::SIGXFSZ, Signal::SIGXCPU];
+/// So many are taken at a time: a script can send them as fast as they are taken.
+const AT_ONCE: usize = 256;
 /// The first real-time signal that a program may use under glibc; the kernel's last is 64.
 const FIRST_REAL_TIME: u32 = 34;
 
-/// [`STOPS`], the real-time signals and SIGCHLD, blocked and queued. Blocked signals reach a PID 1
+/// [`STOPS`], [`LIMITS`], the real-time signals and SIGCHLD, blocked and queued. Blocked signals reach a PID 1
 /// too, for which the kernel drops all that have neither a handler nor a mask.
 #[derive(Debug)]
 pub(super) struct Signals(SignalFd);
@@ -44,7 +49,7 @@ impl Signals {
         // they are.
         let mut set = SigSet::all();
         for signal in Signal::iterator() {
-            if signal != Signal::SIGCHLD && !STOPS.contains(&signal) {
+            if signal != Signal::SIGCHLD && !STOPS.contains(&signal) && !LIMITS.contains(&signal) {
                 set.remove(signal);
             }
         }
@@ -57,10 +62,12 @@ impl Signals {
         self.0.as_fd()
     }
 
-    /// Takes all that has arrived; never blocks.
+    /// Takes what has arrived, though not all of very many; never blocks.
     pub(super) fn take(&self) -> Arrived {
         let mut arrived = Arrived::default();
-        while let Ok(Some(info)) = self.0.read_signal() {
+        // The lowest number comes first, and SIGCHLD is below those that can be sent more than once.
+        for _ in 0..AT_ONCE {
+            let Ok(Some(info)) = self.0.read_signal() else { break };
             match i32::try_from(info.ssi_signo).map(Signal::try_from) {
                 Ok(Ok(Signal::SIGCHLD)) => arrived.child = true,
                 Ok(Ok(signal)) if STOPS.contains(&signal) => arrived.stop = true,

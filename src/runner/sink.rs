@@ -9,7 +9,7 @@ use std::{
     os::fd::{AsFd, BorrowedFd, OwnedFd},
 };
 
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use super::ready;
 
 /// With so much waiting, the script's output is left in its pipes: the script waits.
 const HIGH_WATER: usize = 256 * 1024;
@@ -74,7 +74,7 @@ impl Sink {
     pub(super) fn pump(&mut self) {
         while !self.is_empty() {
             let Some(out) = &mut self.out else { break };
-            if !ready(out.as_fd()) {
+            if !ready::can_write(out.as_fd()) {
                 break;
             }
             let end = self.waiting.len().min(self.sent.saturating_add(self.piece));
@@ -95,11 +95,6 @@ impl Sink {
             self.sent = 0;
         }
     }
-}
-
-fn ready(out: BorrowedFd<'_>) -> bool {
-    let mut fds = [PollFd::new(out, PollFlags::POLLOUT)];
-    poll(&mut fds, PollTimeout::ZERO).is_ok_and(|ready| ready > 0)
 }
 
 #[cfg(test)]

@@ -3,15 +3,14 @@
 use std::{
     collections::BTreeMap,
     ffi::{OsStr, OsString},
-    fs::{self, File},
-    io::{self, Read},
+    fs, io,
     os::unix::ffi::{OsStrExt, OsStringExt},
     path::Path,
 };
 
 use crate::record::{bundle::Folder, outcome::Problem, place};
 
-use super::{refusal::Refusal, secrets::Secrets};
+use super::{reach, refusal::Refusal, secrets::Secrets};
 
 /// The kernel takes 2 MiB of variables in all; these are bounds, not rules.
 const MAX_FILES: usize = 10_000;
@@ -119,9 +118,7 @@ impl Sources {
                 return Err(too_much(origin, &format!("more than {MAX_FILES} keys")));
             };
             self.files = files;
-            let mut value = vec![];
-            let file = File::open(&path).map_err(|error| cannot(&path, &error))?;
-            file.take(self.bytes + 1).read_to_end(&mut value).map_err(|error| cannot(&path, &error))?;
+            let value = reach::read_mounted(&path, self.bytes).map_err(|error| cannot(&path, &error))?;
             let Some(bytes) = self.bytes.checked_sub(value.len() as u64) else {
                 return Err(too_much(origin, &format!("more than {MAX_BYTES} bytes")));
             };

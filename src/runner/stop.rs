@@ -1,8 +1,6 @@
 //! When a script is asked to stop, and when it is made to.
 
 use std::{
-    fs::{self, File},
-    io::{self, Read},
     path::Path,
     time::{Duration, Instant},
 };
@@ -12,10 +10,12 @@ use crate::record::{
     outcome::{Stop, StopCause},
 };
 
+use super::reach;
+
 /// What is to be done now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Due {
-    /// Write the reason, then SIGTERM.
+    /// Tell the reason, then SIGTERM.
     Ask(StopCause),
     /// SIGKILL.
     Kill,
@@ -80,27 +80,22 @@ impl Stopping {
 }
 
 /// The longest reason from outside, in bytes.
-const MAX_TOLD_BYTES: u64 = 512;
+const MAX_TOLD_BYTES: usize = 512;
 
 /// Why somebody outside stops the script, in one line: `Cancelled: ...`. A pod that was made before
 /// there was such a file has none.
 pub(super) fn told(path: &Path) -> Option<String> {
-    let mut bytes = Vec::new();
-    File::open(path).ok()?.take(MAX_TOLD_BYTES).read_to_end(&mut bytes).ok()?;
+    let mut bytes = reach::read_mounted(path, MAX_TOLD_BYTES as u64).ok()?;
+    bytes.truncate(MAX_TOLD_BYTES);
     let mut text = String::from_utf8_lossy(&bytes).into_owned();
     text.retain(|letter| !letter.is_control());
     let text = text.trim();
     (!text.is_empty()).then(|| text.to_owned())
 }
 
-/// Tells the script why; `told` is what somebody outside said. The file is whole as soon as it is there.
-pub(super) fn write_reason(
-    path: &Path,
-    cause: StopCause,
-    limits: &Limits,
-    told: Option<String>,
-) -> io::Result<()> {
-    let reason = match cause {
+/// What the script is told; `told` is what somebody outside said.
+pub(super) fn reason(cause: StopCause, limits: &Limits, told: Option<String>) -> String {
+    match cause {
         StopCause::RunDeadline => format!(
             "RunDeadline: the script ran for more than {} seconds (spec.runDeadlineSeconds)\n",
             limits.run_deadline_seconds
@@ -112,14 +107,13 @@ pub(super) fn write_reason(
             },
             |told| format!("{told}\n"),
         ),
-    };
-    let next = path.with_extension("new");
-    fs::write(&next, reason)?;
-    fs::rename(next, path)
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     const LIMITS: Limits = Limits { run_deadline_seconds: 60, grace_seconds: 10 };

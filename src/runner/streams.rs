@@ -6,7 +6,7 @@ use std::{
     time::Instant,
 };
 
-use nix::fcntl::{FcntlArg, fcntl};
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
 
 use crate::record::frame::Kind;
 
@@ -29,6 +29,9 @@ struct Stream {
 impl Stream {
     fn new(kind: Kind, pipe: PipeReader, patterns: &Patterns) -> Self {
         let _ = fcntl(&pipe, FcntlArg::F_SETPIPE_SZ(PIPE_BYTES));
+        // The script may open its end for reading as well, and take what the runner was told of. It does
+        // not see the flag: each end is an open file of its own.
+        let _ = fcntl(&pipe, FcntlArg::F_SETFL(OFlag::O_NONBLOCK));
         Self {
             kind,
             pipe: Some(pipe),
@@ -38,7 +41,7 @@ impl Stream {
         }
     }
 
-    /// Reads once; blocks unless there is something to read. Gives how much is to be taken.
+    /// Reads once; never blocks. Gives how much is to be taken.
     fn read(&mut self, buffer: &mut [u8], report: &mut Report) -> usize {
         let Some(pipe) = &mut self.pipe else { return 0 };
         match pipe.read(buffer) {
@@ -46,7 +49,7 @@ impl Stream {
                 self.bytes += len as u64;
                 return len;
             }
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) if matches!(error.kind(), io::ErrorKind::Interrupted | io::ErrorKind::WouldBlock) => {}
             Ok(_) | Err(_) => self.close(report),
         }
         0
@@ -91,7 +94,7 @@ impl Streams {
             .filter_map(|(number, stream)| Some((number, stream.pipe.as_ref()?.as_fd())))
     }
 
-    /// Reads once from the pipe with this number, which must be ready.
+    /// Reads once from the pipe with this number, where there is something to read.
     pub(super) fn read(&mut self, number: usize, report: &mut Report) {
         let Some(stream) = self.both.get_mut(number) else { return };
         let len = stream.read(&mut self.buffer, report);
@@ -144,5 +147,32 @@ impl Streams {
         for stream in &mut self.both {
             stream.close(report);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::{
+        super::{
+            changing_files::{ChangingFiles, Watched},
+            sink::Sink,
+        },
+        *,
+    };
+
+    #[test]
+    fn a_pipe_that_somebody_emptied_meanwhile_is_not_waited_for() {
+        let ((out, mut script), (err, _other)) = (io::pipe().unwrap(), io::pipe().unwrap());
+        let secrets = ChangingFiles::new(Watched::default(), Patterns::default());
+        let (mut streams, mut report) = (Streams::new(out, err, secrets), Report::new(Sink::new(None)));
+        streams.read(0, &mut report);
+        assert_eq!((streams.bytes(), streams.open().count()), (0, 2));
+        script.write_all(b"x").unwrap();
+        streams.read(0, &mut report);
+        drop(script);
+        streams.read(0, &mut report);
+        assert_eq!((streams.bytes(), streams.open().count()), (1, 1));
     }
 }

@@ -2,16 +2,16 @@
 
 use std::time::{Duration, Instant};
 
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-
 use crate::record::{
     bundle::Limits,
     outcome::{Outcome, Stop},
 };
 
 use super::{
-    children::Script,
+    children::{Reaped, Script},
+    note::Note,
     places::Places,
+    ready,
     report::Report,
     signals::{Arrived, Signals},
     stop::{self, Due, Stopping},
@@ -45,6 +45,10 @@ pub(super) struct Supervisor<'a> {
     pub(super) report: &'a mut Report,
     pub(super) script: Script,
     pub(super) streams: Streams,
+    /// Where it is told why it is asked to stop; none where that could not be prepared.
+    pub(super) note: Option<Note>,
+    /// Whether there may be dead processes that no signal will tell of any more.
+    pub(super) unburied: bool,
 }
 
 impl Supervisor<'_> {
@@ -56,9 +60,9 @@ impl Supervisor<'_> {
             let arrived = self.turn(stopping.next());
             let now = Instant::now();
             // First what has happened: a script that ended in time was not stopped.
-            if arrived.child
-                && let Some(outcome) = self.script.reap()
-            {
+            let reaped = if arrived.child { self.script.reap() } else { Reaped::Others };
+            self.unburied = reaped == Reaped::More;
+            if let Reaped::Script(outcome) = reaped {
                 let ended = Ended { outcome, stop: stopping.record(), millis: self.report.millis_at(now) };
                 self.drain(Some(now + DRAIN_BEFORE_VERDICT));
                 return ended;
@@ -66,8 +70,10 @@ impl Supervisor<'_> {
             match stopping.due(now, arrived.stop) {
                 Some(Due::Ask(cause)) => {
                     // Without the file the script is stopped all the same.
-                    let told = stop::told(&self.places.told_reason());
-                    let _ = stop::write_reason(&self.places.stop_reason(), cause, self.limits, told);
+                    if let Some(note) = &self.note {
+                        let told = stop::told(&self.places.told_reason());
+                        note.tell(stop::reason(cause, self.limits, told));
+                    }
                     self.script.terminate();
                 }
                 Some(Due::Kill) => self.script.kill(),
@@ -95,7 +101,7 @@ impl Supervisor<'_> {
                 return;
             }
             if self.turn(Some(until)).child {
-                Script::reap_rest();
+                self.unburied = Script::reap_rest();
             }
             let after = (self.streams.bytes(), self.report.sink().waiting());
             if after != before {
@@ -107,38 +113,23 @@ impl Supervisor<'_> {
 
     /// Waits for something to do, until `until` at the latest, and moves what can be moved.
     fn turn(&mut self, until: Option<Instant>) -> Arrived {
-        let until = until.into_iter().chain(self.streams.next_look()).min();
+        let now = self.unburied.then(Instant::now);
+        let until = until.into_iter().chain(self.streams.next_look()).chain(now).min();
         let room = self.report.sink().has_room();
-        let mut ready = [false; 2];
-        {
-            let mut fds = vec![PollFd::new(self.signals.as_fd(), PollFlags::POLLIN)];
-            let numbers: Vec<usize> = if room {
-                self.streams
-                    .open()
-                    .map(|(number, pipe)| {
-                        fds.push(PollFd::new(pipe, PollFlags::POLLIN));
-                        number
-                    })
-                    .collect()
-            } else {
-                vec![]
-            };
-            if let Some(out) = self.report.sink().blocked_on() {
-                fds.push(PollFd::new(out, PollFlags::POLLOUT));
-            }
-            wait(&mut fds, until);
-            for (number, fd) in numbers.into_iter().zip(&fds[1..]) {
-                ready[number] = fd.any().unwrap_or(true);
-            }
-        }
+        let (numbers, pipes): (Vec<usize>, Vec<_>) =
+            if room { self.streams.open().unzip() } else { (vec![], vec![]) };
+        let from: Vec<_> = pipes.into_iter().chain([self.signals.as_fd()]).collect();
+        let ready = ready::wait(&from, self.report.sink().blocked_on(), until);
         let now = Instant::now();
         self.report.set_time(now);
         self.streams.look(now);
-        for (number, _) in ready.into_iter().enumerate().filter(|(_, ready)| *ready) {
+        for (number, _) in numbers.into_iter().zip(ready).filter(|(_, ready)| *ready) {
             self.streams.read(number, self.report);
         }
         self.report.sink().pump();
-        self.signals.take()
+        let mut arrived = self.signals.take();
+        arrived.child |= self.unburied;
+        arrived
     }
 }
 
@@ -159,17 +150,7 @@ pub(super) fn flush(report: &mut Report) -> bool {
             return false;
         }
         if let Some(out) = report.sink().blocked_on() {
-            wait(&mut [PollFd::new(out, PollFlags::POLLOUT)], Some(moved + STUCK));
+            ready::wait(&[], Some(out), Some(moved + STUCK));
         }
     }
-}
-
-/// Polls. Errors are waits that were cut short: the loop looks again in any case.
-fn wait(fds: &mut [PollFd<'_>], until: Option<Instant>) {
-    let timeout = until.map_or(PollTimeout::NONE, |until| {
-        // A little late, not a little early, or the loop would spin for the last millisecond.
-        let left = until.saturating_duration_since(Instant::now()).saturating_add(Duration::from_micros(999));
-        PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX)
-    });
-    let _ = poll(fds, timeout);
 }

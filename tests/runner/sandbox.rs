@@ -35,6 +35,8 @@ pub(crate) enum As {
     Pid1,
     /// The same, without root's rights.
     UnprivilegedPid1,
+    /// As a process that was asked to end before its first instruction.
+    Asked,
 }
 
 pub(crate) struct Sandbox {
@@ -90,6 +92,12 @@ impl Sandbox {
         }
         fs::write(sandbox.at(place::TERMINATION_LOG), "").unwrap();
         sandbox
+    }
+
+    /// Another script, where the first one could not know the folder.
+    pub(crate) fn text(mut self, text: &str) -> Self {
+        self.bundle.program = Program::Script { text: text.into(), interpreter: vec![] };
+        self
     }
 
     pub(crate) fn script(text: &str) -> Self {
@@ -190,6 +198,9 @@ impl Sandbox {
         let runner = env!("CARGO_BIN_EXE_longshore-runner");
         let words: Vec<&str> = match how {
             As::Process => vec![runner],
+            As::Asked => {
+                vec!["env", "--block-signal=TERM", "sh", "-c", "kill -TERM $$; exec \"$0\" \"$@\"", runner]
+            }
             As::Pid1 if nix::unistd::geteuid().is_root() => {
                 vec!["unshare", "--pid", "--fork", "--mount-proc", "--kill-child", runner]
             }

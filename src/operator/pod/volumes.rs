@@ -41,7 +41,8 @@ pub(super) fn volumes(
         Some(Mounted {
             volume: runner(defaults),
             path: place::RUNNER_DIR.into(),
-            read_only: defaults.delivery == Delivery::ImageVolume,
+            // Also where it was copied: a script that replaced it would be started in its place.
+            read_only: true,
         }),
         Some(Mounted { volume: bundle(), path: place::BUNDLE_DIR.into(), read_only: true }),
         inputs(action).map(|volume| Mounted { volume, path: place::INPUTS_DIR.into(), read_only: true }),
