@@ -18,8 +18,9 @@ struct Page {
 /// What `make test` runs: a step of it is a script of its own.
 const SUITE: &str = concat!(include_str!("suite.sh"), include_str!("faults.sh"));
 
-const PAGES: [Page; 2] = [
+const PAGES: [Page; 3] = [
     Page { name: "threat-model.md", text: include_str!("../docs/threat-model.md"), least: 40 },
+    Page { name: "hostile-script.md", text: include_str!("../docs/hostile-script.md"), least: 20 },
     Page { name: "at-most-once.md", text: include_str!("../docs/at-most-once.md"), least: 30 },
 ];
 

@@ -124,8 +124,13 @@ impl Assembler {
         }
         let text = std::mem::take(&mut self.partial);
         match serde_json::from_slice::<Record>(&text) {
-            Ok(Record::Start(start)) if start.of == self.of => self.fact.start = Some(start),
-            // The first one counts: a container that was started again says it once more.
+            // The first one counts: it is of the start that ran the script.
+            Ok(Record::Start(start)) if start.of == self.of => {
+                self.fact.start.get_or_insert(start);
+            }
+            // What a second start repeats is a file that the script could write: it counts by its proof, in
+            // the termination message.
+            Ok(Record::Exit(exit)) if exit.of == self.of && exit.replayed => {}
             Ok(Record::Exit(exit)) if exit.of == self.of && self.fact.exit.is_none() => {
                 self.fact.exit = Some((exit, now));
             }
@@ -178,7 +183,7 @@ impl Assembler {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::record::outcome::{End, Exit, Outcome};
+    use crate::record::outcome::{End, Exit, Outcome, Start};
 
     fn of() -> Identity {
         Identity { pod_uid: "p".into(), run_id: "r-1".into() }
@@ -283,6 +288,26 @@ mod tests {
         let mut log = Assembler::new(of());
         feed(&mut log, &[&format!("1 x 0 {}", exit(of(), 3)), &format!("2 x 0 {}", exit(of(), 0))]);
         assert_eq!(log.fact().exit.unwrap().0.outcome, Outcome::Exited { code: 3 });
+    }
+
+    #[test]
+    fn what_a_second_start_repeats_does_not_count() {
+        let mut log = Assembler::new(of());
+        let repeated = exit(of(), 0).replace(r#""millis":1"#, r#""millis":1,"replayed":true"#);
+        feed(&mut log, &[&format!("1 x 0 {repeated}")]);
+        assert!(log.fact().exit.is_none());
+        assert_eq!(log.fact().foreign, 0);
+    }
+
+    #[test]
+    fn the_first_start_record_counts() {
+        let mut log = Assembler::new(of());
+        let start = |proof: &str| {
+            let start = Start { version: 1, of: of(), unmasked: vec![], proof: Some(proof.into()) };
+            serde_json::to_string(&Record::Start(start)).unwrap()
+        };
+        feed(&mut log, &[&format!("1 s 0 {}", start("first")), &format!("2 s 0 {}", start("second"))]);
+        assert_eq!(log.fact().start.unwrap().proof.as_deref(), Some("first"));
     }
 
     #[test]

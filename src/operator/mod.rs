@@ -42,6 +42,7 @@ pub mod stop;
 pub mod strays;
 pub mod tail;
 pub mod templates;
+pub mod testimony;
 pub mod tombstone;
 pub mod traces;
 pub mod uninstall;

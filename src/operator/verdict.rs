@@ -1,9 +1,9 @@
 //! How an attempt ended, from what is known of it: the order in which evidence counts.
 //!
-//! First the exit record in the log; then the same, short, in the termination message; then that the
-//! runtime could not start the container; then that the kernel ended PID 1 for its memory. Anything
-//! else without a record is `Unknown`, whatever its exit code. The pod's phase and reason do not
-//! decide: they explain.
+//! First the exit record in the log; then the same, short, in the termination message, where the log proves
+//! that the runner wrote it ([`super::testimony`]); then that the runtime could not start the container;
+//! then that the kernel ended PID 1 for its memory. Anything else without a record is `Unknown`, whatever
+//! its exit code. The pod's phase and reason do not decide: they explain.
 
 use std::collections::BTreeMap;
 
@@ -11,12 +11,13 @@ use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
 use super::{
     facts::{Facts, LogFact},
+    testimony::{Testimony, testimony},
     view::{PodView, Terminated},
 };
 use crate::{
     api::{Reason, status::LogState},
     record::{
-        outcome::{Exit, Outcome, Problem, StopCause, outputs_sha256},
+        outcome::{Exit, Identity, Outcome, Problem, StopCause, outputs_sha256},
         place,
     },
 };
@@ -27,8 +28,14 @@ const EXPLANATION: SignedDuration = SignedDuration::from_secs(3);
 const LOOK_AGAIN: SignedDuration = SignedDuration::from_secs(1);
 /// How long a verdict waits for the log of a container that has ended.
 const LOG_AFTER_END: SignedDuration = SignedDuration::from_secs(20);
+/// The same where only the start record is missing that proves the termination message: without it the
+/// run's end is unknown.
+const LOG_FOR_PROOF: SignedDuration = SignedDuration::from_secs(120);
 /// The same where the termination message has the whole verdict; its times are in whole seconds.
 const LOG_WITH_END: SignedDuration = SignedDuration::from_secs(2);
+
+/// The exit code of a container whose PID 1 was killed.
+const KILLED: i32 = 137;
 
 /// Who cancelled a run, for people.
 pub const BY_WHOM: &str = "the run was cancelled by the annotation longshore.dev/cancel";
@@ -118,7 +125,9 @@ pub fn weigh(facts: &Facts<'_>, pod: &PodView, required: &[String], now: Timesta
     let ended = pod.ended_at().map_or(now, |time| time.0);
     let latest = ended.saturating_add(LOG_AFTER_END).unwrap_or(now);
     let log_is_read = log.is_some_and(|log| log.state != LogState::Collecting);
-    if let Some(record) = &end.record {
+    let of = Identity { pod_uid: pod.uid.clone(), run_id: run.map(|run| run.id.clone()).unwrap_or_default() };
+    let testimony = testimony(end, &of, log.and_then(|log| log.start.as_ref()));
+    if let Testimony::Believed(record) = testimony {
         // Without outputs the verdict is whole, and a moment is given to the log's last lines.
         let wait = if record.outputs_sha256.is_some() { LOG_AFTER_END } else { LOG_WITH_END };
         let latest = ended.saturating_add(wait).unwrap_or(now);
@@ -137,14 +146,24 @@ pub fn weigh(facts: &Facts<'_>, pod: &PodView, required: &[String], now: Timesta
         }
         return Finding::Ended(verdict);
     }
-    if end.is_start_error() {
+    // Of a container that had been started, or whose runner has spoken, it is a later start's.
+    if end.is_start_error() && !pod.started && !has_begun(log) {
         let words = end.message.clone().unwrap_or_default();
         return Finding::Ended(Verdict::of(Reason::StartFailed, words).proven());
     }
+    let latest = match testimony {
+        Testimony::Unproven => ended.saturating_add(LOG_FOR_PROOF).unwrap_or(now),
+        _ => latest,
+    };
     if !log_is_read && now < latest {
         return Finding::Later(latest);
     }
-    Finding::Ended(without_record(end, pod, log))
+    Finding::Ended(without_record(end, testimony, pod, log))
+}
+
+/// Whether the log says that the runner began with the script.
+fn has_begun(log: Option<&LogFact>) -> bool {
+    log.is_some_and(|log| log.start.is_some() || log.lines > 0)
 }
 
 /// Until when to wait for the node to say why the script was stopped or killed, if at all.
@@ -320,7 +339,12 @@ fn never_executed(log: Option<&LogFact>) -> Option<&str> {
     Some(words)
 }
 
-fn without_record(end: &Terminated, pod: &PodView, log: Option<&LogFact>) -> Verdict {
+fn without_record(
+    end: &Terminated,
+    testimony: Testimony<'_>,
+    pod: &PodView,
+    log: Option<&LogFact>,
+) -> Verdict {
     if let Some(words) = never_executed(log) {
         return Verdict::of(
             Reason::StartFailed,
@@ -329,8 +353,17 @@ fn without_record(end: &Terminated, pod: &PodView, log: Option<&LogFact>) -> Ver
         .proven();
     }
     let message = |what: &str| {
+        let disbelieved = match testimony {
+            Testimony::Rejected(why) => format!("; its termination message does not count: {why}"),
+            Testimony::Unproven => {
+                "; its termination message does not count: the log that would prove that the \
+                runner wrote it could not be read"
+                    .to_owned()
+            }
+            Testimony::Believed(_) | Testimony::None => String::new(),
+        };
         format!(
-            "{what} (container: {}, exit code {}{}{}{})",
+            "{what} (container: {}, exit code {}{disbelieved}{}{}{})",
             if end.reason.is_empty() { "no reason given" } else { &end.reason },
             end.exit_code,
             if pod.deleting { "; the pod was deleted" } else { "" },
@@ -338,13 +371,14 @@ fn without_record(end: &Terminated, pod: &PodView, log: Option<&LogFact>) -> Ver
             said(pod.message.as_deref()),
         )
     };
-    let mut verdict = if end.reason == "OOMKilled" {
+    // The kernel's kill, and nothing else while a child of its was killed for its memory.
+    let mut verdict = if end.reason == "OOMKilled" && end.exit_code == KILLED {
         Verdict::of(
             Reason::OutOfMemory,
             message("the kernel ended the container because it was out of memory"),
         )
     } else {
-        let began = log.is_some_and(|log| log.start.is_some() || log.lines > 0);
+        let began = has_begun(log);
         let what = if began {
             "the script was started, and nothing says how it ended"
         } else {

@@ -13,7 +13,11 @@ use crate::{
         ANNOTATION_STOP_REQUESTED_AT, CONTAINER, FINALIZER_COLLECT, LABEL_ATTEMPT, LABEL_LOCK, LABEL_RUN,
         LABEL_TOMBSTONE, packages::PackageStatus,
     },
-    record::{fetch::Failure, outcome::Termination, place},
+    record::{
+        fetch::Failure,
+        outcome::{MAX_MESSAGE_BYTES, Termination, truncate},
+        place,
+    },
 };
 
 /// The longest image id that is believed, in bytes.
@@ -135,9 +139,10 @@ pub struct Terminated {
     pub exit_code: i32,
     /// The runtime's reason: `Completed`, `Error`, `OOMKilled`, `StartError`, `ContainerStatusUnknown`.
     pub reason: String,
-    /// The runner's termination message.
+    /// The termination message, where it reads as the runner's. The script can write it: what it is worth
+    /// says [`super::testimony`].
     pub record: Option<Termination>,
-    /// The message, where it is not the runner's.
+    /// The runtime's words, where it could not start the container; nothing that a script wrote.
     pub message: Option<String>,
 }
 
@@ -466,7 +471,8 @@ fn was_started(container: &ContainerStatus) -> bool {
         .is_some_and(|end| matches!(end.reason.as_deref(), Some("StartError" | "ContainerCannotRun")));
     let has_id = |id: &Option<String>| id.as_ref().is_some_and(|id| !id.is_empty());
     let running = container.state.as_ref().is_some_and(|state| state.running.is_some());
-    !failed_to_start
+    // Of one that was started again, the first start did not fail.
+    !(failed_to_start && container.restart_count == 0)
         && (running
             || has_id(&container.container_id)
             || terminated.is_some_and(|end| has_id(&end.container_id)))
@@ -484,15 +490,32 @@ fn container_view(container: &ContainerStatus) -> ContainerView {
 }
 
 fn terminated(end: &ContainerStateTerminated) -> Terminated {
-    let record = end.message.as_deref().and_then(|message| serde_json::from_str(message).ok());
-    Terminated {
+    let mut record = end.message.as_deref().and_then(Termination::from_message);
+    if let Some(record) = &mut record {
+        record.exit.millis = record.exit.millis.min(longest(end));
+    }
+    let mut terminated = Terminated {
         started_at: end.started_at.clone(),
         finished_at: end.finished_at.clone(),
         exit_code: end.exit_code,
         reason: end.reason.clone().unwrap_or_default(),
-        message: if record.is_some() { None } else { end.message.clone() },
+        message: None,
         record,
+    };
+    if terminated.is_start_error() {
+        let mut words = end.message.clone().unwrap_or_default();
+        words.retain(|letter| !letter.is_control());
+        truncate(&mut words, MAX_MESSAGE_BYTES);
+        terminated.message = Some(words);
     }
+    terminated
+}
+
+/// How long a script of this container can have run, in milliseconds; the times are in whole seconds.
+fn longest(end: &ContainerStateTerminated) -> u64 {
+    let times = end.started_at.as_ref().zip(end.finished_at.as_ref());
+    let millis = times.map_or(0, |(from, to)| to.0.as_millisecond() - from.0.as_millisecond() + 1000);
+    u64::try_from(millis).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -635,6 +658,29 @@ mod tests {
         let unseen = json!({"metadata": {"name": "p"}, "spec": {"containers": [], "schedulerName": "mine"}, "status": {"phase": "Pending"}});
         let view = PodView::of(&serde_json::from_value(unseen).unwrap(), "image", &[]);
         assert!(view.before.unwrap().contains("schedulerName mine"));
+    }
+
+    #[test]
+    fn what_a_script_wrote_as_its_message_is_bounded_and_nobody_s_words() {
+        let message = r#"{"exit":{"version":1,"of":{"podUid":"p","runId":"r"},"outcome":{"exited":{"code":0}},"millis":18000000000000000000,"outputs":{"token":"secret"}}}"#;
+        let end = |reason: &str, message: &str, restarts: u32| {
+            let state = json!({"terminated": {
+                "exitCode": 137, "reason": reason, "message": message,
+                "startedAt": "2026-11-01T10:00:00Z", "finishedAt": "2026-11-01T10:00:05Z",
+            }});
+            let mut ours = container("action", &state, Some("containerd://1"));
+            ours["restartCount"] = restarts.into();
+            view(&json!({"containerStatuses": [ours]}))
+        };
+        let pod = end("Error", message, 0);
+        let record = pod.terminated().unwrap().record.clone().unwrap();
+        assert!(record.exit.millis == 6000 && record.exit.outputs.is_empty());
+        let words = "cannot start container";
+        assert_eq!(end("Error", words, 0).terminated().unwrap().message, None);
+        let failed = end("StartError", words, 0);
+        assert!(!failed.started);
+        assert_eq!(failed.terminated().unwrap().message.as_deref(), Some(words));
+        assert!(end("StartError", words, 1).started, "what could not be started again had been started");
     }
 
     #[test]

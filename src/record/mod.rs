@@ -9,10 +9,12 @@
 //! writes: a run that is under way survives an upgrade.
 
 pub mod bundle;
+pub mod exit_code;
 pub mod fetch;
 pub mod frame;
 pub mod outcome;
 pub mod place;
+pub mod proof;
 pub mod transcript;
 
 use sha2::{Digest, Sha256};

@@ -14,6 +14,10 @@ pub const MAX_OUTPUT_BYTES: usize = 32 * 1024;
 pub const MAX_OUTPUTS_BYTES: usize = 128 * 1024;
 /// The longest record, in bytes: outputs at their longest, each byte written as six.
 pub const MAX_RECORD_BYTES: usize = 6 * MAX_OUTPUTS_BYTES + 64 * 1024;
+/// How many dropped outputs are told of, and how long each sentence may be, in bytes.
+pub const MAX_COMPLAINTS: usize = 20;
+/// As of [`MAX_COMPLAINTS`].
+pub const MAX_COMPLAINT_BYTES: usize = 200;
 /// The longest message of a record, in bytes; it must fit the termination message.
 pub const MAX_MESSAGE_BYTES: usize = 1024;
 
@@ -50,6 +54,10 @@ pub struct Start {
     /// Variables whose secret value is too short to be masked (fewer than 6 bytes).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unmasked: Vec<String>,
+    /// By which a termination message is known to be the runner's ([`super::proof`]). An older runner
+    /// gives none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proof: Option<String>,
 }
 
 /// How the attempt ended: the verdict.
@@ -179,12 +187,27 @@ pub struct FrameRange {
     pub last: u64,
 }
 
-/// The container's termination message: the verdict once more, where the log cannot be had.
+/// What the runner keeps of a run's end, for a second start of the container.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Stored {
+    /// The exit record.
+    #[serde(flatten)]
+    pub exit: Exit,
+    /// As of [`Termination::nonce`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nonce: Option<String>,
+}
+
+/// The container's termination message: the verdict once more, where the end of the log cannot be had.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Termination {
     /// The exit record without its outputs.
     pub exit: Exit,
+    /// What the start record has the hash of ([`super::proof`]).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nonce: Option<String>,
     /// [`outputs_sha256`] of the outputs, where there are any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outputs_sha256: Option<String>,
@@ -207,6 +230,29 @@ pub fn outputs_sha256(outputs: &BTreeMap<String, String>) -> String {
 }
 
 impl Termination {
+    /// Reads a message, which the script may have written: what is too long is none, its texts are as
+    /// long as the runner's own may be, and outputs are not taken from it at all. The runner writes none
+    /// there, so that they come by their declaration and masked.
+    #[must_use]
+    pub fn from_message(text: &str) -> Option<Self> {
+        if text.len() > MAX_TERMINATION_BYTES {
+            return None;
+        }
+        let mut read: Self = serde_json::from_str(text).ok()?;
+        read.exit.outputs = BTreeMap::new();
+        read.exit.outputs_dropped.truncate(MAX_COMPLAINTS);
+        let dropped = read.exit.outputs_dropped.iter_mut().map(|sentence| (sentence, MAX_COMPLAINT_BYTES));
+        let message = match &mut read.exit.outcome {
+            Outcome::NotStarted { message, .. } | Outcome::Unknown { message } => Some(message),
+            Outcome::Exited { .. } | Outcome::Signaled { .. } => None,
+        };
+        for (text, max) in dropped.chain(message.map(|message| (message, MAX_MESSAGE_BYTES))) {
+            text.retain(|letter| !letter.is_control());
+            truncate(text, max);
+        }
+        Some(read)
+    }
+
     /// Writes the message, at most [`MAX_TERMINATION_BYTES`] long: what people read is cut before
     /// what the verdict needs.
     ///
@@ -281,14 +327,37 @@ mod tests {
             Outcome::Exited { code: 3 },
             Outcome::NotStarted { problem: Problem::Input, message: "\u{1}".repeat(MAX_MESSAGE_BYTES) },
         ] {
-            let text =
-                Termination { exit: exit(outcome.clone()), outputs_sha256: Some("0".repeat(64)), end: None }
-                    .to_json()
-                    .unwrap();
+            let text = Termination {
+                exit: exit(outcome.clone()),
+                nonce: Some("0".repeat(64)),
+                outputs_sha256: Some("0".repeat(64)),
+                end: None,
+            }
+            .to_json()
+            .unwrap();
             assert!(text.len() <= MAX_TERMINATION_BYTES, "{}", text.len());
             let read: Termination = serde_json::from_str(&text).unwrap();
             assert_eq!(std::mem::discriminant(&read.exit.outcome), std::mem::discriminant(&outcome));
         }
+    }
+
+    #[test]
+    fn what_a_script_writes_as_a_message_has_no_outputs_and_short_texts() {
+        let mut forged = Termination {
+            exit: exit(Outcome::NotStarted { problem: Problem::Input, message: "a\u{1b}b".into() }),
+            nonce: None,
+            outputs_sha256: None,
+            end: None,
+        };
+        forged.exit.outputs = BTreeMap::from([("url".into(), "secret".into())]);
+        forged.exit.outputs_dropped = vec!["y\n".repeat(20); 50];
+        let read = Termination::from_message(&serde_json::to_string(&forged).unwrap()).unwrap();
+        assert!(read.exit.outputs.is_empty() && read.exit.outputs_dropped.len() == MAX_COMPLAINTS);
+        assert_eq!(read.exit.outputs_dropped[0], "y".repeat(20));
+        assert!(matches!(read.exit.outcome, Outcome::NotStarted { message, .. } if message == "ab"));
+        forged.exit.outputs_dropped = vec!["y".repeat(5000)];
+        assert_eq!(Termination::from_message(&serde_json::to_string(&forged).unwrap()), None);
+        assert_eq!(Termination::from_message("no record"), None);
     }
 
     #[test]

@@ -53,12 +53,17 @@ impl Script {
         self.kill_others();
     }
 
+    /// Whether the PID namespace is the container's, and the runner its first process.
+    pub(super) fn owns_all() -> bool {
+        getpid() == Pid::from_raw(1)
+    }
+
     /// Ends the script's process group and, where the PID namespace is the container's, all that
     /// is left in it.
     fn kill_others(&self) {
         let _ = killpg(self.pid, Signal::SIGKILL);
         // Anywhere else this would be the end of the machine.
-        if getpid() == Pid::from_raw(1) {
+        if Self::owns_all() {
             let _ = kill(Pid::from_raw(-1), Signal::SIGKILL);
         }
     }

@@ -8,7 +8,7 @@ use std::{
 
 use crate::record::{
     hex,
-    outcome::{Exit, Identity, MAX_RECORD_BYTES},
+    outcome::{Identity, MAX_RECORD_BYTES, Stored},
 };
 
 use super::{places::Places, reach};
@@ -44,11 +44,11 @@ pub(super) fn take(places: &Places, identity: &Identity) -> io::Result<Claim> {
 }
 
 /// Stores the exit record: after a crash it is there whole or not at all.
-pub(super) fn store_exit(places: &Places, exit: &Exit) -> io::Result<()> {
+pub(super) fn store_exit(places: &Places, stored: &Stored) -> io::Result<()> {
     let path = places.exit_record();
     let next = beside(&path)?;
     let mut file = reach::create(&next, 0o440)?;
-    file.write_all(serde_json::to_string(exit)?.as_bytes())?;
+    file.write_all(serde_json::to_string(stored)?.as_bytes())?;
     file.sync_all()?;
     if fs::rename(&next, &path).is_err() {
         // The script has put a folder there.
@@ -69,7 +69,7 @@ fn beside(path: &Path) -> io::Result<PathBuf> {
 ///
 /// # Errors
 /// Says, for people, why there is none that counts.
-pub(super) fn stored_exit(places: &Places, identity: &Identity) -> Result<Exit, String> {
+pub(super) fn stored_exit(places: &Places, identity: &Identity) -> Result<Stored, String> {
     let max = MAX_RECORD_BYTES as u64;
     let text = reach::read(&places.exit_record(), max).map_err(|error| match error.kind() {
         io::ErrorKind::NotFound => "it left no exit record".to_owned(),
@@ -78,15 +78,15 @@ pub(super) fn stored_exit(places: &Places, identity: &Identity) -> Result<Exit, 
     if text.len() > MAX_RECORD_BYTES {
         return Err(format!("its exit record has more than {MAX_RECORD_BYTES} bytes"));
     }
-    let exit: Exit =
+    let stored: Stored =
         serde_json::from_slice(&text).map_err(|error| format!("its exit record is damaged: {error}"))?;
-    if exit.of != *identity {
+    if stored.exit.of != *identity {
         return Err(format!(
             "its exit record is of another run ({} in pod {})",
-            exit.of.run_id, exit.of.pod_uid
+            stored.exit.of.run_id, stored.exit.of.pod_uid
         ));
     }
-    Ok(exit)
+    Ok(stored)
 }
 
 /// A new file's name is durable only once its folder is.

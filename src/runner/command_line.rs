@@ -8,9 +8,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::record::place;
+use crate::record::{exit_code, place};
 
-use super::{exit_code, places::Places, run};
+use super::{places::Places, run};
 
 const HELP: &str = "\
 Runs a deployment action's script inside its container.

@@ -20,7 +20,6 @@ mod command_line;
 mod elf;
 mod encodings;
 mod environment;
-mod exit_code;
 mod fields;
 mod folders;
 mod inputs;
@@ -49,7 +48,7 @@ mod stop;
 mod streams;
 mod supervise;
 
-pub use command_line::main;
-pub use exit_code::{
+pub use crate::record::exit_code::{
     BUNDLE_UNUSABLE, CANNOT_START, INPUT_UNUSABLE, RUNNER_FAILED, STOPPED_BEFORE_START, UNKNOWN, USAGE,
 };
+pub use command_line::main;

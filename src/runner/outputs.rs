@@ -15,16 +15,13 @@ use std::{collections::BTreeMap, path::Path};
 
 use crate::record::{
     bundle::Output,
-    outcome::{MAX_OUTPUT_BYTES, MAX_OUTPUTS_BYTES, truncate},
+    outcome::{MAX_COMPLAINT_BYTES, MAX_COMPLAINTS, MAX_OUTPUT_BYTES, MAX_OUTPUTS_BYTES, truncate},
 };
 
 use super::{patterns::Patterns, reach};
 
 /// How much of the file is read: what all outputs may have together, several times.
 const MAX_FILE_BYTES: u64 = 1024 * 1024;
-/// How many complaints are kept, and how long each may be: they travel in the exit record.
-const MAX_COMPLAINTS: usize = 20;
-const MAX_COMPLAINT_BYTES: usize = 200;
 
 /// What a script put out.
 #[derive(Debug, Default, PartialEq, Eq)]

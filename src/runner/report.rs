@@ -50,8 +50,8 @@ impl Report {
     }
 
     /// The run is claimed, the script about to start.
-    pub(super) fn start(&mut self, of: &Identity, unmasked: &[String]) {
-        let start = Start { version: VERSION, of: of.clone(), unmasked: unmasked.to_vec() };
+    pub(super) fn start(&mut self, of: &Identity, unmasked: &[String], proof: Option<String>) {
+        let start = Start { version: VERSION, of: of.clone(), unmasked: unmasked.to_vec(), proof };
         self.record(Kind::Start, &Record::Start(start));
     }
 

@@ -10,10 +10,13 @@ use nix::sys::{
 use crate::record::{
     VERSION,
     bundle::{Bundle, Program},
+    exit_code,
     outcome::{
-        End, Exit, Identity, MAX_MESSAGE_BYTES, Outcome, Problem, Termination, outputs_sha256, truncate,
+        End, Exit, Identity, MAX_MESSAGE_BYTES, Outcome, Problem, Stored, Termination, outputs_sha256,
+        truncate,
     },
     place,
+    proof::{NONCE_BYTES, nonce, proof},
 };
 
 use super::{
@@ -22,7 +25,7 @@ use super::{
     children::Script,
     claim::{self, Claim},
     environment::Environment,
-    exit_code, folders, interpreter,
+    folders, interpreter,
     note::Note,
     outputs,
     patterns::Patterns,
@@ -54,7 +57,7 @@ pub(super) fn run(places: Places) -> u8 {
     // is not there nobody reads it, as outside Kubernetes.
     let termination = reach::open_to_write(&places.termination_log()).ok();
     let of = identity(bundle.as_ref().ok());
-    let attempt = Attempt { of, places, report: Report::new(Sink::stdout()), termination };
+    let mut attempt = Attempt { of, places, report: Report::new(Sink::stdout()), termination, nonce: None };
     match claim::take(&attempt.places, &attempt.of) {
         Ok(Claim::First) => {}
         Ok(Claim::Taken) => return attempt.again(),
@@ -69,6 +72,11 @@ pub(super) fn run(places: Places) -> u8 {
     let ready = bundle.and_then(|bundle| {
         let signals = signals.map_err(|errno| system("wait for signals", errno))?;
         hidden.map_err(|errno| system("hide itself from the script (PR_SET_DUMPABLE)", errno))?;
+        let mut random = [0; NONCE_BYTES];
+        getrandom::fill(&mut random).map_err(|error| {
+            Refusal::new(Problem::Internal, format!("the runner cannot draw a random number: {error}"))
+        })?;
+        attempt.nonce = Some(nonce(&random));
         Ok((bundle, signals))
     });
     match ready {
@@ -94,6 +102,8 @@ struct Attempt {
     report: Report,
     /// The file of the termination message.
     termination: Option<File>,
+    /// The secret of this run; see [`crate::record::proof`].
+    nonce: Option<String>,
 }
 
 impl Attempt {
@@ -131,7 +141,7 @@ impl Attempt {
             ));
         }
         let note = Note::prepare(self.places.stop_reason()).ok();
-        self.report.start(&self.of, environment.unmasked());
+        self.report.start(&self.of, environment.unmasked(), self.nonce.as_deref().map(proof));
         self.report.sink().pump();
         let started = Instant::now();
         let Started { pid, stdout, stderr } = program::spawn(&invocation, &environment)?;
@@ -179,19 +189,21 @@ impl Attempt {
             outputs_dropped: outputs.dropped,
             replayed: false,
         };
-        store(&self.places, &exit);
-        supervisor.report.exit(&exit);
+        let stored = Stored { exit, nonce: written(self.nonce.take()) };
+        store(&self.places, &stored);
+        supervisor.report.exit(&stored.exit);
         supervisor.finish();
-        self.conclude(exit)
+        self.conclude(stored)
     }
 
     /// Nothing was started.
     fn refuse(mut self, mut refusal: Refusal, patterns: &Patterns) -> u8 {
         refusal.message = patterns.mask_str(&refusal.message);
         let exit = self.exit_without_script(refusal.into_outcome());
-        store(&self.places, &exit);
-        self.report.exit(&exit);
-        self.conclude(exit)
+        let stored = Stored { exit, nonce: written(self.nonce.take()) };
+        store(&self.places, &stored);
+        self.report.exit(&stored.exit);
+        self.conclude(stored)
     }
 
     /// A later start: runs nothing, and says again what the first one left.
@@ -199,20 +211,20 @@ impl Attempt {
     /// It has no end record. The log of the first start is not here, and nobody must take this one
     /// for the whole.
     fn again(mut self) -> u8 {
-        let exit = match claim::stored_exit(&self.places, &self.of) {
-            Ok(exit) => Exit { replayed: true, ..exit },
+        let stored = match claim::stored_exit(&self.places, &self.of) {
+            Ok(Stored { exit, nonce }) => Stored { exit: Exit { replayed: true, ..exit }, nonce },
             Err(why) => {
                 let mut message = format!(
                     "an earlier start of this container claimed the run, and {why}: the script may have run \
                      in part, and is not started again"
                 );
                 truncate(&mut message, MAX_MESSAGE_BYTES);
-                self.exit_without_script(Outcome::Unknown { message })
+                Stored { exit: self.exit_without_script(Outcome::Unknown { message }), nonce: None }
             }
         };
-        self.report.exit(&exit);
+        self.report.exit(&stored.exit);
         supervise::flush(&mut self.report);
-        self.terminate(exit, None)
+        self.terminate(stored, None)
     }
 
     fn exit_without_script(&self, outcome: Outcome) -> Exit {
@@ -228,17 +240,17 @@ impl Attempt {
         }
     }
 
-    fn conclude(mut self, exit: Exit) -> u8 {
+    fn conclude(mut self, stored: Stored) -> u8 {
         let end = self.report.end(&self.of);
         let handed_on = supervise::flush(&mut self.report);
-        self.terminate(exit, handed_on.then_some(end))
+        self.terminate(stored, handed_on.then_some(end))
     }
 
     /// Writes the termination message, last of all.
-    fn terminate(self, exit: Exit, end: Option<End>) -> u8 {
+    fn terminate(self, Stored { exit, nonce }: Stored, end: Option<End>) -> u8 {
         let code = exit_code::of(&exit.outcome);
         let outputs_sha256 = (!exit.outputs.is_empty()).then(|| outputs_sha256(&exit.outputs));
-        if let Ok(text) = (Termination { exit, outputs_sha256, end }).to_json() {
+        if let Ok(text) = (Termination { exit, nonce, outputs_sha256, end }).to_json() {
             let _ = self.termination.map(|file| replace(&file, &text));
         }
         code
@@ -261,6 +273,11 @@ fn replace(file: &File, text: &str) -> io::Result<()> {
 
 /// Keeps the exit record for a second start. Where it cannot be (the script filled the disk) the
 /// frame and the termination message still say it, and a second start knows less.
-fn store(places: &Places, exit: &Exit) {
-    let _ = claim::store_exit(places, exit);
+fn store(places: &Places, stored: &Stored) {
+    let _ = claim::store_exit(places, stored);
+}
+
+/// The nonce as it is written: not at all where processes of the script may be left to read it.
+fn written(nonce: Option<String>) -> Option<String> {
+    nonce.filter(|_| Script::owns_all())
 }

@@ -41,7 +41,7 @@ pub(crate) async fn create(client: &Client, head: &Parts, body: &Bytes) {
         outputs_dropped: Vec::new(),
         replayed: false,
     };
-    let message = Termination { exit, outputs_sha256: None, end: None }.to_json().expect("JSON");
+    let message = Termination { exit, nonce: None, outputs_sha256: None, end: None }.to_json().expect("JSON");
     let (now, image) =
         (Timestamp::now(), wanted.spec.as_ref().and_then(|spec| spec.containers[0].image.clone()));
     let status = json!({"status": {"phase": "Succeeded", "containerStatuses": [{

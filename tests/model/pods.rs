@@ -12,10 +12,14 @@ use longshore::{
         view::{AT_ONCE_SECONDS, ContainerView, PodView, Terminated},
     },
     record::{
-        VERSION,
+        VERSION, exit_code,
         outcome::{Exit, Identity, Outcome, Start, Stop, StopCause, Termination},
+        proof::proof,
     },
 };
+
+/// What every runner of the model has drawn.
+const NONCE: &str = "nonce";
 
 pub(crate) const UID: &str = "5f3c9a1b-1234-4321-8765-123456789abc";
 
@@ -164,11 +168,13 @@ impl Pod {
             Shown::Running { since } => (ContainerView::Running { since: Some(time(*since)) }, true),
             Shown::Ended { since, at, how } => {
                 let record = how.record(self.uid, self.attempt.0);
-                let record = record.map(|exit| Termination { exit, outputs_sha256: None, end: None });
+                let code = record.as_ref().map_or(137, |exit| i32::from(exit_code::of(&exit.outcome)));
+                let nonce = Some(NONCE.to_owned());
+                let record = record.map(|exit| Termination { exit, nonce, outputs_sha256: None, end: None });
                 let end = Terminated {
                     started_at: since.map(time),
                     finished_at: (*how != How::NeverRan).then(|| time(*at)),
-                    exit_code: 1,
+                    exit_code: code,
                     reason: how.reason().to_owned(),
                     record,
                     message: None,
@@ -255,7 +261,12 @@ pub(crate) struct Read {
 
 impl Read {
     pub(crate) fn fact(&self, uid: u32) -> LogFact {
-        let start = Start { version: VERSION, of: identity(uid, self.run), unmasked: vec![] };
+        let start = Start {
+            version: VERSION,
+            of: identity(uid, self.run),
+            unmasked: vec![],
+            proof: Some(proof(NONCE)),
+        };
         LogFact {
             pod_uid: pod_uid(uid),
             start: self.began.then_some(start),

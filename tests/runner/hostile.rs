@@ -10,6 +10,7 @@ use std::{
 use longshore::record::{
     outcome::{Outcome, Stop, StopCause},
     place,
+    proof::proof,
 };
 use nix::{sys::signal::Signal, sys::stat::Mode, unistd::mkfifo};
 
@@ -262,4 +263,49 @@ fn a_runner_that_is_scheduled_last_still_keeps_the_deadline() {
     );
     told.assert_signaled(9);
     assert!(took < Duration::from_secs(30), "{took:?}");
+}
+
+// The proof.
+
+#[test]
+fn a_termination_message_has_what_the_start_record_announced_and_no_script_could_read() {
+    let sandbox = Sandbox::script("cat $LONGSHORE_OUTPUT ${LONGSHORE_OUTPUT%/*}/* 2>/dev/null; env; exit 3");
+    let told = sandbox.run_as(As::UnprivilegedPid1);
+    told.assert_exited(3);
+    let announced = told.start.as_ref().unwrap().proof.clone().unwrap();
+    let nonce = told.termination.as_ref().unwrap().nonce.clone().unwrap();
+    assert_eq!(proof(&nonce), announced);
+    assert!(!told.out().contains(&nonce) && !told.out().contains(&announced));
+    // Each run has its own, and a second start hands on that of the first.
+    let other = Sandbox::script("exit 3").run_as(As::UnprivilegedPid1);
+    assert_ne!(other.start.unwrap().proof, Some(announced));
+    let again = sandbox.run_as(As::UnprivilegedPid1).termination.unwrap();
+    assert!(again.exit.replayed && again.nonce == Some(nonce));
+}
+
+#[test]
+fn where_processes_of_the_script_may_be_left_no_nonce_is_written() {
+    let sandbox = Sandbox::script("exit 3");
+    let told = sandbox.run();
+    told.assert_exited(3);
+    assert!(told.start.as_ref().unwrap().proof.is_some());
+    assert_eq!(told.termination.unwrap().nonce, None);
+    assert!(!fs::read_to_string(sandbox.state("exit.json")).unwrap().contains("nonce"));
+}
+
+#[test]
+fn what_a_script_put_down_for_a_second_start_is_repeated_without_a_proof() {
+    let sandbox = Sandbox::script("touch here; sleep 100");
+    let mut running = sandbox.start(As::Process);
+    wait_for(&sandbox.at(place::WORK_DIR).join("here"));
+    running.signal(Signal::SIGKILL);
+    running.child.wait().unwrap();
+    let other = Sandbox::script("exit 0");
+    other.run().assert_exited(0);
+    fs::copy(other.state("exit.json"), sandbox.state("exit.json")).unwrap();
+    let again = sandbox.run().termination.unwrap();
+    assert_eq!(
+        (again.exit.outcome, again.exit.replayed, again.nonce),
+        (Outcome::Exited { code: 0 }, true, None)
+    );
 }

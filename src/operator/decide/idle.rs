@@ -26,9 +26,10 @@ use crate::{
             is_held_back, log_status, not_requested, outcome_again, seconds, seen, suspended,
             waits_for_own_lock, with_condition, with_log, with_template_news,
         },
+        testimony::{Testimony, testimony},
         view::{ContainerView, PodView},
     },
-    record::outcome::Outcome,
+    record::outcome::{Identity, Outcome},
 };
 
 /// How long a log may take to be read once the verdict is known, in seconds.
@@ -255,7 +256,12 @@ fn read_on(
 /// What came later and contradicts the verdict, which stands.
 fn dispute(facts: &Facts<'_>, run: &RunStatus, pod: &PodView) -> Option<String> {
     let from_log = facts.log.and_then(|log| log.exit.as_ref()).map(|(exit, _)| exit);
-    let from_pod = pod.terminated().and_then(|end| end.record.as_ref()).map(|record| &record.exit);
+    let of = Identity { pod_uid: pod.uid.clone(), run_id: run.id.clone() };
+    let start = facts.log.and_then(|log| log.start.as_ref());
+    let from_pod = match pod.terminated().map(|end| testimony(end, &of, start)) {
+        Some(Testimony::Believed(record)) => Some(&record.exit),
+        _ => None,
+    };
     let code = match &from_log.or(from_pod)?.outcome {
         Outcome::Exited { code } => Some(i32::from(*code)),
         Outcome::Signaled { signal } => Some(128 + signal),

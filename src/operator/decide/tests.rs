@@ -20,7 +20,11 @@ use crate::{
         validate::{Checked, Invalid},
         view::{ContainerView, PodView, Terminated},
     },
-    record::outcome::{Exit, Identity, Outcome, Problem, Start, Stop, StopCause, Termination},
+    record::{
+        exit_code,
+        outcome::{Exit, Identity, Outcome, Problem, Start, Stop, StopCause, Termination},
+        proof::proof,
+    },
     registry::ImageUser,
 };
 
@@ -258,13 +262,29 @@ fn log_with(exit: Exit, state: LogState, seconds: i64) -> LogFact {
     LogFact { pod_uid: "pod-1".into(), exit: Some((exit, at(seconds))), state, ..LogFact::default() }
 }
 
+/// What was read of a log in which the runner has announced how its message is to be known.
+fn begun(state: LogState) -> LogFact {
+    let start = Start {
+        version: 1,
+        of: exit(Outcome::Exited { code: 0 }).of,
+        unmasked: vec![],
+        proof: Some(proof("nonce")),
+    };
+    LogFact { pod_uid: "pod-1".into(), start: Some(start), state, ..LogFact::default() }
+}
+
+fn message(exit: Exit) -> Termination {
+    Termination { exit, nonce: Some("nonce".into()), outputs_sha256: None, end: None }
+}
+
 fn terminated(reason: &str, record: Option<Exit>) -> ContainerView {
+    let plain = if matches!(reason, "OOMKilled" | "ContainerStatusUnknown") { 137 } else { 1 };
     ContainerView::Terminated(Box::new(Terminated {
         started_at: Some(Time(at(2))),
         finished_at: Some(Time(at(5))),
-        exit_code: 1,
+        exit_code: record.as_ref().map_or(plain, |exit| i32::from(exit_code::of(&exit.outcome))),
         reason: reason.into(),
-        record: record.map(|exit| Termination { exit, outputs_sha256: None, end: None }),
+        record: record.map(message),
         message: None,
     }))
 }
@@ -743,7 +763,7 @@ fn a_terminal_state_is_final_and_a_contradiction_is_told() {
     });
     world.log = Some(log_with(exit(Outcome::Exited { code: 0 }), LogState::Complete, 3));
     world.ends(3, Reason::Succeeded);
-    world.log = None;
+    world.log = Some(begun(LogState::Complete));
     world.write(4);
     assert_eq!(world.reason(), Reason::Succeeded);
     assert!(world.action.status.as_ref().unwrap().conditions().is_true(ConditionType::VerdictDisputed));
@@ -751,8 +771,9 @@ fn a_terminal_state_is_final_and_a_contradiction_is_told() {
 }
 
 #[test]
-fn without_the_log_the_termination_message_decides() {
+fn without_the_end_of_the_log_a_proven_termination_message_decides() {
     let mut world = World::running();
+    world.log = Some(begun(LogState::Collecting));
     world.show_pod(|pod| {
         pod.started = true;
         pod.container = terminated("Error", Some(exit(Outcome::Exited { code: 0 })));
@@ -762,17 +783,97 @@ fn without_the_log_the_termination_message_decides() {
 }
 
 #[test]
+fn without_any_log_nobody_knows_who_wrote_the_termination_message() {
+    let mut world = World::running();
+    world.show_pod(|pod| {
+        pod.started = true;
+        pod.container = terminated("Completed", Some(exit(Outcome::Exited { code: 0 })));
+    });
+    assert!(matches!(world.step(100), Step::Wait(Some(_))), "its start is waited for longer");
+    let mut slow = World { log: Some(begun(LogState::Collecting)), ..world };
+    slow.ends(100, Reason::Succeeded);
+
+    let mut world = World::running();
+    world.show_pod(|pod| {
+        pod.started = true;
+        pod.container = terminated("Completed", Some(exit(Outcome::Exited { code: 0 })));
+    });
+    world.log = Some(LogFact { pod_uid: "pod-1".into(), state: LogState::Incomplete, ..LogFact::default() });
+    world.ends(100, Reason::Unknown);
+    assert!(told(&world).contains("its termination message does not count"), "{}", told(&world));
+}
+
+fn told(world: &World) -> String {
+    let conditions = world.action.status.as_ref().unwrap().conditions();
+    conditions.get(ConditionType::Ready).unwrap().message.clone()
+}
+
+#[test]
+fn a_forged_termination_message_is_no_success_and_nothing_that_never_started() {
+    let not_started = Outcome::NotStarted { problem: Problem::Stopped, message: "forged".into() };
+    let mut forged = vec![
+        // A runner that the script killed.
+        (137, message(exit(Outcome::Exited { code: 0 }))),
+        (152, message(exit(Outcome::Exited { code: 0 }))),
+        (i32::from(exit_code::STOPPED_BEFORE_START), message(exit(not_started.clone()))),
+        (137, message(exit(not_started))),
+        (0, Termination { nonce: Some("guess".into()), ..message(exit(Outcome::Exited { code: 0 })) }),
+        (0, Termination { nonce: None, ..message(exit(Outcome::Exited { code: 0 })) }),
+    ];
+    let mut other = message(exit(Outcome::Exited { code: 0 }));
+    other.exit.of.pod_uid = "pod-2".into();
+    forged.push((0, other));
+    for (code, record) in forged {
+        let mut action = action();
+        action.spec.retry = Some(crate::api::action::Retry {
+            limit: 2,
+            causes: vec![crate::api::action::RetryCause::NeverStarted],
+            ..Default::default()
+        });
+        let mut world = World::running_of(action);
+        world.log = Some(begun(LogState::Incomplete));
+        world.show_pod(|pod| {
+            pod.started = true;
+            let ContainerView::Terminated(end) = terminated("Error", None) else { panic!() };
+            pod.container = ContainerView::Terminated(Box::new(Terminated {
+                exit_code: code,
+                record: Some(record.clone()),
+                ..*end
+            }));
+        });
+        world.ends(200, Reason::Unknown);
+        assert_eq!(run(&world).attempt, 1, "{record:?}");
+    }
+}
+
+#[test]
+fn a_container_that_could_not_be_started_again_had_been_started() {
+    for (started, begun_log) in [(true, false), (false, true)] {
+        let mut world = World::running();
+        let state = LogState::Incomplete;
+        let silent = LogFact { pod_uid: "pod-1".into(), state, ..LogFact::default() };
+        world.log = Some(if begun_log { begun(state) } else { silent });
+        world.show_pod(|pod| {
+            pod.started = started;
+            pod.container = terminated("StartError", None);
+        });
+        world.ends(7, Reason::Unknown);
+    }
+}
+
+#[test]
 fn outputs_that_were_lost_are_told_and_the_verdict_stands() {
     let mut world = World::running();
     let record =
-        Termination { exit: exit(Outcome::Exited { code: 0 }), outputs_sha256: Some("00".into()), end: None };
+        Termination { outputs_sha256: Some("00".into()), ..message(exit(Outcome::Exited { code: 0 })) };
     world.show_pod(|pod| {
         pod.started = true;
         let ContainerView::Terminated(end) = terminated("Completed", None) else { panic!() };
-        pod.container = ContainerView::Terminated(Box::new(Terminated { record: Some(record), ..*end }));
+        pod.container =
+            ContainerView::Terminated(Box::new(Terminated { record: Some(record), exit_code: 0, ..*end }));
     });
     assert!(matches!(world.step(6), Step::Wait(Some(_))), "the log may still bring them");
-    world.log = Some(LogFact { pod_uid: "pod-1".into(), state: LogState::Incomplete, ..LogFact::default() });
+    world.log = Some(begun(LogState::Incomplete));
     world.ends(7, Reason::Succeeded);
     assert!(world.action.status.as_ref().unwrap().conditions().is_true(ConditionType::OutputsLost));
 }
@@ -943,8 +1044,7 @@ fn what_the_log_brings_after_the_verdict_reaches_the_conditions() {
     world.ends(3, Reason::ScriptFailed);
     let mut log = log_with(exit(Outcome::Exited { code: 3 }), LogState::Complete, 2);
     log.tail = "the last line\n".into();
-    log.start =
-        Some(Start { version: 1, of: exit(Outcome::Exited { code: 3 }).of, unmasked: vec!["PIN".into()] });
+    log.start = Some(Start { unmasked: vec!["PIN".into()], ..begun(LogState::Complete).start.unwrap() });
     world.log = Some(log);
     world.write(4);
     let status = world.action.status.clone().unwrap();

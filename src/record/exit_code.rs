@@ -1,9 +1,10 @@
 //! The runner's exit codes: the script's own, or one of those reserved here.
 //!
 //! They are a help for who looks at a bare pod. A script may end with any of them, so the verdict
-//! comes from the exit record and never from the code.
+//! comes from the exit record and never from the code. A code can contradict a record, though: the
+//! operator compares it with what a termination message says.
 
-use crate::record::outcome::{Outcome, Problem};
+use super::outcome::{Outcome, Problem};
 
 /// The runner was called with arguments that it does not know.
 pub const USAGE: u8 = 2;
@@ -22,7 +23,8 @@ pub const RUNNER_FAILED: u8 = 244;
 pub const STOPPED_BEFORE_START: u8 = 245;
 
 /// The code with which the container ends.
-pub(super) fn of(outcome: &Outcome) -> u8 {
+#[must_use]
+pub fn of(outcome: &Outcome) -> u8 {
     match outcome {
         Outcome::Exited { code } => *code,
         // As shells do.
