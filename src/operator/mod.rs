@@ -12,6 +12,7 @@ pub mod decide;
 pub mod events;
 pub mod expand;
 pub mod facts;
+pub mod fair;
 pub mod finish;
 pub mod hash;
 pub mod launch;
