@@ -65,6 +65,15 @@ pub fn cause(pod: &PodView, events: &[Event]) -> Option<Cause> {
     })
 }
 
+/// Whether a warning with this reason says anything to [`cause`] or [`explain`].
+#[must_use]
+pub fn is_asked_for(reason: &str) -> bool {
+    matches!(
+        reason,
+        "FailedMount" | "FailedCreatePodSandBox" | "Evicted" | "FailedPostStartHook" | "Preempting"
+    )
+}
+
 /// What it means for the run that a package was not fetched.
 const fn fetch_reason(problem: Problem) -> Reason {
     match problem {

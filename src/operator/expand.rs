@@ -1,8 +1,10 @@
 //! What an action with a template comes to: the template's spec with the action's parameters as
 //! variables and its packages by reference. Pure; every mistake is told at once.
 
+mod expanded;
 mod pattern;
 
+pub use self::expanded::{Expanded, Generations, Version};
 use super::{
     ranges::{self, Range},
     validate::{Checked, Invalid, validate_as},

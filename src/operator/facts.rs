@@ -128,6 +128,17 @@ pub enum Resolution {
         /// As of [`Self::Resolved`].
         script_sha256: Option<String>,
     },
+    /// There is no answer yet.
+    UnderWay {
+        /// Until then nothing is told of it.
+        quiet_until: Timestamp,
+        /// What is told from then on.
+        reason: Reason,
+        /// What it waits for, or what came of the try before.
+        message: String,
+        /// The reason where none has come when the pending deadline passes.
+        at_the_end: Reason,
+    },
     /// It cannot be, and will not be by waiting.
     Refused {
         /// Why.

@@ -4,6 +4,7 @@
 use std::{
     collections::{HashMap, HashSet, VecDeque},
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 
 use k8s_openapi::{
@@ -14,11 +15,13 @@ use k8s_openapi::{
     jiff::{SignedDuration, Timestamp},
 };
 use kube::ResourceExt;
-use tokio::sync::Notify;
+use tokio::{sync::Notify, time::Instant};
 
 use super::{
+    expand::{Expanded, Generations},
     facts::{Creation, Resolution},
     phases::Part,
+    resolve::jobs::Job,
 };
 use crate::api::DeploymentAction;
 
@@ -29,6 +32,10 @@ const BACKOFF: (i64, i64) = (500, 30_000);
 const AT_ONCE: SignedDuration = SignedDuration::from_millis(50);
 /// The longest pause between passes that do nothing and ask for the next one at once.
 const MOST_PATIENT: SignedDuration = SignedDuration::from_secs(5);
+/// How often one action is looked at, where its events come faster than that for long.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+/// So many looks may come at once: a run takes about a dozen.
+const LOOKS_AT_ONCE: u32 = 40;
 
 /// Of so many attempts is it remembered that no creation can arrive: within the two minutes for which that
 /// matters, hardly more begin.
@@ -68,8 +75,14 @@ pub struct Memory {
     pub is_gone: bool,
     /// Told when it is: whoever looks after its pods asks then what is settled.
     pub gone: Arc<Notify>,
+    /// What the action comes to, where that may have taken long to find out and is needed yet.
+    pub expanded: Option<Arc<Expanded>>,
+    /// What is being resolved for a run that is pending.
+    pub job: Option<Box<Job>>,
     /// How resolving the image of a run that is pending went last.
     pub resolution: Option<Resolution>,
+    /// What the spec came to then, of which nothing is kept.
+    pub resolution_of: Option<Generations>,
     /// Failures in a row, of resolving or creating.
     pub failures: u32,
     /// Before this, neither is tried again.
@@ -82,6 +95,8 @@ pub struct Memory {
     pub errors: u32,
     /// Passes in a row that did nothing and asked for the next one at once.
     pub hasty: u32,
+    /// When the looks of late would be over, had there been one [`LOOK_EVERY`] so often.
+    pub paced: Option<Instant>,
     /// When the part of the run began that is under way: for metrics and traces alone.
     pub since: Option<Timestamp>,
     /// The parts of the run that are over, as far as this process has seen them.
@@ -100,6 +115,17 @@ impl Memory {
                 cached.clone()
             }
         }
+    }
+
+    /// Takes in that the action is looked at now; or says how long it is to be left alone, since it was looked
+    /// at too often of late. Whoever annotates an action without end pays for it with that action alone.
+    pub fn pace(&mut self, now: Instant) -> Option<Duration> {
+        let until = self.paced.map_or(now, |until| until.max(now));
+        let early = until.duration_since(now).saturating_sub(LOOK_EVERY * (LOOKS_AT_ONCE - 1));
+        if early.is_zero() {
+            self.paced = Some(until + LOOK_EVERY);
+        }
+        Some(early).filter(|early| !early.is_zero())
     }
 
     /// Begins to speak of another attempt. Where `announced` is false, another process may have sent a
@@ -224,6 +250,7 @@ impl Memories {
         let Some(memory) = action.metadata.uid.as_deref().and_then(|uid| self.known(uid)) else { return };
         let mut memory = memory.lock().unwrap_or_else(PoisonError::into_inner);
         memory.is_gone = true;
+        (memory.job, memory.expanded) = (None, None);
         memory.settle(action, process);
         memory.gone.notify_waiters();
     }
@@ -269,6 +296,24 @@ mod tests {
         assert_eq!(memory.patience(moment, 0), moment, "there was something to wait for");
         assert_eq!(memory.patience(moment, 1), moment);
         assert_eq!(memory.patience(moment, 0), moment, "something was done");
+    }
+
+    #[test]
+    fn an_action_whose_events_never_end_is_looked_at_ten_times_a_second() {
+        let mut memory = Memory::default();
+        let begun = Instant::now();
+        let mut looks = 0;
+        // An event each millisecond, for ten seconds.
+        for at in 0..10_000 {
+            looks += u32::from(memory.pace(begun + Duration::from_millis(at)).is_none());
+        }
+        assert!((130..=140).contains(&looks), "{looks}");
+        // One that was left alone for a while is looked at as often at once as at first.
+        let later = begun + Duration::from_mins(1);
+        let at_once = (0..1000).take_while(|_| memory.pace(later).is_none()).count();
+        assert_eq!(at_once, 40);
+        let pause = memory.pace(later).unwrap();
+        assert!(memory.pace(later + pause).is_none(), "it waits for as long as it is told");
     }
 
     #[test]

@@ -92,6 +92,8 @@ pub struct Metrics {
     look_seconds: Family<ControllerLabels, Histogram>,
     workers: Family<ControllerLabels, Gauge>,
     most_workers: Family<ControllerLabels, Gauge>,
+    looks_waiting: Gauge,
+    resolutions_waiting: Gauge,
     /// Whether this instance leads.
     pub leader: Gauge,
     /// Whether the policy on naming things is missing or altered, so that nothing that names
@@ -124,6 +126,8 @@ impl Default for Metrics {
             }),
             workers: Family::default(),
             most_workers: Family::default(),
+            looks_waiting: Gauge::default(),
+            resolutions_waiting: Gauge::default(),
             leader: Gauge::default(),
             policy_missing: Gauge::default(),
             logs: Gauge::default(),
@@ -145,6 +149,16 @@ impl Default for Metrics {
             metrics.resends.clone(),
         );
         own.register("logs_active", "Logs that are being read or kept", metrics.logs.clone());
+        own.register(
+            "looks_waiting",
+            "Actions that wait for others to be looked at",
+            metrics.looks_waiting.clone(),
+        );
+        own.register(
+            "resolutions_waiting",
+            "Runs whose image and packages are resolved after those of others",
+            metrics.resolutions_waiting.clone(),
+        );
         own.register("leader", "Whether this instance leads", metrics.leader.clone());
         own.register(
             "policy_missing",
@@ -231,6 +245,12 @@ impl Metrics {
         self.most_workers.get_or_create(&OURS).set(most.into());
     }
 
+    /// So many looks wait for their turn, and so many runs for what they execute to be resolved.
+    pub fn waiting(&self, looks: usize, resolutions: usize) {
+        self.looks_waiting.set(i64::try_from(looks).unwrap_or(i64::MAX));
+        self.resolutions_waiting.set(i64::try_from(resolutions).unwrap_or(i64::MAX));
+    }
+
     /// A look at an action begins.
     pub fn look(&self) {
         self.workers.get_or_create(&OURS).inc();
@@ -301,6 +321,9 @@ mod tests {
         has(&metrics, "longshore_log_bytes_total 42");
         metrics.log_read(LogState::Collecting, 1);
         has(&metrics, "longshore_log_bytes_total 42");
+        metrics.waiting(3, 4);
+        has(&metrics, "longshore_looks_waiting 3");
+        has(&metrics, "longshore_resolutions_waiting 4");
         metrics.log_again();
         has(&metrics, r#"longshore_resends_total{what="log-stream"} 1"#);
         metrics.creation_again();

@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 pub(crate) struct Seen {
     pub(crate) method: String,
     pub(crate) path: String,
+    pub(crate) query: String,
     pub(crate) body: Value,
 }
 
@@ -32,6 +33,7 @@ pub(crate) fn server(
             let request = Seen {
                 method: head.method.to_string(),
                 path: head.uri.path().to_owned(),
+                query: head.uri.query().unwrap_or_default().to_owned(),
                 body: serde_json::from_slice(&body).unwrap_or(Value::Null),
             };
             let (code, object) = answer(&request);

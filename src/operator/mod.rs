@@ -5,6 +5,7 @@
 //! [`write_status`] that does only that, and asks again. [`collect`] reads logs beside it.
 
 pub mod action_policy;
+pub mod admission;
 pub mod assemble;
 pub mod cause;
 pub mod collect;
@@ -52,6 +53,7 @@ pub mod validate;
 pub mod verdict;
 pub mod verify;
 pub mod view;
+pub mod warnings;
 pub mod watch;
 pub mod write_status;
 

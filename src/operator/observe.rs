@@ -15,6 +15,7 @@ use kube::{
 
 use super::{
     CallError, call,
+    cause::cause,
     facts::{PodFact, Resolver},
     lock::may_be_a_name,
     memory::Memory,
@@ -22,13 +23,15 @@ use super::{
     pod_index::PodIndex,
     verdict::is_explained,
     view::PodView,
+    warnings::Warnings,
 };
 use crate::api::{CONTAINER, DeploymentAction, LABEL_ACTION, LABEL_ACTION_UID, status::RunStatus};
 
 /// A pod that does not start tells why in its events, after a moment and not at every look.
 const EVENTS_AFTER: SignedDuration = SignedDuration::from_secs(2);
-/// How often they are read of a pod that has waited for long.
-const EVENTS_AT_LEAST_EVERY: SignedDuration = SignedDuration::from_secs(15);
+/// How often they are read of a pod that waited before the watch of warnings began: a kubelet tells of most
+/// again.
+const EVENTS_EVERY: SignedDuration = SignedDuration::from_mins(2);
 /// How soon the events of a pod whose script was asked to stop are read again.
 const AGAIN: SignedDuration = SignedDuration::from_secs(1);
 /// So many events of a pod are read at most.
@@ -179,18 +182,22 @@ pub fn present(pod: &Pod, action: &DeploymentAction) -> PodFact {
 /// Why the events of a pod are to be read now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum EventsFor {
-    /// To tell people why it does not start: later does as well.
+    /// To tell people why it does not start, where that may have been told before the watch of warnings began.
     Waiting,
+    /// To know why it did not start, before it is given up for a cause that nothing shows.
+    GivenUp,
     /// To find out who stopped its script, before the verdict is given.
     Stopped,
 }
 
-/// Whether the events of this pod are to be read now, and what for. `stopped`: whether its script was
-/// asked to stop from outside; asked last, since it looks into a log that is being read.
+/// Whether the events of this pod are to be read now, and what for. The watch of warnings brings nearly all of
+/// them, and a list costs the API server more. `stopped`: whether its script was asked to stop from outside;
+/// asked last, since it looks into a log that is being read.
 #[must_use]
 pub fn needs_events(
     action: &DeploymentAction,
     pod: &PodFact,
+    warnings: &Warnings,
     stopped: impl FnOnce(&PodView) -> bool,
     memory: &Memory,
     now: Timestamp,
@@ -203,15 +210,28 @@ pub fn needs_events(
     let since = status.run.as_ref().and_then(RunStatus::taken_up);
     let waits = !view.started && !view.deleting && !view.tombstone && view.waiting.is_none();
     let age = since.map_or(SignedDuration::ZERO, |since| now.duration_since(since.0));
-    // What is missing for long is not looked for as often.
-    let pause = (age / 2).clamp(EVENTS_AFTER, EVENTS_AT_LEAST_EVERY);
     let read = memory.events.as_ref().map(|(at, _)| now.duration_since(*at));
-    if waits && age >= EVENTS_AFTER && read.is_none_or(|ago| ago >= pause) {
+    let deadlines = status.run.as_ref().and_then(|run| run.deadlines);
+    let pending = deadlines.unwrap_or_else(|| action.spec.deadlines()).pending_seconds;
+    let over = age.saturating_sub(SignedDuration::from_secs(pending));
+    if waits && !over.is_negative() && read.is_none_or(|ago| ago > over) {
+        let known = cause(view, &events_of(&view.uid, memory, warnings)).is_some();
+        return (!known).then_some(EventsFor::GivenUp);
+    }
+    let rested = read.is_none_or(|ago| ago >= EVENTS_EVERY);
+    if waits && age >= EVENTS_AFTER && rested && warnings.may_lack(&view.uid) {
         return Some(EventsFor::Waiting);
     }
     // Read again after a moment: the script may be quicker than the event.
     let again = read.is_none_or(|ago| ago >= AGAIN);
     (again && !is_explained(view) && stopped(view)).then_some(EventsFor::Stopped)
+}
+
+/// What is known of the pod's events: what was read of them, and what was warned of.
+#[must_use]
+pub fn events_of(pod_uid: &str, memory: &Memory, warnings: &Warnings) -> Vec<Event> {
+    let read = memory.events.iter().flat_map(|(_, events)| events).cloned();
+    read.chain(warnings.of(pod_uid)).collect()
 }
 
 /// The pod's events.
@@ -228,7 +248,7 @@ pub async fn events(client: &Client, namespace: &str, pod_uid: &str) -> Result<V
 mod tests {
     use super::*;
     use crate::{
-        api::{LABEL_ATTEMPT, LABEL_RUN},
+        api::{LABEL_ATTEMPT, LABEL_RUN, status::Deadlines},
         operator::{
             mocked::{failure, server},
             tests::action,
@@ -300,35 +320,46 @@ mod tests {
     }
 
     #[test]
-    fn events_are_read_of_a_pod_that_waits_less_often_with_time() {
+    fn events_are_read_of_a_pod_that_waited_before_they_were_watched_and_of_any_before_it_is_given_up() {
         let requested = Timestamp::from_second(1_000_000).unwrap();
         let mut action = action();
         let time = k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(requested);
-        let run = RunStatus { requested_at: Some(time), ..RunStatus::default() };
+        let deadlines = Deadlines { pending_seconds: 600, ..action.spec.deadlines() };
+        let run = RunStatus { requested_at: Some(time), deadlines: Some(deadlines), ..RunStatus::default() };
         action.status.get_or_insert_default().run = Some(run);
         let after = |seconds: i64| requested + SignedDuration::from_secs(seconds);
-        let needs = |pod: &PodView, read: Option<i64>, now: i64, stopped: bool| {
+        let needs = |warnings: &Warnings, pod: &PodView, read: Option<i64>, now: i64, stopped: bool| {
             let events = read.map(|read| (after(read), Vec::new()));
             let memory = Memory { events, ..Memory::default() };
-            needs_events(&action, &PodFact::Present(Box::new(pod.clone())), |_| stopped, &memory, after(now))
+            let pod = PodFact::Present(Box::new(pod.clone()));
+            needs_events(&action, &pod, warnings, |_| stopped, &memory, after(now))
         };
-        let waiting = PodView::default();
-        for (read, now, wanted) in [
-            (None, 1, false),
-            (None, 2, true),
-            (Some(2), 3, false),
-            (Some(2), 4, true),
-            (Some(14), 20, false),
-            (Some(10), 20, true),
-            (Some(590), 600, false),
-            (Some(585), 600, true),
+        let waiting = PodView { uid: "pod-1".into(), ..PodView::default() };
+        let (watched, lacking, told) = (Warnings::default(), Warnings::default(), Warnings::default());
+        lacking.begins(["pod-1".to_owned()].into());
+        let words = |text: &str| Some(text.to_owned());
+        let event =
+            Event { reason: words("FailedMount"), message: words("secret \"db\""), ..Event::default() };
+        assert!(told.take("pod-1", event));
+        let (seldom, last) = (Some(EventsFor::Waiting), Some(EventsFor::GivenUp));
+        for (warnings, read, now, wanted) in [
+            (&watched, None, 100, None),
+            (&lacking, None, 1, None),
+            (&lacking, None, 2, seldom),
+            (&lacking, Some(2), 100, None),
+            (&lacking, Some(2), 122, seldom),
+            (&watched, None, 599, None),
+            (&watched, None, 600, last),
+            (&lacking, Some(599), 600, last),
+            (&watched, Some(600), 601, None),
+            (&told, None, 600, None),
         ] {
-            let needed = needs(&waiting, read, now, false);
-            assert_eq!(needed, wanted.then_some(EventsFor::Waiting), "read at {read:?}, looked at {now}");
+            let needed = needs(warnings, &waiting, read, now, false);
+            assert_eq!(needed, wanted, "read at {read:?}, looked at {now}");
         }
         let started = PodView { started: true, ..waiting };
-        assert_eq!(needs(&started, None, 600, false), None);
-        assert_eq!(needs(&started, Some(600), 601, true), Some(EventsFor::Stopped));
+        assert_eq!(needs(&lacking, &started, None, 600, false), None);
+        assert_eq!(needs(&lacking, &started, Some(600), 601, true), Some(EventsFor::Stopped));
     }
 
     #[tokio::test]

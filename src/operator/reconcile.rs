@@ -19,18 +19,20 @@ use kube::{
         reflector::{ObjectRef, Store},
     },
 };
-use tokio::{sync::Semaphore, time::Instant};
+use tokio::time::Instant;
 use tracing::{Span, debug, info, instrument, warn};
 
 use super::{
     CallError,
     action_policy::{ActionPolicies, Standing},
+    admission::Admission,
     cause::{cause, explain},
     collect::{Collector, Source},
-    decide::{Step, decide},
+    decide::{Step, decide, needs_spec},
     events::Events,
-    expand::{Blocked, Lookup, check},
+    expand::{Expanded, Generations, Lookup},
     facts::{Facts, LogFact, PodFact, Refusal, Resolution},
+    fair::Turns,
     finish,
     launch::{self, Launched},
     lease::Term,
@@ -39,35 +41,30 @@ use super::{
     memory::{Memories, Memory, backoff},
     metrics::Metrics,
     nodes::Nodes,
-    observe::{self, EventsFor},
+    observe,
     options::Options,
     phases::Phase,
     pod::FetchDefaults,
     pod_index::PodIndex,
     remove,
-    resolve::{self, Sources},
+    resolve::jobs::{Jobs, Wanted},
     status::with_condition,
     stop,
     templates::Templates,
     tombstone::Owner,
     traces::Traces,
     use_policy::UsePolicy,
-    validate::Checked,
     view::PodView,
+    warnings::Warnings,
     write_status,
 };
 use crate::{
     api::{DeploymentAction, DeploymentActionStatus, condition::ConditionType, status::Launcher},
     record::outcome::Identity,
-    registry::{Platform, Registry},
 };
 
 /// A status that only tells of progress is written so often at most.
 const PROGRESS_EVERY: SignedDuration = SignedDuration::from_secs(5);
-/// After events were read for people's sake, nobody reads others for so many times as long as that took: an
-/// API server has no index of events, and goes through all of the namespace's, which can be all that it
-/// does when many pods wait.
-const EVENTS_REST: u32 = 30;
 /// So many steps in one pass: more would be a circle.
 const MOST_STEPS: usize = 24;
 /// An action that waits for nothing in particular is looked at again after this long.
@@ -81,8 +78,14 @@ pub struct Context {
     pub term: Term,
     /// This process, as the status of an attempt names who may ask for its pod.
     pub process: String,
-    /// Speaks to registries.
-    pub registry: Registry,
+    /// Finds out what runs execute, beside the looks.
+    pub jobs: Jobs,
+    /// Whose turn it is to find out what may take long.
+    pub heavy: Turns,
+    /// All actions.
+    pub actions: Store<DeploymentAction>,
+    /// Whose turn it is to be looked at.
+    pub admission: Admission,
     /// All pods of ours.
     pub pods: Store<Pod>,
     /// Which of them an action has.
@@ -103,9 +106,11 @@ pub struct Context {
     pub events: Events,
     /// Tells of runs by OpenTelemetry traces.
     pub traces: Traces,
-    /// Who may read events of pods that do not start. The API server reads all of a namespace for those
-    /// of one pod, so that many who ask why it is slow would make it slower.
-    pub event_turns: Arc<Semaphore>,
+    /// What was warned of pods of ours.
+    pub warnings: Warnings,
+    /// Whose turn it is to read a pod's events. The API server reads all of a namespace for those of one pod,
+    /// so that many who ask why it is slow would make it slower.
+    pub event_turns: Turns,
     /// What is remembered of each action.
     pub memories: Memories,
     /// Counts.
@@ -159,9 +164,17 @@ pub async fn reconcile(
     action: Arc<DeploymentAction>,
     context: Arc<Context>,
 ) -> Result<Action, ReconcileError> {
-    let started = tokio::time::Instant::now();
-    context.metrics.look();
+    let name = ObjectRef::from_obj(action.as_ref());
+    let Some(_turn) = context.admission.enter(&name) else { return Ok(Action::await_change()) };
+    // It may have waited for its turn: what has come since then counts.
+    let Some(action) = context.actions.get(&name) else { return Ok(Action::await_change()) };
     let memory = context.memories.of(action.metadata.uid.as_deref().unwrap_or_default());
+    let started = Instant::now();
+    let early = lock(&memory).pace(started);
+    if let Some(pause) = early {
+        return Ok(Action::requeue(pause));
+    }
+    context.metrics.look();
     let result = Box::pin(Pass::new(&context, &action, &memory).run()).await;
     context.metrics.looked(started.elapsed(), result.as_ref().err().map(ReconcileError::category));
     if result.is_ok() {
@@ -205,9 +218,12 @@ struct Pass<'a> {
     context: &'a Context,
     memory: &'a Mutex<Memory>,
     action: DeploymentAction,
-    spec: Result<Checked, Blocked>,
-    /// The template that the spec names, as the cache had it last.
-    template: Option<Lookup>,
+    /// What its spec comes to, with the template that it names as the cache had it last.
+    spec: Arc<Expanded>,
+    /// When it was looked at last.
+    now: Timestamp,
+    /// Whether something of it is to be resolved.
+    resolves: bool,
     /// What this pass has seen of the pod itself, where the cache did not do.
     looked: Option<PodFact>,
     /// All pods of the action, where they were looked for in this pass.
@@ -222,14 +238,13 @@ struct Pass<'a> {
 impl<'a> Pass<'a> {
     fn new(context: &'a Context, cached: &DeploymentAction, memory: &'a Mutex<Memory>) -> Self {
         let action = lock(memory).newest(cached);
-        let template = context.templates.of(&action);
-        let spec = check(&action, template.as_ref(), &context.options.architecture);
         Self {
             context,
             memory,
+            spec: Arc::new(Expanded::unneeded(&action, None)),
             action,
-            spec,
-            template,
+            now: Timestamp::now(),
+            resolves: false,
             looked: None,
             all_pods: None,
             resolution: None,
@@ -238,19 +253,56 @@ impl<'a> Pass<'a> {
         }
     }
 
-    /// Takes the template as it is by now, until the run has it frozen: what was resolved for another
-    /// one does not count.
-    fn refresh(&mut self) {
-        if self.template.is_none() {
+    /// Finds out what the spec comes to, with the template as it is by now, until the run has it frozen: what
+    /// was resolved for another one does not count.
+    async fn expand(&mut self) {
+        let context = self.context;
+        let of = Generations::of(&self.action, context.templates.version_of(&self.action));
+        let needed = needs_spec(&self.action);
+        if self.spec.of == of && (self.spec.is_full() || !needed) {
             return;
         }
-        let template = self.context.templates.of(&self.action);
-        if template != self.template {
-            self.spec = check(&self.action, template.as_ref(), &self.context.options.architecture);
-            self.template = template;
+        let known = {
+            let mut memory = lock(self.memory);
+            if memory.resolution.is_some() && memory.resolution_of.as_ref() != Some(&of) {
+                memory.succeeded();
+            }
+            memory.expanded.take().filter(|known| needed && known.of == of)
+        };
+        if self.spec.of != of {
             self.resolution = None;
-            lock(self.memory).resolution = None;
         }
+        self.spec = match known {
+            Some(known) => known,
+            None => Arc::new(self.expanded(needed).await),
+        };
+        if needed && self.spec.template.as_ref().is_some_and(Lookup::is_heavy) {
+            lock(self.memory).expanded = Some(Arc::clone(&self.spec));
+        }
+    }
+
+    async fn expanded(&self, needed: bool) -> Expanded {
+        let context = self.context;
+        let template = context.templates.of(&self.action);
+        if !needed {
+            return Expanded::unneeded(&self.action, template);
+        }
+        let architecture = context.options.architecture.clone();
+        if !template.as_ref().is_some_and(Lookup::is_heavy) {
+            return Expanded::of(&self.action, template, &architecture);
+        }
+        let namespace = self.action.namespace().unwrap_or_default();
+        let turn = context.heavy.take(&namespace, Vec::new()).await;
+        let action = self.action.clone();
+        let heavy = move || {
+            let expanded = Expanded::of(&action, template, &architecture);
+            drop(turn);
+            expanded
+        };
+        // It ends without an answer only with the process.
+        tokio::task::spawn_blocking(heavy)
+            .await
+            .unwrap_or_else(|_| Expanded::unneeded(&self.action, Some(Lookup::Unread)))
     }
 
     async fn run(mut self) -> Result<Action, ReconcileError> {
@@ -259,8 +311,9 @@ impl<'a> Pass<'a> {
         }
         let mut last = "none";
         for taken in 0..MOST_STEPS {
+            self.expand().await;
+            self.now = Timestamp::now();
             self.read_events().await;
-            self.refresh();
             let step = self.decide();
             debug!(?step, "next");
             last = step.name();
@@ -269,6 +322,10 @@ impl<'a> Pass<'a> {
                 step => step,
             };
             if let Some(wait) = self.carry_out(step).await? {
+                if !self.resolves {
+                    // What it was for is not wanted any more.
+                    lock(self.memory).job = None;
+                }
                 return Ok(wait);
             }
         }
@@ -276,7 +333,8 @@ impl<'a> Pass<'a> {
     }
 
     fn decide(&self) -> Step {
-        let now = Timestamp::now();
+        // As of when the events were asked for, so that nothing is given up without a last look at them.
+        let now = self.now;
         let nodes = &self.context.nodes;
         let mut memory = lock(self.memory);
         if let Some(run) = self.action.status.as_ref().and_then(|status| status.run.as_ref())
@@ -288,9 +346,10 @@ impl<'a> Pass<'a> {
         observe::forget_created(&self.context.pods, &mut memory);
         let mut pod =
             self.looked.clone().unwrap_or_else(|| observe::pod(&self.context.pods, &self.action, &memory));
-        let events = memory.events.as_ref().map_or(&[][..], |(_, events)| events);
+        let events = pod.view().map(|view| observe::events_of(&view.uid, &memory, &self.context.warnings));
+        let events = events.unwrap_or_default();
         if let PodFact::Present(view) = &mut pod {
-            explain(view, events);
+            explain(view, &events);
             nodes.tell(view);
         }
         let log: Option<LogFact> = pod
@@ -315,10 +374,10 @@ impl<'a> Pass<'a> {
         let facts = Facts {
             process: &self.context.process,
             action: &self.action,
-            spec: &self.spec,
-            template: self.template.as_ref(),
+            spec: &self.spec.checked,
+            template: self.spec.template.as_ref(),
             resolution: self.resolution.as_ref().or(memory.resolution.as_ref()),
-            cause: pod.view().and_then(|view| cause(view, events)),
+            cause: pod.view().and_then(|view| cause(view, &events)),
             resolver,
             policy_missing: self.context.use_policy.missing(),
             standing: self.standing(),
@@ -342,7 +401,7 @@ impl<'a> Pass<'a> {
 
     /// What the policies say of what a run would execute now. What cannot be executed is not asked.
     fn standing(&self) -> Standing {
-        self.spec.as_ref().map_or(Standing::Allowed, |checked| {
+        self.spec.checked.as_ref().map_or(Standing::Allowed, |checked| {
             self.context.action_policies.judge(&checked.namespace, &checked.spec, checked.template.is_some())
         })
     }
@@ -357,7 +416,7 @@ impl<'a> Pass<'a> {
                 let wait = wait.unwrap_or(LONGEST_WAIT).min(LONGEST_WAIT);
                 return Ok(Some(Action::requeue(wait.unsigned_abs())));
             }
-            Step::Resolve { repeats } => self.resolve(repeats).await,
+            Step::Resolve { repeats } => self.resolve(repeats),
             Step::LookAtLock { lock, run } => self.look_at_lock(self.claim(lock, run)).await,
             Step::TakeLock { lock, run } => return Ok(self.take_lock(self.claim(lock, run)).await),
             Step::MarkLock { lock, run, pod, uid, seconds } => {
@@ -396,7 +455,7 @@ impl<'a> Pass<'a> {
                 self.all_pods = Some(pods.map_err(failed("looking for the action's pods"))?);
             }
             Step::Launch(attempt) => {
-                let Ok(checked) = &self.spec else { return Ok(Some(Action::await_change())) };
+                let Ok(checked) = &self.spec.checked else { return Ok(Some(Action::await_change())) };
                 let defaults =
                     self.context.options.pod_defaults(self.context.nodes.delivery(), &self.context.fetch);
                 if lock(self.memory).creation.error.is_some() {
@@ -407,7 +466,7 @@ impl<'a> Pass<'a> {
             }
             Step::Entomb { run, attempt } => {
                 // Its spec may be one that cannot be executed any more.
-                let owner = Owner::of(&self.action, self.spec.as_ref().ok());
+                let owner = Owner::of(&self.action, self.spec.checked.as_ref().ok());
                 let Some(owner) = owner else { return Ok(Some(Action::await_change())) };
                 let launched = launch::entomb(client, &owner, run, attempt).await;
                 return self.entombed(launched).await;
@@ -443,25 +502,24 @@ impl<'a> Pass<'a> {
         Ok(None)
     }
 
-    async fn resolve(&mut self, repeats: Option<u32>) {
-        let Ok(checked) = &self.spec else { return };
-        let history = self.action.status.iter().flat_map(|status| &status.history);
-        let again = repeats.and_then(|number| history.into_iter().find(|past| past.number == number));
-        let platform = Platform::linux(&self.context.options.architecture);
-        let failures = {
-            let mut memory = lock(self.memory);
-            memory.since.get_or_insert_with(Timestamp::now);
-            memory.failures
-        };
-        let sources = Sources {
-            client: &self.context.client,
-            registry: &self.context.registry,
-            credentials_file: self.context.options.registry_credentials_file.as_deref(),
-            platform: &platform,
-            package_limit_bytes: self.context.options.package_limit,
-        };
-        let (resolution, pause) = resolve::resolve(&sources, checked, again, failures).await;
+    /// Takes what was found out, or has it found out beside the looks.
+    fn resolve(&mut self, repeats: Option<u32>) {
+        let Ok(checked) = &self.spec.checked else { return };
+        let wanted = Wanted::of(&self.action, checked, repeats);
+        self.resolves = true;
         let mut memory = lock(self.memory);
+        memory.since.get_or_insert_with(Timestamp::now);
+        if !memory.job.as_ref().is_some_and(|job| job.is_for(&wanted)) {
+            let job = self.context.jobs.begin(&self.action, wanted, &self.spec, memory.failures);
+            memory.job = job.map(Box::new);
+        }
+        let Some(job) = &memory.job else { return };
+        let Some((resolution, pause)) = job.answer() else {
+            self.resolution = Some(job.under_way(memory.resolution.as_ref()));
+            return;
+        };
+        memory.job = None;
+        memory.resolution_of = Some(self.spec.of.clone());
         match &resolution {
             Resolution::Failed { message, .. } => {
                 info!(message, "what the run executes cannot be resolved yet");
@@ -473,13 +531,15 @@ impl<'a> Pass<'a> {
                 memory.succeeded();
                 memory.resolution = Some(resolution.clone());
             }
-            Resolution::Resolved { .. } | Resolution::Refused { .. } => memory.succeeded(),
+            Resolution::Resolved { .. } | Resolution::Refused { .. } | Resolution::UnderWay { .. } => {
+                memory.succeeded();
+            }
         }
         self.resolution = Some(resolution);
     }
 
     async fn create_resolver(&mut self, run: u32) -> Result<Option<Action>, ReconcileError> {
-        let Ok(checked) = &self.spec else { return Ok(Some(Action::await_change())) };
+        let Ok(checked) = &self.spec.checked else { return Ok(Some(Action::await_change())) };
         let defaults = self.context.options.pod_defaults(self.context.nodes.delivery(), &self.context.fetch);
         let launched = launch::create_resolver(&self.context.client, checked, run, &defaults).await;
         let mut memory = lock(self.memory);
@@ -498,6 +558,7 @@ impl<'a> Pass<'a> {
                     Resolution::Refused { reason, message }
                 };
                 memory.resolution = Some(resolution.clone());
+                memory.resolution_of = Some(self.spec.of.clone());
                 self.resolution = Some(resolution);
                 return Ok(None);
             }
@@ -644,43 +705,31 @@ impl<'a> Pass<'a> {
         });
     }
 
-    /// Events are read for a pod that does not start; where they cannot be, nothing is lost but the
-    /// cause.
+    /// Reads the pod's events, where what is known of them does not do. Where they cannot be read, nothing is lost
+    /// but the cause.
     async fn read_events(&mut self) {
-        let now = Timestamp::now();
-        let (needed, uid) = {
+        let uid = {
             let memory = lock(self.memory);
             let pod = self
                 .looked
                 .clone()
                 .unwrap_or_else(|| observe::pod(&self.context.pods, &self.action, &memory));
             let stopped = |view: &PodView| self.context.collector.was_stopped(&view.uid);
-            let needed = observe::needs_events(&self.action, &pod, stopped, &memory, now);
-            (needed, pod.view().map(|view| view.uid.clone()).unwrap_or_default())
+            let warnings = &self.context.warnings;
+            let needed = observe::needs_events(&self.action, &pod, warnings, stopped, &memory, self.now);
+            let Some((_, uid)) = needed.zip(pod.view().map(|view| view.uid.clone())) else { return };
+            uid
         };
-        let turn = match needed {
-            None => return,
-            Some(EventsFor::Stopped) => None,
-            // Later looks come anyway.
-            Some(EventsFor::Waiting) => match Arc::clone(&self.context.event_turns).try_acquire_owned() {
-                Ok(turn) => Some(turn),
-                Err(_) => return,
-            },
-        };
-        let begun = Instant::now();
         let namespace = self.action.namespace().unwrap_or_default();
-        let events = observe::events(&self.context.client, &namespace, &uid).await.unwrap_or_else(|error| {
+        let _turn = self.context.event_turns.take(&namespace, Vec::new()).await;
+        let read = observe::events(&self.context.client, &namespace, &uid).await;
+        let mut memory = lock(self.memory);
+        let events = read.unwrap_or_else(|error| {
             debug!(%error, "the pod's events cannot be read");
-            Vec::new()
+            memory.events.take().map(|(_, events)| events).unwrap_or_default()
         });
         // Counted from the answer: a server that is slow to give it is not asked again at once.
-        lock(self.memory).events = Some((Timestamp::now(), events));
-        if let Some(turn) = turn {
-            let rest = EVENTS_REST * begun.elapsed();
-            tokio::spawn(async move {
-                tokio::time::sleep(rest).await;
-                drop(turn);
-            });
-        }
+        self.now = Timestamp::now();
+        memory.events = Some((self.now, events));
     }
 }

@@ -5,6 +5,7 @@
 //! namespace lets the operator read; a refusal falls through to the next. Where all are refused, a
 //! node is to be asked.
 
+pub mod jobs;
 mod packages;
 
 use std::path::Path;

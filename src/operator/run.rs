@@ -15,14 +15,16 @@ use kube::{
 };
 use tokio::{
     net::TcpListener,
-    sync::{Notify, Semaphore, mpsc},
+    sync::{Notify, mpsc},
 };
 use tracing::{debug, error, info, warn};
 
 use super::{
     action_policy::ActionPolicies,
+    admission::Admission,
     collect::Collector,
     events::Events,
+    fair::{Limits, Turns},
     lease::{Leadership, Term},
     lock_index::LockIndex,
     memory::Memories,
@@ -33,12 +35,14 @@ use super::{
     pod_index::PodIndex,
     prune,
     reconcile::{Context, after_error, reconcile},
+    resolve::jobs::Jobs,
     serve::{self, Health},
     strays::{self, Strays},
     templates::Templates,
     traces::{Traces, TracesError},
     use_policy::UsePolicy,
     view::{PodView, is_held},
+    warnings::Warnings,
     watch,
 };
 use crate::{
@@ -50,8 +54,10 @@ use crate::{
 const SHUTDOWN: Duration = Duration::from_secs(20);
 /// How often the caches are searched for what has gone.
 const SWEEP: Duration = Duration::from_mins(2);
+/// How much that may take long is computed at once, beside the threads that all else needs.
+const HEAVY: Limits = Limits { all: 2, of_owner: 1, at_place: 2 };
 /// How many read a pod's events at the same time.
-const EVENT_TURNS: usize = 2;
+const EVENT_TURNS: Limits = Limits { all: 4, of_owner: 2, at_place: 4 };
 /// How often runs under way are counted.
 const COUNT: Duration = Duration::from_secs(5);
 /// How long the first look at actions waits for the policies on them.
@@ -246,13 +252,15 @@ async fn lead(
     let locks = LockIndex::new(news.clone());
     let memories = Memories::default();
     let strays = Strays::new(client.clone(), locks.clone(), memories.clone(), nodes.clone());
-    let pods =
-        watch_pods(&client, &namespaces, (pod_index.clone(), locks.clone()), strays.clone(), news.clone());
+    let warnings = Warnings::default();
+    let caches = (pod_index.clone(), locks.clone(), warnings.clone());
+    let pods = watch_pods(&client, &namespaces, caches, strays.clone(), news.clone());
     // An action without a status is new only if no pod tells otherwise: nothing is decided before all
     // pods are known.
     if pods.wait_until_ready().await.is_err() {
         return;
     }
+    warnings.watch(&client, &namespaces, &pods, &news);
     let (action_store, writer) = reflector::store();
     let (gone, have_locks) = mpsc::unbounded_channel();
     tokio::spawn(give_locks_back(client.clone(), locks.clone(), have_locks));
@@ -272,7 +280,12 @@ async fn lead(
     };
     let actions = watch_actions(&client, &namespaces, writer, (locks.clone(), goes), Arc::clone(&filled));
     let templates = Templates::watch(&client, &namespaces, &action_store, &news);
+    let admission = Admission::new(options.concurrency, news.clone());
     let context = Arc::new(Context {
+        actions: action_store.clone(),
+        admission: admission.clone(),
+        jobs: Jobs::new(client.clone(), registry, &options, news.clone()),
+        heavy: Turns::new(HEAVY),
         templates,
         traces,
         events: Events::new(client.clone(), &options.identity),
@@ -280,14 +293,14 @@ async fn lead(
         client,
         term,
         process,
-        registry,
         pods,
         pod_index,
         locks,
         nodes,
         use_policy,
         action_policies,
-        event_turns: Arc::new(Semaphore::new(EVENT_TURNS)),
+        warnings,
+        event_turns: Turns::new(EVENT_TURNS),
         memories,
         metrics,
         fetch,
@@ -302,18 +315,22 @@ async fn lead(
     if tokio::time::timeout(POLICIES_FIRST, context.action_policies.wait_until_filled()).await.is_err() {
         warn!("the ActionPolicies are not read yet: nothing starts before they are");
     }
+    // Without a bound of its own: whoever waits here waits behind all that came before, of whatever namespace.
     Controller::for_stream(actions, action_store)
-        .with_config(controller::Config::default().concurrency(context.options.concurrency))
         .reconcile_on(tokio_stream(wanted))
         .graceful_shutdown_on(async {
             let _ = end.await;
         })
         .run(reconcile, after_error, context)
-        .for_each(|result| {
+        .for_each(move |result| {
             match result {
                 Ok((action, _)) => debug!(%action, "looked at"),
                 // A pod's event can come before its action's, and after its action's end.
-                Err(controller::Error::ObjectNotFound(action)) => debug!(%action, "not in the cache"),
+                Err(controller::Error::ObjectNotFound(action)) => {
+                    debug!(%action, "not in the cache");
+                    let name = ObjectRef::new(&action.name);
+                    admission.is_gone(&action.namespace.iter().fold(name, |name, of| name.within(of)));
+                }
                 Err(controller::Error::ReconcilerFailed(error, action)) => {
                     warn!(%action, error = %chain(&error), "look broke off");
                 }
@@ -401,7 +418,7 @@ fn readable(
 fn watch_pods(
     client: &Client,
     namespaces: &[String],
-    (index, locks): (PodIndex, LockIndex),
+    (index, locks, warnings): (PodIndex, LockIndex, Warnings),
     strays: Strays,
     news: mpsc::UnboundedSender<ObjectRef<DeploymentAction>>,
 ) -> Store<Pod> {
@@ -416,6 +433,9 @@ fn watch_pods(
             if let Ok(event) = &event {
                 // Before anybody looks because of it.
                 index.take(event);
+            }
+            if let Ok(watcher::Event::Delete(pod)) = &event {
+                warnings.forget(pod.metadata.uid.as_deref().unwrap_or_default());
             }
             if let Ok(watcher::Event::Delete(pod)) = &event
                 && is_held(pod)
@@ -489,6 +509,7 @@ async fn count(actions: Store<DeploymentAction>, context: Arc<Context>) {
             }
         }
         context.metrics.active(active);
+        context.metrics.waiting(context.admission.waiting(), context.jobs.waiting());
         context.metrics.policy_missing.set(i64::from(context.use_policy.missing().is_some()));
         tokio::time::sleep(COUNT).await;
     }
@@ -508,6 +529,7 @@ async fn sweep(actions: Store<DeploymentAction>, context: Arc<Context>, strays: 
         let held: std::collections::HashSet<_> =
             pods.iter().filter_map(|pod| pod.metadata.uid.clone()).collect();
         context.collector.keep(&held);
+        context.warnings.keep(&held);
         context.metrics.logs.set(i64::try_from(context.collector.len()).unwrap_or(i64::MAX));
         for pod in pods.into_iter().filter(|pod| strays::may_be_stray(pod)) {
             let strays = strays.clone();

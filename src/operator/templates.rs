@@ -23,7 +23,7 @@ use tokio::sync::mpsc;
 use tracing::warn;
 
 use super::{
-    expand::{Lookup, Template},
+    expand::{Lookup, Template, Version},
     watch,
 };
 use crate::api::{
@@ -103,6 +103,22 @@ impl Templates {
     }
 }
 
+impl Templates {
+    /// Which one that is.
+    #[must_use]
+    pub fn version_of(&self, action: &DeploymentAction) -> Option<Version> {
+        let reference = action.spec.template_ref.as_ref()?;
+        let name = reference.name.as_str();
+        Some(match reference.kind() {
+            TemplateKind::DeploymentActionTemplate => {
+                let namespace = action.metadata.namespace.as_deref().unwrap_or_default();
+                self.namespaced.version(&ObjectRef::new(name).within(namespace))
+            }
+            TemplateKind::ClusterDeploymentActionTemplate => self.cluster.version(&ObjectRef::new(name)),
+        })
+    }
+}
+
 impl<K> Cache<K>
 where
     K: Content + Clone + Debug + Send + Sync + 'static,
@@ -141,6 +157,19 @@ where
             }
         });
         Self { store, filled }
+    }
+
+    /// As [`Lookup::version`] of what [`Self::get`] gives, without a copy of it.
+    fn version(&self, name: &ObjectRef<K>) -> Version {
+        let filled = self.filled.load(Ordering::Acquire);
+        match self.store.get(name) {
+            Some(template) => Version::Found {
+                uid: template.uid().unwrap_or_default(),
+                generation: template.meta().generation.unwrap_or_default(),
+            },
+            None if filled => Version::Missing,
+            None => Version::Unread,
+        }
     }
 
     fn get(&self, name: &ObjectRef<K>) -> Lookup {

@@ -155,7 +155,12 @@ pub(crate) fn classify(method: &Method, path: &str, query: &str, created: &str) 
         };
         Some((call, name))
     } else if let Some((name, _)) = after("events") {
-        Some((if method == Method::GET { Call::ReadEvents } else { Call::WriteEvent }, name))
+        let call = match *method {
+            Method::GET if watches => Call::Other,
+            Method::GET => Call::ReadEvents,
+            _ => Call::WriteEvent,
+        };
+        Some((call, name))
     } else {
         None
     };
@@ -177,6 +182,7 @@ fn requests_are_told_by_method_and_path() {
         (Method::DELETE, format!("{pods}/p"), "", Call::DeletePod, "p"),
         (Method::POST, "/apis/events.k8s.io/v1/namespaces/n/events".into(), "", Call::WriteEvent, "new"),
         (Method::GET, "/api/v1/namespaces/n/events".into(), "", Call::ReadEvents, ""),
+        (Method::GET, "/api/v1/namespaces/n/events".into(), "watch=true", Call::Other, ""),
         (Method::PUT, format!("{leases}/longshore"), "", Call::Lease, "longshore"),
         (Method::GET, format!("{leases}/longshore-lock-db"), "", Call::ReadLock, "longshore-lock-db"),
         (Method::DELETE, format!("{leases}/longshore-lock-db"), "", Call::WriteLock, "longshore-lock-db"),

@@ -46,7 +46,7 @@
 # Why a pod does not start (a missing Secret, say) is told in its events alone.
 - apiGroups: [""]
   resources: [events]
-  verbs: [list]
+  verbs: [list, watch]
 # That a run's script started, and how it ended, is told in events of the action.
 - apiGroups: [events.k8s.io]
   resources: [events]

@@ -104,6 +104,12 @@ impl Beginning<'_> {
             }
             Some(Resolution::Refused { reason, message }) => self.end(*reason, message),
             Some(Resolution::Failed { reason, message }) => self.hold(*reason, message),
+            Some(Resolution::UnderWay { quiet_until, reason, message, at_the_end }) => {
+                if self.now < *quiet_until {
+                    return Step::until(*quiet_until, self.now);
+                }
+                self.hold_as(*reason, message, *at_the_end)
+            }
             None => match self.facts.not_before {
                 Some(time) if time > self.now => {
                     Step::until(time, self.now).not_beyond(self.ahead(self.deadline), self.now)
@@ -230,8 +236,8 @@ impl Beginning<'_> {
         }
         let again = self.now.saturating_add(LOOK_AGAIN).unwrap_or(self.deadline);
         // A pause that is over is no time to look again: what holds the run back then is something else.
-        let again =
-            self.facts.not_before.and_then(|time| self.ahead(time)).unwrap_or(again).min(self.deadline);
+        let pause = self.facts.not_before.filter(|time| *time > self.now);
+        let again = pause.unwrap_or(again).min(self.deadline);
         write_or(self.facts, self.progress(reason, message), || Step::until(again, self.now))
     }
 

@@ -286,6 +286,11 @@ enum Start {
     No,
 }
 
+/// Whether a run is to start.
+pub(super) fn may_start(action: &DeploymentAction, status: &DeploymentActionStatus) -> bool {
+    matches!(start(action, status), Start::Run(_))
+}
+
 fn start(action: &DeploymentAction, status: &DeploymentActionStatus) -> Start {
     let spec = &action.spec;
     let rerun = requests::wants_rerun(action, status);

@@ -29,7 +29,7 @@ use k8s_openapi::jiff::{SignedDuration, Timestamp};
 pub use self::retire::NAME_NEEDED_SECONDS;
 use self::retire::{name_needed_until, older_name_needed_until};
 use super::{facts::Facts, pod::Attempt, view::PodView};
-use crate::api::{DeploymentActionStatus, condition::ConditionType, status::RunStatus};
+use crate::api::{DeploymentAction, DeploymentActionStatus, condition::ConditionType, status::RunStatus};
 
 /// One thing to do.
 #[derive(Debug, Clone, PartialEq)]
@@ -225,6 +225,17 @@ pub fn decide(facts: &Facts<'_>, now: Timestamp) -> Step {
         Some(_) => idle::step(facts, now, &status),
         None => rebuilt::step(facts, now).unwrap_or_else(|| idle::step(facts, now, &status)),
     }
+}
+
+/// Whether it matters what the spec of an action comes to: not of one at rest, whose latest run has ended and
+/// is not followed by another one. Of a run that an operator froze that recorded no deadlines, those of the
+/// spec count yet.
+#[must_use]
+pub fn needs_spec(action: &DeploymentAction) -> bool {
+    let Some(status) = &action.status else { return true };
+    let Some(run) = status.run.as_ref().filter(|run| is_over(status, run)) else { return true };
+    let recorded = run.deadlines.is_some() || run.bundle_sha256.is_none();
+    !recorded || idle::may_start(action, status)
 }
 
 /// Whether the run has ended. While the next one is held back, the conditions do not say so; where

@@ -241,3 +241,24 @@ fn a_record_decides_even_where_its_pod_has_vanished() {
     world.write(4);
     assert_eq!((world.finished(), world.reason()), (true, Reason::Succeeded));
 }
+
+#[test]
+fn an_answer_that_takes_a_moment_is_not_told_of_and_one_that_never_comes_ends_the_run() {
+    let mut world = World::new(action());
+    let under_way = |quiet: i64| Resolution::UnderWay {
+        quiet_until: at(quiet),
+        reason: Reason::Resolving,
+        message: "others are asked first".into(),
+        at_the_end: Reason::RegistryUnavailable,
+    };
+    world.resolution = Some(under_way(2));
+    assert_eq!(world.step(0), Step::Wait(Some(SignedDuration::from_secs(2))));
+    world.write(2);
+    assert_eq!((world.phase().as_str(), world.reason()), ("Pending", Reason::Resolving));
+    // The pause after a failure is long over: that is no reason to look all the time.
+    world.not_before = Some(at(1));
+    assert_eq!(world.step(3), Step::Wait(Some(SignedDuration::from_secs(5))));
+    let deadline = 2 + world.action.spec.deadlines().pending_seconds;
+    assert_eq!(world.step(deadline - 1), Step::Wait(Some(SignedDuration::from_secs(1))));
+    world.ends(deadline, Reason::RegistryUnavailable);
+}
