@@ -68,5 +68,5 @@ bench: ## Measure actions against bare pods and Jobs, and the runner alone; WRIT
 	@tests/bench.sh
 
 .PHONY: bench-scale
-bench-scale: ## Many actions on a fake node of the running cluster: RATE=30 MINUTES=5 KEPT=1000 FINISHED=5000 ACTIVE=500 QUEUED=100
+bench-scale: ## Many actions on a fake node of the running cluster: RATE=30 MINUTES=5 KEPT=1000 FINISHED=5000 ACTIVE=500 QUEUED=100 NEIGHBOURS=1000
 	@tests/bench_scale.sh

@@ -1,14 +1,14 @@
 //! Many actions on a fake node (`tests/node`), with the operator that is deployed in the cluster:
-//! what it takes in memory, whether it grows slower, how soon it is back after its end, and the pause
-//! between two actions of one lock.
+//! what it takes in memory, whether it grows slower, how soon it is back after its end, the pause
+//! between two actions of one lock, and how soon a lone action is looked at beside a namespace that floods.
 //!
 //! Everything but the containers is real: API server, etcd, scheduler, operator, runner. All of them
 //! share this machine's cores, and so does this program.
 //!
 //! `RATE` actions a second for `MINUTES`; memory with `KEPT` finished actions, restarts with
 //! `FINISHED` of them, and one with `ACTIVE` scripts running; a queue of
-//! `QUEUED`; `PARTS` of `memory,steady,converge,lock,restart`. The numbers go into the file that
-//! `RESULT` names.
+//! `QUEUED`; `NEIGHBOURS` whose registry says nothing; `PARTS` of
+//! `memory,steady,converge,lock,neighbour,restart`. The numbers go into the file that `RESULT` names.
 
 #![allow(
     clippy::unwrap_used,
@@ -23,6 +23,8 @@ mod converge;
 mod load;
 #[path = "scale/lock.rs"]
 mod lock;
+#[path = "scale/neighbour.rs"]
+mod neighbour;
 #[path = "../tests/node/mod.rs"]
 mod node;
 #[path = "scale/operator.rs"]
@@ -78,7 +80,7 @@ async fn bench(cluster: &Cluster) {
 
     let operator = Operator::find(cluster.sandbox()).expect("an operator runs in the cluster");
     let load = Load::start(&client, &name, node.name());
-    let result = measure(&client, cluster, operator, load).await;
+    let result = measure((&client, &name), cluster, operator, load).await;
     let path = setting("RESULT", PathBuf::from("target/bench-scale.json"));
     let text = serde_json::to_string_pretty(&result).expect("JSON");
     std::fs::write(&path, text + "\n").expect("writing the result");
@@ -91,9 +93,14 @@ async fn bench(cluster: &Cluster) {
     }
 }
 
-async fn measure(client: &Client, cluster: &Cluster, mut operator: Operator, mut load: Load) -> Value {
+async fn measure(
+    (client, name): (&Client, &str),
+    cluster: &Cluster,
+    mut operator: Operator,
+    mut load: Load,
+) -> Value {
     let (rate, minutes) = (setting("RATE", 30u32), setting("MINUTES", 5u32));
-    let parts: String = setting("PARTS", "memory,steady,converge,lock,restart".into());
+    let parts: String = setting("PARTS", "memory,steady,converge,lock,neighbour,restart".into());
     let wanted = |part: &str| parts.split(',').any(|one| one == part);
     let mut result = json!({"rate": rate, "minutes": minutes, "loadBefore": load_average()});
     println!("load average before: {}\n", load_average());
@@ -125,6 +132,10 @@ async fn measure(client: &Client, cluster: &Cluster, mut operator: Operator, mut
     }
     if wanted("lock") {
         result["lock"] = lock::measure(&mut load, setting("QUEUED", 100)).await;
+    }
+    if wanted("neighbour") {
+        let crowd = setting("NEIGHBOURS", 1000);
+        result["neighbour"] = neighbour::measure(client, &load, name, crowd).await;
     }
     if wanted("restart") {
         let finished = setting("FINISHED", 5000);

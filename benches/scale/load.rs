@@ -151,6 +151,22 @@ impl Load {
         Batch { begun, ends: Arc::clone(&self.ends) }
     }
 
+    /// Creates one that is suspended.
+    pub(crate) async fn create_suspended(&self, name: &str) {
+        let mut object = action(name, &self.node, &self.command, None);
+        object.spec.suspend = Some(true);
+        self.actions.create(&PostParams::default(), &object).await.expect("creating an action");
+    }
+
+    /// Whether the operator has said anything of it.
+    pub(crate) async fn has_status(&self, name: &str) -> bool {
+        self.actions.get(name).await.expect("reading an action").status.is_some()
+    }
+
+    pub(crate) async fn delete(&self, name: &str) {
+        self.actions.delete(name, &DeleteParams::default()).await.map(drop).expect("deleting an action");
+    }
+
     /// Has at least `count` that have ended.
     pub(crate) async fn top_up(&mut self, count: usize, rate: u32) {
         let missing = count.saturating_sub(self.there.len());

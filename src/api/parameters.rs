@@ -13,6 +13,8 @@ use super::{
 
 /// How many parameters a template declares at most.
 pub const MAX_PARAMETERS: usize = 64;
+/// How long the patterns of a template may be together, in characters: reading them costs time.
+pub const MAX_PATTERNS: usize = 4096;
 /// The longest plain value, in characters: that of a variable.
 const MAX_VALUE: usize = 32_768;
 /// The longest value that a template names itself, in characters: a default, or one of an `enum`.

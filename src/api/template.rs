@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::{
     action::{Output, PodTemplate, Resources, Script, SecretName, Variable, VariablesFrom},
     packages::{DeclaredPackage, MAX_PACKAGES},
-    parameters::{MAX_PARAMETERS, Parameter},
+    parameters::{MAX_PARAMETERS, MAX_PATTERNS, Parameter},
     rules::{self, rule},
 };
 
@@ -255,6 +255,15 @@ fn template_rules() -> Value {
         rule(
             "!has(self.variables) || !has(self.parameters) || self.variables.all(variable, !self.parameters.exists(parameter, parameter.name == variable.name))",
             "a parameter has the name of one of the variables, and both would be the same variable of the script: rename one"
+        ),
+        rule(
+            &format!(
+                "!has(self.parameters) || self.parameters.filter(parameter, {}).map(parameter, parameter.pattern.size()).sum() <= {MAX_PATTERNS}",
+                rules::given("parameter", "pattern")
+            ),
+            &format!(
+                "the patterns of the parameters have more than {MAX_PATTERNS} characters together: make them shorter, or let the script check"
+            )
         ),
         rule(
             "!has(self.templateRef)",

@@ -14,18 +14,15 @@ use crate::{
         DeploymentAction, DeploymentActionSpec, Reason,
         action::{ValueFrom, Variable},
         packages::{DeclaredPackage, Package},
-        parameters::{Parameter, ParameterType, ParameterValue, Scalar},
+        parameters::{MAX_PATTERNS, Parameter, ParameterType, ParameterValue, Scalar},
         status::TemplateStatus,
         template::{TemplateKind, TemplateSpec},
     },
     record::sha256_hex,
     registry::ImageReference,
 };
-use pattern::{Pattern, Steps};
+use pattern::{Budget, Pattern};
 
-/// How long the patterns of a template may be together, in characters: reading them costs up to 50 µs
-/// a character.
-const MAX_PATTERNS: usize = 4096;
 /// So much of a value is told in a message, in characters.
 const TOLD: usize = 64;
 
@@ -162,9 +159,9 @@ enum Fault {
 
 /// What `action` executes by `template`.
 fn expand(action: &DeploymentActionSpec, template: &TemplateSpec) -> Result<DeploymentActionSpec, Fault> {
-    let mut steps = Steps::default();
-    let declared = declared(template, &mut steps).map_err(Fault::Template)?;
-    let (parameters, wrong) = fill(&declared, &action.parameters, &mut steps);
+    let mut budget = Budget::default();
+    let declared = declared(template, &mut budget).map_err(Fault::Template)?;
+    let (parameters, wrong) = fill(&declared, &action.parameters, &mut budget);
     let (packages, refused) = choose(&template.packages, &action.packages);
     match (wrong.is_empty(), refused.is_empty()) {
         (true, true) => {}
@@ -227,7 +224,7 @@ struct Declared<'a> {
 }
 
 /// The template's parameters, or all that is wrong in it whatever an action says.
-fn declared<'a>(template: &'a TemplateSpec, steps: &mut Steps) -> Result<Vec<Declared<'a>>, Vec<String>> {
+fn declared<'a>(template: &'a TemplateSpec, budget: &mut Budget) -> Result<Vec<Declared<'a>>, Vec<String>> {
     let mut faults = Vec::new();
     let patterns = template.parameters.iter().filter_map(|parameter| parameter.pattern.as_ref());
     let long: usize = patterns.map(|pattern| pattern.chars().count()).sum();
@@ -245,7 +242,7 @@ fn declared<'a>(template: &'a TemplateSpec, steps: &mut Steps) -> Result<Vec<Dec
         if template.variables.iter().any(|variable| variable.name == *name) {
             fault("the template's variables have one of that name: rename one of them".into());
         }
-        let pattern = match parameter.pattern.as_deref().map(Pattern::read).transpose() {
+        let pattern = match parameter.pattern.as_deref().map(|text| Pattern::read(text, budget)).transpose() {
             Ok(pattern) => pattern,
             Err(what) => {
                 fault(format!("its pattern {what}"));
@@ -253,12 +250,12 @@ fn declared<'a>(template: &'a TemplateSpec, steps: &mut Steps) -> Result<Vec<Dec
             }
         };
         for value in &parameter.allowed {
-            if let Err(what) = is_of(parameter, pattern.as_ref(), value, steps) {
+            if let Err(what) = is_of(parameter, pattern.as_ref(), value, budget) {
                 fault(format!("a value of its enum {what}"));
             }
         }
         let mut one = Declared { parameter, pattern, default: None };
-        match parameter.default.as_ref().map(|default| fits(&one, default, steps)).transpose() {
+        match parameter.default.as_ref().map(|default| fits(&one, default, budget)).transpose() {
             Ok(default) => one.default = default,
             Err(what) => fault(format!("its default {what}")),
         }
@@ -277,9 +274,9 @@ fn kind(parameter: &Parameter) -> ParameterType {
 }
 
 /// The value as the script gets it, or how it is wrong, to be put after what it is.
-fn fits(declared: &Declared<'_>, value: &Scalar, steps: &mut Steps) -> Result<String, String> {
+fn fits(declared: &Declared<'_>, value: &Scalar, budget: &mut Budget) -> Result<String, String> {
     let parameter = declared.parameter;
-    let text = is_of(parameter, declared.pattern.as_ref(), value, steps)?;
+    let text = is_of(parameter, declared.pattern.as_ref(), value, budget)?;
     let same = |allowed: &Scalar| match kind(parameter) {
         ParameterType::Integer => allowed.whole() == value.whole(),
         _ => allowed.to_string() == text,
@@ -296,7 +293,7 @@ fn is_of(
     parameter: &Parameter,
     pattern: Option<&Pattern>,
     value: &Scalar,
-    steps: &mut Steps,
+    budget: &mut Budget,
 ) -> Result<String, String> {
     let text = value.to_string();
     let told = told(&text);
@@ -327,7 +324,7 @@ fn is_of(
                 return Err(format!("has {length} characters, and must have at most {most}"));
             }
             if let Some(pattern) = pattern
-                && !pattern.is_in(&text, steps)?
+                && !pattern.is_in(&text, budget)?
             {
                 let pattern = parameter.pattern.as_deref().unwrap_or_default();
                 return Err(format!("is {told}, and must match {pattern}"));
@@ -351,14 +348,14 @@ fn undeclared<'a>(what: &str, declared: &[&str], given: impl Iterator<Item = &'a
 fn fill(
     declared: &[Declared<'_>],
     given: &[ParameterValue],
-    steps: &mut Steps,
+    budget: &mut Budget,
 ) -> (Vec<Variable>, Vec<String>) {
     let names: Vec<&str> = declared.iter().map(|declared| declared.parameter.name.as_str()).collect();
     let mut wrong = undeclared("parameter", &names, given.iter().map(|parameter| parameter.name.as_str()));
     let variables = declared.iter().map(|declared| {
         let name = &declared.parameter.name;
         let value = given.iter().find(|given| given.name == *name);
-        variable(declared, value, steps).unwrap_or_else(|what| {
+        variable(declared, value, budget).unwrap_or_else(|what| {
             wrong.push(format!("parameter {name} {what}"));
             Variable::default()
         })
@@ -369,7 +366,7 @@ fn fill(
 fn variable(
     declared: &Declared<'_>,
     given: Option<&ParameterValue>,
-    steps: &mut Steps,
+    budget: &mut Budget,
 ) -> Result<Variable, String> {
     let parameter = declared.parameter;
     let plain = |value| Variable { name: parameter.name.clone(), value, ..Variable::default() };
@@ -379,7 +376,7 @@ fn variable(
         return Ok(Variable { name: parameter.name.clone(), value_from, ..Variable::default() });
     }
     if let Some(value) = given.and_then(|given| given.value.as_ref()) {
-        return fits(declared, value, steps).map(|text| plain(Some(text)));
+        return fits(declared, value, budget).map(|text| plain(Some(text)));
     }
     match &declared.default {
         Some(default) => Ok(plain(Some(default.clone()))),

@@ -64,6 +64,18 @@ async fn refused_action(changes: Value, words: &[&str]) {
 }
 
 #[tokio::test]
+async fn patterns_that_are_long_together() {
+    let patterns = |many: usize| {
+        let one = |at| json!({"name": format!("P{at}"), "pattern": "a".repeat(1024)});
+        let mut all: Vec<Value> = (0..many).map(one).collect();
+        all.push(json!({"name": "PLAIN", "pattern": null}));
+        json!({"parameters": all})
+    };
+    accepted_template(patterns(4)).await;
+    refused_template(patterns(5), &["have more than 4096 characters together"]).await;
+}
+
+#[tokio::test]
 async fn a_template_with_all_that_it_may_have() {
     accepted_template(json!({
         "imagePullSecrets": [{"name": "registry"}],

@@ -46,6 +46,11 @@ impl Cluster {
         self.sandbox
     }
 
+    /// Its node's address.
+    pub(crate) const fn address() -> &'static str {
+        ADDRESS
+    }
+
     /// A file of the cluster's certificates.
     pub(super) fn certificate(&self, name: &str) -> PathBuf {
         self.state.join("certificates").join(name)

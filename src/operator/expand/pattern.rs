@@ -1,8 +1,11 @@
-//! Patterns of parameters: each is read once for a look at an action, and matched within bounds.
+//! Patterns of parameters: each is read once for a generation of an action and its template, and matched
+//! within bounds.
 //!
-//! Matching takes time in proportion to pattern and value: 20 ns for each state of the pattern and each
-//! byte of the value at worst. Without a bound, 64 parameters with the pattern `(a{1,50}){1,50}b` and
-//! values of 32 KiB would keep the operator busy for minutes, at each look.
+//! Reading takes up to 8 us for each KiB of the compiled pattern, and 35 us for each of its characters, where
+//! these name letters of all scripts in either case. Matching takes time in proportion to pattern and value: up
+//! to 12 ns for each state of the pattern and each byte of the value. So all patterns and values of an action
+//! take a quarter of a second at worst. Without a bound, 64 parameters with the pattern `(a{1,50}){1,50}b` and
+//! values of 32 KiB would keep a core busy for minutes.
 
 use std::error::Error;
 
@@ -10,20 +13,25 @@ use regex_automata::nfa::thompson::{Config, WhichCaptures, pikevm::PikeVM};
 
 /// The largest compiled pattern, in bytes.
 const MAX_BYTES: usize = 512 << 10;
-/// What matching all values of an action may take, in states times bytes: less than half a second.
-const MAX_STEPS: usize = 20_000_000;
+/// All of a template together.
+const MAX_ALL_BYTES: usize = 4 << 20;
+/// What matching all values of an action may take, in states times bytes.
+const MAX_STEPS: usize = 10_000_000;
 
 /// A pattern that was read.
 #[derive(Debug)]
 pub(super) struct Pattern(PikeVM);
 
-/// What is left for matching.
+/// What is left for reading patterns and for matching.
 #[derive(Debug)]
-pub(super) struct Steps(usize);
+pub(super) struct Budget {
+    bytes: usize,
+    steps: usize,
+}
 
-impl Default for Steps {
+impl Default for Budget {
     fn default() -> Self {
-        Self(MAX_STEPS)
+        Self { bytes: MAX_ALL_BYTES, steps: MAX_STEPS }
     }
 }
 
@@ -32,9 +40,16 @@ impl Pattern {
     ///
     /// # Errors
     /// What is wrong with it, to be put after what it is.
-    pub(super) fn read(text: &str) -> Result<Self, String> {
-        let config = Config::new().nfa_size_limit(Some(MAX_BYTES)).which_captures(WhichCaptures::None);
-        PikeVM::builder().thompson(config).build(text).map(Self).map_err(|error| {
+    pub(super) fn read(text: &str, budget: &mut Budget) -> Result<Self, String> {
+        let most = MAX_BYTES.min(budget.bytes);
+        let config = Config::new().nfa_size_limit(Some(most)).which_captures(WhichCaptures::None);
+        let read = PikeVM::builder().thompson(config).build(text).map_err(|error| {
+            if error.size_limit().is_some() && most < MAX_BYTES {
+                return format!(
+                    "takes, with those before it, more than {MAX_ALL_BYTES} bytes when it is compiled: have them say \
+                     less of how values look, or let the script check"
+                );
+            }
             if error.size_limit().is_some() {
                 return format!(
                     "takes more than {MAX_BYTES} bytes when it is compiled: bound the length by maxLength \
@@ -45,16 +60,18 @@ impl Pattern {
             let words = error.source().map_or_else(|| error.to_string(), ToString::to_string);
             let words = words.lines().last().unwrap_or_default().trim_start_matches("error: ");
             format!("is no regular expression: {words}")
-        })
+        })?;
+        budget.bytes = budget.bytes.saturating_sub(read.get_nfa().memory_usage());
+        Ok(Self(read))
     }
 
     /// Whether the pattern is in the value.
     ///
     /// # Errors
     /// That finding out takes too long, to be put after the parameter's name.
-    pub(super) fn is_in(&self, value: &str, steps: &mut Steps) -> Result<bool, String> {
+    pub(super) fn is_in(&self, value: &str, budget: &mut Budget) -> Result<bool, String> {
         let takes = self.0.get_nfa().states().len().saturating_mul(value.len() + 1);
-        steps.0 = steps.0.checked_sub(takes).ok_or_else(|| {
+        budget.steps = budget.steps.checked_sub(takes).ok_or_else(|| {
             format!(
                 "takes {takes} steps to be matched with its pattern (states of the pattern times bytes of the value), \
                  and all parameters together may take {MAX_STEPS}: give a shorter value, or have the pattern made simpler"
