@@ -96,7 +96,7 @@ async fn what_was_there_before_the_policies_is_not_started_under_them() {
         refused.assert_failed(Reason::PolicyViolated, None).assert_says(&[
             "spec.image is ",
             &format!("ActionPolicy/default of namespace {} allows only what is below registry.example.com/team", namespace.name),
-            "spec.runDeadlineSeconds is 3600, and ActionPolicy/default of namespace longshore-system allows at most 60",
+            "spec.runDeadlineSeconds is 3600 and spec.terminationGracePeriodSeconds is 30, 3630 together, and ActionPolicy/default of namespace longshore-system allows at most 60 for both",
         ]);
         assert_eq!(namespace.pods().await.len(), 0);
 

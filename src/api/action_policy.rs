@@ -73,7 +73,8 @@ pub struct ActionPolicySpec {
     )]
     pub security_profiles: Option<Vec<SecurityProfile>>,
 
-    /// The longest `runDeadlineSeconds`. An action that says none has 3600.
+    /// The longest `runDeadlineSeconds` and `terminationGracePeriodSeconds` together: so long can a
+    /// script run. An action that says none has 3600 and 30.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 604_800))]
     pub max_run_deadline_seconds: Option<i64>,

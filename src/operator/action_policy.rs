@@ -17,6 +17,7 @@ use crate::{
         ActionPolicySpec, DeploymentActionSpec,
         action::{Amount, SecurityProfile},
         action_policy::NAME,
+        status::Deadlines,
     },
     registry::ImageReference,
 };
@@ -68,18 +69,8 @@ pub fn violations(policy: &Policy, spec: &DeploymentActionSpec, templated: bool)
     found.extend(profile(policy, spec));
     let says = &policy.spec;
     let deadlines = spec.deadlines();
-    found.extend(longer(
-        policy,
-        "spec.runDeadlineSeconds",
-        deadlines.run_seconds,
-        says.max_run_deadline_seconds,
-    ));
-    found.extend(longer(
-        policy,
-        "spec.pendingDeadlineSeconds",
-        deadlines.pending_seconds,
-        says.max_pending_deadline_seconds,
-    ));
+    found.extend(runs_longer(policy, &deadlines, says.max_run_deadline_seconds));
+    found.extend(pends_longer(policy, deadlines.pending_seconds, says.max_pending_deadline_seconds));
     found.extend(resources(policy, spec));
     found
 }
@@ -180,9 +171,21 @@ fn loose(
         .collect()
 }
 
-fn longer(policy: &Policy, field: &str, seconds: i64, most: Option<i64>) -> Option<String> {
+/// A script that was asked to stop at its deadline runs on for as long as the grace lets it.
+fn runs_longer(policy: &Policy, deadlines: &Deadlines, most: Option<i64>) -> Option<String> {
+    let Deadlines { run_seconds: run, grace_seconds: grace, pending_seconds: _ } = deadlines;
+    let both = run.saturating_add(*grace);
+    let most = most.filter(|most| both > *most)?;
+    Some(format!(
+        "spec.runDeadlineSeconds is {run} and spec.terminationGracePeriodSeconds is {grace}, {both} together, and {policy} allows at most {most} for both: write two that are {most} or less together"
+    ))
+}
+
+fn pends_longer(policy: &Policy, seconds: i64, most: Option<i64>) -> Option<String> {
     let most = most.filter(|most| seconds > *most)?;
-    Some(format!("{field} is {seconds}, and {policy} allows at most {most}: write {most} or less"))
+    Some(format!(
+        "spec.pendingDeadlineSeconds is {seconds}, and {policy} allows at most {most}: write {most} or less"
+    ))
 }
 
 fn resources(policy: &Policy, spec: &DeploymentActionSpec) -> Vec<String> {

@@ -98,10 +98,16 @@ pub(crate) fn table() -> Vec<(Value, Vec<Value>)> {
             ],
         ),
         (
-            json!({"maxRunDeadlineSeconds": 3599, "maxPendingDeadlineSeconds": 600}),
+            json!({"maxRunDeadlineSeconds": 3629, "maxPendingDeadlineSeconds": 600}),
             vec![
                 json!({}),
                 json!({"runDeadlineSeconds": 3599}),
+                json!({"runDeadlineSeconds": 3600}),
+                json!({"runDeadlineSeconds": 3629, "terminationGracePeriodSeconds": 0}),
+                json!({"runDeadlineSeconds": 3629, "terminationGracePeriodSeconds": 1}),
+                json!({"runDeadlineSeconds": 30, "terminationGracePeriodSeconds": 3600}),
+                json!({"terminationGracePeriodSeconds": 29}),
+                json!({"terminationGracePeriodSeconds": 3600}),
                 json!({"runDeadlineSeconds": 60, "pendingDeadlineSeconds": 601}),
                 json!({"runDeadlineSeconds": 60, "pendingDeadlineSeconds": 1}),
             ],

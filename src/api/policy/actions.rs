@@ -174,6 +174,7 @@ fn variables() -> Vec<Value> {
         ),
         ("longest", or("variables.says", "maxRunDeadlineSeconds", "null")),
         ("deadline", or("variables.spec", "runDeadlineSeconds", "variables.whole ? 3600 : 0")),
+        ("grace", or("variables.spec", "terminationGracePeriodSeconds", "variables.whole ? 30 : 0")),
         ("longestPending", or("variables.says", "maxPendingDeadlineSeconds", "null")),
         ("pending", or("variables.spec", "pendingDeadlineSeconds", "variables.whole ? 600 : 0")),
         ("most", or("variables.says", "maxResources", "{}")),
@@ -221,9 +222,11 @@ fn validations() -> Vec<Value> {
              + ', and ' + variables.by + ' allows no other profile: leave it out'",
         ),
         must(
-            "variables.longest == null || variables.deadline <= variables.longest",
-            "'spec.runDeadlineSeconds is ' + string(variables.deadline) + ', and ' + variables.by + ' allows at most ' \
-             + string(variables.longest) + ': write ' + string(variables.longest) + ' or less'",
+            "variables.longest == null || variables.deadline + variables.grace <= variables.longest",
+            "'spec.runDeadlineSeconds is ' + string(variables.deadline) + ' and spec.terminationGracePeriodSeconds is ' \
+             + string(variables.grace) + ', ' + string(variables.deadline + variables.grace) + ' together, and ' \
+             + variables.by + ' allows at most ' + string(variables.longest) + ' for both: write two that are ' \
+             + string(variables.longest) + ' or less together'",
         ),
         must(
             "variables.longestPending == null || variables.pending <= variables.longestPending",

@@ -158,15 +158,36 @@ fn a_profile_is_not_got_round_by_its_settings() {
 #[test]
 fn defaults_count_where_nothing_is_said() {
     for (policy, spec, allowed) in [
-        (json!({"maxRunDeadlineSeconds": 3599}), json!({}), false),
-        (json!({"maxRunDeadlineSeconds": 3600}), json!({}), true),
-        (json!({"maxRunDeadlineSeconds": 60}), json!({"runDeadlineSeconds": 60}), true),
+        (json!({"maxRunDeadlineSeconds": 3629}), json!({}), false),
+        (json!({"maxRunDeadlineSeconds": 3630}), json!({}), true),
+        (json!({"maxRunDeadlineSeconds": 60}), json!({"runDeadlineSeconds": 30}), true),
+        (json!({"maxRunDeadlineSeconds": 60}), json!({"runDeadlineSeconds": 31}), false),
+        (
+            json!({"maxRunDeadlineSeconds": 60}),
+            json!({"runDeadlineSeconds": 60, "terminationGracePeriodSeconds": 0}),
+            true,
+        ),
+        (
+            json!({"maxRunDeadlineSeconds": 10}),
+            json!({"runDeadlineSeconds": 1, "terminationGracePeriodSeconds": 3600}),
+            false,
+        ),
         (json!({"maxPendingDeadlineSeconds": 599}), json!({}), false),
         (json!({"maxPendingDeadlineSeconds": 600}), json!({}), true),
         (json!({"maxPendingDeadlineSeconds": 60}), json!({"pendingDeadlineSeconds": 61}), false),
     ] {
         assert_eq!(found(policy.clone(), &spec).is_empty(), allowed, "{policy} {spec}");
     }
+}
+
+#[test]
+fn a_script_that_is_to_stop_does_not_run_on_beyond_the_maximum() {
+    let spec = json!({"runDeadlineSeconds": 5, "terminationGracePeriodSeconds": 3600});
+    assert_eq!(
+        found(json!({"maxRunDeadlineSeconds": 10}), &spec),
+        ["spec.runDeadlineSeconds is 5 and spec.terminationGracePeriodSeconds is 3600, 3605 together, and \
+          ActionPolicy/default of namespace shop allows at most 10 for both: write two that are 10 or less together"]
+    );
 }
 
 #[test]
