@@ -21,7 +21,8 @@ pub enum ConditionType {
     Reconciling,
     /// True: the latest run failed, and nothing more happens by itself. Only while True.
     Stalled,
-    /// True: the script's outputs were lost with its log; the verdict stands. Only while True.
+    /// True: the script's outputs were lost with its log, or did not fit into the status; the verdict stands.
+    /// Only while True.
     OutputsLost,
     /// True: outputs that the script wrote were dropped, the message says which. Only while True.
     OutputsDropped,
@@ -58,7 +59,9 @@ impl ConditionType {
             Self::Finished => "The latest run has ended.",
             Self::Reconciling => "A run is under way.",
             Self::Stalled => "The latest run failed, and nothing more happens by itself.",
-            Self::OutputsLost => "The script's outputs were lost with its log; the verdict stands.",
+            Self::OutputsLost => {
+                "The script's outputs were lost with its log, or the API server did not store the status with all that came with the run. The verdict stands. The message says which."
+            }
             Self::OutputsDropped => {
                 "Outputs that the script wrote were dropped: undeclared, too long, or malformed. The message says which."
             }

@@ -184,9 +184,11 @@ mod tests {
         let mut seen = Vec::new();
         walk("spec", &root["spec"], &mut seen);
         walk("status", &root["status"], &mut seen);
-        for (name, crd) in
-            [("DeploymentActionTemplate", deployment_action_template()), ("ActionPolicy", action_policy())]
-        {
+        for (name, crd) in [
+            ("DeploymentActionTemplate", deployment_action_template()),
+            ("ClusterDeploymentActionTemplate", cluster_deployment_action_template()),
+            ("ActionPolicy", action_policy()),
+        ] {
             let crd = serde_json::to_value(crd.unwrap()).unwrap();
             let root = &crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"];
             walk(&format!("{name}.spec"), &root["spec"], &mut seen);

@@ -7,6 +7,7 @@ mod pattern;
 pub use self::expanded::{Expanded, Generations, Version};
 use super::{
     ranges::{self, Range},
+    spec_size,
     validate::{Checked, Invalid, validate_as},
 };
 use crate::{
@@ -112,6 +113,7 @@ pub fn check(
     let Some(reference) = &action.spec.template_ref else {
         return Ok(validate_as(action, action.spec.clone(), None, architecture)?);
     };
+    spec_size::check(&action.spec)?;
     let name = format!("{} {:?}", reference.kind().as_str(), reference.name);
     let template = match template {
         Some(Lookup::Found(template)) => template,

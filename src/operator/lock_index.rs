@@ -68,6 +68,8 @@ struct State {
     locks: HashMap<Key, Queue>,
     /// What a list that is under way has shown.
     listing: HashSet<Key>,
+    /// Actions whose status cannot be written, by UID: nobody waits for one that never gets any further.
+    passed_over: HashMap<Key, String>,
 }
 
 /// What an action's status says of a lock.
@@ -185,7 +187,22 @@ impl LockIndex {
 
     /// Takes what a write of ours returned, ahead of the watch.
     pub fn written(&self, action: &DeploymentAction) {
-        self.put(&mut self.lock(), action);
+        let mut state = self.lock();
+        state.passed_over.remove(&key(action));
+        self.put(&mut state, action);
+    }
+
+    /// Takes in that the action's status cannot be written: until it is, others go before it, whatever it
+    /// says. Its own run takes no lock meanwhile, which the status has to say before.
+    pub fn pass_over(&self, action: &DeploymentAction) {
+        let mut state = self.lock();
+        let Some(uid) = action.uid() else { return };
+        let key = key(action);
+        if let Some(mut entry) = state.actions.get(&key).filter(|entry| entry.uid == uid).cloned() {
+            state.passed_over.insert(key.clone(), uid);
+            entry.stand = None;
+            self.set(&mut state, key, Some(entry));
+        }
     }
 
     /// How the run of this action with this ticket stands.
@@ -239,7 +256,12 @@ impl LockIndex {
     }
 
     fn put(&self, state: &mut State, action: &DeploymentAction) {
-        let (key, entry) = (key(action), entry(action));
+        let (key, mut entry) = (key(action), entry(action));
+        if let Some(entry) = &mut entry
+            && state.passed_over.get(&key) == Some(&entry.uid)
+        {
+            entry.stand = None;
+        }
         let older = |known: &Entry, new: &Entry| known.uid == new.uid && known.version > new.version;
         match (state.actions.get(&key), &entry) {
             // The watch is behind what we wrote.
@@ -252,6 +274,9 @@ impl LockIndex {
     fn set(&self, state: &mut State, key: Key, entry: Option<Entry>) {
         let namespace = key.0.clone();
         let name = key.1.clone();
+        if entry.is_none() {
+            state.passed_over.remove(&key);
+        }
         let before = match entry.clone() {
             Some(entry) => state.actions.insert(key, entry),
             None => state.actions.remove(&key),
@@ -455,6 +480,39 @@ mod tests {
         leaving.metadata.deletion_timestamp = Some(Time(Timestamp::UNIX_EPOCH));
         index.take(&Event::Apply(leaving));
         assert!(!index.is_wanted("shop", "prod"));
+    }
+
+    #[test]
+    fn one_whose_status_cannot_be_written_holds_nobody_up_until_it_is_written() {
+        let (index, mut told) = index();
+        let new = |version: u64| {
+            let mut action = action("a", version, RunStatus::default());
+            action.status = None;
+            action.spec.lock = Some(crate::api::action::Lock { name: "prod".into(), ..Default::default() });
+            action
+        };
+        index.take(&Event::Apply(new(1)));
+        index.take(&Event::Apply(action("b", 3, waiting(2))));
+        let ahead = || index.place(&action("b", 3, waiting(2)), "prod", "2").ahead;
+        assert_eq!((ahead(), told.all()), (1, vec!["a".to_owned()]));
+        index.pass_over(&new(1));
+        assert_eq!((ahead(), told.all()), (0, vec!["b".to_owned()]), "the next one is told");
+        index.take(&Event::Apply(new(4)));
+        assert_eq!(ahead(), 0, "somebody changed it, and it is not written yet");
+        index.written(&action("a", 5, waiting(1)));
+        assert_eq!(ahead(), 1, "it has its place again");
+        index.take(&Event::Apply(action("a", 6, holding())));
+        index.pass_over(&action("a", 6, holding()));
+        assert_eq!(index.place(&action("b", 3, waiting(2)), "prod", "2").holder, None);
+        let mut another = new(8);
+        another.metadata.uid = Some("another".into());
+        index.take(&Event::Apply(another));
+        let last = index.place(&action("c", 9, waiting(9)), "prod", "9");
+        assert_eq!(last.ahead, 2, "another one of that name");
+        index.take(&Event::Delete(action("b", 10, waiting(2))));
+        index.pass_over(&action("b", 10, waiting(2)));
+        index.keep(&HashSet::new());
+        assert!(index.lock().passed_over.is_empty(), "kept for nothing");
     }
 
     #[test]

@@ -186,7 +186,7 @@ mod tests {
         let error = write_status(
             &client,
             &action(),
-            progress(&action(), Timestamp::UNIX_EPOCH, Reason::Launching, "", recorded(), None, None),
+            &progress(&action(), Timestamp::UNIX_EPOCH, Reason::Launching, "", recorded(), None, None),
         )
         .await
         .unwrap_err();

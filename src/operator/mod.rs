@@ -39,6 +39,8 @@ pub mod requests;
 pub mod resolve;
 pub mod run;
 pub mod serve;
+pub mod smaller;
+pub mod spec_size;
 pub mod status;
 pub mod stop;
 pub mod strays;
@@ -88,6 +90,22 @@ impl CallError {
         match self {
             Self::Kube(kube::Error::Api(status)) => Some(status.code),
             _ => None,
+        }
+    }
+
+    /// Whether the server does not store the object for what is in it, so that the same request never
+    /// succeeds and a smaller one may. etcd's own limit comes as an internal error: in etcd's words, or in
+    /// those of the connection to it.
+    #[must_use]
+    pub fn is_about_content(&self) -> bool {
+        const TOO_LARGE: [&str; 3] = ["request is too large", "larger than max", "exceeds"];
+        match self {
+            Self::Kube(kube::Error::Api(status)) => match status.code {
+                400 | 413 | 422 => true,
+                500 => TOO_LARGE.iter().any(|words| status.message.contains(words)),
+                _ => false,
+            },
+            _ => false,
         }
     }
 

@@ -48,7 +48,6 @@ use super::{
     pod_index::PodIndex,
     remove,
     resolve::jobs::{Jobs, Wanted},
-    status::with_condition,
     stop,
     templates::Templates,
     tombstone::Owner,
@@ -59,12 +58,16 @@ use super::{
     write_status,
 };
 use crate::{
-    api::{DeploymentAction, DeploymentActionStatus, condition::ConditionType, status::Launcher},
+    api::{DeploymentAction, DeploymentActionStatus, status::Launcher},
     record::outcome::Identity,
 };
 
 /// A status that only tells of progress is written so often at most.
 const PROGRESS_EVERY: SignedDuration = SignedDuration::from_secs(5);
+/// An action whose status could not be written after so many errors in a row holds up nobody else who waits
+/// for its lock, about four seconds after the first. Where the API server has no answer for a moment, nobody
+/// loses their place.
+const UNWRITTEN_ERRORS: u32 = 3;
 /// So many steps in one pass: more would be a circle.
 const MOST_STEPS: usize = 24;
 /// An action that waits for nothing in particular is looked at again after this long.
@@ -200,17 +203,6 @@ fn lock(memory: &Mutex<Memory>) -> std::sync::MutexGuard<'_, Memory> {
 
 fn launcher(status: Option<&DeploymentActionStatus>) -> Option<&Launcher> {
     status?.run.as_ref()?.launcher.as_ref()
-}
-
-/// The status without what comes from the script.
-fn without_content(mut status: DeploymentActionStatus, why: &str) -> DeploymentActionStatus {
-    status.outputs.clear();
-    if let Some(log) = &mut status.log {
-        log.tail.clear();
-        log.missing.clear();
-    }
-    let message = format!("the API server refused the status with outputs and log: {why}");
-    with_condition(&status, Timestamp::now(), ConditionType::OutputsLost, &message)
 }
 
 /// One look at one action.
@@ -575,16 +567,7 @@ impl<'a> Pass<'a> {
             .filter(|run| run.bundle_sha256.is_some() && run.pod_uid.is_none())
             .map(|run| (run.number, run.attempt));
         let names_launcher = launcher(Some(&status)).is_some();
-        let mut result = write_status::write_status(&self.context.client, &self.action, status.clone()).await;
-        if let Err(error) = &result
-            && error.code() == Some(422)
-        {
-            // A verdict must not be lost over what came with it.
-            warn!(%error, "the status was refused: written without outputs and log");
-            let bare = without_content(status, &error.to_string());
-            result = write_status::write_status(&self.context.client, &self.action, bare).await;
-        }
-        match result {
+        match write_status::write_status(&self.context.client, &self.action, &status).await {
             Ok(written) if names_launcher && launcher(written.status.as_ref()).is_none() => {
                 Err(ReconcileError::OldDefinition)
             }
@@ -613,7 +596,12 @@ impl<'a> Pass<'a> {
                 Ok(Some(Action::requeue(Duration::from_millis(200))))
             }
             Err(error) if error.code() == Some(404) => Ok(Some(Action::await_change())),
-            Err(source) => Err(ReconcileError::Call { step: "writing the status", source }),
+            Err(source) => {
+                if source.is_about_content() || lock(self.memory).errors >= UNWRITTEN_ERRORS {
+                    self.context.locks.pass_over(&self.action);
+                }
+                Err(ReconcileError::Call { step: "writing the status", source })
+            }
         }
     }
 

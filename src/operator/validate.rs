@@ -3,7 +3,7 @@
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::{Resource, ResourceExt};
 
-use super::hash;
+use super::{hash, spec_size};
 use crate::{
     api::{
         self, DeploymentAction, DeploymentActionSpec,
@@ -86,6 +86,7 @@ pub fn validate_as(
     template: Option<TemplateStatus>,
     architecture: &str,
 ) -> Result<Checked, Invalid> {
+    spec_size::check(&spec)?;
     let requested = spec.image.clone().ok_or_else(|| Invalid("spec.image: none is named".into()))?;
     let image = ImageReference::parse(&requested).map_err(|error| Invalid(format!("spec.image: {error}")))?;
     if spec.script.is_some() == spec.command.is_some() {
