@@ -6,10 +6,7 @@ use std::{
     time::Duration,
 };
 
-use k8s_openapi::{
-    api::core::v1::{Event, Pod},
-    jiff::Timestamp,
-};
+use k8s_openapi::api::core::v1::{Event, Pod};
 use kube::{
     Api, Resource, ResourceExt,
     api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions},
@@ -24,7 +21,7 @@ use super::{
     Moment, Node, Order, Signal,
     log::Log,
     process,
-    status::{End, Known, State, image_id, now},
+    status::{End, Known, State, image_id},
     volumes::{self, Folders},
 };
 
@@ -41,7 +38,8 @@ pub(super) async fn live(
     log: Arc<Mutex<Option<Arc<Log>>>>,
 ) {
     let folders = Folders::new(&node.options.root, &watched.borrow().uid().unwrap_or_default());
-    let mut life = Life { node, watched, orders, log, folders, known: Known::new(), begun: Instant::now() };
+    let known = Known::new(node.clock.clone());
+    let mut life = Life { node, watched, orders, log, folders, known, begun: Instant::now() };
     life.run().await;
     life.removed().await;
     life.folders.remove();
@@ -98,6 +96,9 @@ impl Life {
     }
 
     fn deadline(&self) -> Option<Instant> {
+        if !self.node.options.keeps_deadlines {
+            return None;
+        }
         let seconds = self.pod().spec.as_ref()?.active_deadline_seconds?;
         self.begun.checked_add(Duration::from_secs(u64::try_from(seconds).ok()?))
     }
@@ -161,7 +162,7 @@ impl Life {
         loop {
             let pod = self.pod();
             self.node.pass(Moment::Starting, &pod).await;
-            let log = Arc::new(Log::default());
+            let log = Arc::new(Log::new(self.node.clock.clone()));
             let root = self.folders.root();
             let runner = &self.node.options.runner;
             let environment = volumes::environment(&pod);
@@ -171,7 +172,7 @@ impl Life {
                 Err(error) => {
                     let message = format!("{}: {error}", runner.display());
                     let end = End {
-                        at: Some(now()),
+                        at: Some(self.node.clock.time()),
                         exit_code: 128,
                         reason: "StartError".into(),
                         message,
@@ -181,7 +182,7 @@ impl Life {
                 }
             };
             *self.log.lock().unwrap() = Some(log);
-            let since = now();
+            let since = self.node.clock.time();
             self.known.state = State::Running { since: since.clone() };
             self.node.pass(Moment::Running, &pod).await;
             self.report().await;
@@ -190,7 +191,8 @@ impl Life {
             while let Ok(order) = self.orders.try_recv() {
                 again |= matches!(order, Order::Restart);
             }
-            let end = End::of(status, since, reason, self.folders.termination_message());
+            let at = self.node.clock.time();
+            let end = End::of(status, (since, at), reason, self.folders.termination_message());
             if !again || stop.is_some() {
                 return Some((end, stop));
             }
@@ -294,7 +296,7 @@ impl Life {
     async fn tell(&self, reason: &str, message: &str) {
         let pod = self.pod();
         let namespace = pod.namespace().unwrap_or_default();
-        let at = Timestamp::now();
+        let at = self.node.clock.now();
         let event = json!({
             "metadata": {"generateName": format!("{}.", pod.name_any())},
             "involvedObject": pod.object_ref(&()),

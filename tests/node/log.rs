@@ -6,6 +6,8 @@ use axum::body::Bytes;
 use k8s_openapi::jiff::Timestamp;
 use tokio::sync::watch;
 
+use super::clock::Clock;
+
 /// A line with its newline, where it has one, and when it came.
 #[derive(Debug, Clone)]
 pub(super) struct Line {
@@ -20,15 +22,20 @@ struct Text {
 }
 
 /// The log of one start of a container.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Log {
+    clock: Clock,
     text: Mutex<Text>,
     changed: watch::Sender<()>,
 }
 
 impl Log {
+    pub(super) fn new(clock: Clock) -> Self {
+        Self { clock, text: Mutex::default(), changed: watch::Sender::default() }
+    }
+
     pub(super) fn push(&self, text: Vec<u8>) {
-        let line = Line { at: Timestamp::now(), text: text.into() };
+        let line = Line { at: self.clock.now(), text: text.into() };
         self.text.lock().unwrap().lines.push(line);
         self.changed.send_replace(());
     }

@@ -14,6 +14,8 @@
 //! - No image is pulled. A container that is named by digest is said to run that digest, any other
 //!   one waits with `ErrImagePull`.
 //! - Only the container `action` is run, and only the runner in it; others wait for ever.
+//! - Its clock may be wrong on purpose, and it may leave pods beyond their deadlines alone. Its lease
+//!   and its object keep the right time, or the cluster's controllers would find the node silent.
 //! - Requests, limits, security contexts and probes count for nothing, Secrets and `ConfigMap`s do
 //!   not follow changes, a log never rotates, and there is neither `exec` nor `attach`.
 //! - The kubelet's events are told of mounts that fail alone.
@@ -22,6 +24,7 @@
 #![allow(dead_code, reason = "several test binaries share it, and none uses all of it")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "it is a part of tests")]
 
+mod clock;
 mod cluster;
 mod life;
 mod log;
@@ -99,6 +102,10 @@ pub(crate) struct Options {
     pub(crate) end_delay: Duration,
     /// A pause between that and the pod's last phase; a real kubelet takes about a second.
     pub(crate) phase_delay: Duration,
+    /// By how many seconds its clock is ahead; behind where that is negative.
+    pub(crate) clock_seconds: i64,
+    /// Whether it ends pods that are past their `activeDeadlineSeconds`; a kubelet that hangs does not.
+    pub(crate) keeps_deadlines: bool,
     /// What is awaited at each moment of each pod.
     pub(crate) hook: Option<Hook>,
 }
@@ -114,6 +121,8 @@ impl Options {
             start_delay: Duration::ZERO,
             end_delay: Duration::ZERO,
             phase_delay: Duration::ZERO,
+            clock_seconds: 0,
+            keeps_deadlines: true,
             hook: None,
         }
     }
@@ -135,6 +144,7 @@ struct Node {
     /// By UID.
     pods: Mutex<HashMap<String, Entry>>,
     processes: process::Processes,
+    clock: clock::Clock,
     /// Whether the network is there.
     online: channel::Sender<bool>,
 }
@@ -201,6 +211,11 @@ impl FakeNode {
     pub(crate) fn reconnect(&self) {
         self.node.online.send_replace(true);
     }
+
+    /// Sets its clock anew, so many seconds ahead.
+    pub(crate) fn set_clock(&self, seconds: i64) {
+        self.node.clock.set(seconds);
+    }
 }
 
 impl Drop for FakeNode {
@@ -220,11 +235,13 @@ async fn run(
 ) {
     let client = cluster.client().await;
     std::fs::create_dir_all(&options.root).expect("a folder for pods");
+    let clock = clock::Clock::ahead_by(options.clock_seconds);
     let node = Arc::new(Node {
         options,
         client,
         pods: Mutex::default(),
         processes: process::Processes::default(),
+        clock,
         online: channel::Sender::new(true),
     });
     let port = serve::start(&cluster, Arc::clone(&node)).await;

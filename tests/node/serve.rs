@@ -110,7 +110,8 @@ struct Wanted {
 }
 
 impl Wanted {
-    fn read(query: &str) -> Self {
+    /// `now` is by the node's clock.
+    fn read(query: &str, now: Timestamp) -> Self {
         let mut wanted = Self::default();
         let Ok(url) = reqwest::Url::parse(&format!("http://node/?{query}")) else { return wanted };
         for (name, value) in url.query_pairs() {
@@ -122,7 +123,7 @@ impl Wanted {
                 "sinceTime" => wanted.since = value.parse().ok(),
                 "sinceSeconds" => {
                     let seconds: i64 = value.parse().unwrap_or_default();
-                    wanted.since = Timestamp::from_second(Timestamp::now().as_second() - seconds).ok();
+                    wanted.since = Timestamp::from_second(now.as_second() - seconds).ok();
                 }
                 _ => {}
             }
@@ -161,7 +162,7 @@ async fn logs(
             format!("container \"{container}\" in pod \"{name}\" is waiting to start: ContainerCreating");
         return (StatusCode::BAD_REQUEST, words).into_response();
     };
-    let wanted = Wanted::read(&query.unwrap_or_default());
+    let wanted = Wanted::read(&query.unwrap_or_default(), node.clock.now());
     let changes = log.changes();
     let (lines, _) = log.from(0);
     let since = wanted.since.map_or(0, |since| lines.partition_point(|line| line.at < since));

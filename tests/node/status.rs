@@ -5,12 +5,11 @@ use std::{os::unix::process::ExitStatusExt, process::ExitStatus};
 use k8s_openapi::{
     api::core::v1::{Container, Pod},
     apimachinery::pkg::apis::meta::v1::Time,
-    jiff::Timestamp,
 };
 use longshore::record::sha256_hex;
 use serde_json::{Value, json};
 
-use super::cluster::ADDRESS;
+use super::{clock::Clock, cluster::ADDRESS};
 
 /// The one container that is run.
 pub(super) const CONTAINER: &str = "action";
@@ -37,11 +36,17 @@ pub(super) struct End {
 }
 
 impl End {
-    pub(super) fn of(status: ExitStatus, since: Time, forced: Option<String>, message: String) -> Self {
+    /// `times` are those of its start and of its end.
+    pub(super) fn of(
+        status: ExitStatus,
+        (since, at): (Time, Time),
+        forced: Option<String>,
+        message: String,
+    ) -> Self {
         let exit_code = status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or_default());
         let plain = if exit_code == 0 { "Completed" } else { "Error" };
         let reason = forced.unwrap_or_else(|| plain.to_owned());
-        Self { since: Some(since), at: Some(now()), exit_code, reason, message }
+        Self { since: Some(since), at: Some(at), exit_code, reason, message }
     }
 
     /// Of a container of which nothing is known.
@@ -54,6 +59,7 @@ impl End {
 /// What a node knows of a pod.
 #[derive(Debug, Clone)]
 pub(super) struct Known {
+    clock: Clock,
     pub(super) since: Time,
     pub(super) state: State,
     pub(super) restarts: u32,
@@ -64,16 +70,11 @@ pub(super) struct Known {
     pub(super) over: bool,
 }
 
-/// The kubelet gives whole seconds.
-pub(super) fn now() -> Time {
-    let seconds = Timestamp::now().as_second();
-    Time(Timestamp::from_second(seconds).expect("a time"))
-}
-
 impl Known {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(clock: Clock) -> Self {
         let state = State::Waiting { reason: "ContainerCreating", message: None };
-        Self { since: now(), state, restarts: 0, last: None, reason: None, over: false }
+        let since = clock.time();
+        Self { clock, since, state, restarts: 0, last: None, reason: None, over: false }
     }
 
     fn phase(&self) -> &'static str {
@@ -101,7 +102,7 @@ impl Known {
             _ if ready => None,
             _ => Some("ContainersNotReady"),
         };
-        let at = now();
+        let at = self.clock.time();
         let condition = |kind: &str, is: bool, reason: Option<&str>| {
             let status = if is { "True" } else { "False" };
             json!({"type": kind, "status": status, "reason": reason, "lastTransitionTime": at})
