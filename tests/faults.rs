@@ -20,6 +20,8 @@ mod counter;
 mod defeat;
 #[path = "faults/etcd.rs"]
 mod etcd;
+#[path = "faults/hostile.rs"]
+mod hostile;
 #[path = "node/mod.rs"]
 mod node;
 #[path = "faults/operator.rs"]
@@ -50,6 +52,8 @@ mod stage;
 mod stream;
 #[path = "faults/tally.rs"]
 mod tally;
+#[path = "faults/told.rs"]
+mod told;
 #[path = "faults/uncached.rs"]
 mod uncached;
 #[path = "faults/usual.rs"]
@@ -65,7 +69,7 @@ use call::Call;
 use defeat::Protection;
 use paths::Path;
 use play::{Report, Rules};
-use schedule::{Fault, Schedule, Second, Slot, What};
+use schedule::{Fault, Schedule, Slot, What};
 use stage::{Server, Stage, on_stage, on_stage_of};
 use tally::Tally;
 
@@ -89,6 +93,18 @@ const AIMED: [&str; 6] = [
     "pod-removed+takeover,a/create-pod#1=delay-before:3000,b/create-pod#1=paused,a/delete-pod#1=delay-before:10000,b/delete-pod#1=delay-before:10000",
     // The same of a pod that never started.
     "retry-never-started+second,a/create-pod#1=paused",
+];
+
+/// Scripts that attack and clocks that are wrong, where they hurt most: so that no seed leaves them out.
+const HOSTILE: [&str; 8] = [
+    "cancel-running+fifo",
+    "timeout-running+fifo+ahead",
+    "again+deaf",
+    "lock+fifo+behind",
+    "success+forger",
+    "success+denier",
+    "retry-failed+behind",
+    "success+ahead,a/write-status#3=crash-lost",
 ];
 
 fn setting<T: FromStr>(name: &str) -> Option<T> {
@@ -185,7 +201,7 @@ fn crashes(calls: &BTreeMap<Path, BTreeMap<Call, u32>>) -> Vec<Schedule> {
                 let turn = all.len() % modes.len();
                 for what in if whole { modes } else { &modes[turn..=turn] } {
                     let fault = Fault { slot: Slot::A, call: *call, nth, what: *what };
-                    all.push(Schedule { path: *path, second: Second::None, faults: vec![fault] });
+                    all.push(Schedule { faults: vec![fault], ..Schedule::without_faults(*path) });
                 }
             }
         }
@@ -217,6 +233,7 @@ fn schedules_of_a_seed_show_no_violation() {
             Some(one) => vec![one],
             None => AIMED
                 .iter()
+                .chain(&HOSTILE)
                 .map(|text| text.parse().expect("a schedule"))
                 .chain((0..count).map(|case| Schedule::drawn(seed, case)))
                 .filter(|schedule: &Schedule| paths.contains(&schedule.path))
@@ -234,9 +251,8 @@ fn a_watch_whose_past_was_compacted_begins_anew() {
     on_stage_of(Server::Uncached, async |stage| {
         let all = Path::ALL.into_iter().flat_map(|path| {
             [Call::ActionEvent, Call::PodEvent].map(|call| Schedule {
-                path,
-                second: Second::None,
                 faults: vec![Fault { slot: Slot::A, call, nth: 2, what: What::Compact }],
+                ..Schedule::without_faults(path)
             })
         });
         let tally = all_hold(stage, "compacted", all, DRAWN, |_| {}).await;

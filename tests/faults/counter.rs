@@ -5,25 +5,19 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use crate::told::{Attempt, Truth};
+
 /// A file that a script appends a line to as it starts and as it ends, and nobody but the tests reads.
 #[derive(Debug, Clone)]
 pub(crate) struct Counter(PathBuf);
 
-/// An attempt: the run's id and the attempt's number.
-pub(crate) type Attempt = (String, u32);
-
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Mark {
     Start,
+    /// It lives on.
+    Alive,
     /// With this exit code.
     End(i32),
-}
-
-/// What is known of one attempt.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Truth {
-    pub(crate) starts: usize,
-    pub(crate) ends: Vec<i32>,
 }
 
 impl Counter {
@@ -31,8 +25,8 @@ impl Counter {
         Self(folder.join(name))
     }
 
-    /// A script that counts itself, does `body`, and ends with what that set `code` to.
-    pub(crate) fn script(&self, body: &str) -> String {
+    /// A script that counts itself, does `prelude` and `body`, and ends with what that set `code` to.
+    pub(crate) fn script(&self, prelude: &str, body: &str) -> String {
         let file = self.0.display();
         // One write of one line: appended whole, whoever else does.
         format!(
@@ -41,7 +35,7 @@ impl Counter {
              trap 'say end 143; exit 143' TERM\n\
              code=0\n\
              say start 0\n\
-             {body}\n\
+             {prelude}{body}\n\
              say end $code\n\
              exit $code\n"
         )
@@ -55,6 +49,7 @@ impl Counter {
                 line.split(' ').collect::<Vec<_>>().try_into().ok()?;
             let mark = match mark {
                 "start" => Mark::Start,
+                "alive" => Mark::Alive,
                 "end" => Mark::End(code.parse().ok()?),
                 _ => return None,
             };
@@ -71,6 +66,7 @@ impl Counter {
             let truth = all.entry(attempt).or_default();
             match mark {
                 Mark::Start => truth.starts += 1,
+                Mark::Alive => {}
                 Mark::End(code) => truth.ends.push(code),
             }
         }

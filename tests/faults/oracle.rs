@@ -5,29 +5,18 @@ use std::{collections::BTreeMap, time::Duration};
 use k8s_openapi::{api::core::v1::Pod, jiff::Timestamp};
 use kube::ResourceExt;
 use longshore::{
-    api::{
-        ANNOTATION_RERUN, DeploymentAction, Reason,
-        reason::Class,
-        status::{LogState, RunStatus},
-    },
+    api::{ANNOTATION_RERUN, DeploymentAction, status::LogState},
     operator::decide::NAME_NEEDED_SECONDS,
 };
 
 use crate::{
     call::Call,
-    counter::{Attempt, Mark, Truth},
+    counter::Mark,
     paths::Path,
     plan::{Asked, Plan},
     scene::{Scene, is_finished},
+    told::{Attempt, Truth, disagrees, told},
 };
-
-/// What a status says of how an attempt ended.
-struct Told<'a> {
-    attempt: Attempt,
-    reason: Option<Reason>,
-    code: Option<i32>,
-    words: &'a str,
-}
 
 /// Whether nothing is left to do for the operator but to let pods go whose names are needed for a while:
 /// those of earlier attempts, and, where something went wrong (`disturbed`) or nothing says any more who asked
@@ -94,17 +83,18 @@ pub(crate) fn judge<'a>(
     wrong
 }
 
-/// No two scripts of an action's name at the same time. One that was killed cannot say when it ended.
+/// No two scripts of an action's name at the same time. One that was killed cannot say when it ended; one that
+/// attacks gives signs of life until then.
 fn overlap(marks: &[(Attempt, Mark)]) -> Vec<String> {
     let mut wrong = Vec::new();
     for (at, (attempt, mark)) in marks.iter().enumerate() {
         if *mark != Mark::Start {
             continue;
         }
-        let is_end = |(_, mark): &&(Attempt, Mark)| matches!(mark, Mark::End(_));
+        let lives = |(_, mark): &&(Attempt, Mark)| matches!(mark, Mark::Alive | Mark::End(_));
         let started = marks[..at].iter().filter(|(_, mark)| *mark == Mark::Start);
         for (other, _) in started.filter(|(other, _)| other != attempt) {
-            if marks[at..].iter().filter(is_end).any(|(ended, _)| ended == other) {
+            if marks[at..].iter().filter(lives).any(|(one, _)| one == other) {
                 wrong.push(format!("{attempt:?} started while {other:?} was running"));
             }
         }
@@ -134,58 +124,6 @@ fn verdicts(action: &DeploymentAction, truth: &BTreeMap<Attempt, Truth>) -> Vec<
         wrong.push(format!("run {} has the output of {token}", run.id));
     }
     wrong
-}
-
-fn told<'a>(status: &'a longshore::api::DeploymentActionStatus, run: &'a RunStatus) -> Vec<Told<'a>> {
-    let mut all: Vec<Told<'a>> = run
-        .attempts
-        .iter()
-        .map(|ended| Told {
-            attempt: (run.id.clone(), ended.attempt),
-            reason: Reason::parse(&ended.reason),
-            code: ended.exit_code,
-            words: &ended.reason,
-        })
-        .collect();
-    let past = status.history.iter().filter(|past| past.attempts > 0).map(|past| Told {
-        attempt: (past.id.clone(), past.attempts),
-        reason: Reason::parse(&past.reason),
-        code: past.exit_code,
-        words: &past.reason,
-    });
-    all.extend(past);
-    all
-}
-
-/// How what the status says of an attempt differs from what happened.
-fn disagrees(told: &Told<'_>, truth: Option<&Truth>) -> Option<String> {
-    let nothing = Truth::default();
-    let truth = truth.unwrap_or(&nothing);
-    let say = |what: &str| {
-        let (id, attempt) = &told.attempt;
-        Some(format!(
-            "attempt {attempt} of run {id} is told as {} ({:?}), and {what}: {truth:?}",
-            told.words, told.code
-        ))
-    };
-    let Some(reason) = told.reason else { return say("that is no reason") };
-    let killed = told.code.is_some_and(|code| code >= 128) && truth.ends.is_empty();
-    match (reason, told.code) {
-        (Reason::Unknown | Reason::NodeLost, _) => None,
-        _ if reason.class() == Class::Progress => say("that is no end"),
-        (Reason::Succeeded, _) if truth.ends != [0] => say("the script did not end well"),
-        // A signal may end it before it has counted its start.
-        (_, Some(code)) if truth.starts == 0 && code < 128 => say("the script never started"),
-        (_, Some(code)) if !killed && truth.ends != [code] => say("it ended otherwise"),
-        (_, None) if truth.starts > 0 && truth.ends == [0] => say("the script ended well"),
-        (_, None) if truth.starts > 0 && never_started(reason) => say("the script has started"),
-        _ => None,
-    }
-}
-
-/// Reasons that, without an exit code, say that nothing was started.
-fn never_started(reason: Reason) -> bool {
-    !matches!(reason, Reason::Unknown | Reason::NodeLost | Reason::OutOfMemory | Reason::Evicted)
 }
 
 /// A deletion forbids every creation. One that was under way is not counted, nor one that the schedule
@@ -244,32 +182,8 @@ mod tests {
         assert!(overlap(&marks(&[(1, start), (1, end), (2, start), (2, end)])).is_empty());
         assert!(overlap(&marks(&[(1, start), (2, start), (2, end)])).is_empty(), "the first was killed");
         assert_eq!(overlap(&marks(&[(1, start), (2, start), (1, end), (2, end)])).len(), 1);
-    }
-
-    #[test]
-    fn a_status_that_says_what_did_not_happen_is_told() {
-        let ended = |code: i32| Truth { starts: 1, ends: vec![code] };
-        let killed = Truth { starts: 1, ends: Vec::new() };
-        let (succeeded, failed) = (Reason::Succeeded, Reason::ScriptFailed);
-        for (reason, code, truth, right) in [
-            (succeeded, Some(0), Some(ended(0)), true),
-            (succeeded, Some(0), Some(ended(3)), false),
-            (succeeded, Some(0), None, false),
-            (failed, Some(3), Some(ended(3)), true),
-            (failed, Some(3), Some(ended(0)), false),
-            (Reason::Cancelled, Some(137), Some(killed.clone()), true),
-            (Reason::PodDeleted, Some(143), None, true),
-            (failed, Some(3), None, false),
-            (Reason::Cancelled, None, None, true),
-            (Reason::Cancelled, None, Some(ended(143)), false),
-            (Reason::PendingDeadlineExceeded, None, None, true),
-            (Reason::PendingDeadlineExceeded, None, Some(killed), false),
-            (Reason::Unknown, None, Some(ended(0)), true),
-            (Reason::Running, None, Some(ended(0)), false),
-        ] {
-            let told = Told { attempt: of("a-1", 1), reason: Some(reason), code, words: reason.as_str() };
-            let wrong = disagrees(&told, truth.as_ref());
-            assert_eq!(wrong.is_none(), right, "{reason} {code:?} {truth:?}: {wrong:?}");
-        }
+        let alive = Mark::Alive;
+        assert!(overlap(&marks(&[(1, start), (1, alive), (2, start), (2, end)])).is_empty());
+        assert_eq!(overlap(&marks(&[(1, start), (2, start), (1, alive), (2, end)])).len(), 1);
     }
 }

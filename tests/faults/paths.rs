@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
 use crate::{
+    hostile::Temper,
     node::MARK,
     scene::{Scene, is_finished},
 };
@@ -151,7 +152,9 @@ impl Path {
         // Two after each other; one that waits looks after 30 s where no event tells it more.
         let (others, look) = if self == Self::Lock { (2, 30) } else { (1, 0) };
         let attempts = others * self.runs_at_most() * self.attempts();
-        attempts * (pending + self.script_seconds() + grace + pause) + log + look
+        // One that kills its runner takes a second of its time for that, on a machine that has others to do.
+        let kill = if scene.temper.kills() { RUN_SECONDS } else { 0 };
+        attempts * (pending + self.script_seconds() + kill + grace + pause) + log + look
     }
 
     fn pending_seconds(self, scene: &Scene) -> i64 {
@@ -193,13 +196,13 @@ impl Path {
 
     fn spec(self, scene: &Scene, round: u32) -> Value {
         let node = if matches!(self, Self::CancelPending | Self::TimeoutPending) {
-            &scene.place.slow_node
+            scene.place.slow_node.as_str()
         } else {
-            &scene.place.node
+            scene.node()
         };
         let mut spec = json!({
             "image": IMAGE,
-            "script": {"inline": scene.counter.script(self.body())},
+            "script": {"inline": scene.counter.script(&scene.temper.prelude(), self.body())},
             "variables": [{"name": "ROUND", "value": round.to_string()}],
             "outputs": [{"name": "token"}],
             "pendingDeadlineSeconds": self.pending_seconds(scene),
@@ -225,6 +228,9 @@ impl Path {
             Self::Suspended => spec["suspend"] = json!(true),
             Self::Lock => spec["lock"] = json!({"name": scene.name}),
             _ => {}
+        }
+        if scene.temper == Temper::Denier && spec["retry"].is_null() {
+            spec["retry"] = json!({"limit": 1, "causes": ["NeverStarted"], "backoffSeconds": 1});
         }
         spec
     }

@@ -14,7 +14,13 @@ use tokio::{
     time::{Instant, sleep},
 };
 
-use crate::{counter::Counter, paths::Path, schedule::Schedule, seen::Seen};
+use crate::{
+    counter::Counter,
+    hostile::{Clock, Temper},
+    paths::Path,
+    schedule::Schedule,
+    seen::Seen,
+};
 
 /// A namespace of one worker's own, and what leads to it.
 #[derive(Clone)]
@@ -27,8 +33,8 @@ pub(crate) struct Place {
     pub(crate) on: Handle,
     pub(crate) namespace: String,
     pub(crate) seen: Arc<Seen>,
-    /// The node that runs pods, and the one on which they wait for ever.
-    pub(crate) node: String,
+    /// The nodes that run pods, by their clocks, and the one on which they wait for ever.
+    pub(crate) nodes: Vec<(Clock, String)>,
     pub(crate) slow_node: String,
     /// An administrator's, for processes.
     pub(crate) kubeconfig: PathBuf,
@@ -40,6 +46,8 @@ pub(crate) struct Place {
 pub(crate) struct Scene {
     pub(crate) place: Place,
     pub(crate) path: Path,
+    pub(crate) temper: Temper,
+    pub(crate) clock: Clock,
     pub(crate) name: String,
     pub(crate) counter: Counter,
     /// How long a run may wait for its script's start.
@@ -64,6 +72,8 @@ impl Scene {
             counter: Counter::new(&place.counters, &file),
             place: place.clone(),
             path: schedule.path,
+            temper: schedule.temper,
+            clock: schedule.clock,
             name: name.to_owned(),
             pending_seconds,
             late_creations: schedule.has_late_creations(),
@@ -76,6 +86,12 @@ impl Scene {
     /// Until when to wait for something that begins now.
     pub(crate) fn patience(&self) -> Instant {
         Instant::now() + PATIENCE.max(Duration::from_secs(self.pending_seconds.unsigned_abs()))
+    }
+
+    /// The node that runs its pods.
+    pub(crate) fn node(&self) -> &str {
+        let found = self.place.nodes.iter().find(|(clock, _)| *clock == self.clock);
+        &found.expect("there is one with each clock").1
     }
 
     pub(crate) fn actions(&self) -> Api<DeploymentAction> {

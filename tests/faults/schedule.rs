@@ -2,7 +2,12 @@
 
 use std::{fmt, str::FromStr};
 
-use crate::{call::Call, paths::Path, random::Random};
+use crate::{
+    call::Call,
+    hostile::{Clock, Temper},
+    paths::Path,
+    random::Random,
+};
 
 /// One of the operators.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -113,6 +118,8 @@ impl Fault {
 pub(crate) struct Schedule {
     pub(crate) path: Path,
     pub(crate) second: Second,
+    pub(crate) temper: Temper,
+    pub(crate) clock: Clock,
     pub(crate) faults: Vec<Fault>,
 }
 
@@ -235,7 +242,8 @@ impl FromStr for Fault {
 
 impl fmt::Display for Schedule {
     fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(to, "{}{}", self.path, self.second.suffix())?;
+        let (temper, clock) = (self.temper.suffix(), self.clock.suffix());
+        write!(to, "{}{}{temper}{clock}", self.path, self.second.suffix())?;
         self.faults.iter().try_for_each(|fault| write!(to, ",{fault}"))
     }
 }
@@ -246,15 +254,25 @@ impl FromStr for Schedule {
     fn from_str(text: &str) -> Result<Self, String> {
         let mut parts = text.trim().split(',');
         let first = parts.next().unwrap_or_default();
-        let (name, suffix) = first.split_at(first.find('+').unwrap_or(first.len()));
-        let second = Second::ALL.into_iter().find(|second| second.suffix() == suffix);
+        let (name, suffixes) = first.split_at(first.find('+').unwrap_or(first.len()));
         let path = Path::ALL.into_iter().find(|path| path.name() == name);
         let known = || Path::ALL.map(Path::name).join(", ");
-        Ok(Self {
-            path: path.ok_or_else(|| format!("there is no path {name:?}; there are {}", known()))?,
-            second: second.ok_or_else(|| format!("{suffix:?} is neither +second nor +takeover"))?,
-            faults: parts.map(str::parse).collect::<Result<_, _>>()?,
-        })
+        let path = path.ok_or_else(|| format!("there is no path {name:?}; there are {}", known()))?;
+        let mut schedule = Self::without_faults(path);
+        for word in suffixes.split('+').skip(1) {
+            let suffix = format!("+{word}");
+            let second = Second::ALL.into_iter().find(|second| second.suffix() == suffix);
+            let temper = Temper::ALL.into_iter().find(|temper| temper.suffix() == suffix);
+            let clock = Clock::ALL.into_iter().find(|clock| clock.suffix() == suffix);
+            match (second, temper, clock) {
+                (Some(second), _, _) => schedule.second = second,
+                (_, Some(temper), _) => schedule.temper = temper,
+                (_, _, Some(clock)) => schedule.clock = clock,
+                _ => return Err(format!("{suffix:?} is no operator beside, no temper and no clock")),
+            }
+        }
+        schedule.faults = parts.map(str::parse).collect::<Result<_, _>>()?;
+        Ok(schedule)
     }
 }
 
@@ -265,7 +283,7 @@ const FORGOTTEN: [u16; 2] = [500, 504];
 
 impl Schedule {
     pub(crate) fn without_faults(path: Path) -> Self {
-        Self { path, second: Second::None, faults: Vec::new() }
+        Self { path, second: Second::None, temper: Temper::Honest, clock: Clock::Right, faults: Vec::new() }
     }
 
     /// The `case`-th schedule of a seed.
@@ -287,7 +305,22 @@ impl Schedule {
                 faults.push(fault);
             }
         }
-        Self { path, second, faults }
+        // Last, so that a seed draws the faults that it drew before there was this.
+        let temper = match random.below(20) {
+            0 | 1 => Temper::Deaf,
+            2 | 3 => Temper::Fifo,
+            4 => Temper::Forger,
+            5 => Temper::Denier,
+            _ => Temper::Honest,
+        };
+        let clock = match random.below(8) {
+            0 => Clock::Behind,
+            1 => Clock::Ahead,
+            _ => Clock::Right,
+        };
+        // Of a script that is never started nothing is seen.
+        let temper = if path.expected().starts > 0 { temper } else { Temper::Honest };
+        Self { path, second, temper, clock, faults }
     }
 
     /// Whether a creation may arrive long after it was decided: late itself, or by a live read whose answer
@@ -399,4 +432,7 @@ fn a_schedule_is_read_as_it_was_written() {
     assert!("success,a/create-pod#1=nothing".parse::<Schedule>().is_err());
     assert!("nowhere".parse::<Schedule>().is_err());
     assert!("success+third".parse::<Schedule>().is_err());
+    for text in ["lock+second+fifo+behind", "success+forger,a/write-status#1=cut", "again+ahead"] {
+        assert_eq!(text.parse::<Schedule>().unwrap().to_string(), text);
+    }
 }

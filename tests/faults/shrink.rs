@@ -1,6 +1,7 @@
 //! The shortest schedule that still shows what a longer one showed.
 
 use crate::{
+    hostile::{Clock, Temper},
     play::{Report, Rules},
     schedule::{Schedule, Second, Slot},
     stage::Stage,
@@ -33,6 +34,12 @@ fn candidates(schedule: &Schedule) -> Vec<Schedule> {
         alone.faults.retain(|fault| fault.slot == Slot::A);
         all.push(alone);
     }
+    if schedule.temper != Temper::Honest {
+        all.push(Schedule { temper: Temper::Honest, ..schedule.clone() });
+    }
+    if schedule.clock != Clock::Right {
+        all.push(Schedule { clock: Clock::Right, ..schedule.clone() });
+    }
     for at in 0..schedule.faults.len() {
         let mut shorter = schedule.clone();
         shorter.faults.remove(at);
@@ -53,10 +60,16 @@ async fn fails(stage: &Stage, schedule: &Schedule, rules: Rules) -> Option<Repor
 
 #[test]
 fn what_is_tried_is_shorter() {
-    let schedule: Schedule = "success+second,a/create-pod#1=cut,b/get-pod#2=cut".parse().unwrap();
+    let schedule: Schedule = "success+second+deaf+ahead,a/create-pod#1=cut,b/get-pod#2=cut".parse().unwrap();
     let all: Vec<String> = candidates(&schedule).iter().map(ToString::to_string).collect();
     assert_eq!(
         all,
-        ["success,a/create-pod#1=cut", "success+second,b/get-pod#2=cut", "success+second,a/create-pod#1=cut"]
+        [
+            "success+deaf+ahead,a/create-pod#1=cut",
+            "success+second+ahead,a/create-pod#1=cut,b/get-pod#2=cut",
+            "success+second+deaf,a/create-pod#1=cut,b/get-pod#2=cut",
+            "success+second+deaf+ahead,b/get-pod#2=cut",
+            "success+second+deaf+ahead,a/create-pod#1=cut",
+        ]
     );
 }

@@ -1,4 +1,4 @@
-//! All that schedules share: the cluster, two fake nodes, a namespace for each worker, and the workers.
+//! All that schedules share: the cluster, fake nodes, a namespace for each worker, and the workers.
 
 use std::{
     collections::VecDeque,
@@ -23,6 +23,7 @@ use longshore::record::place::ENV_BUNDLE_SHA256;
 use serde_json::json;
 
 use crate::{
+    hostile::Clock,
     node::{Cluster, FakeNode, Hook, Moment, Options},
     operator,
     paths::Path,
@@ -103,14 +104,21 @@ impl Stage {
         let text = serde_json::to_string(&cluster.kubeconfig()).expect("JSON, which is YAML too");
         std::fs::write(&kubeconfig, text).expect("writing a kubeconfig");
         let runner = env!("CARGO_BIN_EXE_longshore-runner");
-        let (name, slow) = (tag.clone(), format!("{tag}-slow"));
+        let slow = format!("{tag}-slow");
         let hook = witness(client.clone(), Arc::clone(&early));
         let options = |name: &str| {
             let root = counters.join(format!("node-{name}"));
             Options { root, hook: Some(Arc::clone(&hook)), ..Options::new(name, runner) }
         };
         let never = Options { start_delay: Duration::from_hours(1), ..options(&slow) };
-        let nodes = vec![FakeNode::start(options(&name)).await, FakeNode::start(never).await];
+        let mut nodes = vec![FakeNode::start(never).await];
+        let mut by_clock = Vec::new();
+        for clock in Clock::ALL {
+            let name = format!("{tag}{}", clock.suffix().replace('+', "-"));
+            let skewed = Options { clock_seconds: clock.seconds(), ..options(&name) };
+            nodes.push(FakeNode::start(skewed).await);
+            by_clock.push((clock, name));
+        }
         let seen = Arc::new(Seen::start(client).await);
         let namespaces: Api<Namespace> = Api::all(client.clone());
         let mut places = Vec::new();
@@ -125,7 +133,7 @@ impl Stage {
                 on: tokio::runtime::Handle::current(),
                 namespace,
                 seen: Arc::clone(&seen),
-                node: name.clone(),
+                nodes: by_clock.clone(),
                 slow_node: slow.clone(),
                 kubeconfig: kubeconfig.clone(),
                 counters: counters.clone(),
