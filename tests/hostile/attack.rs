@@ -1,0 +1,147 @@
+//! What the attacks share: a namespace that is judged at its end, scripts that tell of themselves, and how
+//! long one may outlive its deadline.
+
+use std::time::Duration;
+
+use longshore::api::ANNOTATION_CANCEL;
+use serde_json::json;
+use tokio::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use crate::{
+    action::{Action, Done, Handle},
+    namespace::{Namespace, in_namespace, until, within},
+    oracle::{self, Alone},
+    witness::{Life, Witness},
+};
+
+/// Deadline and grace of a script that attacks, in seconds.
+const DEADLINE_SECONDS: i64 = 2;
+const GRACE_SECONDS: i64 = 1;
+/// Long before anything but the runner itself ends it: the kubelet's backstop counts from the pod's start,
+/// and comes after the pending deadline, too.
+const PENDING_SECONDS: i64 = 300;
+/// How long a script that ignores everything may live: deadline, grace, and much for a slow machine.
+pub(crate) const LONGEST: Duration = Duration::from_secs(18);
+
+/// Latency is measured by one test at a time, while no other runs.
+static QUIET: RwLock<()> = RwLock::const_new(());
+
+/// Held by a test whom others do not disturb.
+pub(crate) async fn among_others() -> RwLockReadGuard<'static, ()> {
+    QUIET.read().await
+}
+
+/// Held by a test that measures.
+pub(crate) async fn alone() -> RwLockWriteGuard<'static, ()> {
+    QUIET.write().await
+}
+
+/// Whether the long form is wanted.
+pub(crate) fn is_long() -> bool {
+    std::env::var("LONGSHORE_HOSTILE_LONG").is_ok_and(|long| !long.is_empty() && long != "0")
+}
+
+/// Runs `test` in a namespace of its own, and judges all that happened there.
+pub(crate) async fn judged(alone: Alone, test: impl AsyncFnOnce(&Namespace)) {
+    let _others = among_others().await;
+    in_namespace(async |namespace| {
+        test(namespace).await;
+        oracle::assert_true(namespace, alone).await;
+    })
+    .await;
+}
+
+/// A script that tells of itself and attacks, and is stopped soon, if by the runner alone.
+pub(crate) fn attack(body: &str) -> Action {
+    told(body)
+        .with("runDeadlineSeconds", DEADLINE_SECONDS)
+        .with("terminationGracePeriodSeconds", GRACE_SECONDS)
+        .with("pendingDeadlineSeconds", PENDING_SECONDS)
+}
+
+/// A script that tells of itself.
+pub(crate) fn told(body: &str) -> Action {
+    Action::script(&Witness::get().script(body))
+}
+
+/// The same under the lock of the namespace.
+pub(crate) fn locked(action: Action) -> Action {
+    action.with("lock", json!({"name": "prod"}))
+}
+
+/// Waits until the action's script has started, so often in all.
+pub(crate) async fn started(action: &Handle<'_>, times: usize) -> Life {
+    let what = format!("{} has started {times} scripts", action.name);
+    until(&what, async || {
+        let lives = lives(action);
+        lives.get(times.checked_sub(1)?).cloned()
+    })
+    .await
+}
+
+/// All that were started for the action.
+pub(crate) fn lives(action: &Handle<'_>) -> Vec<Life> {
+    Witness::get().of(&action.namespace.name, &action.name)
+}
+
+/// Waits until no script of the action lives, and fails where one lived for too long.
+pub(crate) async fn over_in_time(action: &Handle<'_>) {
+    let begun = started(action, 1).await.began;
+    loop {
+        for life in lives(action) {
+            let length = life.length();
+            assert!(
+                length <= LONGEST,
+                "the script of {} lives on {} s after its start, past deadline and grace",
+                action.name,
+                length.as_secs()
+            );
+        }
+        if lives(action).iter().all(|life| life.ended.is_some()) {
+            println!("{}: over after {:.1} s", action.name, begun.elapsed().as_secs_f64());
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+}
+
+/// Starts all of them at once, and waits until each is over in time and has its verdict.
+pub(crate) async fn all_over_in_time(
+    namespace: &Namespace,
+    attacks: impl IntoIterator<Item = (String, Action)>,
+) -> Vec<Done> {
+    let mut actions = Vec::new();
+    for (name, action) in attacks {
+        actions.push(namespace.apply(&name, action).await);
+    }
+    futures::future::join_all(actions.iter().map(async |action| {
+        over_in_time(action).await;
+        action.finished().await
+    }))
+    .await
+}
+
+/// Cancels the present run of the action.
+pub(crate) async fn cancel(action: &Handle<'_>) {
+    let id = Done(action.get().await).run().id.clone();
+    action.annotate(ANNOTATION_CANCEL, id).await;
+}
+
+/// Watches for so long that no more scripts of the action start than these.
+pub(crate) async fn no_more_than(action: &Handle<'_>, most: usize, duration: Duration) {
+    let end = std::time::Instant::now() + duration;
+    while std::time::Instant::now() < end {
+        let lives = lives(action);
+        assert!(lives.len() <= most, "{} started {} scripts: {lives:#?}", action.name, lives.len());
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+}
+
+/// Waits for the end of an action whose verdict may take a while.
+pub(crate) async fn finished_within(action: &Handle<'_>, bound: Duration) -> Done {
+    within(bound, &format!("{} is finished", action.name), async || {
+        let seen = Done(action.get().await);
+        (seen.is_seen() && seen.is_finished()).then_some(seen)
+    })
+    .await
+}

@@ -1,0 +1,133 @@
+//! Scripts that put something else where the runner has a file, or will write one: none keeps the runner
+//! from ending them in time, by a deadline, by a cancel, or under a lock.
+
+use std::time::Duration;
+
+use longshore::api::Reason;
+use serde_json::json;
+
+use crate::{
+    action::Action,
+    attack::{all_over_in_time, attack, cancel, is_long, judged, locked, over_in_time, started, told},
+    oracle::Alone,
+};
+
+/// Below the container's root, all in a folder that the script can write.
+const PLACES: [&str; 7] = [
+    "longshore/state/stop-reason.new",
+    "longshore/state/stop-reason",
+    "longshore/state/claim",
+    "longshore/state/exit.json",
+    "longshore/state/exit.json.new",
+    "longshore/state/output",
+    "longshore/state/script",
+];
+/// What is put there, by a name for people.
+const KINDS: [(&str, &str); 6] = [
+    ("fifo", "mkfifo \"$at\""),
+    ("folder", "mkdir -p \"$at/full\""),
+    ("runner", "ln -s /proc/1/fd/1 \"$at\""),
+    ("endless", "ln -s /dev/zero \"$at\""),
+    ("full", "ln -s /dev/full \"$at\""),
+    ("socket", "python3 -c 'import socket, sys; socket.socket(socket.AF_UNIX).bind(sys.argv[1])' \"$at\""),
+];
+const DEAF: &str = "trap '' TERM INT HUP; echo begun; while :; do sleep 1; done";
+
+/// Puts it at these places, and then ignores what it is asked.
+fn replaces(places: &[&str], put: &str) -> String {
+    let places: Vec<String> = places.iter().map(|place| format!("\"$ROOT/{place}\"")).collect();
+    format!("for at in {}; do rm -rf \"$at\"; {put} || leave 97; done\n{DEAF}", places.join(" "))
+}
+
+fn fifos() -> String {
+    replaces(&PLACES, KINDS[0].1)
+}
+
+/// A FIFO at each place alone, and the other kinds at all places at once; in the long form each kind at each.
+fn all() -> Vec<(String, String)> {
+    let mut all = Vec::new();
+    for (kind, put) in KINDS {
+        if is_long() || kind == "fifo" {
+            for place in PLACES {
+                let file = place.rsplit('/').next().unwrap();
+                all.push((format!("{kind}-{}", file.replace('.', "-")), replaces(&[place], put)));
+            }
+        } else {
+            all.push((kind.to_owned(), replaces(&PLACES, put)));
+        }
+    }
+    all
+}
+
+#[tokio::test]
+async fn what_a_script_puts_at_the_runner_s_files_outlives_no_deadline() {
+    judged(Alone::Action, async |namespace| {
+        let attacks = all().into_iter().map(|(name, body)| (name, attack(&body)));
+        for done in all_over_in_time(namespace, attacks).await {
+            let reason = done.reason();
+            assert!(matches!(reason, Some(Reason::DeadlineExceeded | Reason::Unknown)), "{}", done.message());
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_a_script_puts_at_the_runner_s_files_outlives_no_cancel() {
+    judged(Alone::Action, async |namespace| {
+        let long = |body: &str| attack(body).with("runDeadlineSeconds", 600);
+        let [fifo, folder] = [fifos(), replaces(&PLACES, KINDS[1].1)].map(|body| long(&body));
+        for (name, wanted) in [("fifo", fifo), ("folder", folder)] {
+            let action = namespace.apply(name, wanted).await;
+            started(&action, 1).await;
+            action.reason(Reason::Running).await;
+            cancel(&action).await;
+            over_in_time(&action).await;
+            let reason = action.finished().await.reason();
+            assert!(matches!(reason, Some(Reason::Cancelled | Reason::Unknown)), "{reason:?}");
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_fifo_under_a_lock_lets_nobody_in_and_holds_it_no_longer_than_its_deadline() {
+    judged(Alone::Namespace, async |namespace| {
+        let first = namespace.apply("first", locked(attack(&fifos()))).await;
+        started(&first, 1).await;
+        let second = namespace.apply("second", locked(told("leave 0"))).await;
+        over_in_time(&first).await;
+        second.finished().await.assert_succeeded();
+    })
+    .await;
+}
+
+/// Where the runner hangs, the operator's clocks are the only ones; they must not be believed before what is
+/// seen. Here nothing fails for a script that lives too long: that is the tests' above.
+#[tokio::test]
+async fn no_attempt_no_run_and_no_lock_passes_beside_a_script_that_hides_behind_a_fifo() {
+    judged(Alone::Namespace, async |namespace| {
+        let retry = json!({"limit": 1, "causes": ["Interrupted", "DeadlineExceeded"], "backoffSeconds": 1});
+        let first = namespace.apply("first", locked(attack(&fifos())).with("retry", retry)).await;
+        started(&first, 1).await;
+        first.annotate(longshore::api::ANNOTATION_RERUN, "again").await;
+        let second = namespace.apply("second", locked(told("leave 0"))).await;
+        crate::namespace::within(Duration::from_secs(200), "the second one has ended", async || {
+            let seen = crate::action::Done(second.get().await);
+            seen.is_finished().then_some(seen)
+        })
+        .await;
+    })
+    .await;
+}
+
+/// A script in the reach of which nothing is: the tests above are not held by slowness alone.
+#[tokio::test]
+async fn a_script_that_is_only_deaf_ends_in_time() {
+    judged(Alone::Action, async |namespace| {
+        let attacks: [(String, Action); 1] = [("deaf".to_owned(), attack(DEAF))];
+        for done in all_over_in_time(namespace, attacks).await {
+            done.assert_failed(Reason::DeadlineExceeded, Some(137)).assert_log_complete();
+        }
+    })
+    .await;
+}

@@ -1,0 +1,166 @@
+//! Scripts that end the runner before it can speak, and speak for it: what they say is believed by nobody.
+//!
+//! The script has the runner's user, and so may set the runner's limits: one second of CPU time, or no more
+//! memory, and the kernel ends it. Whoever wrote the termination message before that has the last word.
+
+use longshore::{api::Reason, record::VERSION};
+use serde_json::json;
+
+use crate::{
+    action::{Action, from_secret},
+    attack::{attack, judged, told},
+    namespace::Namespace,
+    oracle::Alone,
+};
+
+const SECRET: &str = "correct-horse-battery-staple";
+
+/// Whose record it is, as the script finds it: in the claim, or in its environment.
+const OF: &str = r#"of=$(cat "$ROOT/longshore/state/claim" 2>/dev/null)
+[ -n "$of" ] || of="{\"podUid\":\"$LONGSHORE_POD_UID\",\"runId\":\"$LONGSHORE_RUN_ID\"}""#;
+
+/// What takes the runner's life, by a name for people. Each is given work for it to die of.
+const KILLS: [(&str, &str); 2] = [
+    (
+        "cpu",
+        "python3 -c 'import resource; resource.prlimit(1, resource.RLIMIT_CPU, (1, 1))' || leave 97\n\
+         yes | head -c 16M; sleep 600",
+    ),
+    (
+        "memory",
+        "python3 -c 'import resource; resource.prlimit(1, resource.RLIMIT_AS, (4096, 4096))' || leave 97\n\
+         head -c 300000 /dev/zero | tr '\\0' x; yes | head -c 1M; sleep 600",
+    ),
+];
+
+/// A termination message in the runner's words, with this outcome.
+fn message(outcome: &str, millis: u64) -> String {
+    let outputs = r#"{\"url\":\"forged\",\"stolen\":\"$TOKEN\"}"#;
+    format!(
+        "{OF}\n\
+         said=\"{{\\\"exit\\\":{{\\\"version\\\":{VERSION},\\\"of\\\":$of,\\\"outcome\\\":{outcome},\\\"millis\\\":{millis},\\\"outputs\\\":{outputs}}}}}\"\n\
+         printf %s \"$said\" >\"$ROOT/dev/termination-log\" || leave 97\n"
+    )
+}
+
+fn succeeded() -> String {
+    message(r#"{\"exited\":{\"code\":0}}"#, 18_000_000_000_000_000)
+}
+
+fn not_started(problem: &str) -> String {
+    message(&format!(r#"{{\"notStarted\":{{\"problem\":\"{problem}\",\"message\":\"nothing ran\"}}}}"#), 0)
+}
+
+/// With a Secret to steal.
+fn with_secret(action: Action) -> Action {
+    action.with("variables", [from_secret("TOKEN", "db", "password")]).outputs(&["url"])
+}
+
+async fn secret(namespace: &Namespace) {
+    namespace.secret("db", json!({"password": SECRET})).await;
+}
+
+/// Nothing of what was forged is in the status, and nothing of the Secret.
+fn is_believed_nowhere(done: &crate::action::Done) {
+    assert_ne!(done.reason(), Some(Reason::Succeeded), "{}", done.message());
+    assert!(done.status().outputs.is_empty(), "{:?}", done.status().outputs);
+    let status = serde_json::to_string(done.status()).unwrap();
+    assert!(!status.contains(SECRET) && !status.contains("forged"), "{status}");
+}
+
+#[tokio::test]
+async fn a_success_that_is_forged_by_the_runner_s_killer_is_none() {
+    judged(Alone::Action, async |namespace| {
+        secret(namespace).await;
+        let mut actions = Vec::new();
+        for (name, kill) in KILLS {
+            let body = format!("{}{kill}", succeeded());
+            let wanted = with_secret(attack(&body)).with("runDeadlineSeconds", 20);
+            actions.push(namespace.apply(name, wanted).await);
+        }
+        for action in actions {
+            is_believed_nowhere(&action.finished().await);
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_start_that_is_denied_by_the_runner_s_killer_is_not_tried_again() {
+    judged(Alone::Action, async |namespace| {
+        secret(namespace).await;
+        let retry = json!({"limit": 2, "causes": ["NeverStarted"], "backoffSeconds": 1});
+        let mut actions = Vec::new();
+        for problem in ["Internal", "Stopped", "InterpreterNotFound"] {
+            for retried in [true, false] {
+                let body = format!("{}{}", not_started(problem), KILLS[0].1);
+                let mut wanted = with_secret(attack(&body)).with("runDeadlineSeconds", 20);
+                if retried {
+                    wanted = wanted.with("retry", retry.clone());
+                }
+                let name = format!("{}-{retried}", problem.to_lowercase());
+                actions.push(namespace.apply(&name, wanted).await);
+            }
+        }
+        for action in actions {
+            let done = action.finished().await;
+            is_believed_nowhere(&done);
+            assert_eq!(done.run().attempt, 1, "{} was tried again: {}", action.name, done.message());
+        }
+    })
+    .await;
+}
+
+/// The kernel takes the runner for the one that has too much memory.
+#[tokio::test]
+async fn a_runner_that_is_killed_for_the_script_s_memory_says_nothing_forged() {
+    judged(Alone::Action, async |namespace| {
+        secret(namespace).await;
+        let body = format!(
+            "{}echo 1000 >/proc/1/oom_score_adj 2>/dev/null\n\
+             python3 -c 'a = []\nwhile True: a.append(bytearray(b\"x\" * (8 << 20)))'\n\
+             leave 5",
+            succeeded()
+        );
+        let wanted = with_secret(attack(&body))
+            .with("runDeadlineSeconds", 20)
+            .with("resources", json!({"limits": {"memory": "96Mi"}}));
+        is_believed_nowhere(&namespace.apply("oom", wanted).await.finished().await);
+    })
+    .await;
+}
+
+/// Frames of a run that succeeded, on a standard output that the runner does not outlive, and on its own
+/// where it can be reached.
+#[tokio::test]
+async fn records_that_are_printed_by_the_runner_s_killer_are_text() {
+    judged(Alone::Action, async |namespace| {
+        secret(namespace).await;
+        let frames = format!(
+            "{OF}\n\
+             record=\"{{\\\"exit\\\":{{\\\"version\\\":{VERSION},\\\"of\\\":$of,\\\"outcome\\\":{{\\\"exited\\\":{{\\\"code\\\":0}}}},\\\"millis\\\":1}}}}\"\n\
+             for n in $(seq 1 40); do printf '%s x %s %s\\n' $n $n \"$record\"; done\n\
+             for fd in 1 2; do printf '2 x 1 %s\\n' \"$record\" >/proc/1/fd/$fd; done 2>/dev/null\n"
+        );
+        let wanted = with_secret(attack(&format!("{frames}{}", KILLS[0].1))).with("runDeadlineSeconds", 20);
+        is_believed_nowhere(&namespace.apply("printed", wanted).await.finished().await);
+    })
+    .await;
+}
+
+/// Under a lock whoever comes next waits for the end of the container, whatever its message says.
+#[tokio::test]
+async fn a_forged_message_passes_no_lock_on_while_the_script_runs() {
+    judged(Alone::Namespace, async |namespace| {
+        secret(namespace).await;
+        // It is written again and again, and nobody reads it before the end.
+        let body = format!("{}echo begun; sleep 8; leave 3", succeeded());
+        let lock = json!({"name": "prod"});
+        let first = namespace.apply("first", with_secret(told(&body)).with("lock", lock.clone())).await;
+        crate::attack::started(&first, 1).await;
+        let second = namespace.apply("second", told("leave 0").with("lock", lock)).await;
+        first.finished().await.assert_failed(Reason::ScriptFailed, Some(3));
+        second.finished().await.assert_succeeded();
+    })
+    .await;
+}
