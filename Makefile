@@ -55,6 +55,10 @@ fuzz: ## Send mutated resources to the running cluster: N=10000 SEED=1
 faults: ## Runs at most once, whatever goes wrong: N=10000 SEED=1, or SCHEDULE=... that was printed
 	@tests/faults.sh "$(N)" "$(SEED)" "$(SCHEDULE)"
 
+.PHONY: hostile
+hostile: ## Scripts that attack, nodes that lie, neighbours that flood, on the running cluster: ONLY=neighbours
+	@tests/hostile.sh "$(ONLY)"
+
 .PHONY: lint
 lint: ## Format, lints, licences, generated files, chart
 	@tests/lint.sh

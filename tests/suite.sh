@@ -66,8 +66,9 @@ if step "cluster" cluster_up && step "install" make --no-print-directory deploy;
 	step "mutated resources" on_cluster --test fuzz
 	step "the operator restarts" on_cluster --test operator_restart
 	if [ "${LONGSHORE_CLUSTER:-}" = current ]; then
-		say "== faults: not tried, for a cluster of one's own has no fake node, and its parts are not ours to kill"
+		say "== faults, hostile neighbours: not tried, for a cluster of one's own has no fake node, and its parts are not ours to kill"
 	else
+		step "a hostile neighbourhood" on_cluster --test hostile
 		step "faults" tests/faults.sh
 		step "parts of the cluster are killed" on_cluster --test cluster_faults
 	fi
