@@ -71,6 +71,10 @@ generate: ## Write the CRD, the reference and the list of reasons from the code
 bench: ## Measure actions against bare pods and Jobs, and the runner alone; WRITE=1 puts it into docs/performance.md
 	@tests/bench.sh
 
+.PHONY: bench-cache
+bench-cache: ## What the operator's cache of actions takes in memory, without a cluster
+	@cargo bench --quiet --locked --profile dev --bench cache
+
 .PHONY: bench-scale
-bench-scale: ## Many actions on a fake node of the running cluster: RATE=30 MINUTES=5 KEPT=1000 FINISHED=5000 ACTIVE=500 QUEUED=100 NEIGHBOURS=1000
+bench-scale: ## Many actions on a fake node of the running cluster: RATE=30 MINUTES=5 KEPT=1000 FINISHED=10000 ACTIVE=500 QUEUED=100 LARGEST=200 NEIGHBOURS=1000
 	@tests/bench_scale.sh

@@ -5,10 +5,10 @@
 //! Everything but the containers is real: API server, etcd, scheduler, operator, runner. All of them
 //! share this machine's cores, and so does this program.
 //!
-//! `RATE` actions a second for `MINUTES`; memory with `KEPT` finished actions, restarts with
-//! `FINISHED` of them, and one with `ACTIVE` scripts running; a queue of
-//! `QUEUED`; `NEIGHBOURS` whose registry says nothing; `PARTS` of
-//! `memory,steady,converge,lock,neighbour,restart`. The numbers go into the file that `RESULT` names.
+//! `RATE` actions a second for `MINUTES`; memory with `KEPT` finished actions, and with `LARGEST` as large
+//! as they may be; memory and restarts with `FINISHED` of them, and a restart with `ACTIVE` scripts running;
+//! a queue of `QUEUED`; `NEIGHBOURS` whose registry says nothing; `PARTS` of
+//! `memory,steady,converge,lock,neighbour,restart,largest`. The numbers go into the file that `RESULT` names.
 
 #![allow(
     clippy::unwrap_used,
@@ -19,6 +19,8 @@
 
 #[path = "scale/converge.rs"]
 mod converge;
+#[path = "scale/largest.rs"]
+mod largest;
 #[path = "scale/load.rs"]
 mod load;
 #[path = "scale/lock.rs"]
@@ -100,7 +102,7 @@ async fn measure(
     mut load: Load,
 ) -> Value {
     let (rate, minutes) = (setting("RATE", 30u32), setting("MINUTES", 5u32));
-    let parts: String = setting("PARTS", "memory,steady,converge,lock,neighbour,restart".into());
+    let parts: String = setting("PARTS", "memory,steady,converge,lock,neighbour,restart,largest".into());
     let wanted = |part: &str| parts.split(',').any(|one| one == part);
     let mut result = json!({"rate": rate, "minutes": minutes, "loadBefore": load_average()});
     println!("load average before: {}\n", load_average());
@@ -138,11 +140,24 @@ async fn measure(
         result["neighbour"] = neighbour::measure(client, &load, name, crowd).await;
     }
     if wanted("restart") {
-        let finished = setting("FINISHED", 5000);
+        let finished = setting("FINISHED", 10_000);
         load.keep(finished).await;
         load.top_up(finished, rate).await;
         load.pods_gone(PODS_GONE).await;
+        operator = operator.current(cluster.sandbox());
+        let grown = operator.mib();
         result["restart"] = restart::measure(client, cluster, &mut load, finished).await;
+        // One that has listed them and has done nothing else.
+        operator = Operator::find(cluster.sandbox()).unwrap_or(operator);
+        let (fresh, peak) = (operator.mib(), operator.peak_mib());
+        println!(
+            "{finished} finished actions: {grown:.1} MiB where they ran, {fresh:.1} MiB after a restart, {peak:.1} MiB at the most"
+        );
+        result["finished"] =
+            json!({"finished": finished, "ranMib": grown, "restartedMib": fresh, "restartedPeakMib": peak});
+    }
+    if wanted("largest") {
+        result["largest"] = largest::measure(cluster, operator, &mut load, setting("LARGEST", 200)).await;
     }
     result["loadAfter"] = load_average().into();
     println!("\nload average after: {}", load_average());

@@ -21,7 +21,7 @@ use kube::{
     },
 };
 use longshore::api::{ConditionType, DeploymentAction};
-use serde_json::json;
+use serde_json::{Map, Value, json};
 use tokio::time::{Instant, MissedTickBehavior, sleep};
 
 use crate::node::MARK;
@@ -44,6 +44,8 @@ pub(crate) struct Load {
     pub(crate) command: Vec<String>,
     /// The lock that those name which are created from now on.
     pub(crate) lock: Option<String>,
+    /// What those say beside that, by field.
+    pub(crate) more: Map<String, Value>,
     changes: Arc<AtomicUsize>,
 }
 
@@ -98,6 +100,7 @@ impl Load {
             next: 0,
             command: vec!["echo".into(), "hello".into()],
             lock: None,
+            more: Map::new(),
             changes,
         }
     }
@@ -136,7 +139,7 @@ impl Load {
             let name = format!("action-{}", self.next);
             self.there.insert(self.next, name.clone());
             self.next += 1;
-            let object = action(&name, &self.node, &self.command, self.lock.as_deref());
+            let object = action(&name, &self.node, &self.command, self.lock.as_deref(), &self.more);
             let actions = self.actions.clone();
             creating.push(tokio::spawn(async move {
                 let begun = Instant::now();
@@ -220,9 +223,15 @@ async fn watch(actions: Api<DeploymentAction>, ends: Ends, changes: Arc<AtomicUs
     }
 }
 
-fn action(name: &str, node: &str, command: &[String], lock: Option<&str>) -> DeploymentAction {
+fn action(
+    name: &str,
+    node: &str,
+    command: &[String],
+    lock: Option<&str>,
+    more: &Map<String, Value>,
+) -> DeploymentAction {
     let registry = std::env::var("LONGSHORE_REGISTRY").expect("LONGSHORE_REGISTRY is set by cluster-env");
-    serde_json::from_value(json!({
+    let mut action = json!({
         "apiVersion": "longshore.dev/v1alpha1",
         "kind": "DeploymentAction",
         "metadata": {"name": name},
@@ -236,6 +245,12 @@ fn action(name: &str, node: &str, command: &[String], lock: Option<&str>) -> Dep
                 "tolerations": [{"key": MARK, "operator": "Exists"}],
             },
         },
-    }))
-    .expect("an action")
+    });
+    for (field, value) in more {
+        match (&mut action["spec"][field], value) {
+            (Value::Object(fields), Value::Object(more)) => fields.extend(more.clone()),
+            (field, value) => *field = value.clone(),
+        }
+    }
+    serde_json::from_value(action).expect("an action")
 }

@@ -10,15 +10,43 @@ use std::{
 
 use k8s_openapi::jiff::Timestamp;
 use kube::{
-    ResourceExt,
+    Resource, ResourceExt,
     runtime::{reflector::ObjectRef, watcher::Event},
 };
 use tokio::sync::mpsc::UnboundedSender;
 
+use super::cached::Cached;
 use crate::api::{DeploymentAction, action::RunPolicy, status::LockStatus};
 
 /// Namespace and name: of an action, or of a lock.
 type Key = (String, String);
+
+/// An action, whole or as the cache has it.
+pub(super) trait Stands: Resource {
+    /// What its status says of a lock. `None` where its run has nothing to do with one.
+    fn entry(&self) -> Option<Entry>;
+}
+
+impl Stands for DeploymentAction {
+    fn entry(&self) -> Option<Entry> {
+        entry(self)
+    }
+}
+
+impl Stands for Cached {
+    fn entry(&self) -> Option<Entry> {
+        // Most name none, and need not be read.
+        self.concerns_lock().then(|| self.known()).and_then(|action| {
+            // What stands in for an action does not say which state of it that is.
+            let version = self.resource_version();
+            entry(&action).map(|entry| Entry { version: number_of(version.as_deref()), ..entry })
+        })
+    }
+}
+
+fn number_of(version: Option<&str>) -> u64 {
+    version.and_then(|version| version.parse().ok()).unwrap_or_default()
+}
 
 /// A run's place in the queue: the lower, the earlier. The UID only tells apart what cannot be told.
 type Ticket = (u64, String);
@@ -74,7 +102,7 @@ struct State {
 
 /// What an action's status says of a lock.
 #[derive(Debug, Clone)]
-struct Entry {
+pub(super) struct Entry {
     uid: String,
     version: u64,
     lock: String,
@@ -112,7 +140,7 @@ fn number(text: &str, uid: &str) -> Ticket {
 /// What the action's status says. `None` where its run has nothing to do with a lock.
 fn entry(action: &DeploymentAction) -> Option<Entry> {
     let uid = action.uid().unwrap_or_default();
-    let version = action.resource_version().and_then(|version| version.parse().ok()).unwrap_or_default();
+    let version = number_of(action.resource_version().as_deref());
     let Some(run) = action.status.as_ref().and_then(|status| status.run.as_ref()) else {
         // One that was made a moment ago waits before those that were made after it, which may have been
         // looked at sooner.
@@ -144,7 +172,7 @@ fn is_about_to_wait(action: &DeploymentAction) -> bool {
         && action.metadata.deletion_timestamp.is_none()
 }
 
-fn key(action: &DeploymentAction) -> Key {
+fn key(action: &impl Resource) -> Key {
     (action.namespace().unwrap_or_default(), action.name_any())
 }
 
@@ -156,7 +184,7 @@ impl LockIndex {
     }
 
     /// Follows the watch of actions; to be called once their cache has taken the event.
-    pub fn take(&self, event: &Event<DeploymentAction>) {
+    pub(super) fn take(&self, event: &Event<impl Stands>) {
         let mut state = self.lock();
         match event {
             Event::Init => state.listing.clear(),
@@ -255,8 +283,8 @@ impl LockIndex {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn put(&self, state: &mut State, action: &DeploymentAction) {
-        let (key, mut entry) = (key(action), entry(action));
+    fn put(&self, state: &mut State, action: &impl Stands) {
+        let (key, mut entry) = (key(action), action.entry());
         if let Some(entry) = &mut entry
             && state.passed_over.get(&key) == Some(&entry.uid)
         {
@@ -345,8 +373,8 @@ mod tests {
     fn index() -> (LockIndex, Told) {
         let (news, told) = unbounded_channel();
         let index = LockIndex::new(news);
-        index.take(&Event::Init);
-        index.take(&Event::InitDone);
+        index.take(&Event::<DeploymentAction>::Init);
+        index.take(&Event::<DeploymentAction>::InitDone);
         (index, Told(told))
     }
 
@@ -520,11 +548,11 @@ mod tests {
         let (index, _told) = index();
         index.take(&Event::Apply(action("a", 1, holding())));
         index.take(&Event::Apply(action("b", 2, waiting(10))));
-        index.take(&Event::Init);
+        index.take(&Event::<DeploymentAction>::Init);
         index.take(&Event::InitApply(action("b", 2, waiting(10))));
         let place = || index.place(&action("c", 3, waiting(11)), "prod", "11");
         assert!(place().holder.is_some(), "the list is not whole");
-        index.take(&Event::InitDone);
+        index.take(&Event::<DeploymentAction>::InitDone);
         assert_eq!((place().holder, place().ahead), (None, 1));
         index.keep(&HashSet::new());
         assert_eq!(place().ahead, 0);

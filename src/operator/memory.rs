@@ -14,10 +14,11 @@ use k8s_openapi::{
     },
     jiff::{SignedDuration, Timestamp},
 };
-use kube::ResourceExt;
+use kube::Resource;
 use tokio::{sync::Notify, time::Instant};
 
 use super::{
+    cached::Cached,
     expand::{Expanded, Generations},
     facts::{Creation, Resolution},
     phases::Part,
@@ -46,7 +47,7 @@ const MOST_SETTLED: usize = 16;
 #[derive(Debug, Default)]
 pub struct Memory {
     /// The action as our last write to its status returned it: the cache may be behind it.
-    pub written: Option<Box<DeploymentAction>>,
+    pub written: Option<Arc<Cached>>,
     /// The pod as its creation returned it: the cache may be behind it.
     pub created: Option<Box<Pod>>,
     /// The pod that resolves the image, as its creation returned it.
@@ -107,13 +108,15 @@ impl Memory {
     /// The newer of the cached action and the one that we wrote, which is forgotten once the cache
     /// has caught up: a second copy of each action would be most of what the process holds.
     #[must_use]
-    pub fn newest(&mut self, cached: &DeploymentAction) -> DeploymentAction {
-        match &self.written {
-            Some(written) if is_newer(written, cached) => (**written).clone(),
-            _ => {
-                self.written = None;
-                cached.clone()
-            }
+    pub fn newest(&mut self, cached: &Arc<Cached>) -> Arc<Cached> {
+        self.shown(cached);
+        self.written.as_ref().map_or_else(|| Arc::clone(cached), Arc::clone)
+    }
+
+    /// Takes in that the cache has this of the action.
+    pub fn shown(&mut self, cached: &Cached) {
+        if self.written.as_ref().is_some_and(|written| !written.is_newer_than(cached)) {
+            self.written = None;
         }
     }
 
@@ -211,14 +214,6 @@ pub fn backoff(failures: u32) -> SignedDuration {
     SignedDuration::from_millis(pause + spread)
 }
 
-/// Resource versions of one resource can be compared since Kubernetes 1.35 (KEP-5504). Where they
-/// are no numbers, the cache is believed.
-fn is_newer(written: &DeploymentAction, cached: &DeploymentAction) -> bool {
-    let version =
-        |action: &DeploymentAction| action.resource_version().and_then(|version| version.parse::<u64>().ok());
-    written.metadata.uid == cached.metadata.uid && version(written) > version(cached)
-}
-
 /// What is remembered, by the action's UID.
 #[derive(Debug, Clone, Default)]
 pub struct Memories(Arc<Mutex<HashMap<String, Arc<Mutex<Memory>>>>>);
@@ -232,8 +227,22 @@ impl Memories {
     }
 
     /// What is remembered of it, if anything is.
-    fn known(&self, uid: &str) -> Option<Arc<Mutex<Memory>>> {
+    #[must_use]
+    pub fn known(&self, uid: &str) -> Option<Arc<Mutex<Memory>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).get(uid).map(Arc::clone)
+    }
+
+    /// Takes in that the cache has this of its action.
+    pub fn shown(&self, cached: &Cached) {
+        let memory = cached.meta().uid.as_deref().and_then(|uid| self.known(uid));
+        if let Some(memory) = memory {
+            memory.lock().unwrap_or_else(PoisonError::into_inner).shown(cached);
+        }
+    }
+
+    /// Forgets the action with this UID.
+    pub fn forget(&self, uid: &str) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(uid);
     }
 
     /// As [`Memory::has_all_creations`], of the action with this UID.
@@ -318,19 +327,25 @@ mod tests {
 
     #[test]
     fn our_own_write_is_believed_before_an_older_cache() {
-        let mut written = action();
-        written.metadata.resource_version = Some("100".into());
-        let mut cached = action();
-        cached.metadata.resource_version = Some("99".into());
-        let mut memory = Memory { written: Some(Box::new(written.clone())), ..Memory::default() };
-        assert_eq!(memory.newest(&cached), written);
-        cached.metadata.resource_version = Some("101".into());
-        assert_eq!(memory.newest(&cached), cached);
-        assert_eq!(memory.written, None, "kept for nothing");
-        memory.written = Some(Box::new(written));
-        cached.metadata.resource_version = Some("1".into());
-        cached.metadata.uid = Some("another".into());
-        assert_eq!(memory.newest(&cached), cached);
+        let of = |version: &str, uid: &str| {
+            let mut action = action();
+            action.metadata.resource_version = Some(version.into());
+            action.metadata.uid = Some(uid.into());
+            Arc::new(Cached::from(action))
+        };
+        let written = of("100", "a");
+        let mut memory = Memory { written: Some(Arc::clone(&written)), ..Memory::default() };
+        let version = |action: Arc<Cached>| action.meta().resource_version.clone().unwrap();
+        assert_eq!(version(memory.newest(&of("99", "a"))), "100");
+        memory.shown(&of("99", "a"));
+        assert!(memory.written.is_some(), "the cache is behind");
+        memory.shown(&of("100", "a"));
+        assert!(memory.written.is_none(), "kept for nothing");
+        memory.written = Some(Arc::clone(&written));
+        assert_eq!(version(memory.newest(&of("101", "a"))), "101");
+        assert!(memory.written.is_none(), "kept for nothing");
+        memory.written = Some(written);
+        assert_eq!(version(memory.newest(&of("1", "another"))), "1");
     }
 
     #[test]

@@ -7,6 +7,7 @@
 pub mod action_policy;
 pub mod admission;
 pub mod assemble;
+pub mod cached;
 pub mod cause;
 pub mod collect;
 pub mod decide;
@@ -78,6 +79,9 @@ pub enum CallError {
     /// The server, or the way to it, said no.
     #[error(transparent)]
     Kube(#[from] kube::Error),
+    /// Nothing was sent: what is known of the object is not all of it.
+    #[error("not all of the object is known, and nothing can be written by that")]
+    Partial,
     /// No answer came in time.
     #[error("the API server did not answer within {} s", CALL_LIMIT.as_secs())]
     TimedOut,
@@ -113,6 +117,7 @@ impl CallError {
     #[must_use]
     pub const fn category(&self) -> &'static str {
         match self.code() {
+            None if matches!(self, Self::Partial) => "partial",
             Some(409) => "conflict",
             Some(404) => "not_found",
             Some(400..=499) => "refused",

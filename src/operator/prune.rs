@@ -44,16 +44,30 @@ pub(super) fn pod(pod: &mut Pod) {
     if let Some(annotations) = &mut pod.metadata.annotations {
         annotations.remove(ANNOTATION_BUNDLE);
     }
+    if let Some(status) = &mut pod.status {
+        (status.host_ip, status.host_ips, status.pod_ip, status.pod_ips) = (None, None, None, None);
+        let containers = status.container_statuses.iter_mut().chain(&mut status.init_container_statuses);
+        for container in containers.flatten() {
+            (container.resources, container.allocated_resources, container.volume_mounts) =
+                (None, None, None);
+            (container.user, container.allocated_resources_status) = (None, None);
+        }
+    }
     let Some(spec) = &mut pod.spec else { return };
     spec.containers.iter_mut().chain(spec.init_containers.iter_mut().flatten()).for_each(container);
-    let mounted: Vec<&str> = (spec.containers.iter())
+    let mounted: Vec<String> = (spec.containers.iter())
         .flat_map(|container| container.volume_mounts.iter().flatten())
         .filter(|mount| is_package(&mount.mount_path))
-        .map(|mount| mount.name.as_str())
+        .map(|mount| mount.name.clone())
         .collect();
     let volumes = take(&mut spec.volumes).into_iter().flatten();
-    let kept: Vec<_> = volumes.filter(|volume| mounted.contains(&volume.name.as_str())).collect();
+    let kept: Vec<_> = volumes.filter(|volume| mounted.contains(&volume.name)).collect();
     spec.volumes = Some(kept).filter(|kept| !kept.is_empty());
+    for container in spec.containers.iter_mut().chain(spec.init_containers.iter_mut().flatten()) {
+        let mounts = take(&mut container.volume_mounts).into_iter().flatten();
+        let kept: Vec<_> = mounts.filter(|mount| mounted.contains(&mount.name)).collect();
+        container.volume_mounts = Some(kept).filter(|kept| !kept.is_empty());
+    }
     (spec.affinity, spec.tolerations, spec.topology_spread_constraints) = (None, None, None);
 }
 
@@ -165,6 +179,7 @@ mod tests {
         let spec = pruned.spec.unwrap();
         assert_eq!(spec.volumes, None);
         let names = |variable: EnvVar| variable.name;
+        assert!(spec.containers.iter().all(|container| container.volume_mounts.is_none()));
         let left: Vec<_> =
             spec.containers.into_iter().filter_map(|one| one.env).flatten().map(names).collect();
         assert_eq!(left, [place::ENV_BUNDLE_SHA256]);

@@ -1,7 +1,10 @@
 //! Asks [`decide`] for the next step, carries it out, and asks again until the answer is to wait.
 
+mod at_rest;
 mod lock_steps;
 mod tell;
+#[cfg(test)]
+mod tests;
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
@@ -13,7 +16,7 @@ use k8s_openapi::{
     jiff::{SignedDuration, Timestamp},
 };
 use kube::{
-    Client, ResourceExt,
+    Client, Resource, ResourceExt,
     runtime::{
         controller::Action,
         reflector::{ObjectRef, Store},
@@ -26,6 +29,7 @@ use super::{
     CallError,
     action_policy::{ActionPolicies, Standing},
     admission::Admission,
+    cached::Cached,
     cause::{cause, explain},
     collect::{Collector, Source},
     decide::{Step, decide, needs_spec},
@@ -86,7 +90,7 @@ pub struct Context {
     /// Whose turn it is to find out what may take long.
     pub heavy: Turns,
     /// All actions.
-    pub actions: Store<DeploymentAction>,
+    pub actions: Store<Cached>,
     /// Whose turn it is to be looked at.
     pub admission: Admission,
     /// All pods of ours.
@@ -163,33 +167,53 @@ impl ReconcileError {
 /// # Errors
 /// Where a call failed; the action is looked at again after a pause.
 #[instrument(skip_all, fields(action = %action.name_any(), namespace = action.namespace(), run))]
-pub async fn reconcile(
-    action: Arc<DeploymentAction>,
-    context: Arc<Context>,
-) -> Result<Action, ReconcileError> {
-    let name = ObjectRef::from_obj(action.as_ref());
-    let Some(_turn) = context.admission.enter(&name) else { return Ok(Action::await_change()) };
+pub async fn reconcile(action: Arc<Cached>, context: Arc<Context>) -> Result<Action, ReconcileError> {
+    let Some(_turn) = context.admission.enter(&action.reference()) else {
+        return Ok(Action::await_change());
+    };
     // It may have waited for its turn: what has come since then counts.
-    let Some(action) = context.actions.get(&name) else { return Ok(Action::await_change()) };
-    let memory = context.memories.of(action.metadata.uid.as_deref().unwrap_or_default());
+    let Some(action) = context.actions.get(&ObjectRef::from_obj(action.as_ref())) else {
+        return Ok(Action::await_change());
+    };
     let started = Instant::now();
+    if let Some(wait) = at_rest::wait(&context, &action) {
+        context.metrics.look();
+        context.metrics.looked(started.elapsed(), None);
+        return Ok(wait);
+    }
+    let memory = context.memories.of(action.meta().uid.as_deref().unwrap_or_default());
     let early = lock(&memory).pace(started);
     if let Some(pause) = early {
         return Ok(Action::requeue(pause));
     }
     context.metrics.look();
-    let result = Box::pin(Pass::new(&context, &action, &memory).run()).await;
+    let result = Box::pin(look(&context, &action, &memory)).await;
     context.metrics.looked(started.elapsed(), result.as_ref().err().map(ReconcileError::category));
-    if result.is_ok() {
-        lock(&memory).errors = 0;
-    }
     result
+}
+
+/// A look at all of the action.
+async fn look(
+    context: &Context,
+    cached: &Arc<Cached>,
+    memory: &Mutex<Memory>,
+) -> Result<Action, ReconcileError> {
+    let newest = lock(memory).newest(cached);
+    let action = match newest.whole() {
+        Some(action) => Some(action),
+        None => at_rest::live(context, cached).await?,
+    };
+    // The cache tells of its end, or of another one under its name.
+    let Some(action) = action else { return Ok(Action::await_change()) };
+    let wait = Box::pin(Pass::new(context, action, memory).run()).await?;
+    lock(memory).errors = 0;
+    Ok(wait)
 }
 
 /// How long to wait after a pass that broke off: longer each time.
 #[allow(clippy::needless_pass_by_value, reason = "the controller hands both over by value")]
-pub fn after_error(action: Arc<DeploymentAction>, error: &ReconcileError, context: Arc<Context>) -> Action {
-    let memory = context.memories.of(action.metadata.uid.as_deref().unwrap_or_default());
+pub fn after_error(action: Arc<Cached>, error: &ReconcileError, context: Arc<Context>) -> Action {
+    let memory = context.memories.of(action.meta().uid.as_deref().unwrap_or_default());
     let mut memory = lock(&memory);
     let pause = backoff(memory.errors);
     memory.errors = memory.errors.saturating_add(1);
@@ -228,8 +252,7 @@ struct Pass<'a> {
 }
 
 impl<'a> Pass<'a> {
-    fn new(context: &'a Context, cached: &DeploymentAction, memory: &'a Mutex<Memory>) -> Self {
-        let action = lock(memory).newest(cached);
+    fn new(context: &'a Context, action: DeploymentAction, memory: &'a Mutex<Memory>) -> Self {
         Self {
             context,
             memory,
@@ -566,7 +589,9 @@ impl<'a> Pass<'a> {
             .as_ref()
             .filter(|run| run.bundle_sha256.is_some() && run.pod_uid.is_none())
             .map(|run| (run.number, run.attempt));
-        let names_launcher = launcher(Some(&status)).is_some();
+        // Of one that is over it may be left out.
+        let over = status.run.as_ref().is_some_and(|run| run.finished_at.is_some());
+        let names_launcher = launcher(Some(&status)).is_some() && !over;
         match write_status::write_status(&self.context.client, &self.action, &status).await {
             Ok(written) if names_launcher && launcher(written.status.as_ref()).is_none() => {
                 Err(ReconcileError::OldDefinition)
@@ -577,7 +602,7 @@ impl<'a> Pass<'a> {
                 if let Some(attempt) = launching {
                     memory.turn_to(attempt, true);
                 }
-                memory.written = Some(Box::new(written.clone()));
+                memory.written = Some(Arc::new(Cached::from(written.clone())));
                 memory.written_at = Some(Timestamp::now());
                 drop(memory);
                 self.context.locks.written(&written);

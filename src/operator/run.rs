@@ -22,6 +22,7 @@ use tracing::{debug, error, info, warn};
 use super::{
     action_policy::ActionPolicies,
     admission::Admission,
+    cached::Cached,
     collect::Collector,
     events::Events,
     fair::{Limits, Turns},
@@ -62,6 +63,8 @@ const EVENT_TURNS: Limits = Limits { all: 4, of_owner: 2, at_place: 4 };
 const COUNT: Duration = Duration::from_secs(5);
 /// How long the first look at actions waits for the policies on them.
 const POLICIES_FIRST: Duration = Duration::from_secs(5);
+/// So many actions are listed at once: of a page the API server's whole answer is in memory.
+const ACTIONS_PAGE: u32 = 50;
 /// For all that one image needs of its registry.
 const REGISTRY_LIMIT: Duration = Duration::from_secs(20);
 
@@ -269,16 +272,22 @@ async fn lead(
     let process = format!("{}/{}", options.identity, Timestamp::now());
     let goes = {
         let (memories, process) = (memories.clone(), process.clone());
-        move |action: &DeploymentAction| {
-            memories.gone(action, &process);
+        move |action: &Cached| {
+            let action = action.known();
+            memories.gone(&action, &process);
             let run = action.status.as_ref().and_then(|status| status.run.as_ref());
             if run.is_some_and(|run| run.held_lock().is_some()) {
                 // The receiver is gone only where the process ends.
-                let _ = gone.send(action.clone());
+                let _ = gone.send(action);
             }
         }
     };
-    let actions = watch_actions(&client, &namespaces, writer, (locks.clone(), goes), Arc::clone(&filled));
+    let shown = {
+        let memories = memories.clone();
+        move |action: &Cached| memories.shown(action)
+    };
+    let actions =
+        watch_actions(&client, &namespaces, writer, (locks.clone(), shown, goes), Arc::clone(&filled));
     let templates = Templates::watch(&client, &namespaces, &action_store, &news);
     let admission = Admission::new(options.concurrency, news.clone());
     let context = Arc::new(Context {
@@ -317,7 +326,9 @@ async fn lead(
     }
     // Without a bound of its own: whoever waits here waits behind all that came before, of whatever namespace.
     Controller::for_stream(actions, action_store)
-        .reconcile_on(tokio_stream(wanted))
+        .reconcile_on(tokio_stream(wanted).map(|action: ObjectRef<DeploymentAction>| {
+            ObjectRef::new(&action.name).within(&action.namespace.unwrap_or_default())
+        }))
         .graceful_shutdown_on(async {
             let _ = end.await;
         })
@@ -360,38 +371,35 @@ fn tokio_stream<T>(mut receiver: mpsc::UnboundedReceiver<T>) -> impl Stream<Item
     futures::stream::poll_fn(move |context| receiver.poll_recv(context))
 }
 
-/// All actions; `goes` is told of each that is gone, as it was at its end. One that cannot be read is passed
-/// over and told of: it must not end the watch.
-fn watch_actions<Goes: Fn(&DeploymentAction)>(
+/// All actions; `shown` is told of each that the cache has, and `goes` of each that is gone, as it was at its
+/// end. One that cannot be read is passed over and told of: it must not end the watch.
+fn watch_actions<Shown: Fn(&Cached), Goes: Fn(&Cached)>(
     client: &Client,
     namespaces: &[String],
-    writer: reflector::store::Writer<DeploymentAction>,
-    (locks, goes): (LockIndex, Goes),
+    mut writer: reflector::store::Writer<Cached>,
+    (locks, shown, goes): (LockIndex, Shown, Goes),
     filled: Arc<Notify>,
-) -> impl Stream<Item = Result<DeploymentAction, watcher::Error>> + use<Goes> {
-    let watches = watch::watches(client, namespaces, &watcher::Config::default());
+) -> impl Stream<Item = Result<Cached, watcher::Error>> + use<Shown, Goes> {
+    let watches = watch::watches(client, namespaces, &watcher::Config::default().page_size(ACTIONS_PAGE));
     let readable = |watch: BoxStream<'static, _>| {
         watch.try_filter_map(|event| future::ready(Ok(readable(event)))).boxed()
     };
     watch::merge(watches.into_iter().map(readable).collect())
-        .modify(prune::action)
-        .reflect(writer)
         .inspect_ok(move |event| {
+            writer.apply_watcher_event(event);
             locks.take(event);
-            if let watcher::Event::Delete(action) = event {
-                goes(action);
-            }
-            if matches!(event, watcher::Event::InitDone) {
-                filled.notify_one();
+            match event {
+                watcher::Event::Apply(action) | watcher::Event::InitApply(action) => shown(action),
+                watcher::Event::Delete(action) => goes(action),
+                watcher::Event::InitDone => filled.notify_one(),
+                watcher::Event::Init => {}
             }
         })
         .applied_objects()
 }
 
-fn readable(
-    event: watcher::Event<DeserializeGuard<DeploymentAction>>,
-) -> Option<watcher::Event<DeploymentAction>> {
-    let read = |guard: DeserializeGuard<DeploymentAction>| {
+fn readable(event: watcher::Event<DeserializeGuard<Cached>>) -> Option<watcher::Event<Cached>> {
+    let read = |guard: DeserializeGuard<Cached>| {
         guard.0.map_err(|invalid| {
             warn!(
                 action = invalid.metadata.name,
@@ -399,7 +407,7 @@ fn readable(
                 error = %invalid.error,
                 "this action cannot be read and is passed over"
             );
-            Box::new(DeploymentAction { metadata: invalid.metadata, ..DeploymentAction::default() })
+            Box::new(Cached::bare(&invalid.metadata))
         })
     };
     Some(match event {
@@ -494,12 +502,11 @@ async fn tell_ready(actions: Arc<Notify>, context: Arc<Context>, health: Health)
 }
 
 /// Counts runs that are under way, for the metrics.
-async fn count(actions: Store<DeploymentAction>, context: Arc<Context>) {
+async fn count(actions: Store<Cached>, context: Arc<Context>) {
     loop {
         let mut active = Active::default();
         for action in actions.state() {
-            let Some(status) = &action.status else { continue };
-            match status.phase.as_deref() {
+            match action.phase() {
                 Some("Pending") => active.pending += 1,
                 Some("Queued") => active.queued += 1,
                 Some("Launching") => active.launching += 1,
@@ -516,11 +523,11 @@ async fn count(actions: Store<DeploymentAction>, context: Arc<Context>) {
 }
 
 /// Forgets actions that are gone, and looks again for pods that no action waits for.
-async fn sweep(actions: Store<DeploymentAction>, context: Arc<Context>, strays: Strays) {
+async fn sweep(actions: Store<Cached>, context: Arc<Context>, strays: Strays) {
     loop {
         tokio::time::sleep(SWEEP).await;
         let mut known: std::collections::HashSet<_> =
-            actions.state().iter().filter_map(|action| action.metadata.uid.clone()).collect();
+            actions.state().iter().filter_map(|action| action.uid()).collect();
         context.locks.keep(&known);
         let pods = context.pods.state();
         // What was sent for an action that is gone decides when its pods are let go.
@@ -546,7 +553,7 @@ mod tests {
     use super::*;
     use crate::operator::tests::action;
 
-    fn guard(change: impl FnOnce(&mut Value)) -> DeserializeGuard<DeploymentAction> {
+    fn guard(change: impl FnOnce(&mut Value)) -> DeserializeGuard<Cached> {
         let mut action = to_value(action()).unwrap();
         change(&mut action);
         from_value(action).unwrap()
@@ -556,12 +563,11 @@ mod tests {
     fn an_action_that_cannot_be_read_any_more_leaves_the_cache() {
         let unreadable =
             || guard(|action| action["status"] = serde_json::json!({"run": {"number": 5_000_000_000_u64}}));
-        assert!(
-            matches!(readable(Event::Apply(guard(|_| {}))), Some(Event::Apply(read)) if read == action())
-        );
+        let read = readable(Event::Apply(guard(|_| {})));
+        assert!(matches!(read, Some(Event::Apply(read)) if read.whole().unwrap().spec == action().spec));
         for event in [Event::Apply(unreadable()), Event::Delete(unreadable())] {
             let Some(Event::Delete(gone)) = readable(event) else { panic!("it stays in the cache") };
-            assert_eq!(ObjectRef::from_obj(&gone), ObjectRef::from_obj(&action()));
+            assert_eq!(gone.reference(), ObjectRef::from_obj(&action()));
         }
         assert!(readable(Event::InitApply(unreadable())).is_none());
     }

@@ -5,16 +5,19 @@
 //! What is left out of a status is what came with the run; what decides whether a script starts again, who
 //! has a lock and which pod is whose stays in each of them.
 
-use k8s_openapi::jiff::Timestamp;
+use k8s_openapi::{apimachinery::pkg::apis::meta::v1::Condition, jiff::Timestamp};
 
 use super::status::with_condition;
 use crate::{
-    api::{DeploymentActionStatus, condition::ConditionType},
+    api::{DeploymentActionStatus, condition::ConditionType, history::RunOutcome},
     record::outcome::truncate,
 };
 
-/// The longest message of a condition where the least is written, in bytes.
-const SHORT_MESSAGE_BYTES: usize = 160;
+/// The longest message of the condition `Stalled` where the least is written, in bytes. Of the other
+/// conditions, reasons alone are left.
+const SHORT_MESSAGE_BYTES: usize = 64;
+/// What the condition `Finished` says then.
+const LEFT_OUT: &str = "there was no room for more of the status";
 
 /// How much is left out of a status: each step leaves out what the one before it did, too.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,25 +57,18 @@ impl Without {
         }
         // A run that is under way has reported nothing yet, and a condition that the next look does not
         // want would be taken off again, in a circle.
-        if !tells_of_an_end(status) {
+        if self == Self::Details || !tells_of_an_end(status) {
             return smaller;
         }
         let kind = ConditionType::OutputsLost;
         smaller.conditions.retain(|condition| condition.type_ != kind.as_str());
-        let mut message = format!("the API server refused the status with {}: {why}", self.refused());
-        if self == Self::Details {
-            truncate(&mut message, SHORT_MESSAGE_BYTES);
-        }
-        with_condition(&smaller, now, kind, &message)
-    }
-
-    /// With what the status was refused that this one takes the place of.
-    const fn refused(self) -> &'static str {
-        match self {
-            Self::Content => "outputs and log",
-            Self::History => "history",
-            Self::Details => "details",
-        }
+        let refused = if self == Self::Content { "outputs and log" } else { "its history" };
+        with_condition(
+            &smaller,
+            now,
+            kind,
+            &format!("the API server refused the status with {refused}: {why}"),
+        )
     }
 }
 
@@ -109,23 +105,41 @@ fn details(status: &mut DeploymentActionStatus) {
         return;
     };
     run.required_outputs.clear();
-    for attempt in &mut run.attempts {
-        (attempt.image, attempt.node_name) = (None, None);
+    run.attempts.clear();
+    // Who asked for the pod counts as not known, which lets it go a little later.
+    (run.launcher, run.duration_seconds) = (None, None);
+    if status.history.iter().all(|past| past.outcome != RunOutcome::Unknown) {
+        // Its script runs no more: no clock is asked.
+        run.deadlines = None;
+    }
+    for past in &mut status.history {
+        (past.started_at, past.finished_at) = (None, None);
     }
     (status.image, status.template, status.packages) = (None, None, Vec::new());
     if !ended {
         return;
     }
+    let kept = [
+        ConditionType::Ready,
+        ConditionType::Succeeded,
+        ConditionType::Finished,
+        ConditionType::Stalled,
+        ConditionType::VerdictDisputed,
+    ];
     // What later looks compare stays as it is.
     let compared =
         [ConditionType::RequestIgnored, ConditionType::TemplateOutdated].map(ConditionType::as_str);
-    let optional =
-        [ConditionType::OutputsDropped, ConditionType::ValuesUnmasked, ConditionType::ImageUnverified]
-            .map(ConditionType::as_str);
-    status.conditions.retain(|condition| !optional.contains(&condition.type_.as_str()));
+    let is = |condition: &Condition, kind: ConditionType| condition.type_ == kind.as_str();
+    status.conditions.retain(|condition| {
+        kept.iter().any(|kind| is(condition, *kind)) || compared.contains(&condition.type_.as_str())
+    });
     for condition in &mut status.conditions {
-        if !compared.contains(&condition.type_.as_str()) {
+        if is(condition, ConditionType::Finished) {
+            LEFT_OUT.clone_into(&mut condition.message);
+        } else if is(condition, ConditionType::Stalled) {
             truncate(&mut condition.message, SHORT_MESSAGE_BYTES);
+        } else if !compared.contains(&condition.type_.as_str()) {
+            condition.message.clear();
         }
     }
 }
@@ -164,6 +178,7 @@ mod tests {
         ImageStatus {
             requested: "registry.example.com/tools:1".into(),
             resolved: format!("registry.example.com/tools@sha256:{}", "1".repeat(64)),
+            platform_digest: Some(format!("sha256:{}", "2".repeat(64))),
             running: Some(format!("registry.example.com/tools@sha256:{}", "1".repeat(64))),
             ..ImageStatus::default()
         }
@@ -263,17 +278,18 @@ mod tests {
             None,
         );
         // Its author may have filled the object up with something else since that was stored.
-        let short = terminal(
-            &action,
-            Timestamp::UNIX_EPOCH,
-            &Verdict::of(Reason::Succeeded, "the script ended with exit code 0 after 12 s"),
-            run(),
-            Some(image()),
-            None,
-        );
-        let [_, _, least] = steps(&short);
-        assert!(bytes(&least) <= bytes(&running), "{} and {}", bytes(&least), bytes(&running));
-        assert!(bytes(&details) < 4096, "{}", bytes(&details));
+        for verdict in [
+            Verdict::of(Reason::Succeeded, "the script ended with exit code 0 after 12 s"),
+            Verdict::of(Reason::ScriptFailed, long(5000)),
+            Verdict::of(Reason::Unknown, long(5000)),
+        ] {
+            let ended = terminal(&action, Timestamp::UNIX_EPOCH, &verdict, run(), Some(image()), None);
+            let [_, _, least] = steps(&ended);
+            let unknown = verdict.reason == Reason::Unknown;
+            assert_eq!(least.run.as_ref().unwrap().deadlines.is_some(), unknown, "its clocks are asked");
+            assert!(bytes(&least) <= bytes(&running), "{} and {}", bytes(&least), bytes(&running));
+        }
+        assert!(bytes(&details) < 2048, "{}", bytes(&details));
     }
 
     #[test]
@@ -294,16 +310,21 @@ mod tests {
             let kept = |run: &RunStatus| RunStatus {
                 attempts: Vec::new(),
                 required_outputs: Vec::new(),
+                launcher: None,
+                deadlines: None,
+                duration_seconds: None,
                 ..run.clone()
             };
             assert_eq!(kept(after), kept(before));
-            assert_eq!(
-                after.attempts.last().map(|of| of.attempt),
-                before.attempts.last().map(|of| of.attempt)
-            );
+            let launcher = after.launcher.as_ref();
+            assert!(launcher.is_none() || launcher == before.launcher.as_ref());
+            let past = |status: &DeploymentActionStatus| {
+                let mut all = status.history.iter().filter(|past| past.number == 12);
+                all.next().map(|past| (past.outcome, past.reason.clone())).unwrap()
+            };
+            assert_eq!(past(&smaller), past(&status));
             assert_eq!(smaller.phase, status.phase);
             assert_eq!(smaller.last_handled_rerun, status.last_handled_rerun);
-            assert!(smaller.history.iter().any(|past| past.number == before.number));
             for kind in [
                 ConditionType::Ready,
                 ConditionType::Succeeded,
@@ -316,7 +337,10 @@ mod tests {
                 };
                 assert_eq!(of(&smaller), of(&status));
             }
-            assert!(smaller.conditions().is_true(ConditionType::OutputsLost));
+            let finished = smaller.conditions().get(ConditionType::Finished).unwrap();
+            let told =
+                smaller.conditions().is_true(ConditionType::OutputsLost) || finished.message == LEFT_OUT;
+            assert!(told, "{smaller:?}");
             assert!(smaller.outputs.is_empty() && smaller.log.is_some_and(|log| log.tail.is_empty()));
         }
     }

@@ -193,8 +193,8 @@ mod tests {
             template(Some(PodTemplate { affinity: Some(affinity(300_000)), ..PodTemplate::default() }));
         let blocked = expand::check(&of_template, Some(&large), "amd64").unwrap_err();
         assert_eq!(blocked.words().0, Reason::TemplateInvalid);
-        assert!(blocked.words().1.contains("base: spec: it takes 3"), "{blocked:?}");
-        of_template.spec.parameters = vec![crate::api::parameters::ParameterValue::default(); 20_000];
+        assert!(blocked.words().1.contains("\"base\": spec: it takes 3"), "{blocked:?}");
+        of_template.spec.parameters = vec![crate::api::parameters::ParameterValue::default(); 40_000];
         let blocked = expand::check(&of_template, Some(&small), "amd64").unwrap_err();
         assert_eq!(blocked.words().0, Reason::InvalidSpec);
         assert!(blocked.words().1.contains("most of it is spec.parameters"), "{blocked:?}");

@@ -23,6 +23,7 @@ use tokio::sync::mpsc;
 use tracing::warn;
 
 use super::{
+    cached::Cached,
     expand::{Lookup, Template, Version},
     watch,
 };
@@ -76,7 +77,7 @@ impl Templates {
     pub fn watch(
         client: &Client,
         namespaces: &[String],
-        actions: &Store<DeploymentAction>,
+        actions: &Store<Cached>,
         news: &mpsc::UnboundedSender<ObjectRef<DeploymentAction>>,
     ) -> Self {
         let all = watcher::Config::default();
@@ -125,7 +126,7 @@ where
 {
     fn fill(
         events: BoxStream<'static, watcher::Result<Event<K>>>,
-        actions: Store<DeploymentAction>,
+        actions: Store<Cached>,
         news: mpsc::UnboundedSender<ObjectRef<DeploymentAction>>,
     ) -> Self {
         let (store, writer): (_, Writer<K>) = reflector::store();
@@ -221,25 +222,26 @@ where
     watch.filter_map(move |event| future::ready(event.map(read).transpose())).boxed()
 }
 
-fn kind_of(action: &DeploymentAction) -> Option<TemplateKind> {
-    Some(action.spec.template_ref.as_ref()?.kind())
+fn kind_of(action: &Cached) -> Option<TemplateKind> {
+    Some(action.template()?.0)
 }
 
 /// Whether the action is made of this template.
-fn names<K: Content>(action: &DeploymentAction, template: &K) -> bool {
+fn names<K: Content>(action: &Cached, template: &K) -> bool {
     let place = &template.meta().namespace;
-    kind_of(action) == Some(K::KIND)
-        && action.spec.template_ref.as_ref().map(|reference| &reference.name) == template.meta().name.as_ref()
-        && (place.is_none() || *place == action.metadata.namespace)
+    action
+        .template()
+        .is_some_and(|(kind, name)| kind == K::KIND && Some(name) == template.meta().name.as_deref())
+        && (place.is_none() || *place == action.meta().namespace)
 }
 
 fn tell(
-    actions: &Store<DeploymentAction>,
+    actions: &Store<Cached>,
     news: &mpsc::UnboundedSender<ObjectRef<DeploymentAction>>,
-    concerned: impl Fn(&DeploymentAction) -> bool,
+    concerned: impl Fn(&Cached) -> bool,
 ) {
     for action in actions.state().iter().filter(|action| concerned(action)) {
         // The receiver is gone only where the process ends.
-        let _ = news.send(ObjectRef::from_obj(action.as_ref()));
+        let _ = news.send(action.reference());
     }
 }

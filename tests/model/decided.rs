@@ -15,7 +15,8 @@ use longshore::{
     api::Reason,
     operator::{
         action_policy::Standing,
-        decide::{Step, decide},
+        decide::{Step, decide, stand_in},
+        expand::Blocked,
         facts::{Creation, Facts, LockFact, NodeState, PodFact, Refusal, Resolution},
         view::PodView,
     },
@@ -145,7 +146,18 @@ impl Known<'_> {
             // The action names none.
             lock: LockFact::default(),
         };
-        decide(&facts, at(self.now))
+        let step = decide(&facts, at(self.now));
+        if let Some(action) = stand_in(&self.action.action) {
+            // What the cache has of an action at rest leads to the same.
+            let spec = Err(Blocked::Unread(String::new()));
+            let other = decide(&Facts { action: &action, spec: &spec, ..facts }, at(self.now));
+            let waits = |step: &Step| matches!(step, Step::Wait(_));
+            assert!(
+                other == step || !(waits(&other) || waits(&step)),
+                "{step:?}, of the cached one {other:?}"
+            );
+        }
+        step
     }
 }
 

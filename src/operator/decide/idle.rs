@@ -277,7 +277,7 @@ fn dispute(facts: &Facts<'_>, run: &RunStatus, pod: &PodView) -> Option<String> 
 
 /// Whether a run starts.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Start {
+pub(super) enum Start {
     Run(Trigger),
     /// The hash has another version: it is taken anew, and nothing runs.
     Rebase(String),
@@ -291,7 +291,7 @@ pub(super) fn may_start(action: &DeploymentAction, status: &DeploymentActionStat
     matches!(start(action, status), Start::Run(_))
 }
 
-fn start(action: &DeploymentAction, status: &DeploymentActionStatus) -> Start {
+pub(super) fn start(action: &DeploymentAction, status: &DeploymentActionStatus) -> Start {
     let spec = &action.spec;
     let rerun = requests::wants_rerun(action, status);
     let Some(last) = &status.run else {

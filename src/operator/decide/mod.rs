@@ -7,7 +7,7 @@
 //! [`idle`] is an action without a run under way, [`begin`] one whose run has nothing frozen yet,
 //! [`launching`] one whose run has and is without a pod, [`active`] one whose run has a pod, [`cancel`]
 //! one whose run somebody cancels, [`retry`] one whose run waits for its next attempt, [`lock`] one that
-//! needs or has a lock, [`rebuilt`] one whose status was lost.
+//! needs or has a lock, [`rebuilt`] one whose status was lost, [`rest`] one of which nothing is asked.
 
 mod active;
 mod begin;
@@ -17,6 +17,7 @@ mod idle;
 mod launching;
 mod lock;
 mod rebuilt;
+mod rest;
 mod retire;
 mod retry;
 #[cfg(test)]
@@ -26,8 +27,8 @@ use std::ops::ControlFlow;
 
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
-pub use self::retire::NAME_NEEDED_SECONDS;
 use self::retire::{name_needed_until, older_name_needed_until};
+pub use self::{rest::stand_in, retire::NAME_NEEDED_SECONDS};
 use super::{facts::Facts, pod::Attempt, view::PodView};
 use crate::api::{DeploymentAction, DeploymentActionStatus, condition::ConditionType, status::RunStatus};
 

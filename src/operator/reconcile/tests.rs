@@ -1,0 +1,269 @@
+//! Whole looks, against an API server that answers as a test says.
+
+use clap::Parser;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use kube::runtime::{reflector::store::Writer, watcher::Event};
+use serde_json::{Value, json, to_value};
+
+use super::*;
+use crate::{
+    api::{
+        Reason,
+        action::{Lock, RunPolicy},
+        status::{ImageStatus, LockStatus, LogState, RunStatus},
+    },
+    operator::{
+        facts::LogFact,
+        fair::Limits,
+        hash::spec_hash,
+        mocked::{Seen, failure, server},
+        options::UsePolicyOption,
+        status::terminal,
+        tests::{PROCESS, UID, action},
+        verdict::Verdict,
+    },
+    registry::{Registry, RegistryConfig},
+};
+
+/// What passes share, with `client`, these pods and this action in the caches.
+fn context(client: &Client, pods: &Writer<Pod>, action: &Arc<Cached>) -> Arc<Context> {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let options = Options::try_parse_from(["longshore", "--runner-image", "r/runner:1"]).unwrap();
+    let (news, _) = tokio::sync::mpsc::unbounded_channel();
+    let (actions, mut writer) = kube::runtime::reflector::store();
+    writer.apply_watcher_event(&Event::Apply(Cached::clone(action)));
+    let metrics = Metrics::default();
+    let registry = Registry::new(RegistryConfig {
+        plain_http: Vec::new(),
+        timeout: Duration::from_secs(1),
+        ca_bundle_pem: None,
+    });
+    let turns = || Turns::new(Limits { all: 1, of_owner: 1, at_place: 1 });
+    Arc::new(Context {
+        client: client.clone(),
+        term: Term::begun(),
+        process: PROCESS.into(),
+        jobs: Jobs::new(client.clone(), registry.unwrap(), &options, news.clone()),
+        heavy: turns(),
+        templates: Templates::watch(client, &[], &actions, &news),
+        actions,
+        admission: Admission::new(options.concurrency, news.clone()),
+        pods: pods.as_reader(),
+        pod_index: PodIndex::default(),
+        collector: Collector::new(client.clone(), pods.as_reader(), news.clone(), metrics.clone()),
+        locks: LockIndex::new(news.clone()),
+        nodes: Nodes::new(options.runner_delivery),
+        use_policy: UsePolicy::new(UsePolicyOption::Off),
+        action_policies: ActionPolicies::new(&options.namespace).0,
+        events: Events::new(client.clone(), "longshore"),
+        traces: Traces::new(None).unwrap(),
+        warnings: Warnings::default(),
+        event_turns: turns(),
+        memories: Memories::default(),
+        metrics,
+        fetch: Arc::new(FetchDefaults::new(&[], None, 1 << 20, 1)),
+        options,
+    })
+}
+
+/// A look at this action, which the cache has: what comes of it, and what it was looked at with.
+async fn looked(client: &Client, action: Arc<Cached>) -> (Result<Action, ReconcileError>, Arc<Context>) {
+    let context = context(client, &Writer::default(), &action);
+    (reconcile(action, Arc::clone(&context)).await, context)
+}
+
+/// The methods of the calls that were about the action.
+fn calls(seen: &Mutex<Vec<Seen>>) -> Vec<String> {
+    let seen = seen.lock().unwrap();
+    let about = seen.iter().filter(|seen| seen.path.contains("/deploymentactions/"));
+    about.map(|seen| seen.method.clone()).collect()
+}
+
+/// One whose first run has ended well, with outputs and a log, and whose pod is gone.
+fn finished(change: impl FnOnce(&mut DeploymentAction)) -> DeploymentAction {
+    let mut action = action();
+    change(&mut action);
+    let now = Timestamp::from_second(1_700_000_000).unwrap();
+    let run = RunStatus {
+        number: 1,
+        id: "5f3c9a1b-1".into(),
+        generation: 1,
+        attempt: 1,
+        spec_hash: spec_hash(&action.spec).unwrap(),
+        bundle_sha256: Some("00".into()),
+        pod_name: Some("deploy-5f3c9a1b-1-1".into()),
+        pod_uid: Some("pod-1".into()),
+        requested_at: Some(Time(now)),
+        ..RunStatus::default()
+    };
+    let mut verdict = Verdict::of(Reason::Succeeded, "the script ended with exit code 0 after 1 s");
+    verdict.outputs = [("url".to_owned(), "u".repeat(10_000))].into();
+    let log = LogFact { state: LogState::Complete, tail: "t".repeat(10_000), ..LogFact::default() };
+    let image = ImageStatus { resolved: "r/tools@sha256:11".into(), ..ImageStatus::default() };
+    action.status = Some(terminal(&action, now, &verdict, run, Some(image), Some(&log)));
+    action
+}
+
+fn cached(action: &DeploymentAction) -> Arc<Cached> {
+    Arc::new(Cached::from(action.clone()))
+}
+
+#[tokio::test]
+async fn an_action_at_rest_costs_no_call_and_nothing_is_remembered_of_it() {
+    let (client, seen) = server(|_| failure(500, "InternalError", "not to be asked"));
+    for policy in [RunPolicy::OnChange, RunPolicy::Once, RunPolicy::Manual] {
+        let action = cached(&finished(|action| action.spec.run_policy = policy));
+        assert!(action.stand_in().is_some(), "{policy:?}");
+        let (wait, context) = looked(&client, action).await;
+        assert_eq!(wait.unwrap(), Action::await_change());
+        assert!(context.memories.known(UID).is_none());
+    }
+    assert!(calls(&seen).is_empty(), "{:?}", calls(&seen));
+}
+
+#[tokio::test]
+async fn what_was_remembered_while_it_ran_is_forgotten_once_the_cache_has_its_end() {
+    let (client, _) = server(|_| failure(500, "InternalError", "not to be asked"));
+    let action = finished(|_| {});
+    let mut written = action.clone();
+    written.metadata.resource_version = Some("11".into());
+    let (action, written) = (cached(&action), cached(&written));
+    let context = context(&client, &Writer::default(), &action);
+    let memory = context.memories.of(UID);
+    lock(&memory).written = Some(Arc::clone(&written));
+    reconcile(action, Arc::clone(&context)).await.unwrap();
+    assert!(context.memories.known(UID).is_some(), "the cache is behind");
+    context.memories.shown(&written);
+    assert!(lock(&memory).written.is_none());
+    reconcile(written, Arc::clone(&context)).await.unwrap();
+    assert!(context.memories.known(UID).is_none());
+}
+
+#[tokio::test]
+async fn where_something_may_be_to_be_done_all_of_the_action_is_read_first() {
+    // The pod of its run is there, held, and has ended: it is let go.
+    let action = finished(|action| action.spec.image = Some("registry.example.com/tools:1".into()));
+    let live = to_value(&action).unwrap();
+    let (client, seen) = server(move |request| match (request.method.as_str(), &request.path) {
+        ("GET", path) if path.contains("/deploymentactions/") => (200, live.clone()),
+        _ => failure(404, "NotFound", "none"),
+    });
+    let mut pods = Writer::default();
+    let mut pod = crate::operator::tests::pod(crate::operator::pod::Delivery::ImageVolume);
+    pod.metadata.uid = Some("pod-1".into());
+    pod.metadata.namespace = Some("shop".into());
+    pod.status = Some(
+        serde_json::from_value(json!({"phase": "Failed", "containerStatuses": [{
+            "name": crate::api::CONTAINER, "image": "", "imageID": "", "ready": false, "restartCount": 0,
+            "state": {"terminated": {"exitCode": 0, "finishedAt": "2023-11-14T22:13:20Z"}},
+        }]}))
+        .unwrap(),
+    );
+    pods.apply_watcher_event(&Event::Apply(pod));
+    let cached = cached(&action);
+    assert!(cached.stand_in().is_some());
+    let context = context(&client, &pods, &cached);
+    let _ = reconcile(cached, context).await;
+    assert_eq!(calls(&seen), ["GET"]);
+    assert!(seen.lock().unwrap().iter().any(|seen| seen.path.contains("/pods/")), "something was done");
+}
+
+#[tokio::test]
+async fn an_action_that_is_gone_or_another_one_by_now_is_left_to_the_cache() {
+    for live in [
+        failure(404, "NotFound", "none"),
+        (200, {
+            let mut another = action();
+            another.metadata.uid = Some("another".into());
+            to_value(another).unwrap()
+        }),
+    ] {
+        let (client, seen) = server(move |_| live.clone());
+        // Whatever cannot be read of the cache is read from the API server.
+        let bare = Arc::new(Cached::bare(&action().metadata));
+        assert_eq!(looked(&client, bare).await.0.unwrap(), Action::await_change());
+        assert_eq!(calls(&seen), ["GET"]);
+    }
+}
+
+/// One that waits for its lock and whose spec is refused: it is about to be given its verdict.
+fn refused() -> DeploymentAction {
+    let mut action = action();
+    action.spec.image = Some("no image".into());
+    action.spec.lock = Some(Lock { name: "prod".into(), ..Lock::default() });
+    action
+}
+
+/// Looks at [`refused`] with a server that answers to writes of its status as `answer` says: how often it was
+/// sent one, what came of it, and whether another one's run comes before it in the queue.
+async fn written(
+    answer: impl Fn(&Value) -> (u16, Value) + Send + Sync + Clone + 'static,
+    looks: usize,
+) -> (usize, bool, bool) {
+    let (client, seen) = server(move |request| match request.method.as_str() {
+        "PUT" => answer(&request.body),
+        _ => failure(404, "NotFound", "none"),
+    });
+    let context = context(&client, &Writer::default(), &cached(&refused()));
+    context.locks.take(&Event::<DeploymentAction>::Init);
+    context.locks.take(&Event::InitApply(refused()));
+    context.locks.take(&Event::<DeploymentAction>::InitDone);
+    let mut stored = false;
+    for _ in 0..looks {
+        let action = cached(&refused());
+        let result = reconcile(Arc::clone(&action), Arc::clone(&context)).await;
+        if let Err(error) = &result {
+            let _ = after_error(action, error, Arc::clone(&context));
+        }
+        stored = result.is_ok();
+    }
+    let mut other = action();
+    other.metadata.name = Some("other".into());
+    let ahead = context.locks.place(&other, "prod", "99").ahead;
+    let writes = calls(&seen).iter().filter(|method| *method == "PUT").count();
+    (writes, stored, ahead == 0)
+}
+
+#[tokio::test]
+async fn an_action_whose_first_status_cannot_be_written_is_passed_over_by_those_that_wait_for_its_lock() {
+    let too_large = || failure(500, "InternalError", "etcdserver: request is too large");
+    let (writes, stored, passed) = Box::pin(written(move |_| too_large(), 1)).await;
+    assert!((2..=4).contains(&writes) && !stored && passed, "{writes} {stored} {passed}");
+    let busy = || failure(500, "InternalError", "etcdserver: leader changed");
+    // A moment without an answer costs nobody their place.
+    assert_eq!(Box::pin(written(move |_| busy(), 2)).await, (2, false, false));
+    assert_eq!(Box::pin(written(move |_| busy(), 6)).await, (6, false, true));
+    let fits = |body: &Value| (200, body.clone());
+    let (_, stored, passed) = Box::pin(written(fits, 1)).await;
+    assert!(stored && passed, "its run has ended");
+}
+
+#[tokio::test]
+async fn a_verdict_that_is_too_large_is_stored_without_what_came_with_it() {
+    // Its log is being read, and was lost: what is settled is written with the rest.
+    let mut action = finished(|_| {});
+    if let Some(log) = action.status.as_mut().and_then(|status| status.log.as_mut()) {
+        log.state = LogState::Collecting;
+    }
+    let held = LockStatus {
+        name: "prod".into(),
+        acquired_at: Some(Time(Timestamp::UNIX_EPOCH)),
+        ..LockStatus::default()
+    };
+    action.status.as_mut().unwrap().run.as_mut().unwrap().lock = Some(held);
+    let (client, seen) =
+        server(|request| match (request.method.as_str(), request.path.contains("/status")) {
+            ("PUT", true) if request.body["status"].to_string().len() > 2500 => {
+                failure(500, "InternalError", "etcdserver: request is too large")
+            }
+            ("PUT", true) => (200, request.body.clone()),
+            _ => failure(404, "NotFound", "none"),
+        });
+    let (result, _) = looked(&client, cached(&action)).await;
+    assert!(result.is_ok(), "{result:?}");
+    let seen = seen.lock().unwrap();
+    let last = seen.iter().rfind(|seen| seen.method == "PUT" && seen.path.contains("/status")).unwrap();
+    let stored: DeploymentActionStatus = serde_json::from_value(last.body["status"].clone()).unwrap();
+    assert!(stored.outputs.is_empty() && stored.conditions().is_true(crate::api::ConditionType::Finished));
+    assert!(stored.run.unwrap().lock.unwrap().released_at.is_some(), "the lock was given back");
+}
