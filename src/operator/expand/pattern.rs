@@ -4,7 +4,7 @@
 //! Reading takes up to 8 us for each KiB of the compiled pattern, and 35 us for each of its characters, where
 //! these name letters of all scripts in either case. Matching takes time in proportion to pattern and value: up
 //! to 12 ns for each state of the pattern and each byte of the value. So all patterns and values of an action
-//! take a quarter of a second at worst. Without a bound, 64 parameters with the pattern `(a{1,50}){1,50}b` and
+//! take a third of a second at worst. Without a bound, 64 parameters with the pattern `(a{1,50}){1,50}b` and
 //! values of 32 KiB would keep a core busy for minutes.
 
 use std::error::Error;

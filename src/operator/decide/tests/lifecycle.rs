@@ -112,6 +112,19 @@ fn rows() -> Vec<Row> {
             0,
         ),
         row("Pending", "the registry may be asked again", resolving(), 5),
+        row(
+            "Pending",
+            "the registry has not answered yet",
+            changed(resolving(), |world| {
+                world.resolution = Some(Resolution::UnderWay {
+                    quiet_until: at(6),
+                    reason: Reason::RegistryUnavailable,
+                    message: "timeout".into(),
+                    at_the_end: Reason::RegistryUnavailable,
+                });
+            }),
+            5,
+        ),
         row("Pending", "cancelled", cancelled(resolving(), false), 5),
         row(
             "Pending",
