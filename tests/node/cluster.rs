@@ -41,11 +41,6 @@ impl Cluster {
         }
     }
 
-    /// Where its node is reached, by pods too.
-    pub(crate) fn address() -> &'static str {
-        ADDRESS
-    }
-
     /// The process that all of the cluster's are below.
     pub(crate) fn sandbox(&self) -> u32 {
         self.sandbox
