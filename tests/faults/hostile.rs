@@ -39,16 +39,13 @@ impl Temper {
         }
     }
 
-    /// Whether it may end the runner before that has spoken: then nobody knows how it ended.
-    pub(crate) const fn kills(self) -> bool {
-        matches!(self, Self::Forger | Self::Denier)
-    }
-
     /// What it does before it does what is its path's. The root of a fake node's pod is a folder.
     pub(crate) fn prelude(self) -> String {
         // A sign of life now and then, since one that is killed cannot say when it ended.
         let lives = "trap '' TERM INT HUP\n(while :; do say alive 0; sleep 0.1; done) &\n";
-        let kill = "python3 -c 'import resource; resource.prlimit(1, resource.RLIMIT_CPU, (1, 1))'\nyes | head -c 8M\nsleep 15\n";
+        // Without memory it dies of the next long line. Where it does not, the script goes on.
+        let kill = "python3 -c 'import resource; resource.prlimit(1, resource.RLIMIT_AS, (4096, 4096))'\n\
+            head -c 300000 /dev/zero | tr '\\0' x; echo; sleep 1\n";
         match self {
             Self::Honest => String::new(),
             Self::Deaf => lives.to_owned(),

@@ -152,9 +152,9 @@ impl Path {
         // Two after each other; one that waits looks after 30 s where no event tells it more.
         let (others, look) = if self == Self::Lock { (2, 30) } else { (1, 0) };
         let attempts = others * self.runs_at_most() * self.attempts();
-        // One that kills its runner takes a second of its time for that, on a machine that has others to do.
-        let kill = if scene.temper.kills() { RUN_SECONDS } else { 0 };
-        attempts * (pending + self.script_seconds() + kill + grace + pause) + log + look
+        // One that attacks its runner takes a moment more.
+        let attack = if scene.temper == Temper::Honest { 0 } else { 2 };
+        attempts * (pending + self.script_seconds() + attack + grace + pause) + log + look
     }
 
     fn pending_seconds(self, scene: &Scene) -> i64 {

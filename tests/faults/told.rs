@@ -32,7 +32,10 @@ pub(crate) fn told<'a>(status: &'a DeploymentActionStatus, run: &'a RunStatus) -
             words: &ended.reason,
         })
         .collect();
-    let past = status.history.iter().filter(|past| past.attempts > 0).map(|past| Told {
+    // A run that ends between two attempts ends for a reason that is none of an attempt's.
+    let between = Reason::FrozenInputsChanged.as_str();
+    let past = status.history.iter().filter(|past| past.attempts > 0 && past.reason != between);
+    let past = past.map(|past| Told {
         attempt: (past.id.clone(), past.attempts),
         reason: Reason::parse(&past.reason),
         code: past.exit_code,

@@ -14,14 +14,15 @@ use crate::{
     witness::{Life, Witness},
 };
 
-/// Deadline and grace of a script that attacks, in seconds.
-const DEADLINE_SECONDS: i64 = 2;
+/// Deadline and grace of a script that attacks, in seconds: on a machine that is busy it has its attack ready
+/// by then.
+const DEADLINE_SECONDS: i64 = 5;
 const GRACE_SECONDS: i64 = 1;
-/// Long before anything but the runner itself ends it: the kubelet's backstop counts from the pod's start,
-/// and comes after the pending deadline, too.
-const PENDING_SECONDS: i64 = 300;
+/// The kubelet's backstop counts from the pod's start, and comes after the pending deadline, too: long after
+/// the runner should have ended the script.
+const PENDING_SECONDS: i64 = 60;
 /// How long a script that ignores everything may live: deadline, grace, and much for a slow machine.
-pub(crate) const LONGEST: Duration = Duration::from_secs(18);
+pub(crate) const LONGEST: Duration = Duration::from_secs(21);
 
 /// Latency is measured by one test at a time, while no other runs.
 static QUIET: RwLock<()> = RwLock::const_new(());
@@ -125,6 +126,16 @@ pub(crate) async fn all_over_in_time(
 pub(crate) async fn cancel(action: &Handle<'_>) {
     let id = Done(action.get().await).run().id.clone();
     action.annotate(ANNOTATION_CANCEL, id).await;
+}
+
+/// Waits for the end of the action, and judges the namespace all the while.
+pub(crate) async fn finished_and_true(action: &Handle<'_>, alone: Alone, bound: Duration) -> Done {
+    within(bound, &format!("{} is finished", action.name), async || {
+        oracle::assert_true(action.namespace, alone).await;
+        let seen = Done(action.get().await);
+        (seen.is_seen() && seen.is_finished()).then_some(seen)
+    })
+    .await
 }
 
 /// Watches for so long that no more scripts of the action start than these.

@@ -7,8 +7,10 @@ use longshore::api::Reason;
 use serde_json::json;
 
 use crate::{
-    action::Action,
-    attack::{all_over_in_time, attack, cancel, is_long, judged, locked, over_in_time, started, told},
+    attack::{
+        all_over_in_time, attack, cancel, finished_and_true, is_long, judged, locked, over_in_time, started,
+        told,
+    },
     oracle::Alone,
 };
 
@@ -31,12 +33,15 @@ const KINDS: [(&str, &str); 6] = [
     ("full", "ln -s /dev/full \"$at\""),
     ("socket", "python3 -c 'import socket, sys; socket.socket(socket.AF_UNIX).bind(sys.argv[1])' \"$at\""),
 ];
-const DEAF: &str = "trap '' TERM INT HUP; echo begun; while :; do sleep 1; done";
+/// First of all, for a busy machine may have it asked before it is ready.
+const IGNORES: &str = "trap '' TERM INT HUP";
+const GOES_ON: &str = "echo begun; while :; do sleep 1; done";
 
 /// Puts it at these places, and then ignores what it is asked.
 fn replaces(places: &[&str], put: &str) -> String {
     let places: Vec<String> = places.iter().map(|place| format!("\"$ROOT/{place}\"")).collect();
-    format!("for at in {}; do rm -rf \"$at\"; {put} || leave 97; done\n{DEAF}", places.join(" "))
+    let places = places.join(" ");
+    format!("{IGNORES}\nfor at in {places}; do rm -rf \"$at\"; {put} || leave 97; done\n{GOES_ON}")
 }
 
 fn fifos() -> String {
@@ -107,15 +112,12 @@ async fn a_fifo_under_a_lock_lets_nobody_in_and_holds_it_no_longer_than_its_dead
 async fn no_attempt_no_run_and_no_lock_passes_beside_a_script_that_hides_behind_a_fifo() {
     judged(Alone::Namespace, async |namespace| {
         let retry = json!({"limit": 1, "causes": ["Interrupted", "DeadlineExceeded"], "backoffSeconds": 1});
-        let first = namespace.apply("first", locked(attack(&fifos())).with("retry", retry)).await;
+        let wanted = attack(&fifos()).with("retry", retry).with("pendingDeadlineSeconds", 300);
+        let first = namespace.apply("first", locked(wanted)).await;
         started(&first, 1).await;
         first.annotate(longshore::api::ANNOTATION_RERUN, "again").await;
         let second = namespace.apply("second", locked(told("leave 0"))).await;
-        crate::namespace::within(Duration::from_secs(200), "the second one has ended", async || {
-            let seen = crate::action::Done(second.get().await);
-            seen.is_finished().then_some(seen)
-        })
-        .await;
+        finished_and_true(&second, Alone::Namespace, Duration::from_secs(400)).await;
     })
     .await;
 }
@@ -124,8 +126,8 @@ async fn no_attempt_no_run_and_no_lock_passes_beside_a_script_that_hides_behind_
 #[tokio::test]
 async fn a_script_that_is_only_deaf_ends_in_time() {
     judged(Alone::Action, async |namespace| {
-        let attacks: [(String, Action); 1] = [("deaf".to_owned(), attack(DEAF))];
-        for done in all_over_in_time(namespace, attacks).await {
+        let deaf = attack(&format!("{IGNORES}; {GOES_ON}"));
+        for done in all_over_in_time(namespace, [("deaf".to_owned(), deaf)]).await {
             done.assert_failed(Reason::DeadlineExceeded, Some(137)).assert_log_complete();
         }
     })

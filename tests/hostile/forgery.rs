@@ -75,7 +75,7 @@ async fn a_success_that_is_forged_by_the_runner_s_killer_is_none() {
         let mut actions = Vec::new();
         for (name, kill) in KILLS {
             let body = format!("{}{kill}", succeeded());
-            let wanted = with_secret(attack(&body)).with("runDeadlineSeconds", 20);
+            let wanted = with_secret(attack(&body)).with("runDeadlineSeconds", 30);
             actions.push(namespace.apply(name, wanted).await);
         }
         for action in actions {
@@ -93,8 +93,8 @@ async fn a_start_that_is_denied_by_the_runner_s_killer_is_not_tried_again() {
         let mut actions = Vec::new();
         for problem in ["Internal", "Stopped", "InterpreterNotFound"] {
             for retried in [true, false] {
-                let body = format!("{}{}", not_started(problem), KILLS[0].1);
-                let mut wanted = with_secret(attack(&body)).with("runDeadlineSeconds", 20);
+                let body = format!("{}{}", not_started(problem), KILLS[1].1);
+                let mut wanted = with_secret(attack(&body)).with("runDeadlineSeconds", 30);
                 if retried {
                     wanted = wanted.with("retry", retry.clone());
                 }
@@ -123,7 +123,7 @@ async fn a_runner_that_is_killed_for_the_script_s_memory_says_nothing_forged() {
             succeeded()
         );
         let wanted = with_secret(attack(&body))
-            .with("runDeadlineSeconds", 20)
+            .with("runDeadlineSeconds", 30)
             .with("resources", json!({"limits": {"memory": "96Mi"}}));
         is_believed_nowhere(&namespace.apply("oom", wanted).await.finished().await);
     })
@@ -142,7 +142,7 @@ async fn records_that_are_printed_by_the_runner_s_killer_are_text() {
              for n in $(seq 1 40); do printf '%s x %s %s\\n' $n $n \"$record\"; done\n\
              for fd in 1 2; do printf '2 x 1 %s\\n' \"$record\" >/proc/1/fd/$fd; done 2>/dev/null\n"
         );
-        let wanted = with_secret(attack(&format!("{frames}{}", KILLS[0].1))).with("runDeadlineSeconds", 20);
+        let wanted = with_secret(attack(&format!("{frames}{}", KILLS[1].1))).with("runDeadlineSeconds", 30);
         is_believed_nowhere(&namespace.apply("printed", wanted).await.finished().await);
     })
     .await;

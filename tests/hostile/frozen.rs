@@ -9,7 +9,7 @@ use crate::{
     oracle::Alone,
 };
 
-/// Each a change of the spec that the bundle does not show.
+/// Each a change of what is executed; all but the last are none of the bundle.
 fn changes() -> Vec<(&'static str, Value)> {
     let template = |part: Value| json!({"podTemplate": part});
     vec![
@@ -24,9 +24,8 @@ fn changes() -> Vec<(&'static str, Value)> {
         ),
         ("security", template(json!({"containerSecurityContext": {"readOnlyRootFilesystem": true}}))),
         ("user", template(json!({"securityContext": {"runAsUser": 1234}}))),
-        ("resources", json!({"resources": {"limits": {"memory": "64Mi"}}})),
-        ("interpreter", json!({"args": ["more"]})),
-        ("labels", template(json!({"metadata": {"labels": {"example.com/zone": "b"}}}))),
+        ("profile", template(json!({"securityProfile": "UserNamespaceRoot"}))),
+        ("args", json!({"args": ["more"]})),
     ]
 }
 

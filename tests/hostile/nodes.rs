@@ -117,9 +117,9 @@ async fn a_killed_container_of_a_node_ahead_of_time_is_told_and_its_lock_passes_
         let second = namespace.apply("second", all("leave 0")).await;
         first.reason(Reason::Running).await;
         assert!(node.order(&first.pod().await.uid().unwrap(), Order::Kill("Error".into())));
-        let done = finished_within(&first, Duration::from_secs(60)).await;
+        let done = finished_within(&first, Duration::from_mins(1)).await;
         assert_eq!(done.reason(), Some(Reason::Unknown), "{}", done.message());
-        finished_within(&second, Duration::from_secs(60)).await.assert_succeeded();
+        finished_within(&second, Duration::from_mins(1)).await.assert_succeeded();
     })
     .await;
 }

@@ -123,29 +123,27 @@ async fn a_node_object_that_is_deleted_proves_nothing_of_its_scripts() {
 /// Applied again under its name, an action waits for the pod of the one before, whatever its phase says.
 #[tokio::test]
 async fn an_action_that_is_applied_again_waits_for_a_script_whose_pod_podgc_calls_failed() {
-    on_fake_node(
-        Alone::Action,
-        |options| options,
-        async |namespace, node| {
-            let first = namespace.apply("again", action(node, "echo begun; sleep 25; leave 0")).await;
-            started(&first, 1).await;
-            let pod = first.under_way().await;
-            node.cut_off();
-            let _twin = twin(namespace).await;
-            delete_node(namespace, node).await;
-            write(namespace, &pod, &as_pod_gc()).await;
-            first.delete(&DeleteParams::background()).await;
-            until("it is gone", async || {
-                let actions = namespace.api::<longshore::api::DeploymentAction>();
-                actions.get_opt("again").await.expect("reading the action").is_none().then_some(())
-            })
-            .await;
-            let second = namespace.apply("again", action(node, "leave 0")).await;
-            no_more_than(&second, 1, Duration::from_secs(15)).await;
-            node.reconnect();
-            finished_within(&second, Duration::from_mins(3)).await;
-        },
-    )
+    let slow = |options: Options| Options { start_delay: Duration::from_secs(4), ..options };
+    on_fake_node(Alone::Action, slow, async |namespace, node| {
+        let first = namespace.apply("again", action(node, "sleep 45; leave 0")).await;
+        let pod = bound(&first).await;
+        node.cut_off();
+        let _twin = twin(namespace).await;
+        started(&first, 1).await;
+        delete_node(namespace, node).await;
+        write(namespace, &pod, &as_pod_gc()).await;
+        first.delete(&DeleteParams::background()).await;
+        until("it is gone", async || {
+            let actions = namespace.api::<longshore::api::DeploymentAction>();
+            actions.get_opt("again").await.expect("reading the action").is_none().then_some(())
+        })
+        .await;
+        let second = namespace.apply("again", action(node, "leave 0")).await;
+        // The first one lives on all the while.
+        no_more_than(&second, 1, Duration::from_secs(20)).await;
+        node.reconnect();
+        finished_within(&second, Duration::from_mins(3)).await;
+    })
     .await;
 }
 
