@@ -56,7 +56,7 @@ faults: ## Runs at most once, whatever goes wrong: N=10000 SEED=1, or SCHEDULE=.
 	@tests/faults.sh "$(N)" "$(SEED)" "$(SCHEDULE)"
 
 .PHONY: hostile
-hostile: ## Scripts that attack, nodes that lie, neighbours that flood, on the running cluster: ONLY=neighbours
+hostile: ## Scripts that attack, nodes that lie, neighbours that flood, on the running cluster: ONLY=storms
 	@tests/hostile.sh "$(ONLY)"
 
 .PHONY: lint

@@ -32,8 +32,8 @@ mod files;
 mod forgery;
 #[path = "hostile/frozen.rs"]
 mod frozen;
-#[path = "hostile/neighbours.rs"]
-mod neighbours;
+#[path = "hostile/namespaces.rs"]
+mod namespaces;
 #[path = "hostile/nodes.rs"]
 mod nodes;
 #[path = "hostile/nodes_gone.rs"]
@@ -44,3 +44,6 @@ mod reach;
 mod signals;
 #[path = "hostile/statuses.rs"]
 mod statuses;
+// By its name the last: what it measures is measured while no other test runs.
+#[path = "hostile/storms.rs"]
+mod storms;
