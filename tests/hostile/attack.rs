@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use longshore::api::ANNOTATION_CANCEL;
 use serde_json::json;
-use tokio::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
+use tokio::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard, Semaphore};
 
 use crate::{
     action::{Action, Done, Handle},
@@ -20,9 +20,12 @@ const DEADLINE_SECONDS: i64 = 5;
 const GRACE_SECONDS: i64 = 1;
 /// The kubelet's backstop counts from the pod's start, and comes after the pending deadline, too: long after
 /// the runner should have ended the script.
-const PENDING_SECONDS: i64 = 60;
+const PENDING_SECONDS: i64 = 120;
 /// How long a script that ignores everything may live: deadline, grace, and much for a slow machine.
 pub(crate) const LONGEST: Duration = Duration::from_secs(21);
+
+/// So many attacks at a time: a node that starts fifty pods at once takes minutes for it.
+static ROOM: Semaphore = Semaphore::const_new(8);
 
 /// Latency is measured by one test at a time, while no other runs.
 static QUIET: RwLock<()> = RwLock::const_new(());
@@ -106,17 +109,35 @@ pub(crate) async fn over_in_time(action: &Handle<'_>) {
     }
 }
 
-/// Starts all of them at once, and waits until each is over in time and has its verdict.
+/// Starts all of them, and waits until each is over in time and has its verdict.
 pub(crate) async fn all_over_in_time(
     namespace: &Namespace,
     attacks: impl IntoIterator<Item = (String, Action)>,
 ) -> Vec<Done> {
-    let mut actions = Vec::new();
-    for (name, action) in attacks {
-        actions.push(namespace.apply(&name, action).await);
-    }
-    futures::future::join_all(actions.iter().map(async |action| {
-        over_in_time(action).await;
+    each(namespace, attacks, over_in_time).await
+}
+
+/// Waits until each has its verdict, however long its script lives.
+pub(crate) async fn all_finished(
+    namespace: &Namespace,
+    attacks: impl IntoIterator<Item = (String, Action)>,
+) -> Vec<Done> {
+    each(namespace, attacks, async |action: &Handle<'_>| {
+        started(action, 1).await;
+    })
+    .await
+}
+
+async fn each(
+    namespace: &Namespace,
+    attacks: impl IntoIterator<Item = (String, Action)>,
+    meanwhile: impl AsyncFn(&Handle<'_>),
+) -> Vec<Done> {
+    let meanwhile = &meanwhile;
+    futures::future::join_all(attacks.into_iter().map(async |(name, action)| {
+        let _room = ROOM.acquire().await.expect("it is never closed");
+        let action = namespace.apply(&name, action).await;
+        meanwhile(&action).await;
         action.finished().await
     }))
     .await

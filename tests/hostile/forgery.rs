@@ -8,7 +8,7 @@ use serde_json::json;
 
 use crate::{
     action::{Action, from_secret},
-    attack::{attack, judged, told},
+    attack::{all_finished, attack, judged, told},
     namespace::Namespace,
     oracle::Alone,
 };
@@ -72,14 +72,12 @@ fn is_believed_nowhere(done: &crate::action::Done) {
 async fn a_success_that_is_forged_by_the_runner_s_killer_is_none() {
     judged(Alone::Action, async |namespace| {
         secret(namespace).await;
-        let mut actions = Vec::new();
-        for (name, kill) in KILLS {
+        let attacks = KILLS.map(|(name, kill)| {
             let body = format!("{}{kill}", succeeded());
-            let wanted = with_secret(attack(&body)).with("runDeadlineSeconds", 30);
-            actions.push(namespace.apply(name, wanted).await);
-        }
-        for action in actions {
-            is_believed_nowhere(&action.finished().await);
+            (name.to_owned(), with_secret(attack(&body)).with("runDeadlineSeconds", 30))
+        });
+        for done in all_finished(namespace, attacks).await {
+            is_believed_nowhere(&done);
         }
     })
     .await;
@@ -90,7 +88,7 @@ async fn a_start_that_is_denied_by_the_runner_s_killer_is_not_tried_again() {
     judged(Alone::Action, async |namespace| {
         secret(namespace).await;
         let retry = json!({"limit": 2, "causes": ["NeverStarted"], "backoffSeconds": 1});
-        let mut actions = Vec::new();
+        let mut attacks = Vec::new();
         for problem in ["Internal", "Stopped", "InterpreterNotFound"] {
             for retried in [true, false] {
                 let body = format!("{}{}", not_started(problem), KILLS[1].1);
@@ -98,14 +96,13 @@ async fn a_start_that_is_denied_by_the_runner_s_killer_is_not_tried_again() {
                 if retried {
                     wanted = wanted.with("retry", retry.clone());
                 }
-                let name = format!("{}-{retried}", problem.to_lowercase());
-                actions.push(namespace.apply(&name, wanted).await);
+                attacks.push((format!("{}-{retried}", problem.to_lowercase()), wanted));
             }
         }
-        for action in actions {
-            let done = action.finished().await;
+        for done in all_finished(namespace, attacks).await {
+            let name = done.0.metadata.name.clone().unwrap();
+            assert_eq!(done.run().attempt, 1, "{name} was tried again: {}", done.message());
             is_believed_nowhere(&done);
-            assert_eq!(done.run().attempt, 1, "{} was tried again: {}", action.name, done.message());
         }
     })
     .await;

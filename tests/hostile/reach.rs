@@ -4,8 +4,9 @@
 use longshore::api::Reason;
 
 use crate::{
-    attack::{attack, is_long, judged, locked, over_in_time, started, told},
+    attack::{all_finished, attack, is_long, judged, locked, over_in_time, started, told},
     oracle::Alone,
+    witness::Witness,
 };
 
 /// Removes all that may be removed.
@@ -52,21 +53,19 @@ async fn a_script_that_destroys_all_it_reaches_has_failed_and_never_succeeded() 
         if is_long() {
             bodies.push(("fills", FILLS));
         }
-        let mut actions = Vec::new();
-        for (name, body) in bodies {
-            let wanted = attack(body).with("runDeadlineSeconds", 90).outputs(&["url"]);
-            actions.push(namespace.apply(name, wanted).await);
-        }
-        for action in actions {
-            let done = action.finished().await;
+        let attacks = bodies.into_iter().map(|(name, body)| {
+            (name.to_owned(), attack(body).with("runDeadlineSeconds", 90).outputs(&["url"]))
+        });
+        for done in all_finished(namespace, attacks).await {
             let reason = done.reason();
             assert!(
                 matches!(reason, Some(Reason::ScriptFailed | Reason::Evicted | Reason::Unknown)),
                 "{}",
                 done.message()
             );
-            let life = started(&action, 1).await;
-            assert!(life.said.is_empty(), "{}: {:?}", action.name, life.said);
+        }
+        for life in Witness::get().lives(&namespace.name) {
+            assert!(life.said.is_empty(), "{}: {:?}", life.action, life.said);
         }
     })
     .await;

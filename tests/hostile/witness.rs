@@ -119,17 +119,17 @@ pub(crate) fn truth(lives: &[Life]) -> BTreeMap<Attempt, Truth> {
 }
 
 async fn hear(connection: TcpStream, lives: Lives) {
-    let mut lines = BufReader::new(connection);
+    let mut reader = BufReader::new(connection);
     let mut at = None;
     loop {
         let mut line = String::new();
         // A connection that is reset has ended, too.
-        if lines.read_line(&mut line).await.unwrap_or(0) == 0 {
+        if reader.read_line(&mut line).await.unwrap_or(0) == 0 {
             break;
         }
         let started = note(&line, &mut at, &lives);
         // It goes on once it is counted.
-        if started && lines.get_mut().write_all(b"go\n").await.is_err() {
+        if started && reader.get_mut().write_all(b"go\n").await.is_err() {
             break;
         }
     }
