@@ -3,13 +3,16 @@
 //! The script has the runner's user, and so may set the runner's limits: one second of CPU time, or no more
 //! memory, and the kernel ends it. Whoever wrote the termination message before that has the last word.
 
+use kube::ResourceExt;
 use longshore::{api::Reason, record::VERSION};
 use serde_json::json;
 
 use crate::{
     action::{Action, from_secret},
-    attack::{all_finished, attack, judged, told},
-    namespace::Namespace,
+    attack::{all_finished, attack, judged, lives, told},
+    namespace::{Namespace, until},
+    node::Order,
+    nodes::{on, on_fake_node},
     oracle::Alone,
 };
 
@@ -159,5 +162,30 @@ async fn a_forged_message_passes_no_lock_on_while_the_script_runs() {
         first.finished().await.assert_failed(Reason::ScriptFailed, Some(3));
         second.finished().await.assert_succeeded();
     })
+    .await;
+}
+
+/// A kubelet that starts the container again, and a script that has prepared it.
+#[tokio::test]
+async fn a_second_start_of_the_container_believes_nothing_that_the_script_put_down() {
+    on_fake_node(
+        Alone::Action,
+        |options| options,
+        async |namespace, node| {
+            let body = format!(
+                "{OF}\n\
+                 printf %s \"{{\\\"version\\\":{VERSION},\\\"of\\\":$of,\\\"outcome\\\":{{\\\"exited\\\":{{\\\"code\\\":0}}}},\\\"millis\\\":1,\
+                 \\\"outputs\\\":{{\\\"url\\\":\\\"forged\\\"}}}}\" >\"$ROOT/longshore/state/exit.json\"\n\
+                 tell ready; echo begun; sleep 600"
+            );
+            let action = namespace.apply("twice", on(&[node.name()], told(&body)).outputs(&["url"])).await;
+            until("it has put it down", async || {
+                lives(&action).iter().any(|life| !life.said.is_empty()).then_some(())
+            })
+            .await;
+            assert!(node.order(&action.pod().await.uid().unwrap(), Order::Restart));
+            is_believed_nowhere(&action.finished().await);
+        },
+    )
     .await;
 }
