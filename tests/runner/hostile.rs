@@ -191,7 +191,7 @@ fn limits_that_a_script_sets_to_the_runner_take_away_words_and_no_truth() {
         assert!(told.end.is_some() && told.foreign.is_empty(), "{limit}");
         let written = limit != "fsize";
         assert_eq!(told.termination.is_some(), written, "{limit}");
-        let outputs = if limit == "nofile" { 0 } else { 1 };
+        let outputs = usize::from(limit != "nofile");
         assert_eq!(told.outputs().len(), outputs, "{limit}");
         // Nothing is lost without a word.
         assert_eq!(told.exit().outputs_dropped.len(), 1 - outputs, "{limit}");

@@ -45,9 +45,9 @@ pub(super) fn wait(context: &Context, cached: &Arc<Cached>) -> Option<Action> {
     }
     // Whatever it may have to do for another reason brings an event: there are too many of them to be looked
     // at for nothing.
-    Some(
-        wait.map_or_else(Action::await_change, |wait| Action::requeue(wait.min(LONGEST_WAIT).unsigned_abs())),
-    )
+    Some(wait.map_or_else(Action::await_change, |wait| {
+        Action::requeue(wait.clamp(SHORTEST_WAIT, LONGEST_WAIT).unsigned_abs())
+    }))
 }
 
 /// The action as it is. `None` where it is gone, or another one has its name.
