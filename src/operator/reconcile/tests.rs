@@ -91,6 +91,7 @@ fn finished(change: impl FnOnce(&mut DeploymentAction)) -> DeploymentAction {
         attempt: 1,
         spec_hash: spec_hash(&action.spec).unwrap(),
         bundle_sha256: Some("00".into()),
+        deadlines: Some(Deadlines { pending_seconds: 600, run_seconds: 3600, grace_seconds: 30 }),
         pod_name: Some("deploy-5f3c9a1b-1-1".into()),
         pod_uid: Some("pod-1".into()),
         requested_at: Some(Time(now)),
