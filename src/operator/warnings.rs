@@ -4,7 +4,10 @@
 
 use std::{
     collections::{HashMap, HashSet, VecDeque},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -45,6 +48,8 @@ struct Known {
     of: HashMap<String, VecDeque<Event>>,
     /// Pods that waited already when the watch began: what was told of them before is not known.
     before: HashSet<String>,
+    /// The watches that tell nothing, since they could not begin yet.
+    deaf: usize,
 }
 
 impl Warnings {
@@ -61,7 +66,8 @@ impl Warnings {
     /// Whether this pod may have been warned of before the watch began.
     #[must_use]
     pub fn may_lack(&self, uid: &str) -> bool {
-        self.known().before.contains(uid)
+        let known = self.known();
+        known.deaf > 0 || known.before.contains(uid)
     }
 
     /// Forgets a pod that is gone.
@@ -91,6 +97,7 @@ impl Warnings {
         let named = || namespaces.iter().map(|namespace| Api::namespaced(client.clone(), namespace));
         for api in if namespaces.is_empty() { all() } else { named().collect() } {
             let (warnings, pods, news) = (self.clone(), pods.clone(), news.clone());
+            self.known().deaf += 1;
             tokio::spawn(async move {
                 let tell = |pod: &Pod| {
                     if let (Some(action), Some(namespace)) = (pod.labels().get(LABEL_ACTION), pod.namespace())
@@ -99,7 +106,7 @@ impl Warnings {
                         let _ = news.send(ObjectRef::new(action).within(&namespace));
                     }
                 };
-                Watch { api, warnings, pods, tell }.follow().await;
+                Watch { api, warnings, pods, tell, began: AtomicBool::new(false) }.follow().await;
             });
         }
     }
@@ -142,6 +149,8 @@ struct Watch<Tell> {
     warnings: Warnings,
     pods: Store<Pod>,
     tell: Tell,
+    /// Whether it could begin.
+    began: AtomicBool,
 }
 
 impl<Tell: Fn(&Pod)> Watch<Tell> {
@@ -177,6 +186,9 @@ impl<Tell: Fn(&Pod)> Watch<Tell> {
         };
         let params = WatchParams::default().fields(OF_PODS).timeout(WATCH_SECONDS);
         let mut events = call(self.api.watch(&params, &from)).await?.boxed();
+        if !self.began.swap(true, Ordering::Relaxed) {
+            self.warnings.known().deaf -= 1;
+        }
         loop {
             let Ok(event) = timeout(SILENCE, events.try_next()).await else {
                 return Err(CallError::TimedOut);
@@ -303,6 +315,10 @@ mod tests {
         assert!(words(&warnings, "ours-uid").is_empty() && !warnings.may_lack("ours-uid"));
         warnings.forget("other-uid");
         assert!(!warnings.may_lack("other-uid"));
+        let forbidden = Warnings::default();
+        let (client, _) = server(|_| failure(403, "Forbidden", "an older role"));
+        forbidden.watch(&client, &[], &cache(&[]), &mpsc::unbounded_channel().0);
+        assert!(forbidden.may_lack("any"), "it hears of none");
     }
 
     #[tokio::test]
