@@ -10,7 +10,7 @@ use crate::{
     api::{
         Reason,
         action::{Lock, RunPolicy},
-        status::{ImageStatus, LockStatus, LogState, RunStatus},
+        status::{Deadlines, ImageStatus, LockStatus, LogState, RunStatus},
     },
     operator::{
         facts::LogFact,
