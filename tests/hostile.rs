@@ -32,8 +32,6 @@ mod files;
 mod forgery;
 #[path = "hostile/frozen.rs"]
 mod frozen;
-#[path = "hostile/namespaces.rs"]
-mod namespaces;
 #[path = "hostile/nodes.rs"]
 mod nodes;
 #[path = "hostile/nodes_gone.rs"]

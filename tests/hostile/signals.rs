@@ -21,8 +21,8 @@ print(\"begun\")\nwhile True: time.sleep(1)'";
 const DRAINS: &str = "for n in 1 2 3 4; do cat </proc/self/fd/1 >/dev/null & done\n\
 trap '' TERM; while :; do echo line; done";
 /// The same, at its end: what the pipe had is gone, and nobody writes.
-const DRAINS_AND_IS_SILENT: &str =
-    "cat </proc/self/fd/1 >/dev/null & cat </proc/self/fd/2 >/dev/null & trap '' TERM; echo begun; sleep 600";
+const DRAINS_AND_IS_SILENT: &str = "trap '' TERM; for n in $(seq 8); do cat </proc/self/fd/1 >/dev/null & done\n\
+for n in 1 2 3 4; do sleep 1; echo line; done; sleep 600";
 
 /// Stops its children and itself: what is stopped does nothing when it is asked.
 const STOPPED: &str =
@@ -41,10 +41,10 @@ const BOMB: &str = "trap '' TERM HUP\nbomb() { [ \"$1\" = 0 ] || { bomb $(($1 - 
 echo begun; bomb 6";
 
 /// Closes all that it has, and fills each number with something else.
-const DESCRIPTORS: &str = "sleep 600 &\nexec python3 -u -c 'import os, time\n\
-print(\"begun\")\nos.closerange(0, 256)\n\
+const DESCRIPTORS: &str = "sleep 600 &\nexec python3 -u -c 'import os, signal, time\n\
+signal.signal(signal.SIGTERM, signal.SIG_IGN)\nprint(\"begun\")\nos.closerange(0, 256)\n\
 try:\n    while True: os.open(\"/dev/zero\", os.O_RDWR)\nexcept OSError: pass\n\
-import signal\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\nwhile True: time.sleep(1)'";
+while True: time.sleep(1)'";
 
 fn sends(signals: &str) -> String {
     format!("for signal in {signals}; do kill -$signal 1; done 2>/dev/null; echo sent; sleep 1; {REST}")
