@@ -156,7 +156,7 @@ impl Load {
 
     /// Creates one that is suspended.
     pub(crate) async fn create_suspended(&self, name: &str) {
-        let mut object = action(name, &self.node, &self.command, None);
+        let mut object = action(name, &self.node, &self.command, None, &Map::new());
         object.spec.suspend = Some(true);
         self.actions.create(&PostParams::default(), &object).await.expect("creating an action");
     }

@@ -114,6 +114,11 @@ fn is_name_taken(error: &CallError) -> bool {
     matches!(error, CallError::Kube(kube::Error::Api(status)) if status.reason == "AlreadyExists")
 }
 
+/// The authorizer's words, which come before any of admission.
+fn is_no_right_of_ours(code: u16, message: &str) -> bool {
+    code == 403 && message.contains("cannot create resource \"pods\"")
+}
+
 /// A definite no. Anything that the server said while failing itself (5xx, 429) may have been said
 /// after the write, and so may what only somebody in between says (a proxy's 408).
 fn refusal(error: &CallError) -> Option<Refusal> {
@@ -126,12 +131,6 @@ fn refusal(error: &CallError) -> Option<Refusal> {
             Some(Refusal { reason: Reason::PodRefused, may_pass: true, message })
         }
         429 | 500.. => None,
-        // No word on the pod: the server knows us for a moment no more, or gives us no right.
-        // apiserver/pkg/endpoints/handlers/responsewriters/errors.go
-        401 => Some(Refusal { reason: Reason::Launching, may_pass: true, message }),
-        403 if message.contains("cannot create resource \"pods\"") => {
-            Some(Refusal { reason: Reason::Launching, may_pass: true, message })
-        }
         409 if status.reason == "AlreadyExists" => None,
         // Quota: plugin/pkg/admission/resourcequota/controller.go; service accounts:
         // plugin/pkg/admission/serviceaccount/admission.go
@@ -147,8 +146,11 @@ fn refusal(error: &CallError) -> Option<Refusal> {
         403 if message.contains("because it is being terminated") => {
             Some(Refusal { reason: Reason::NamespaceTerminating, may_pass: false, message })
         }
-        // Of quota: somebody else's change came between.
-        409 => Some(Refusal { reason: Reason::Launching, may_pass: true, message }),
+        // No word on the pod. Of quota: somebody else's change came between. Or the server knows us for a
+        // moment no more, or gives us no right: apiserver/pkg/endpoints/handlers/responsewriters/errors.go
+        code if matches!(code, 401 | 409) || is_no_right_of_ours(code, &message) => {
+            Some(Refusal { reason: Reason::Launching, may_pass: true, message })
+        }
         // Quota on what the pod does not say, and a LimitRange could add.
         403 if message.contains("failed quota") && message.contains("must specify") => {
             let message = format!("{message} (in spec.resources, or by a LimitRange's defaults)");

@@ -226,6 +226,7 @@ struct Tellers {
 }
 
 /// What only the leader does.
+#[allow(clippy::too_many_lines, reason = "what it has and starts, one after the other")]
 async fn lead(
     (client, term): (Client, Term),
     (registry, fetch): (Registry, Arc<FetchDefaults>),

@@ -1,6 +1,8 @@
 //! Actions as a test writes them, and what became of them.
 #![allow(dead_code, reason = "several test binaries share it, and none uses all of it")]
 
+use std::time::Duration;
+
 use k8s_openapi::{api::core::v1::Pod, apimachinery::pkg::apis::meta::v1::Condition};
 use kube::api::{DeleteParams, Patch, PatchParams};
 use longshore::api::{
@@ -9,7 +11,7 @@ use longshore::api::{
 };
 use serde_json::{Value, json};
 
-use crate::namespace::{Namespace, examples_image, until};
+use crate::namespace::{Namespace, examples_image, until, within};
 
 /// The spec of an action.
 #[derive(Debug, Clone)]
@@ -123,11 +125,13 @@ impl Handle<'_> {
 
     /// Waits for the end of the run of the latest spec, and of its log.
     pub(crate) async fn finished(&self) -> Done {
-        self.until("the action is finished", |action| {
-            let reading = action.status().log.as_ref().is_some_and(|log| log.state == LogState::Collecting);
-            action.is_seen() && action.is_finished() && !reading
-        })
-        .await
+        self.until("the action is finished", Done::is_over).await
+    }
+
+    /// The same, which may take so long.
+    pub(crate) async fn finished_within(&self, bound: Duration) -> Done {
+        let over = async || Some(Done(self.get().await)).filter(Done::is_over);
+        within(bound, "the action is finished", over).await
     }
 
     /// Waits until Ready has this reason.
@@ -175,6 +179,12 @@ impl Done {
     /// Whether the status speaks of the latest spec.
     pub(crate) fn is_seen(&self) -> bool {
         self.status().observed_generation == self.0.metadata.generation
+    }
+
+    /// Whether the run of the latest spec has ended, and its log is read.
+    pub(crate) fn is_over(&self) -> bool {
+        let reading = self.status().log.as_ref().is_some_and(|log| log.state == LogState::Collecting);
+        self.is_seen() && self.is_finished() && !reading
     }
 
     pub(crate) fn is_finished(&self) -> bool {

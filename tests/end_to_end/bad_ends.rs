@@ -375,7 +375,7 @@ async fn node(namespace: &Namespace) -> Api<Node> {
 }
 
 #[tokio::test]
-async fn a_run_whose_node_is_removed_before_it_starts_ends() {
+async fn a_run_whose_node_is_removed_ends_and_is_not_taken_for_one_that_never_started() {
     in_namespace(async |namespace| {
         let nodes = node(namespace).await;
         let template = json!({
@@ -390,10 +390,10 @@ async fn a_run_whose_node_is_removed_before_it_starts_ends() {
         })
         .await;
         nodes.delete(&namespace.name, &DeleteParams::default()).await.unwrap();
-        // The pod garbage collector lets a node be away for 40 s, and looks every 20 s.
-        let done = action.finished().await;
-        done.assert_failed(Reason::PodDeleted, None)
-            .assert_says(&["before the script started", "PodGC: node no longer exists"]);
+        // The pod garbage collector lets a node be away for 40 s, and looks every 20 s; then its word is
+        // not enough, and the node has two minutes to speak.
+        let done = action.finished_within(Duration::from_mins(4)).await;
+        done.assert_failed(Reason::NodeLost, None).assert_says(&["there is no node", "any more"]);
         is_without_pods(namespace).await;
     })
     .await;

@@ -15,7 +15,7 @@ use longshore::{
 /// So long after it was sent a creation arrives at the latest: the API server answers within 60 s.
 const LATEST_ARRIVAL: Millis = 60_000;
 
-/// A node that reports is behind by no more than that.
+/// A node that reports is behind by no more than that, nor is a cache.
 const LATEST_WORD: Millis = 60_000;
 
 /// That its action is gone the operator hears before more than so many pods were made, one after the other
@@ -399,13 +399,22 @@ impl State {
         self.memory.logs.iter().any(|(uid, read)| read.settled.is_none() && self.pod(*uid).is_none())
     }
 
-    /// Whether a node that reports has been silent about the end of a process for so long that it tells of it
-    /// next, or has not ended one for so long that its pod's deletion asks for.
+    /// Whether the end of a process on a node that reports has not been heard of for so long that the node
+    /// tells of it next, or the operator's cache does; or such a node has not ended one for so long whose
+    /// pod's deletion asks for that.
     fn is_told_soon(&self) -> bool {
         self.processes.iter().any(|(uid, process)| {
-            let Some(pod) = self.pod(*uid).filter(|pod| !self.is_mute(pod)) else { return false };
-            let untold = |(_, at): (How, Millis)| pod.shown != shown(process) && self.now > at + LATEST_WORD;
-            let asked = || pod.deleted.is_some_and(|deleted| self.now > deleted + LATEST_WORD);
+            let Some(pod) = self.pod(*uid) else { return false };
+            if self.is_mute(pod) {
+                // That its node is silent, or off.
+                let known = (self.seen_off, self.seen_silent) == (self.off, self.silent);
+                return !known && process.end.is_some_and(|(_, at)| self.now > at + LATEST_WORD);
+            }
+            let seen = self.seen_pods.get(&pod.attempt).filter(|seen| seen.uid == pod.uid);
+            let told = pod.shown == shown(process) && seen.is_some_and(|seen| seen.shown == pod.shown);
+            let untold = |(_, at): (How, Millis)| !told && self.now > at + LATEST_WORD;
+            let asked =
+                || !process.deaf && pod.deleted.is_some_and(|deleted| self.now > deleted + LATEST_WORD);
             process.end.map_or_else(asked, untold)
         })
     }

@@ -51,7 +51,7 @@ pub(crate) enum Kind {
     NodeClockBehind,
     /// Clocks of nodes are hours ahead.
     NodeClockAhead,
-    /// A script stops its runner, and heeds no signal.
+    /// A script stops its runner, and heeds no signal for long.
     Deaf,
     /// Another process of the operator believes that it leads, and takes over what has no pod yet.
     Believer,

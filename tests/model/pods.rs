@@ -33,6 +33,9 @@ pub(crate) const PENDING: i64 = 5;
 pub(crate) const RUN: i64 = 1000;
 pub(crate) const GRACE: i64 = 1;
 
+/// How long a script runs that stops its runner and that not even its kubelet can end: beyond every deadline.
+const DEAF: i64 = RUN + 300;
+
 pub(crate) fn at(millis: Millis) -> Timestamp {
     Timestamp::from_second(1_000_000).unwrap() + SignedDuration::from_millis(millis)
 }
@@ -221,17 +224,15 @@ pub(crate) struct Process {
     pub(crate) since: Millis,
     /// When it was started by its node's clock.
     pub(crate) said: Millis,
-    /// Whether its runner is stopped, and it heeds no signal.
+    /// Whether its runner is stopped, and it heeds no signal, nor the kernel: it hangs in a system call.
     pub(crate) deaf: bool,
     pub(crate) end: Option<(How, Millis)>,
 }
 
 impl Process {
-    /// When the runner's own clock, or the kubelet's, has ended it at the latest. The kubelet counts from when
-    /// it took the pod, which was before; and kills after another grace period.
+    /// When the runner's own clock, or the kubelet's, has ended it at the latest.
     pub(crate) const fn bound(&self) -> Millis {
-        let grace = GRACE + RUNNER_GRACE_SECONDS;
-        let seconds = if self.deaf { PENDING + RUN + 2 * grace } else { RUN + grace };
+        let seconds = if self.deaf { DEAF } else { RUN + GRACE + RUNNER_GRACE_SECONDS };
         self.since + seconds * 1000
     }
 

@@ -3,11 +3,12 @@
 use std::{
     collections::HashMap,
     io::{self, BufRead, BufReader},
+    os::unix::process::ExitStatusExt,
     path::Path,
     process::{Child, ChildStdout, Command, ExitStatus, Stdio},
     sync::{
         Arc, Mutex,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -33,6 +34,8 @@ pub(super) struct Process {
     /// be somebody else's.
     child: Mutex<Option<Child>>,
     pid: u32,
+    /// Whether it was sent SIGKILL. `unshare` tells of that by an exit code of its own.
+    killed: AtomicBool,
 }
 
 /// Starts the runner on `root`. Its output goes into `log`, its end comes with the receiver.
@@ -56,7 +59,8 @@ pub(super) fn start(
         .stdout(Stdio::piped())
         .spawn()?;
     let stdout = child.stdout.take().expect("a pipe");
-    let process = Arc::new(Process { pid: child.id(), child: Mutex::new(Some(child)) });
+    let process =
+        Arc::new(Process { pid: child.id(), child: Mutex::new(Some(child)), killed: AtomicBool::new(false) });
     let number = COUNT.fetch_add(1, Ordering::Relaxed);
     processes.lock().unwrap().insert(number, Arc::clone(&process));
     let (ended, end) = oneshot::channel();
@@ -90,6 +94,9 @@ impl Process {
         let mut child = self.child.lock().unwrap();
         let status = child.as_mut().expect("it is waited for once").wait().expect("its end");
         *child = None;
+        if self.killed.load(Ordering::Relaxed) && status.code() == Some(1) {
+            return ExitStatus::from_raw(Signal::SIGKILL as i32);
+        }
         status
     }
 
@@ -99,6 +106,7 @@ impl Process {
         if child.is_none() {
             return;
         }
+        self.killed.fetch_or(signal == Signal::SIGKILL, Ordering::Relaxed);
         let pid = self.pid;
         // It may have been started this moment: unshare itself would ignore what is not for it.
         for _ in 0..200 {

@@ -106,7 +106,7 @@ impl<'a> Gate<'a> {
         ControlFlow::Break(match passing(seen, self.now) {
             Passing::Ours(since) => self.has_it(since),
             Passing::Now => Step::TakeLock { lock: name, run: self.run.id.clone() },
-            Passing::Never(why) => self.end(Reason::LockNameTaken, &why),
+            Passing::Never(reason, why) => self.end(reason, &why),
             Passing::Later(why, until) => self.wait(&why, until),
         })
     }
@@ -220,17 +220,23 @@ pub(super) enum Passing {
     Now,
     /// Not now: why, and when to look again at the latest.
     Later(String, Option<Timestamp>),
-    /// Nobody can have it.
-    Never(String),
+    /// It cannot be had.
+    Never(Reason, String),
 }
 
 pub(super) fn passing(seen: &LockSeen, now: Timestamp) -> Passing {
     let soon = now.saturating_add(LOOK_AT_GONE).ok();
     match seen {
+        // plugin/pkg/admission/namespace/lifecycle/admission.go. Kubernetes waits for the pods of earlier runs,
+        // which are let go once this one has ended.
+        LockSeen::Unreadable(why) if why.contains("because it is being terminated") => {
+            Passing::Never(Reason::NamespaceTerminating, format!("the lock cannot be taken: {why}"))
+        }
         LockSeen::Unreadable(why) => Passing::Later(format!("it cannot be looked at: {why}"), soon),
-        LockSeen::Stranger(lease) => Passing::Never(format!(
-            "Lease {lease} has the name of the lock's, and has not Longshore's labels"
-        )),
+        LockSeen::Stranger(lease) => Passing::Never(
+            Reason::LockNameTaken,
+            format!("Lease {lease} has the name of the lock's, and has not Longshore's labels"),
+        ),
         LockSeen::Ours { since } => Passing::Ours(*since),
         LockSeen::Free { pods } => match pods.iter().find(|pod| pod.may_run(now)) {
             Some(pod) => {

@@ -286,6 +286,16 @@ fn a_lease_that_cannot_be_read_is_waited_for_and_told_of() {
 }
 
 #[test]
+fn in_a_namespace_that_goes_no_lock_is_waited_for() {
+    let mut world = World::new(locked());
+    world.write(0);
+    let words =
+        "leases is forbidden: unable to create new content in namespace shop because it is being terminated";
+    world.lock.seen = Some(LockSeen::Unreadable(words.into()));
+    world.ends(1, Reason::NamespaceTerminating);
+}
+
+#[test]
 fn a_lease_of_somebody_else_ends_the_run() {
     let mut world = World::new(locked());
     world.write(0);

@@ -243,7 +243,6 @@ fn the_spec_changes_while_the_next_attempt_is_waited_for() {
     assert_eq!(world.step(7), Step::Resolve { repeats: None }, "the change is a run of its own");
 
     // Nor is what the pod has beside the bundle taken up by another attempt, or by a pod that was announced.
-    type Change = fn(&mut crate::api::DeploymentActionSpec);
     let template = |change: fn(&mut PodTemplate)| {
         move |spec: &mut crate::api::DeploymentActionSpec| change(spec.pod_template.get_or_insert_default())
     };
@@ -256,7 +255,8 @@ fn the_spec_changes_while_the_next_attempt_is_waited_for() {
     let volumes = |template: &mut PodTemplate| {
         template.volumes = vec![Volume { name: "cache".into(), ..Volume::default() }];
     };
-    let account: Change = |spec| spec.service_account_name = Some("admin".into());
+    let account =
+        |spec: &mut crate::api::DeploymentActionSpec| spec.service_account_name = Some("admin".into());
     let changes: [&dyn Fn(&mut crate::api::DeploymentActionSpec); 4] =
         [&account, &template(aliases), &template(security), &template(volumes)];
     for (at, change) in changes.into_iter().enumerate() {
