@@ -50,6 +50,8 @@ pub struct Memory {
     pub written: Option<Arc<Cached>>,
     /// The pod as its creation returned it: the cache may be behind it.
     pub created: Option<Box<Pod>>,
+    /// When the end of the container of the pod with this UID was first seen.
+    pub end_seen: Option<(String, Timestamp)>,
     /// The pod that resolves the image, as its creation returned it.
     pub resolver: Option<Box<Pod>>,
     /// The UID of one that we deleted: the cache may be behind that.

@@ -366,6 +366,12 @@ impl<'a> Pass<'a> {
         if let PodFact::Present(view) = &mut pod {
             explain(view, &events);
             nodes.tell(view);
+            if view.terminated().is_some() {
+                let known = memory.end_seen.take().filter(|(uid, _)| *uid == view.uid);
+                let (uid, seen) = known.unwrap_or_else(|| (view.uid.clone(), now));
+                view.end_seen = Some(seen);
+                memory.end_seen = Some((uid, seen));
+            }
         }
         let log: Option<LogFact> = pod
             .view()

@@ -70,6 +70,7 @@ pub(crate) fn pod_view() -> PodView {
         node: Some("node-1".into()),
         off: false,
         reports: false,
+        end_seen: None,
         node_seconds: None,
         settled: false,
         mutation: None,

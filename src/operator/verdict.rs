@@ -122,7 +122,9 @@ pub fn weigh(facts: &Facts<'_>, pod: &PodView, required: &[String], now: Timesta
     }
     let Some(end) = pod.terminated() else { return Finding::Open };
     // The log may still bring the record itself, with its outputs.
-    let ended = pod.ended_at().map_or(now, |time| time.0);
+    // A node's clock may be hours behind: then it is when this process saw it first.
+    let ended =
+        pod.ended_at().map_or(now, |time| time.0.min(now)).max(pod.end_seen.unwrap_or(Timestamp::MIN));
     let latest = ended.saturating_add(LOG_AFTER_END).unwrap_or(now);
     let log_is_read = log.is_some_and(|log| log.state != LogState::Collecting);
     let of = Identity { pod_uid: pod.uid.clone(), run_id: run.map(|run| run.id.clone()).unwrap_or_default() };

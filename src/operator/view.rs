@@ -97,6 +97,8 @@ pub struct PodView {
     pub off: bool,
     /// Whether its node reports. Who knows the nodes puts it down.
     pub reports: bool,
+    /// When this process first saw that its container had ended. Who remembers it puts it down.
+    pub end_seen: Option<Timestamp>,
     /// How long it may run from when its node took it, in seconds, as the clocks of its node have it: the
     /// pod's own deadline, and the time that its containers then have to end.
     pub node_seconds: Option<i64>,
@@ -233,6 +235,7 @@ impl PodView {
             node: node_of(pod),
             off: false,
             reports: false,
+            end_seen: None,
             node_seconds: spec.map(node_seconds),
             mutation: mutation(pod, image, packages),
             others_running: status.is_some_and(|status| {

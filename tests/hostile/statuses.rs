@@ -45,10 +45,10 @@ async fn emptied_at_the_end(wanted: Action, ends: Reason) {
             empty(&action).await;
             no_more_than(&action, 1, AFTERWARDS).await;
         }
-        // Nor does it hang: whoever asks for another run gets it.
-        action.patch_spec(json!({"runToken": "again"})).await;
-        started(&action, 2).await;
-        action.finished().await;
+        // Nor does it hang: it says until when another run waits that somebody asks for.
+        let lost = action.finished().await;
+        lost.assert_failed(Reason::Unknown, None)
+            .assert_says(&["no pod is left", "no other run begins before"]);
     })
     .await;
 }

@@ -6,7 +6,7 @@
 
 use k8s_openapi::jiff::Timestamp;
 
-use super::{Step, idle, lock};
+use super::{Step, clocks::runs_until, idle, lock};
 use crate::{
     api::{
         DeploymentAction, Reason,
@@ -16,7 +16,7 @@ use crate::{
     operator::{
         facts::Facts,
         pod::run_id,
-        status::{progress, seconds, terminal},
+        status::{progress, rounded_up, seconds, terminal},
         verdict::Verdict,
         view::PodView,
     },
@@ -36,7 +36,7 @@ pub(super) fn step(facts: &Facts<'_>, now: Timestamp) -> Option<Step> {
         return Some(Step::LookForPods);
     }
     let Some((pod, (number, attempt))) = latest.and_then(|pod| Some((pod, pod.attempt?))) else {
-        return Some(lost(action, uid, now));
+        return Some(lost(facts, uid, now));
     };
     let run = RunStatus {
         number,
@@ -70,7 +70,8 @@ pub(super) fn step(facts: &Facts<'_>, now: Timestamp) -> Option<Step> {
 
 /// Nothing tells what ran. A creation may be on its way, so what comes next waits as after any run whose end
 /// nobody knows.
-fn lost(action: &DeploymentAction, uid: &str, now: Timestamp) -> Step {
+fn lost(facts: &Facts<'_>, uid: &str, now: Timestamp) -> Step {
+    let action = facts.action;
     let number = unused(action, now);
     let run = RunStatus {
         number,
@@ -83,7 +84,10 @@ fn lost(action: &DeploymentAction, uid: &str, now: Timestamp) -> Step {
         requested_at: Some(seconds(now)),
         ..RunStatus::default()
     };
-    let message = "the status was emptied, and no pod is left that tells what ran";
+    let until = rounded_up(runs_until(facts, &run, now)).0;
+    let message = format!(
+        "the status was emptied, and no pod is left that tells what ran; it may run until {until}, and no other run begins before"
+    );
     let verdict = Verdict::of(Reason::Unknown, message);
     Step::WriteStatus(Box::new(terminal(action, now, &verdict, run, None, None)))
 }

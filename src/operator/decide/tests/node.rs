@@ -185,6 +185,26 @@ fn a_script_that_is_seen_running_past_every_deadline_is_ended_and_waited_for() {
     world.ends(100_000, Reason::NodeLost);
 }
 
+#[test]
+fn a_node_whose_clock_is_hours_behind_has_its_log_waited_for_all_the_same() {
+    let mut world = World::running();
+    let ended = |seen: i64| {
+        move |pod: &mut PodView| {
+            (pod.started, pod.end_seen) = (true, Some(at(seen)));
+            pod.container = ContainerView::Terminated(Box::new(Terminated {
+                started_at: Some(Time(at(-7200))),
+                finished_at: Some(Time(at(-7190))),
+                reason: "Completed".into(),
+                ..Terminated::default()
+            }));
+        }
+    };
+    world.log = Some(LogFact { pod_uid: "pod-1".into(), ..LogFact::default() });
+    world.show_pod(ended(10));
+    assert!(matches!(world.step(11), Step::Wait(Some(_))), "{:?}", world.step(11));
+    world.ends(10 + 120, Reason::Unknown);
+}
+
 /// Its end is not known, and then its node is back, and the script with it.
 fn lost_and_back(world: &mut World) {
     silent(world);

@@ -36,6 +36,9 @@ fn an_emptied_status_without_any_pod_is_a_run_that_nobody_knows_of() {
     world.all_pods = true;
     world.ends(100, Reason::Unknown);
     assert_eq!(run(&world).number, 101, "no run before can have had it");
+    let status = world.action.status.clone().unwrap();
+    let told = status.conditions().get(ConditionType::Ready).unwrap().message.clone();
+    assert!(told.contains("no other run begins before"), "{told}");
     assert_eq!(world.step(101), Step::Wait(None), "nothing runs by itself");
     // Whoever asks for it has waited until a creation that was on its way cannot be running any more.
     world.change(|spec| spec.args = vec!["x".into()]);
