@@ -404,7 +404,11 @@ impl State {
     /// pod's deletion asks for that.
     fn is_told_soon(&self) -> bool {
         self.processes.iter().any(|(uid, process)| {
-            let Some(pod) = self.pod(*uid) else { return false };
+            let Some(pod) = self.pod(*uid) else {
+                // That it is gone.
+                let shown = self.seen_pods.values().any(|pod| pod.uid == *uid);
+                return shown && process.end.is_some_and(|(_, at)| self.now > at + LATEST_WORD);
+            };
             if self.is_mute(pod) {
                 // That its node is silent, or off.
                 let known = (self.seen_off, self.seen_silent) == (self.off, self.silent);

@@ -34,7 +34,7 @@ pub(crate) const RUN: i64 = 1000;
 pub(crate) const GRACE: i64 = 1;
 
 /// How long a script runs that stops its runner and that not even its kubelet can end: beyond every deadline.
-const DEAF: i64 = RUN + 300;
+const DEAF: i64 = RUN + 150;
 
 pub(crate) fn at(millis: Millis) -> Timestamp {
     Timestamp::from_second(1_000_000).unwrap() + SignedDuration::from_millis(millis)
