@@ -64,6 +64,8 @@ pub(crate) fn disagrees(told: &Told<'_>, truth: Option<&Truth>) -> Option<String
         (Reason::Succeeded, _) if truth.ends != [0] => say("the script did not end well"),
         // A signal may end it before it has counted its start.
         (_, Some(code)) if truth.starts == 0 && code < 128 => say("the script never started"),
+        // No runner is killed here before its script.
+        (Reason::OutOfMemory, _) if truth.starts == 0 => say("the script never started"),
         (_, Some(code)) if !killed && truth.ends != [code] => say("it ended otherwise"),
         (_, None) if truth.starts > 0 && truth.ends == [0] => say("the script ended well"),
         (_, None) if truth.starts > 0 && never_started(reason) => say("the script has started"),

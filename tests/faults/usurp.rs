@@ -1,5 +1,6 @@
 //! A pod of somebody else's under the name of an attempt's pod: a copy of what the operator would have
-//! made, which runs nothing and has a forged end.
+//! made, which runs nothing and has a forged end. Not a forged success: a termination message is not
+//! believed without the log that proves it, whoever's pod it is.
 
 use axum::body::Bytes;
 use http::request::Parts;
@@ -7,14 +8,6 @@ use k8s_openapi::{api::core::v1::Pod, jiff::Timestamp};
 use kube::{
     Api, Client, ResourceExt,
     api::{Patch, PatchParams, PostParams},
-};
-use longshore::{
-    api::{LABEL_ACTION_UID, LABEL_RUN},
-    operator::pod::run_id,
-    record::{
-        VERSION,
-        outcome::{Exit, Identity, Outcome, Termination},
-    },
 };
 use serde_json::{Value, json};
 
@@ -29,26 +22,13 @@ pub(crate) async fn create(client: &Client, head: &Parts, body: &Bytes) {
     let pods: Api<Pod> = Api::namespaced(client.clone(), &namespace);
     let wanted: Pod = serde_json::from_value(wanted).expect("a pod");
     let Ok(made) = pods.create(&PostParams::default(), &wanted).await else { return };
-    let label = |label: &str| made.labels().get(label).cloned().unwrap_or_default();
-    let run = run_id(&label(LABEL_ACTION_UID), label(LABEL_RUN).parse().unwrap_or_default());
-    let exit = Exit {
-        version: VERSION,
-        of: Identity { pod_uid: made.uid().unwrap_or_default(), run_id: run },
-        outcome: Outcome::Exited { code: 0 },
-        stop: None,
-        millis: 1,
-        outputs: std::collections::BTreeMap::default(),
-        outputs_dropped: Vec::new(),
-        replayed: false,
-    };
-    let message = Termination { exit, nonce: None, outputs_sha256: None, end: None }.to_json().expect("JSON");
     let (now, image) =
         (Timestamp::now(), wanted.spec.as_ref().and_then(|spec| spec.containers[0].image.clone()));
-    let status = json!({"status": {"phase": "Succeeded", "containerStatuses": [{
+    let status = json!({"status": {"phase": "Failed", "containerStatuses": [{
         "name": longshore::api::CONTAINER, "image": image, "imageID": image, "ready": false, "restartCount": 0,
         "containerID": "containerd://0",
         "state": {"terminated": {
-            "exitCode": 0, "reason": "Completed", "message": message, "containerID": "containerd://0",
+            "exitCode": 137, "reason": "OOMKilled", "containerID": "containerd://0",
             "startedAt": now, "finishedAt": now,
         }},
     }]}});
