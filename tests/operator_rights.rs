@@ -39,6 +39,7 @@ const FROM_ELSEWHERE: &[(&str, &str, &str, &str)] = &[(
 const REFUSED_BY_ADMISSION: &[(&str, &str, &str, &str)] = &[
     ("create", "", "pods", "quotas, limit ranges, Pod Security, policies, and namespaces that terminate"),
     ("create", "events.k8s.io", "events", "namespaces that terminate"),
+    ("create", "coordination.k8s.io", "leases", "namespaces that terminate, where a run waits for a lock"),
     ("patch", "", "pods", "the policy longshore-operator, where a pod has lost its label"),
 ];
 
