@@ -1,17 +1,18 @@
 //! The operator, and what is generated from its types.
 
-use std::process::ExitCode;
+use std::{os::unix::process::CommandExt, process::ExitCode};
 
 use clap::{Parser, Subcommand};
 use longshore::{
     api,
     operator::{
         options::{LogFormat, Options},
-        run,
+        run::{self, RunError},
         uninstall::{UninstallOptions, uninstall},
         verify::{VerifyOptions, verify},
     },
 };
+use tracing::warn;
 use tracing_subscriber::EnvFilter;
 
 /// glibc's allocator kept most of what many actions at once had taken (docs/performance.md).
@@ -104,14 +105,29 @@ fn start(command: Command) -> Result<(), Box<dyn std::error::Error>> {
             rustls::crypto::ring::default_provider()
                 .install_default()
                 .map_err(|_| "a TLS provider was installed before ours")?;
-            tokio::runtime::Builder::new_multi_thread()
-                .worker_threads(2)
-                .enable_all()
-                .build()?
-                .block_on(run::run(*options))?;
+            let runtime =
+                tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+            let ended = runtime.block_on(run::run(*options));
+            runtime.shutdown_background();
+            if matches!(ended, Err(RunError::NotLeading)) {
+                return Err(anew().into());
+            }
+            ended?;
         }
     }
     Ok(())
+}
+
+/// Puts this program in its own place, with nothing of what it knew and had begun: a container that ended
+/// would wait for the kubelet's back-off, up to five minutes, just where the cluster was slow for a while.
+/// Returns where that is not possible.
+fn anew() -> std::io::Error {
+    warn!("{}: it starts anew", RunError::NotLeading);
+    let program = match std::env::current_exe() {
+        Ok(program) => program,
+        Err(error) => return error,
+    };
+    std::process::Command::new(program).args(std::env::args_os().skip(1)).exec()
 }
 
 fn tell(line: &str) {
