@@ -22,8 +22,9 @@ use crate::{
     },
 };
 
-/// How long a verdict waits for the node's explanation, such as that the pod is being evicted.
-const EXPLANATION: SignedDuration = SignedDuration::from_secs(3);
+/// How long a verdict waits for the node's explanation, such as that the pod is being evicted. A kubelet tells
+/// its events one after the other, and beside a busy API server late.
+const EXPLANATION: SignedDuration = SignedDuration::from_secs(30);
 /// How soon to look again meanwhile: what explains it may be in an event that nothing brings here.
 const LOOK_AGAIN: SignedDuration = SignedDuration::from_secs(1);
 /// How long a verdict waits for the log of a container that has ended.

@@ -982,7 +982,7 @@ fn why_a_script_was_stopped_is_told() {
         });
         world.log = Some(log_with(Exit { stop, ..exit(outcome) }, LogState::Complete, 3));
         // Long enough for every explanation.
-        world.write(10);
+        world.write(40);
         world.reason()
     };
     let exited = Outcome::Exited { code: 0 };
