@@ -28,7 +28,7 @@ step() {
 on_cluster() {
 	eval "$(tests/cluster/env.sh)"
 	# Most of a test's time is waiting: more of them at once than there are cores.
-	cargo test --locked --no-fail-fast "$@" -- --test-threads 12
+	cargo test --locked --no-fail-fast "$@" -- --test-threads 10
 }
 
 gitops() {

@@ -115,7 +115,7 @@ async fn a_service_account_of_another_namespace_is_not_borrowed() {
         other.put::<ServiceAccount>(json!({"metadata": {"name": "deployer"}})).await;
         let action = Action::script("echo hello")
             .with("serviceAccountName", "deployer")
-            .with("pendingDeadlineSeconds", 5);
+            .with("pendingDeadlineSeconds", 30);
         let done = namespace.run(action).await;
         done.assert_failed(Reason::ServiceAccountMissing, None);
         assert_eq!(other.pods().await.len(), 0);

@@ -43,7 +43,7 @@ async fn a_service_account_deleted_while_a_quota_holds_the_run_back_is_named() {
         quota(namespace, "0").await;
         namespace.service_account("deployer").await;
         let action =
-            Action::script(NEVER).with("serviceAccountName", "deployer").with("pendingDeadlineSeconds", 12);
+            Action::script(NEVER).with("serviceAccountName", "deployer").with("pendingDeadlineSeconds", 30);
         let action = namespace.apply("held", action).await;
         action.reason(Reason::QuotaExceeded).await;
         namespace.api::<ServiceAccount>().delete("deployer", &DeleteParams::default()).await.unwrap();
@@ -82,7 +82,7 @@ async fn a_limit_range_s_refusal_is_told_in_its_words() {
 async fn a_webhook_that_must_answer_and_does_not_is_named() {
     in_namespace(async |namespace| {
         namespace.ask_nobody().await;
-        let action = namespace.apply("unanswered", Action::script(NEVER).with("pendingDeadlineSeconds", 6));
+        let action = namespace.apply("unanswered", Action::script(NEVER).with("pendingDeadlineSeconds", 30));
         let words = ["failed calling webhook", "nobody.longshore.test", "service \"nobody\" not found"];
         ends_for(&action.await, Reason::PodRefused, &words).await;
     })
@@ -300,7 +300,7 @@ async fn a_script_that_fails_with_a_child_out_of_memory_has_failed_itself() {
 async fn an_image_that_the_node_cannot_unpack_is_told_in_its_words() {
     in_namespace(async |namespace| {
         let image = Image::broken().push("tests/broken", "amd64").await;
-        let action = Action::command(&["/program"]).image(&image).with("pendingDeadlineSeconds", 10);
+        let action = Action::command(&["/program"]).image(&image).with("pendingDeadlineSeconds", 30);
         let action = namespace.apply("broken", action).await;
         ends_for(&action, Reason::ImagePullFailed, &["tests/broken@sha256:", "extract layer"]).await;
     })
@@ -309,7 +309,7 @@ async fn an_image_that_the_node_cannot_unpack_is_told_in_its_words() {
 
 fn with_volume(volume: &Value, mount: &Value) -> Action {
     let template = json!({"volumes": [volume], "volumeMounts": [mount]});
-    Action::script(NEVER).with("podTemplate", template).with("pendingDeadlineSeconds", 10)
+    Action::script(NEVER).with("podTemplate", template).with("pendingDeadlineSeconds", 30)
 }
 
 #[tokio::test]

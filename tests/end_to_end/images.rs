@@ -38,8 +38,9 @@ async fn a_repository_that_does_not_exist_is_told_at_once() {
 async fn a_digest_that_does_not_exist_ends_with_a_reason_of_the_image() {
     in_namespace(async |namespace| {
         let image = in_registry(&format!("examples@sha256:{}", "0".repeat(64)));
-        let done =
-            namespace.run(Action::script("echo hello").image(&image).with("pendingDeadlineSeconds", 8)).await;
+        let done = namespace
+            .run(Action::script("echo hello").image(&image).with("pendingDeadlineSeconds", 30))
+            .await;
         let reason = done.reason().unwrap();
         assert!(matches!(reason, Reason::ImageNotFound | Reason::ImagePullFailed), "{reason:?}");
         done.assert_failed(reason, None).assert_says(&["sha256:0000"]);
@@ -55,7 +56,7 @@ async fn a_registry_that_does_not_answer_is_tried_until_the_deadline() {
                 "unanswered",
                 Action::script("echo hello")
                     .image("10.77.0.9:5000/examples:1")
-                    .with("pendingDeadlineSeconds", 8),
+                    .with("pendingDeadlineSeconds", 30),
             )
             .await;
         let done = action.finished().await;
@@ -73,7 +74,7 @@ async fn a_registry_whose_name_is_unknown_is_told() {
     in_namespace(async |namespace| {
         let image = "registry.no-such-domain.invalid/tools:1";
         let done =
-            namespace.run(Action::script("echo hello").image(image).with("pendingDeadlineSeconds", 5)).await;
+            namespace.run(Action::script("echo hello").image(image).with("pendingDeadlineSeconds", 30)).await;
         done.assert_failed(Reason::RegistryUnavailable, None)
             .assert_says(&["registry.no-such-domain.invalid"]);
     })

@@ -170,7 +170,7 @@ async fn is_entombed(action: &Handle<'_>, late: &Pod) {
 async fn a_creation_that_arrives_after_its_attempt_was_given_up_finds_a_tombstone() {
     in_namespace(async |namespace| {
         lose_answers(namespace).await;
-        let wanted = Action::script("echo this must not run").with("pendingDeadlineSeconds", 8);
+        let wanted = Action::script("echo this must not run").with("pendingDeadlineSeconds", 30);
         let action = namespace.apply("late", wanted).await;
         let late = sent(namespace).await;
         assert!(late.finalizers().contains(&FINALIZER_COLLECT.to_owned()));

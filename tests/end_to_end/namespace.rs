@@ -25,7 +25,9 @@ use serde_json::{Value, json};
 use crate::action::{Action, Handle};
 
 /// How long anything may take that a test waits for.
-pub(crate) const BOUND: Duration = Duration::from_mins(2);
+pub(crate) const BOUND: Duration = Duration::from_secs(75);
+/// A busy machine takes so many times as long as the one on which a bound was chosen.
+const PATIENCE: u32 = 4;
 const POLL: Duration = Duration::from_millis(200);
 
 /// An environment variable without which no test of a cluster can run.
@@ -57,6 +59,7 @@ pub(crate) async fn until<T>(what: &str, probe: impl AsyncFnMut() -> Option<T>) 
 
 pub(crate) async fn within<T>(bound: Duration, what: &str, mut probe: impl AsyncFnMut() -> Option<T>) -> T {
     let start = Instant::now();
+    let bound = bound * PATIENCE;
     loop {
         if let Some(answer) = probe().await {
             return answer;

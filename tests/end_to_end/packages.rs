@@ -109,7 +109,7 @@ async fn a_private_chart_is_fetched_with_the_action_s_pull_secret() {
         pull_secret(namespace).await;
         let action = action.with("imagePullSecrets", json!([{"name": "pull"}]));
         let refused = namespace
-            .apply("refused", action.clone().with("pendingDeadlineSeconds", 5))
+            .apply("refused", action.clone().with("pendingDeadlineSeconds", 30))
             .await
             .finished()
             .await;
@@ -279,7 +279,7 @@ async fn a_registry_that_the_pod_cannot_reach_is_told() {
         let host = setting("LONGSHORE_REGISTRY");
         let host = host.rsplit_once(':').map_or(host.as_str(), |(host, _)| host);
         let reference = format!("{host}:5999/orders@sha256:{}", "0".repeat(64));
-        let action = with_package("echo started", &reference).with("pendingDeadlineSeconds", 40);
+        let action = with_package("echo started", &reference).with("pendingDeadlineSeconds", 90);
         let done = namespace.run(action).await;
         done.assert_failed(Reason::PackageFetchFailed, None).assert_says(&["package orders", "cannot reach"]);
         assert_eq!(done.status().packages[0].kind, PackageKind::Unread);

@@ -49,7 +49,7 @@ pub(crate) async fn is_without_pods(namespace: &Namespace) {
 #[tokio::test]
 async fn a_missing_secret_is_named_before_the_deadline_and_at_it() {
     in_namespace(async |namespace| {
-        let action = namespace.apply("needy", needs(&from_secret("VALUE", "absent", "key"), 10)).await;
+        let action = namespace.apply("needy", needs(&from_secret("VALUE", "absent", "key"), 30)).await;
         ends_for(&action, Reason::SecretMissing, &["absent"]).await;
     })
     .await;
@@ -60,7 +60,7 @@ async fn a_missing_key_of_a_secret_is_named() {
     in_namespace(async |namespace| {
         namespace.secret("present", json!({"other": "value"})).await;
         let action =
-            namespace.apply("needy", needs(&from_secret("VALUE", "present", "absent-key"), 10)).await;
+            namespace.apply("needy", needs(&from_secret("VALUE", "present", "absent-key"), 30)).await;
         ends_for(&action, Reason::SecretMissing, &["absent-key"]).await;
     })
     .await;
@@ -69,7 +69,7 @@ async fn a_missing_key_of_a_secret_is_named() {
 #[tokio::test]
 async fn a_missing_config_map_is_named() {
     in_namespace(async |namespace| {
-        let action = namespace.apply("needy", needs(&from_config_map("VALUE", "absent", "key"), 10)).await;
+        let action = namespace.apply("needy", needs(&from_config_map("VALUE", "absent", "key"), 30)).await;
         ends_for(&action, Reason::ConfigMapMissing, &["absent"]).await;
     })
     .await;
@@ -80,7 +80,7 @@ async fn a_missing_key_of_a_config_map_is_named() {
     in_namespace(async |namespace| {
         namespace.config_map("present", json!({"other": "value"})).await;
         let action =
-            namespace.apply("needy", needs(&from_config_map("VALUE", "present", "absent-key"), 10)).await;
+            namespace.apply("needy", needs(&from_config_map("VALUE", "present", "absent-key"), 30)).await;
         ends_for(&action, Reason::ConfigMapMissing, &["absent-key"]).await;
     })
     .await;
@@ -104,7 +104,7 @@ async fn a_missing_service_account_is_named() {
     in_namespace(async |namespace| {
         let action = Action::script("echo hello")
             .with("serviceAccountName", "absent")
-            .with("pendingDeadlineSeconds", 5);
+            .with("pendingDeadlineSeconds", 30);
         let action = namespace.apply("needy", action).await;
         ends_for(&action, Reason::ServiceAccountMissing, &["absent"]).await;
     })
@@ -128,7 +128,7 @@ async fn a_node_that_nobody_has_is_waited_for_until_the_deadline() {
     in_namespace(async |namespace| {
         let action = Action::script("echo hello")
             .with("podTemplate", json!({"nodeSelector": {"example.com/nowhere": "true"}}))
-            .with("pendingDeadlineSeconds", 6);
+            .with("pendingDeadlineSeconds", 30);
         let action = namespace.apply("nowhere", action).await;
         ends_for(&action, Reason::Unschedulable, &["node"]).await;
     })
@@ -151,7 +151,7 @@ async fn a_quota_without_room_is_waited_for_until_the_deadline() {
     in_namespace(async |namespace| {
         quota(namespace, "0").await;
         let action =
-            namespace.apply("crowded", Action::script("echo hello").with("pendingDeadlineSeconds", 5)).await;
+            namespace.apply("crowded", Action::script("echo hello").with("pendingDeadlineSeconds", 30)).await;
         ends_for(&action, Reason::QuotaExceeded, &["few-pods"]).await;
     })
     .await;

@@ -52,7 +52,7 @@ async fn a_script_that_is_missing_is_waited_for() {
         let patch = Patch::Merge(json!({"data": {"run": "echo here now"}}));
         maps.patch("late", &PatchParams::default(), &patch).await.unwrap();
         action.finished().await.assert_succeeded().assert_tail_has(&["here now\n"]);
-        let never = namespace.apply("never", from_map("never", &[]).with("pendingDeadlineSeconds", 4)).await;
+        let never = namespace.apply("never", from_map("never", &[]).with("pendingDeadlineSeconds", 30)).await;
         never.finished().await.assert_failed(Reason::ConfigMapMissing, None).assert_says(&["never"]);
     })
     .await;
@@ -122,7 +122,7 @@ async fn whole_secrets_and_config_maps_become_variables() {
         assert_eq!(done.tail(), "info from-the-map [] 1\nuser=***\n***\n");
         let missing = Action::script("echo no")
             .with("variablesFrom", json!([{"secretRef": {"name": "absent"}}]))
-            .with("pendingDeadlineSeconds", 8);
+            .with("pendingDeadlineSeconds", 30);
         let missing = namespace.apply("missing", missing).await;
         missing.finished().await.assert_failed(Reason::SecretMissing, None).assert_says(&["absent"]);
     })
@@ -227,7 +227,7 @@ async fn an_image_by_digest_needs_no_registry_that_answers_the_operator() {
         // stand in the way.
         let image =
             format!("{}/test/private-busybox@sha256:{}", setting("LONGSHORE_BASIC_REGISTRY"), "0".repeat(64));
-        let action = Action::script("true").image(&image).with("pendingDeadlineSeconds", 8);
+        let action = Action::script("true").image(&image).with("pendingDeadlineSeconds", 30);
         let done = namespace.run(action).await;
         done.assert_failed(Reason::ImagePullFailed, None);
         assert_eq!(done.image().run_as_user, Some(65_532));

@@ -106,7 +106,7 @@ async fn a_wrong_password_is_told_with_whose_it_is() {
         namespace.lets_operator_read(&["pull"]).await;
         let mut actions = Vec::new();
         for (name, registry) in REGISTRIES {
-            let action = action(&private(registry)).with("pendingDeadlineSeconds", 10);
+            let action = action(&private(registry)).with("pendingDeadlineSeconds", 30);
             actions.push(namespace.apply(name, action).await);
         }
         for action in &actions {
@@ -128,7 +128,7 @@ async fn a_wrong_password_is_told_with_whose_it_is() {
 async fn without_any_credentials_the_registry_s_refusal_is_told() {
     in_namespace(async |namespace| {
         let (_, registry) = REGISTRIES[0];
-        let plain = Action::script("echo hello").image(&private(registry)).with("pendingDeadlineSeconds", 10);
+        let plain = Action::script("echo hello").image(&private(registry)).with("pendingDeadlineSeconds", 30);
         let done = namespace.run(plain).await;
         done.assert_failed(Reason::ImageDenied, None)
             .assert_says(&["private-busybox", "spec.imagePullSecrets"]);
@@ -142,7 +142,7 @@ async fn a_secret_that_is_no_pull_secret_is_named() {
         namespace.secret("pull", json!({"password": "not-for-the-log"})).await;
         namespace.lets_operator_read(&["pull"]).await;
         let (_, registry) = REGISTRIES[0];
-        let done = namespace.run(action(&private(registry)).with("pendingDeadlineSeconds", 10)).await;
+        let done = namespace.run(action(&private(registry)).with("pendingDeadlineSeconds", 30)).await;
         done.assert_failed(Reason::ImageDenied, None);
         done.assert_says(&["pull is of type Opaque and not kubernetes.io/dockerconfigjson"]);
         assert!(!done.message().contains("not-for-the-log"));
@@ -157,7 +157,7 @@ async fn a_pod_that_asks_a_node_and_gets_none_is_unschedulable() {
         let (_, registry) = REGISTRIES[0];
         let nowhere = json!({"nodeSelector": {"example.com/nowhere": "true"}});
         let action =
-            action(&private(registry)).with("podTemplate", nowhere).with("pendingDeadlineSeconds", 8);
+            action(&private(registry)).with("podTemplate", nowhere).with("pendingDeadlineSeconds", 30);
         let done = namespace.run(action).await;
         done.assert_failed(Reason::Unschedulable, None).assert_says(&["which asks a node", "node affinity"]);
     })

@@ -207,7 +207,7 @@ async fn a_container_that_cannot_be_started_is_tried_again_by_itself() {
         let retry = json!({"limit": 1, "backoffSeconds": 1});
         let wanted = Action::script("echo $TOKEN")
             .with("variables", [from_secret("TOKEN", "missing", "token")])
-            .with("pendingDeadlineSeconds", 12)
+            .with("pendingDeadlineSeconds", 30)
             .with("retry", retry);
         let action = namespace.apply("twice", wanted).await;
         action.reason(Reason::RetryPending).await;

@@ -165,7 +165,7 @@ async fn an_init_container_that_does_not_end_is_named_at_the_pending_deadline() 
     in_namespace(async |namespace| {
         let container = injected("initContainers", "exec sleep 100", "");
         namespace.mutate_pods(&also_first(&container)).await;
-        let action = Action::script("echo no").with("pendingDeadlineSeconds", 8);
+        let action = Action::script("echo no").with("pendingDeadlineSeconds", 30);
         let action = namespace.apply("waiting", action).await;
         let done = action.finished().await;
         done.assert_failed(Reason::PendingDeadlineExceeded, None)

@@ -150,7 +150,7 @@ async fn a_pod_deleted_by_force_in_mid_run_is_not_run_again() {
 #[tokio::test]
 async fn a_pod_removed_together_with_its_finalizer_in_mid_run_ends_the_run() {
     in_namespace(async |namespace| {
-        let wanted = Action::script(LONG).with("pendingDeadlineSeconds", 5);
+        let wanted = Action::script(LONG).with("pendingDeadlineSeconds", 30);
         let action = namespace.apply("removed", wanted).await;
         let pod = action.under_way().await;
         let pods = namespace.api::<Pod>();
