@@ -9,7 +9,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 environment=$(tests/cluster/env.sh)
 eval "$environment"
 export LONGSHORE_FAULTS_COUNT=${1:-} LONGSHORE_FAULTS_SEED=${2:-} LONGSHORE_FAULTS_SCHEDULE=${3:-}
-only=() build=(cargo test)
+only=() build=(static_cargo test)
 if [ -n "$LONGSHORE_FAULTS_SCHEDULE" ]; then
 	only=(schedules_of_a_seed_show_no_violation)
 elif [ -n "$LONGSHORE_FAULTS_COUNT$LONGSHORE_FAULTS_SEED" ]; then

@@ -4,7 +4,8 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
+. tests/cluster/settings.sh
 environment=$(tests/cluster/env.sh)
 eval "$environment"
 export LONGSHORE_FUZZ_COUNT=${1:-10000} LONGSHORE_FUZZ_SEED=${2:-1}
-cargo test --locked --test fuzz -- --nocapture
+cargo_test --test fuzz -- --nocapture

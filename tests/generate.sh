@@ -3,8 +3,10 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 out=${1:-.}
-cargo build --quiet --locked --bin longshore
-longshore=${CARGO_TARGET_DIR:-target}/debug/longshore
+. tests/cluster/settings.sh
+# With the tests, for which it is built anyway.
+cargo_test --quiet --no-run --test claims
+longshore=${CARGO_TARGET_DIR:-target}/$static_target/debug/longshore
 mkdir -p "$out/crds" "$out/docs" "$out/charts/longshore/files"
 "$longshore" crd >"$out/crds/deploymentactions.yaml"
 "$longshore" crd action-policy >"$out/crds/actionpolicies.yaml"

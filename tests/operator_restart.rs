@@ -11,10 +11,14 @@ mod namespace;
 
 use std::time::Duration;
 
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::{
+    api::{coordination::v1::Lease, core::v1::Pod},
+    apimachinery::pkg::apis::meta::v1::MicroTime,
+    jiff::Timestamp,
+};
 use kube::{
     Api, ResourceExt,
-    api::{DeleteParams, ListParams},
+    api::{DeleteParams, ListParams, Patch, PatchParams},
 };
 use longshore::api::{LABEL_ACTION, Reason};
 use serde_json::json;
@@ -150,6 +154,45 @@ async fn a_queue_survives_an_operator_that_is_killed() {
             ended = end.finished_at;
         }
         assert_operator_is_ready(namespace).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_operator_that_loses_its_lease_starts_anew_without_the_kubelet_s_back_off() {
+    let _alone = ONE_AT_A_TIME.lock().await;
+    in_namespace(async |namespace| {
+        assert_operator_is_ready(namespace).await;
+        let action = namespace.apply("good", Action::script(TEN_SECONDS).outputs(&["lines"])).await;
+        action.under_way().await;
+        let leases: Api<Lease> = Api::namespaced(namespace.client.clone(), "longshore-system");
+        let holder = async || leases.get("longshore").await.unwrap().spec.unwrap().holder_identity.unwrap();
+        let restarts = async || {
+            let labels = ListParams::default().labels("app.kubernetes.io/name=longshore");
+            let pods = operators(namespace).list(&labels).await.unwrap();
+            let of = |pod: &Pod| pod.status.as_ref()?.container_statuses.as_ref()?.first().cloned();
+            pods.iter()
+                .filter(|pod| pod.metadata.deletion_timestamp.is_none())
+                .filter_map(of)
+                .map(|container| container.restart_count)
+                .sum::<i32>()
+        };
+        let before = (holder().await, restarts().await);
+        for stranger in ["stranger-1", "stranger-2"] {
+            let renewed = MicroTime(Timestamp::now());
+            let lease = json!({"spec": {"holderIdentity": stranger, "renewTime": renewed}});
+            leases.patch("longshore", &PatchParams::default(), &Patch::Merge(lease)).await.unwrap();
+            within(Duration::from_secs(60), "an operator leads again", async || {
+                (holder().await != stranger).then_some(())
+            })
+            .await;
+        }
+        let done = action.finished().await;
+        done.assert_succeeded();
+        assert_ran_once(&action, &done).await;
+        assert_operator_is_ready(namespace).await;
+        assert_ne!(holder().await, before.0);
+        assert_eq!(restarts().await, before.1);
     })
     .await;
 }

@@ -28,7 +28,17 @@ step() {
 on_cluster() {
 	eval "$(tests/cluster/env.sh)"
 	# Most of a test's time is waiting: more of them at once than there are cores.
-	cargo test --locked --no-fail-fast "$@" -- --test-threads 10
+	cargo_test --no-fail-fast "$@" -- --test-threads 10
+}
+
+# The binaries that the other tests start. LONGSHORE_TEST_RELEASE=1 has those that are shipped, which take as
+# long to build as all tests.
+install_longshore() {
+	if [ -z "${LONGSHORE_TEST_RELEASE:-}" ] && [ "${LONGSHORE_CLUSTER:-}" != current ]; then
+		LONGSHORE_BINARIES=$(tested_binaries) || return 1
+		export LONGSHORE_BINARIES
+	fi
+	make --no-print-directory deploy
 }
 
 gitops() {
@@ -50,11 +60,11 @@ tests/cluster/up.sh >"$cluster_log" 2>&1 &
 cluster=$!
 
 step "lint" tests/lint.sh
-step "pure tests and mocked services" cargo test --locked --no-fail-fast --lib --bins
-step "the tests that pages name" cargo test --locked --test claims
-step "what can happen, state by state" cargo test --locked --test model
-step "the runner and the fetcher as processes" cargo test --locked --no-fail-fast --test runner --test fetch
-if step "cluster" cluster_up && step "install" make --no-print-directory deploy; then
+step "pure tests and mocked services" cargo_test --no-fail-fast --lib --bins
+step "the tests that pages name" cargo_test --test claims
+step "what can happen, state by state" cargo_test --test model
+step "the runner and the fetcher as processes" cargo_test --no-fail-fast --test runner --test fetch
+if step "cluster" cluster_up && step "install" install_longshore; then
 	step "API server" on_cluster --test api_server
 	step "who may do what" on_cluster --test who
 	step "end to end" on_cluster --test end_to_end

@@ -50,6 +50,23 @@ static_cargo() {
 		cargo "$command" --target "$static_target" "$@"
 }
 
+# Builds the tests with these arguments, and with them the binaries that they start. Static like what is
+# shipped, so that a cluster can run the same binaries and all of it is built once: the two cores of a small
+# machine need half an hour for each way to build it.
+cargo_test() { static_cargo test --locked "$@"; }
+
+# Builds the binaries as the tests start them, and prints the folder in which they are without symbols.
+tested_binaries() {
+	local target_dir name
+	target_dir=$(realpath -m "${CARGO_TARGET_DIR:-target}")
+	cargo_test --quiet --no-run --test claims >&2
+	mkdir -p "$target_dir/tested"
+	for name in longshore longshore-runner longshore-fetch; do
+		strip -o "$target_dir/tested/$name" "$target_dir/$static_target/debug/$name"
+	done
+	printf '%s\n' "$target_dir/tested"
+}
+
 # Paths end up in configuration files and in Unix socket addresses (107 bytes at most).
 case $state$cache in
 *[[:space:]\"\'\&\|]*) fail "LONGSHORE_STATE and LONGSHORE_CACHE may hold no blanks, quotes, & or |: $state, $cache" ;;

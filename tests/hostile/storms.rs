@@ -22,10 +22,11 @@ use crate::{
     nodes::runner,
 };
 
-/// Until an operator that is not held up has looked at an action, and until a script of a moment has ended.
+/// Until an operator that is not held up has looked at an action, and until a script of a moment has ended,
+/// on a busy machine. What held it up took from one minute to four.
 /// Alone they are 0.1 s and 2 s.
-const FIRST_LOOK: Duration = Duration::from_secs(5);
-const END: Duration = Duration::from_mins(1);
+const FIRST_LOOK: Duration = Duration::from_secs(20);
+const END: Duration = Duration::from_mins(3);
 /// How often it is measured, one action after the other.
 const TIMES: usize = 3;
 
@@ -164,7 +165,7 @@ async fn a_registry_that_is_silent_holds_up_nobody_else() {
     let tarpit = Tarpit::start();
     let held = tarpit.held;
     let flood = async |namespace: &Namespace| {
-        let count = if is_long() { 1000 } else { 300 };
+        let count = if is_long() { 1000 } else { 150 };
         let silent = (0..count).map(|number| {
             let action = Action::script("echo never").image(&tarpit.image(&format!("image-{number}")));
             (format!("silent-{number}"), action)
@@ -191,7 +192,7 @@ async fn many_actions_of_one_namespace_hold_up_nobody_else() {
             "nodeSelector": {"kubernetes.io/hostname": name},
             "tolerations": [{"key": MARK, "operator": "Exists"}],
         });
-        let count = if is_long() { 1000 } else { 300 };
+        let count = if is_long() { 1000 } else { 150 };
         let all = (0..count).map(|number| {
             let action = Action::script("echo never").with("podTemplate", template.clone());
             (format!("one-of-many-{number}"), action)
