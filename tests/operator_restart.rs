@@ -182,7 +182,7 @@ async fn an_operator_that_loses_its_lease_starts_anew_without_the_kubelet_s_back
             let renewed = MicroTime(Timestamp::now());
             let lease = json!({"spec": {"holderIdentity": stranger, "renewTime": renewed}});
             leases.patch("longshore", &PatchParams::default(), &Patch::Merge(lease)).await.unwrap();
-            within(Duration::from_secs(60), "an operator leads again", async || {
+            within(Duration::from_mins(1), "an operator leads again", async || {
                 (holder().await != stranger).then_some(())
             })
             .await;

@@ -7,6 +7,8 @@
 
 #[path = "runner/hostile.rs"]
 mod hostile;
+#[path = "runner/left_behind.rs"]
+mod left_behind;
 #[path = "runner/masking.rs"]
 mod masking;
 #[path = "runner/mounted_script.rs"]
@@ -28,9 +30,9 @@ use std::{
 
 use longshore::{
     record::{
-        bundle::Package,
+        bundle::{Package, Program},
         frame::{Ending, Kind},
-        outcome::{Outcome, Problem, Stop, StopCause},
+        outcome::{OutOfMemory, Outcome, Problem, Stop, StopCause},
         place,
     },
     runner::{BUNDLE_UNUSABLE, CANNOT_START, INPUT_UNUSABLE, RUNNER_FAILED, STOPPED_BEFORE_START, UNKNOWN},
@@ -96,7 +98,8 @@ fn elsewhere_only_the_script_s_group_dies_and_the_runner_still_ends() {
         Sandbox::script("setsid sh -c 'echo $$ > stranger; exec sleep 1000' & sleep 0.3; echo done");
     let told = sandbox.run();
     told.assert_exited(0);
-    let pid: i32 = fs::read_to_string(sandbox.at("longshore/work/stranger")).unwrap().trim().parse().unwrap();
+    let pid: i32 =
+        fs::read_to_string(sandbox.at("longshore/work/run/stranger")).unwrap().trim().parse().unwrap();
     // It is still there: outside a PID namespace of its own the runner must not reach that far.
     nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), Signal::SIGKILL).unwrap();
 }
@@ -148,7 +151,7 @@ fn a_hundred_megabytes_come_back_whole() {
 fn a_script_may_close_its_output_and_go_on() {
     let sandbox = Sandbox::script("exec >&- 2>&-; sleep 0.3; touch done; exit 4");
     sandbox.run().assert_exited(4);
-    assert!(sandbox.at("longshore/work/done").exists());
+    assert!(sandbox.at("longshore/work/run/done").exists());
 }
 
 #[test]
@@ -173,7 +176,7 @@ fn a_report_that_nobody_reads_does_not_stop_the_run() {
     let mut running = sandbox.start(As::Process);
     drop(running.child.stdout.take());
     assert_eq!(running.child.wait().unwrap().code(), Some(5));
-    assert!(sandbox.at("longshore/work/done").exists());
+    assert!(sandbox.at("longshore/work/run/done").exists());
     assert!(fs::read_to_string(sandbox.state("exit.json")).unwrap().contains(r#""code":5"#));
 }
 
@@ -223,7 +226,7 @@ fn sigterm_is_passed_on_once() {
         "trap 'echo term; cat $LONGSHORE_STOP_REASON_FILE' TERM; touch ready; for i in 1 2 3 4 5 6 7 8; do sleep 0.1; done",
     );
     let running = sandbox.start(As::Process);
-    wait_for(&sandbox.at("longshore/work/ready"));
+    wait_for(&sandbox.at("longshore/work/run/ready"));
     running.signal(Signal::SIGTERM);
     std::thread::sleep(Duration::from_millis(200));
     running.signal(Signal::SIGINT);
@@ -243,7 +246,7 @@ fn a_script_that_somebody_stops_is_told_by_whom() {
     let told_there = sandbox.at("longshore/bundle/stop-reason");
     std::fs::write(&told_there, "").unwrap();
     let running = sandbox.start(As::Process);
-    wait_for(&sandbox.at("longshore/work/ready"));
+    wait_for(&sandbox.at("longshore/work/run/ready"));
     std::fs::write(&told_there, "Cancelled: run 5f3c9a1b-3 was cancelled").unwrap();
     running.signal(Signal::SIGTERM);
     let told = running.wait();
@@ -256,7 +259,7 @@ fn a_script_that_somebody_stops_is_told_by_whom() {
 fn sigterm_reaches_a_pid_1() {
     let sandbox = Sandbox::script("touch ready; sleep 100");
     let running = sandbox.start(As::Pid1);
-    wait_for(&sandbox.at("longshore/work/ready"));
+    wait_for(&sandbox.at("longshore/work/run/ready"));
     running.signal(Signal::SIGTERM);
     let told = running.wait();
     told.assert_signaled(15);
@@ -284,14 +287,14 @@ fn a_second_start_says_the_same_and_runs_nothing() {
         assert_eq!((&again.exit().outcome, again.outputs()), (&first.exit().outcome, first.outputs()));
         assert!(again.termination.is_some_and(|message| message.exit.replayed && message.end.is_none()));
     }
-    assert_eq!(fs::read_to_string(sandbox.at("longshore/work/count")).unwrap(), "x\n");
+    assert_eq!(fs::read_to_string(sandbox.at("longshore/work/run/count")).unwrap(), "x\n");
 }
 
 #[test]
 fn a_start_after_a_killed_runner_is_unknown_and_runs_nothing() {
     let sandbox = Sandbox::script("echo x >> count; sleep 2");
     let running = sandbox.start(As::Process);
-    wait_for(&sandbox.at("longshore/work/count"));
+    wait_for(&sandbox.at("longshore/work/run/count"));
     running.signal(Signal::SIGKILL);
     let mut running = running;
     running.child.wait().unwrap();
@@ -300,7 +303,7 @@ fn a_start_after_a_killed_runner_is_unknown_and_runs_nothing() {
         matches!(&told.exit().outcome, Outcome::Unknown { message } if message.contains("no exit record"))
     );
     assert_eq!((told.code, told.end.is_none()), (Some(i32::from(UNKNOWN)), true));
-    assert_eq!(fs::read_to_string(sandbox.at("longshore/work/count")).unwrap(), "x\n");
+    assert_eq!(fs::read_to_string(sandbox.at("longshore/work/run/count")).unwrap(), "x\n");
 }
 
 #[test]
@@ -355,6 +358,8 @@ fn the_environment_is_the_image_s_and_ours_and_the_action_s() {
     sandbox.image.push(("FROM_IMAGE".into(), "kept".into()));
     sandbox.image.push(("HOME".into(), "/root".into()));
     sandbox.image.push(("LONGSHORE_STRAY".into(), "gone".into()));
+    sandbox.image.push(("USER".into(), "of the image".into()));
+    sandbox.image.push(("TERM".into(), "vt220".into()));
     let told = sandbox.run();
     told.assert_exited(0);
     let at = |path: &str| sandbox.at(path).display().to_string();
@@ -363,6 +368,7 @@ fn the_environment_is_the_image_s_and_ours_and_the_action_s() {
         format!("HOME={}", at("longshore/home")),
         "HOST=$(two)".to_owned(),
         "LATIN=caf\u{fffd}".to_owned(),
+        "LOGNAME=longshore".to_owned(),
         "LONGSHORE_ACTION=deploy".to_owned(),
         "LONGSHORE_ATTEMPT=2".to_owned(),
         "LONGSHORE_IDEMPOTENCY_KEY=5f3c9a1b-0000-3".to_owned(),
@@ -372,8 +378,10 @@ fn the_environment_is_the_image_s_and_ours_and_the_action_s() {
         "LONGSHORE_RUN_ID=5f3c9a1b-3".to_owned(),
         format!("LONGSHORE_STOP_REASON_FILE={}", at("longshore/state/stop-reason")),
         "PATH=/usr/bin:/bin".to_owned(),
-        format!("PWD={}", at("longshore/work")),
+        format!("PWD={}", at("longshore/work/run")),
+        "TERM=vt220".to_owned(),
         "TMPDIR=/elsewhere".to_owned(),
+        "USER=of the image".to_owned(),
     ];
     let out = told.out();
     // Shells add these.
@@ -383,13 +391,27 @@ fn the_environment_is_the_image_s_and_ours_and_the_action_s() {
 }
 
 #[test]
+fn a_script_finds_a_terminal_a_user_and_a_folder_of_its_own() {
+    let sandbox = Sandbox::script(
+        "set -e; tput setaf 1 > /dev/null; tput cols > /dev/null; echo $TERM $USER $LOGNAME\n\
+         [ \"$(stat -c %u .)\" = \"$(id -u)\" ]; umask; ls -A; exit 3",
+    );
+    fs::create_dir_all(sandbox.at("etc")).unwrap();
+    fs::write(sandbox.at("etc/passwd"), "deployer:x:65532:0::/:\nroot:x:0:0::/:\n").unwrap();
+    let told = sandbox.run_as(As::UnprivilegedPid1);
+    told.assert_exited(3);
+    let name = if nix::unistd::geteuid().is_root() { "deployer" } else { "longshore" };
+    assert_eq!(told.out(), format!("xterm {name} {name}\n0022\n"));
+}
+
+#[test]
 fn standard_input_is_empty_and_the_working_directory_ours() {
     let sandbox = Sandbox::script("cat; readlink /proc/self/fd/0; pwd; ls -A; ls /proc/self/fd | wc -l");
     let told = sandbox.run();
     // What the tests themselves were started with is inherited by everybody.
     let plain = Command::new("sh").args(["-c", "ls /proc/self/fd | wc -l"]).output().unwrap();
     let open = String::from_utf8(plain.stdout).unwrap();
-    assert_eq!(told.out(), format!("/dev/null\n{}\n{open}", sandbox.at("longshore/work").display()));
+    assert_eq!(told.out(), format!("/dev/null\n{}\n{open}", sandbox.at("longshore/work/run").display()));
 }
 
 #[test]
@@ -455,7 +477,13 @@ fn a_secret_is_masked_however_it_is_written() {
     told.assert_exited(0);
     assert_eq!((told.out().as_str(), told.stderr.as_slice()), ("***\n1234\n123", &b"a***\nb\n"[..]));
     assert_eq!(told.outputs(), [("out", "***")].into());
-    assert_eq!(told.exit().outputs_dropped, ["line 3: `***` is no output; write NAME=VALUE"]);
+    assert_eq!(
+        told.exit().outputs_dropped,
+        [
+            "line 3: `***` is no output; before it `out` was read as `***`; a value of several lines is written \
+             out<<END, its lines, END"
+        ]
+    );
     assert_eq!(told.start.as_ref().map(|start| start.unmasked.clone()), Some(vec!["PIN".to_owned()]));
 }
 
@@ -476,7 +504,8 @@ fn outputs_are_read_in_both_forms_and_the_bad_ones_named() {
     .run();
     told.assert_exited(1);
     assert_eq!(told.outputs(), [("notes", "one\ntwo=2"), ("url", "https://y")].into());
-    assert_eq!(told.exit().outputs_dropped.len(), 3);
+    assert_eq!(told.exit().outputs_dropped.len(), 4);
+    assert!(told.exit().outputs_unread.as_ref().unwrap().starts_with("line 7: `nonsense`"));
     assert!(told.termination.is_some_and(|message| message.outputs_sha256.is_some()));
 }
 
@@ -501,6 +530,65 @@ fn what_stands_in_the_outputs_file_s_place_is_not_followed() {
     }
 }
 
+#[test]
+fn a_script_that_an_editor_damaged_is_mended_and_it_is_told() {
+    for (text, says) in [
+        ("#!/bin/bash\r\nset -e\r\ncat <<EOF\r\nhere\r\nEOF\r\nfalse\r\necho on\r\n", "CR and LF"),
+        ("set -e\r\ncat <<EOF\r\nhere\r\nEOF\r\nfalse\r\necho on\r\n", "CR and LF"),
+        ("\u{feff}set -e\ncat <<EOF\nhere\nEOF\nfalse\necho on\n", "byte order mark"),
+        ("\u{feff}#!/bin/bash\r\nset -e\r\ncat <<EOF\r\nhere\r\nEOF\r\nfalse\r\necho on", "byte order mark"),
+    ] {
+        for sandbox in [
+            Sandbox::script(text),
+            Sandbox::script(text).interpreter(&["/bin/sh"]),
+            Sandbox::script_file(text.as_bytes(), Some(text.as_bytes())),
+        ] {
+            let told = sandbox.run();
+            told.assert_exited(1);
+            assert_eq!(told.out(), "here\n", "{text:?}");
+            let adjusted = told.start.unwrap().adjusted;
+            assert!(adjusted.len() == 1 && adjusted[0].contains(says), "{adjusted:?}");
+        }
+    }
+    let told = Sandbox::script("echo 'a\rb'\n").run();
+    assert_eq!((told.out().as_str(), told.start.unwrap().adjusted), ("a\rb\n", vec![]));
+    let told = Sandbox::script_file(b"\xff\xfee\0", Some(b"\xff\xfee\0")).run();
+    let message = told.assert_refused(Problem::NotExecutable, CANNOT_START);
+    assert!(message.contains("UTF-16"), "{message}");
+}
+
+#[test]
+fn a_script_s_folder_holds_nothing_but_the_script() {
+    let mut sandbox = Sandbox::script(
+        "echo a=1 >> $LONGSHORE_OUTPUT; cd \"$(dirname \"$0\")\"; ls; rm -rf ./* .[!.]*; cd ..; exit 4",
+    )
+    .outputs(&["a"]);
+    if let Program::Script { file_name, .. } = &mut sandbox.bundle.program {
+        *file_name = Some("deploy.sh".into());
+    }
+    let told = sandbox.run();
+    told.assert_exited(4);
+    assert_eq!(told.out(), "deploy.sh\n");
+    assert_eq!(told.exit().outputs["a"], "1");
+    let again = sandbox.run();
+    assert!(again.exit().replayed);
+}
+
+#[test]
+fn a_child_that_the_kernel_killed_for_memory_is_counted() {
+    let sandbox = Sandbox::script("");
+    let cgroup = sandbox.at("/sys/fs/cgroup");
+    fs::create_dir_all(&cgroup).unwrap();
+    fs::write(cgroup.join("memory.events"), "oom_kill 1\n").unwrap();
+    fs::write(cgroup.join("memory.max"), "1048576\n").unwrap();
+    let events = cgroup.join("memory.events");
+    let sandbox = sandbox.text(&format!("echo 'oom_kill 3' > {}; exit 1", events.display()));
+    let told = sandbox.run();
+    told.assert_exited(1);
+    assert_eq!(told.exit().out_of_memory, Some(OutOfMemory { kills: 2, limit_bytes: Some(1 << 20) }));
+    assert_eq!(Sandbox::script("exit 1").run().exit().out_of_memory, None);
+}
+
 // What cannot be started.
 
 #[test]
@@ -509,7 +597,6 @@ fn a_missing_interpreter_is_named() {
         (Sandbox::script("#!/opt/none/bash\n"), "/opt/none/bash"),
         (Sandbox::script("#!/usr/bin/env none\n"), "`none` on its PATH (/usr/bin:/bin)"),
         (Sandbox::script("x").interpreter(&["none", "-u"]), "spec.script.interpreter"),
-        (Sandbox::script("#!/bin/sh\r\necho\r\n"), "LF line endings"),
     ] {
         let told = sandbox.run();
         let message = told.assert_refused(Problem::InterpreterNotFound, CANNOT_START);

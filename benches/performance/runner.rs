@@ -147,7 +147,7 @@ fn bundle(script: &str, secret: bool) -> Bundle {
         },
         image: "example.com/tools@sha256:00".into(),
         packages: vec![],
-        program: Program::Script { text: script.into(), interpreter: vec![] },
+        program: Program::Script { text: script.into(), interpreter: vec![], file_name: None },
         args: vec![],
         variables_from: vec![],
         variables,

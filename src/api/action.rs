@@ -367,6 +367,12 @@ pub struct Script {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16), inner(length(min = 1, max = 1024)), extend("x-kubernetes-list-type" = "atomic"))]
     pub interpreter: Vec<String>,
+
+    /// The name of the script's file, such as `deploy.ps1`, for interpreters that go by a file's ending.
+    /// The file is alone in a folder of its own. `script` where none is given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 64), extend("x-kubernetes-validations" = rules::file_name()))]
+    pub file_name: Option<String>,
 }
 
 /// A key of a `ConfigMap` that holds a script.

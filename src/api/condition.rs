@@ -28,6 +28,8 @@ pub enum ConditionType {
     OutputsDropped,
     /// True: a secret value is too short to be masked. Only while True.
     ValuesUnmasked,
+    /// True: the script, or what it was to get, was changed or left out in part. Only while True.
+    InputsAdjusted,
     /// True: what the node reports that it ran is none of the image's digests. Only while True.
     ImageUnverified,
     /// True: what came later contradicts the verdict, which stands. Only while True.
@@ -40,10 +42,11 @@ pub enum ConditionType {
 
 impl ConditionType {
     /// Those that say something beside the outcome.
-    pub const OWN: [Self; 7] = [
+    pub const OWN: [Self; 8] = [
         Self::OutputsLost,
         Self::OutputsDropped,
         Self::ValuesUnmasked,
+        Self::InputsAdjusted,
         Self::ImageUnverified,
         Self::VerdictDisputed,
         Self::RequestIgnored,
@@ -67,6 +70,9 @@ impl ConditionType {
             }
             Self::ValuesUnmasked => {
                 "A secret value is too short to be masked in the log. The message says whose."
+            }
+            Self::InputsAdjusted => {
+                "The script's line endings or its byte order mark were taken out, or keys that cannot be variables were left out. The message says which."
             }
             Self::ImageUnverified => {
                 "What the node reports that it ran is none of the image's digests that are known."
@@ -93,6 +99,7 @@ impl ConditionType {
             Self::OutputsLost => "OutputsLost",
             Self::OutputsDropped => "OutputsDropped",
             Self::ValuesUnmasked => "ValuesUnmasked",
+            Self::InputsAdjusted => "InputsAdjusted",
             Self::ImageUnverified => "ImageUnverified",
             Self::VerdictDisputed => "VerdictDisputed",
             Self::RequestIgnored => "RequestIgnored",

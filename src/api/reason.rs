@@ -137,6 +137,8 @@ pub enum Reason {
     DeadlineExceeded,
     /// The kernel ended the container because it used more memory than its limit.
     OutOfMemory,
+    /// The script ended with exit code 0, and the file of its outputs, one of which is required, is not what the form of outputs allows.
+    OutputsUnreadable,
     /// The script ended with exit code 0 and did not write an output that is required.
     OutputMissing,
     /// The run was cancelled by the annotation longshore.dev/cancel, before its script started or while it was running.
@@ -574,6 +576,13 @@ const ROWS: &[Row] = &[
         class: Class::Failure,
         when: "The kernel ended the container because it used more memory than its limit.",
         advice: "Raise spec.resources.limits.memory.",
+    },
+    Row {
+        reason: Reason::OutputsUnreadable,
+        name: "OutputsUnreadable",
+        class: Class::Failure,
+        when: "The script ended with exit code 0, and the file of its outputs, one of which is required, is not what the form of outputs allows.",
+        advice: "Write each line as name=value, and a value of several lines as name<<END, its lines, and a line END.",
     },
     Row {
         reason: Reason::OutputMissing,

@@ -161,6 +161,14 @@ pub(super) fn inline() -> Value {
     )])
 }
 
+/// Rules of the name of a script's file.
+pub(super) fn file_name() -> Value {
+    json!([rule(
+        "self.matches('^[a-zA-Z0-9_][-._a-zA-Z0-9]*$')",
+        "a script's file name consists of letters, digits, '_', '-' and '.', and begins with a letter, a digit or '_', such as deploy.ps1"
+    )])
+}
+
 /// Rules of one variable.
 pub(super) fn variable() -> Value {
     json!([

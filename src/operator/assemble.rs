@@ -168,6 +168,13 @@ impl Assembler {
                 .iter()
                 .map(|range| format!("frames {} to {} (dropped by the runner)", range.first, range.last)),
         );
+        if end.cut {
+            fact.missing.push(
+                "what processes that the script left behind would still have written: they were ended two \
+                 seconds after it"
+                    .to_owned(),
+            );
+        }
         let same = (end.lines, end.bytes, &end.sha256) == (fact.lines, fact.bytes, &fact.sha256);
         if !same && fact.missing.is_empty() {
             fact.missing.push(format!(
@@ -198,6 +205,8 @@ mod tests {
             millis: 1,
             outputs: std::collections::BTreeMap::new(),
             outputs_dropped: vec![],
+            outputs_unread: None,
+            out_of_memory: None,
             replayed: false,
         }))
         .unwrap()
@@ -211,6 +220,7 @@ mod tests {
             bytes,
             sha256: crate::record::sha256_hex(text.as_bytes()),
             dropped: vec![],
+            cut: false,
         }))
         .unwrap()
     }
@@ -303,7 +313,8 @@ mod tests {
     fn the_first_start_record_counts() {
         let mut log = Assembler::new(of());
         let start = |proof: &str| {
-            let start = Start { version: 1, of: of(), unmasked: vec![], proof: Some(proof.into()) };
+            let start =
+                Start { version: 1, of: of(), unmasked: vec![], adjusted: vec![], proof: Some(proof.into()) };
             serde_json::to_string(&Record::Start(start)).unwrap()
         };
         feed(&mut log, &[&format!("1 s 0 {}", start("first")), &format!("2 s 0 {}", start("second"))]);

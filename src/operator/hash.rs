@@ -84,6 +84,8 @@ struct ExecutedScript<'a> {
     config_map: Option<&'a ScriptRef>,
     #[serde(skip_serializing_if = "<[String]>::is_empty")]
     interpreter: &'a [String],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    file_name: Option<&'a str>,
 }
 
 #[derive(Serialize)]
@@ -146,10 +148,13 @@ pub fn spec_hash(spec: &DeploymentActionSpec) -> Result<String, serde_json::Erro
     } = pod_template.as_ref().unwrap_or(&nothing);
     let executed = Executed {
         image: image.as_deref(),
-        script: script.as_ref().map(|Script { inline, config_map_key_ref, interpreter }| ExecutedScript {
-            inline: inline.as_deref(),
-            config_map: config_map_key_ref.as_ref(),
-            interpreter,
+        script: script.as_ref().map(|Script { inline, config_map_key_ref, interpreter, file_name }| {
+            ExecutedScript {
+                inline: inline.as_deref(),
+                config_map: config_map_key_ref.as_ref(),
+                interpreter,
+                file_name: file_name.as_deref(),
+            }
         }),
         command: command.as_deref(),
         args,

@@ -7,6 +7,7 @@ use k8s_openapi::api::core::v1::Pod;
 use crate::{
     api::{CONTAINER, packages::PackageStatus},
     record::place,
+    registry::is_digest,
 };
 
 /// What something in the cluster changed between our creation and the pod that the API server
@@ -18,7 +19,7 @@ pub fn mutation(pod: &Pod, image: &str, packages: &[PackageStatus]) -> Option<St
     let Some(container) = spec.containers.iter().find(|container| container.name == CONTAINER) else {
         return Some(format!("the container {CONTAINER:?} is missing"));
     };
-    if container.image.as_deref() != Some(image) {
+    if !container.image.as_deref().is_some_and(|found| is_same_content(found, image)) {
         return Some(format!(
             "its image is {} and not {image}",
             container.image.as_deref().unwrap_or("none")
@@ -54,6 +55,16 @@ pub fn mutation(pod: &Pod, image: &str, packages: &[PackageStatus]) -> Option<St
     packages::mutation(spec, container, packages)
 }
 
+/// Whether both references name the same content: their digest does, and a cluster without a way to the
+/// registry has a mirror of another name.
+fn is_same_content(found: &str, wanted: &str) -> bool {
+    let digest = |reference: &str| {
+        let (_, digest) = reference.rsplit_once('@')?;
+        is_digest(digest).then(|| digest.to_owned())
+    };
+    found == wanted || digest(found).is_some_and(|found| digest(wanted) == Some(found))
+}
+
 #[cfg(test)]
 mod tests {
     use k8s_openapi::api::core::v1::{Container, PodSpec};
@@ -63,6 +74,20 @@ mod tests {
         pod::Delivery,
         tests::{attempt, pod},
     };
+
+    #[test]
+    fn a_mirror_of_the_same_digest_is_the_same() {
+        let (one, other) = (format!("sha256:{}", "1".repeat(64)), format!("sha256:{}", "2".repeat(64)));
+        let wanted = format!("registry.example.com/shop/tools@{one}");
+        for found in ["mirror.local/shop/tools@", "mirror.local:5000/a/b/tools:1.0@", "tools@"] {
+            assert!(is_same_content(&format!("{found}{one}"), &wanted), "{found}");
+            assert!(!is_same_content(&format!("{found}{other}"), &wanted), "{found}");
+        }
+        for found in ["registry.example.com/shop/tools:1.0", "tools", "", "x@sha256:1", &one] {
+            assert!(!is_same_content(found, &wanted), "{found}");
+        }
+        assert!(!is_same_content("x@latest", "y@latest"));
+    }
 
     #[test]
     fn a_change_that_matters_is_told() {

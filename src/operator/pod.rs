@@ -202,7 +202,7 @@ fn action_container(action: &Checked, attempt: &Attempt, volume_mounts: Vec<Volu
         image_pull_policy: Some("IfNotPresent".into()),
         command: Some(vec![format!("{}/{}", place::RUNNER_DIR, place::RUNNER_FILE)]),
         args: Some(vec!["run".into()]),
-        working_dir: Some(place::WORK_DIR.into()),
+        working_dir: Some(place::WORK_VOLUME_DIR.into()),
         env: Some(vec![
             // Not in the bundle: it is no input, and the script's variables come later.
             EnvVar {

@@ -55,6 +55,7 @@ pub fn progress(
         .with(ConditionType::Ready, Some(false), reason.as_str(), message)
         .with(ConditionType::Succeeded, None, reason.as_str(), message)
         .with(ConditionType::Reconciling, Some(true), reason.as_str(), message)
+        .when(ConditionType::InputsAdjusted, "InputsAdjusted", adjusted(log).as_deref())
         .when(ConditionType::ImageUnverified, "ImageUnverified", unverified(image.as_ref()).as_deref())
         .when(ConditionType::RequestIgnored, "RequestIgnored", requests::ignored(action).as_deref())
         .build(&before.conditions, generation, &seconds(now));
@@ -412,12 +413,16 @@ pub fn with_log(status: &DeploymentActionStatus, now: Timestamp, log: &LogFact) 
         let what = stalled.message.split(LOG).next().unwrap_or_default();
         stalled.message = with_last_lines(what.to_owned(), Some(log));
     }
-    match unmasked(Some(log)) {
-        Some(message) if !status.conditions().is_true(ConditionType::ValuesUnmasked) => {
-            with_condition(&status, now, ConditionType::ValuesUnmasked, &message)
+    let told = [
+        (ConditionType::ValuesUnmasked, unmasked(Some(log))),
+        (ConditionType::InputsAdjusted, adjusted(Some(log))),
+    ];
+    for (kind, message) in told {
+        if let Some(message) = message.filter(|_| !status.conditions().is_true(kind)) {
+            status = with_condition(&status, now, kind, &message);
         }
-        _ => status,
     }
+    status
 }
 
 /// That the node ran something else than what was pinned, as far as can be told. Runtimes report
@@ -449,6 +454,12 @@ fn unverified(image: Option<&ImageStatus>) -> Option<String> {
 fn unmasked(log: Option<&LogFact>) -> Option<String> {
     let start = log?.start.as_ref().filter(|start| !start.unmasked.is_empty())?;
     Some(format!("too short to be masked in the log, fewer than 6 bytes: {}", start.unmasked.join(", ")))
+}
+
+/// What was changed or left out of what the script was to get.
+fn adjusted(log: Option<&LogFact>) -> Option<String> {
+    let start = log?.start.as_ref().filter(|start| !start.adjusted.is_empty())?;
+    Some(start.adjusted.join("; "))
 }
 
 /// What a log's reading has come to.

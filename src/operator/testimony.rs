@@ -79,7 +79,7 @@ mod tests {
     }
 
     fn start(proof: Option<String>) -> Start {
-        Start { version: 1, of: of(), unmasked: vec![], proof }
+        Start { version: 1, of: of(), unmasked: vec![], adjusted: vec![], proof }
     }
 
     fn end(outcome: Outcome, change: impl FnOnce(&mut Termination)) -> Terminated {
@@ -92,6 +92,8 @@ mod tests {
             millis: 1,
             outputs: std::collections::BTreeMap::new(),
             outputs_dropped: vec![],
+            outputs_unread: None,
+            out_of_memory: None,
             replayed: false,
         };
         let mut message = Termination { exit, nonce: Some("nonce".into()), outputs_sha256: None, end: None };

@@ -173,14 +173,17 @@ impl Checked {
         let Some(script) = &self.spec.script else {
             return Program::Command { argv: self.spec.command.clone().unwrap_or_default() };
         };
-        let interpreter = script.interpreter.clone();
+        let (interpreter, file_name) = (script.interpreter.clone(), script.file_name.clone());
         match &script.config_map_key_ref {
             Some(from) => Program::ScriptFile {
                 sha256: sha256.to_owned(),
                 origin: format!("key {:?} of ConfigMap {:?}", from.key, from.name),
                 interpreter,
+                file_name,
             },
-            None => Program::Script { text: script.inline.clone().unwrap_or_default(), interpreter },
+            None => {
+                Program::Script { text: script.inline.clone().unwrap_or_default(), interpreter, file_name }
+            }
         }
     }
 

@@ -38,6 +38,9 @@ const LOG_WITH_END: SignedDuration = SignedDuration::from_secs(2);
 /// The exit code of a container whose PID 1 was killed.
 const KILLED: i32 = 137;
 
+/// So many of the outputs that were dropped are named beside a required one that is missing.
+const DROPPED_IN_MESSAGE: usize = 3;
+
 /// Who cancelled a run, for people.
 pub const BY_WHOM: &str = "the run was cancelled by the annotation longshore.dev/cancel";
 
@@ -145,7 +148,7 @@ pub fn weigh(facts: &Facts<'_>, pod: &PodView, required: &[String], now: Timesta
             );
         } else if verdict.succeeded() {
             // Without outputs in the record, none was written.
-            require(&mut verdict, required);
+            require(&mut verdict, required, record.exit.outputs_unread.as_deref());
         }
         return Finding::Ended(verdict);
     }
@@ -176,7 +179,7 @@ fn explained(exit: &Exit, pod: &PodView, seen: Timestamp, now: Timestamp) -> Opt
     let by_kill = matches!(exit.outcome, Outcome::Signaled { signal: 9 } | Outcome::Exited { code: 137 });
     let killed = exit.stop.is_none() && by_kill;
     let stopped = asked && !is_explained(pod);
-    let unexplained = stopped || (killed && pod.terminated().is_none());
+    let unexplained = stopped || (killed && exit.out_of_memory.is_none() && pod.terminated().is_none());
     let latest = seen.saturating_add(EXPLANATION).unwrap_or(now);
     let again = now.saturating_add(LOOK_AGAIN).unwrap_or(now);
     (unexplained && now < latest).then(|| latest.min(again))
@@ -237,18 +240,26 @@ fn from_record(exit: &Exit, pod: &PodView, required: &[String], cancelled: bool)
         ),
     };
     if verdict.succeeded() {
-        require(&mut verdict, required);
+        require(&mut verdict, required, exit.outputs_unread.as_deref());
     }
     verdict
 }
 
-/// A run without a required output has failed.
-fn require(verdict: &mut Verdict, required: &[String]) {
+/// A run has failed without a required output, and where the outputs file is not what a reader can be sure of.
+fn require(verdict: &mut Verdict, required: &[String], unread: Option<&str>) {
     let missing: Vec<&str> =
         required.iter().map(String::as_str).filter(|name| !verdict.outputs.contains_key(*name)).collect();
-    if !missing.is_empty() {
+    if let Some(why) = unread.filter(|_| !required.is_empty()) {
+        verdict.reason = Reason::OutputsUnreadable;
+        verdict.message = format!("{}, and the file of its outputs cannot be read: {why}", verdict.message);
+        verdict.advised = true;
+    } else if !missing.is_empty() {
         verdict.reason = Reason::OutputMissing;
-        verdict.message = format!("{}, without the required output {}", verdict.message, missing.join(", "));
+        let why = verdict.dropped.iter().take(DROPPED_IN_MESSAGE).map(String::as_str).collect::<Vec<_>>();
+        verdict.advised = !why.is_empty();
+        let why = if why.is_empty() { String::new() } else { format!("; dropped: {}", why.join("; ")) };
+        verdict.message =
+            format!("{}, without the required output {}{why}", verdict.message, missing.join(", "));
     }
 }
 
@@ -260,20 +271,29 @@ fn ended(
     by: impl FnOnce() -> (Reason, String),
 ) -> (Reason, String) {
     let Some(stop) = exit.stop else {
-        let out_of_memory = pod.terminated().is_some_and(|end| end.reason == "OOMKilled");
+        let by_node = pod.terminated().is_some_and(|end| end.reason == "OOMKilled");
+        let out_of_memory = by_node || exit.out_of_memory.is_some();
+        let limit = exit.out_of_memory.and_then(|killed| killed.limit_bytes).map(limit_of_memory);
+        let limit = limit.unwrap_or_default();
         return match exit.outcome {
+            _ if well && out_of_memory => (
+                Reason::Succeeded,
+                format!("{}, and the script ended with exit code 0", killed_for_memory(exit, &limit)),
+            ),
             _ if well => (Reason::Succeeded, "the script ended with exit code 0".into()),
             Outcome::Signaled { signal: 9 } if out_of_memory => (
                 Reason::OutOfMemory,
-                "the kernel killed the script because the container was out of memory".into(),
+                format!("the kernel killed the script because the container was out of memory{limit}"),
+            ),
+            _ if out_of_memory => (
+                if matches!(exit.outcome, Outcome::Signaled { .. }) {
+                    Reason::ScriptKilled
+                } else {
+                    Reason::ScriptFailed
+                },
+                format!("{}, and the script ended {how}", killed_for_memory(exit, &limit)),
             ),
             Outcome::Signaled { .. } => (Reason::ScriptKilled, format!("the script was ended {how}")),
-            _ if out_of_memory => (
-                Reason::ScriptFailed,
-                format!(
-                    "the kernel killed a process of the script's because the container was out of memory, and the script ended {how}"
-                ),
-            ),
             _ => (Reason::ScriptFailed, format!("the script ended {how}")),
         };
     };
@@ -288,6 +308,22 @@ fn ended(
             (reason, format!("the script was asked to stop, {why}, and ended {how}"))
         }
     }
+}
+
+fn killed_for_memory(exit: &Exit, limit: &str) -> String {
+    let processes = match exit.out_of_memory.map_or(1, |killed| killed.kills) {
+        1 => "a process".to_owned(),
+        kills => format!("{kills} processes"),
+    };
+    format!("the kernel killed {processes} of the script's because the container was out of memory{limit}")
+}
+
+/// ` (its limit is 48Mi)`.
+fn limit_of_memory(bytes: u64) -> String {
+    let units = [(1 << 30, "Gi"), (1 << 20, "Mi"), (1 << 10, "Ki")];
+    let (unit, name) =
+        units.into_iter().find(|(unit, _)| bytes > 0 && bytes.is_multiple_of(*unit)).unwrap_or((1, ""));
+    format!(" (its limit is {}{name})", bytes / unit)
 }
 
 /// Somebody's own words, as the end of a clause.

@@ -81,6 +81,9 @@ pub enum Program {
         /// and where there is none, `/bin/sh`.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         interpreter: Vec<String>,
+        /// The name of the script's file, where it matters.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        file_name: Option<String>,
     },
     /// A script that the kubelet mounts, run by an interpreter.
     #[serde(rename_all = "camelCase")]
@@ -92,6 +95,9 @@ pub enum Program {
         /// As of [`Program::Script`].
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         interpreter: Vec<String>,
+        /// As of [`Program::Script`].
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        file_name: Option<String>,
     },
     /// A program of the image.
     #[serde(rename_all = "camelCase")]
@@ -99,6 +105,17 @@ pub enum Program {
         /// The program and its first arguments; never empty.
         argv: Vec<String>,
     },
+}
+
+impl Program {
+    /// The name of the script's file, where one is wanted.
+    #[must_use]
+    pub fn file_name(&self) -> Option<&str> {
+        match self {
+            Self::Script { file_name, .. } | Self::ScriptFile { file_name, .. } => file_name.as_deref(),
+            Self::Command { .. } => None,
+        }
+    }
 }
 
 /// One variable of the script.
@@ -238,7 +255,7 @@ mod tests {
             },
             image: "r/i@sha256:00".into(),
             packages: vec![],
-            program: Program::Script { text: "echo hi".into(), interpreter: vec![] },
+            program: Program::Script { text: "echo hi".into(), interpreter: vec![], file_name: None },
             args: vec![],
             variables_from: vec![],
             variables: vec![Variable {

@@ -54,6 +54,9 @@ pub struct Start {
     /// Variables whose secret value is too short to be masked (fewer than 6 bytes).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unmasked: Vec<String>,
+    /// What was changed or left out of what the script was to get, each a sentence for people.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub adjusted: Vec<String>,
     /// By which a termination message is known to be the runner's ([`super::proof`]). An older runner
     /// gives none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -81,10 +84,27 @@ pub struct Exit {
     /// Outputs that were dropped, and why; each a sentence for people.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub outputs_dropped: Vec<String>,
+    /// Why the outputs file could not be read as a whole, for people: what was read of it is in doubt.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outputs_unread: Option<String>,
+    /// Set where the kernel killed processes of the script's for memory.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub out_of_memory: Option<OutOfMemory>,
     /// Set where this is a second start of the container, which runs nothing and says again what
     /// the first one left.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub replayed: bool,
+}
+
+/// That the kernel killed processes, since the container had used up its memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct OutOfMemory {
+    /// How many processes.
+    pub kills: u64,
+    /// How much memory the container may have, in bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit_bytes: Option<u64>,
 }
 
 /// What became of the script.
@@ -175,6 +195,9 @@ pub struct End {
     /// Frames that the runner itself had to drop.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub dropped: Vec<FrameRange>,
+    /// Whether processes that outlived the script were ended while they still wrote.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub cut: bool,
 }
 
 /// Frames by their sequence numbers, both ends included.
@@ -303,6 +326,8 @@ mod tests {
             millis: 5,
             outputs: BTreeMap::from([("url".into(), "x".repeat(5000))]),
             outputs_dropped: vec!["y".repeat(1000); 8],
+            outputs_unread: None,
+            out_of_memory: None,
             replayed: false,
         }
     }
@@ -312,6 +337,8 @@ mod tests {
         let record = Record::Exit(Exit {
             outputs: BTreeMap::new(),
             outputs_dropped: vec![],
+            outputs_unread: None,
+            out_of_memory: None,
             stop: Some(Stop { cause: StopCause::RunDeadline, killed: true }),
             ..exit(Outcome::Signaled { signal: 9 })
         });

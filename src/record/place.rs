@@ -20,19 +20,25 @@ pub const INPUTS_DIR: &str = "/longshore/inputs";
 /// [`super::bundle::Folder`] names paths below it.
 pub const SOURCES_DIR: &str = "/longshore/sources";
 /// The folder of the volume that shows a script from a `ConfigMap`.
-pub const SCRIPT_DIR: &str = "/longshore/script";
-/// The script's file name in [`SCRIPT_DIR`].
+pub const SCRIPT_SOURCE_DIR: &str = "/longshore/script-source";
+/// The script's file name in [`SCRIPT_SOURCE_DIR`], and in [`SCRIPT_DIR`] where it has no other.
 pub const SCRIPT_FILE: &str = "script";
+/// The folder of the script that runs, and of nothing else: scripts go to their own folder and remove what
+/// lies there.
+pub const SCRIPT_DIR: &str = "/longshore/script";
 /// The script's packages, a folder each.
 pub const PACKAGES_DIR: &str = "/longshore/packages";
 /// Where the container that fetches packages finds pull Secrets, a folder each.
 pub const PULL_SECRETS_DIR: &str = "/longshore/pull";
 /// The file name of the program that fetches packages, in the runner's image.
 pub const FETCH_FILE: &str = "longshore-fetch";
-/// Claim, exit record, script and outputs file; on disk, since the claim must outlive the process.
+/// Claim, exit record and outputs file; on disk, since the claim must outlive the process.
 pub const STATE_DIR: &str = "/longshore/state";
-/// The script's working directory, empty at the start.
-pub const WORK_DIR: &str = "/longshore/work";
+/// The volume of the script's working directory. A volume's own folder is root's, and git works in no
+/// repository whose folder is another user's.
+pub const WORK_VOLUME_DIR: &str = "/longshore/work";
+/// The script's working directory, the script's own and empty at the start.
+pub const WORK_DIR: &str = "/longshore/work/run";
 /// The script's `HOME`.
 pub const HOME_DIR: &str = "/longshore/home";
 /// The script's `TMPDIR`.

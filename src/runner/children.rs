@@ -13,6 +13,8 @@ use nix::{
 
 use crate::record::outcome::Outcome;
 
+use super::left::{Left, Whose};
+
 /// So many are buried at a time: others may die as fast as they are buried, and meanwhile no deadline
 /// is kept.
 const AT_ONCE: usize = 256;
@@ -20,7 +22,7 @@ const AT_ONCE: usize = 256;
 /// What a look at the dead has found.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Reaped {
-    /// The script is among them, and ended so. Whatever it left behind is killed already.
+    /// The script is among them, and ended so. What it left behind still runs.
     Script(Outcome),
     /// The script lives, as far as is known, and nobody else is left to be buried.
     Others,
@@ -39,18 +41,34 @@ impl Script {
         Self { pid }
     }
 
-    /// Asks the script's process group to end.
+    /// Asks the script and all that it has started to end: its process group and, where the PID namespace is
+    /// the container's, all else in it.
     pub(super) fn terminate(&self) {
-        if killpg(self.pid, Signal::SIGTERM).is_err() {
+        if Self::owns_all() {
+            let _ = kill(Pid::from_raw(-1), Signal::SIGTERM);
+        } else if killpg(self.pid, Signal::SIGTERM).is_err() {
             // It may have moved to another group.
             let _ = kill(self.pid, Signal::SIGTERM);
         }
     }
 
-    /// Ends the script; not to be called once its end was taken, or another may have its number.
+    /// Ends the script and all that it has started.
     pub(super) fn kill(&self) {
-        let _ = kill(self.pid, Signal::SIGKILL);
+        if !Self::owns_all() {
+            let _ = kill(self.pid, Signal::SIGKILL);
+        }
         self.kill_others();
+    }
+
+    /// What it leaves behind when it ends.
+    pub(super) fn left(&self) -> Left {
+        Left::look(if Self::owns_all() { Whose::Namespace } else { Whose::Group(self.pid) })
+    }
+
+    /// Ends what is left once the script has ended. Says whether there may be dead ones left to bury.
+    pub(super) fn end_rest(&self) -> bool {
+        self.kill_others();
+        Self::bury_rest()
     }
 
     /// Whether the PID namespace is the container's, and the runner its first process.
@@ -58,13 +76,14 @@ impl Script {
         getpid() == Pid::from_raw(1)
     }
 
-    /// Ends the script's process group and, where the PID namespace is the container's, all that
-    /// is left in it.
+    /// Ends the script's process group or, where the PID namespace is the container's, all that is left in
+    /// it.
     fn kill_others(&self) {
-        let _ = killpg(self.pid, Signal::SIGKILL);
-        // Anywhere else this would be the end of the machine.
         if Self::owns_all() {
+            // Anywhere else this would be the end of the machine.
             let _ = kill(Pid::from_raw(-1), Signal::SIGKILL);
+        } else {
+            let _ = killpg(self.pid, Signal::SIGKILL);
         }
     }
 
@@ -91,7 +110,6 @@ impl Script {
                     if let Ok(status) = waitpid(None, Some(WaitPidFlag::WNOHANG))
                         && status.pid() == Some(self.pid)
                     {
-                        self.kill_others();
                         return Reaped::Script(outcome(&Ok(status), self.pid));
                     }
                 }
@@ -101,8 +119,16 @@ impl Script {
         Reaped::More
     }
 
-    /// Takes zombies once the script itself is gone. Says whether there may be more.
+    /// Takes zombies once the script itself has ended, while something of it may be left. Says whether there
+    /// may be more.
     pub(super) fn reap_rest() -> bool {
+        // Elsewhere orphans are not ours, and as long as the script is a zombie nobody else gets its number,
+        // by which its group is ended.
+        Self::owns_all() && Self::bury_rest()
+    }
+
+    /// Takes zombies, the script's too. Says whether there may be more.
+    pub(super) fn bury_rest() -> bool {
         // One that is taken may have died by a signal that nix does not know.
         (0..AT_ONCE).all(|_| {
             let taken = waitpid(None, Some(WaitPidFlag::WNOHANG));
@@ -111,11 +137,7 @@ impl Script {
     }
 
     fn take(&self) -> Outcome {
-        // As long as the script is a zombie, nobody else gets its number or its group's.
-        self.kill();
-        let outcome = outcome(&look(Id::Pid(self.pid)), self.pid);
-        let _ = waitpid(self.pid, Some(WaitPidFlag::WNOHANG));
-        outcome
+        outcome(&look(Id::Pid(self.pid)), self.pid)
     }
 }
 

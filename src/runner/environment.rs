@@ -16,7 +16,7 @@ use crate::record::{
 
 use super::{
     changing_files::Watched, folders, inputs::Input, patterns::Patterns, places::Places, refusal::Refusal,
-    secrets::Secrets, sources::Sources,
+    secrets::Secrets, sources::Sources, user,
 };
 
 /// Where programs are looked for if the image has no `PATH`: what container runtimes set.
@@ -29,7 +29,15 @@ pub(super) struct Environment {
     secrets: Secrets,
     /// Files of secrets that may change while the script runs.
     watched: Watched,
+    /// What was changed or left out, for people.
+    adjusted: Vec<String>,
 }
+
+/// The terminal that a script is told of where the image names none: every image with a terminal database has
+/// it.
+const TERMINAL: &str = "xterm";
+/// So many sentences of what was adjusted are told, and so many names in one of them.
+const MAX_ADJUSTED: usize = 20;
 
 impl Environment {
     /// The image's variables, then those of every script, then the action's in their order (whole
@@ -44,12 +52,19 @@ impl Environment {
         for (name, value) in [("HOME", places.home()), ("TMPDIR", places.tmp()), ("PWD", places.work())] {
             environment.set(name, value);
         }
+        let user = user::name(&places.passwd());
+        // tput ends a script with `set -e` where TERM is not set, or names a terminal without colours.
+        for (name, value) in [("USER", &user), ("LOGNAME", &user), ("TERM", &TERMINAL.to_owned())] {
+            environment.variables.entry(name.into()).or_insert_with(|| value.into());
+        }
         // Before they are read: a change in between must not be missed.
         environment.watch(places, bundle);
         let mut sources = Sources::new();
         for folder in &bundle.variables_from {
             let path = places.source(&folder.path);
-            environment.variables.extend(sources.read(&path, folder, &mut environment.secrets)?);
+            let (variables, left_out) = sources.read(&path, folder, &mut environment.secrets)?;
+            environment.variables.extend(variables);
+            environment.adjust(no_names(&folder.origin, left_out));
         }
         for (index, variable) in bundle.variables.iter().enumerate() {
             environment.add(places, index, variable)?;
@@ -88,6 +103,17 @@ impl Environment {
     /// The variables whose values are secret and too short to be masked.
     pub(super) fn unmasked(&self) -> &[String] {
         self.secrets.unmasked()
+    }
+
+    /// What was changed or left out, a sentence each.
+    pub(super) fn adjusted(&self) -> &[String] {
+        &self.adjusted
+    }
+
+    /// Adds a sentence of what was changed or left out.
+    pub(super) fn adjust(&mut self, sentence: Option<String>) {
+        let room = MAX_ADJUSTED.saturating_sub(self.adjusted.len());
+        self.adjusted.extend(sentence.into_iter().take(room));
     }
 
     /// The texts to be masked. To be asked once: they are too large to be kept twice.
@@ -160,6 +186,21 @@ impl Environment {
         self.set(place::ENV_ATTEMPT, run.attempt.to_string());
         self.set(place::ENV_IDEMPOTENCY_KEY, format!("{}-{}", run.action_uid, run.number));
     }
+}
+
+/// That keys are no variables, since these cannot have their names.
+fn no_names(origin: &str, mut names: Vec<String>) -> Option<String> {
+    let count = names.len();
+    if count == 0 {
+        return None;
+    }
+    names.truncate(MAX_ADJUSTED);
+    let more = if count > names.len() { format!(" and {} more", count - names.len()) } else { String::new() };
+    Some(format!(
+        "no variable was set for {}{more} of the {origin}: a variable's name consists of letters, digits, '_', \
+         '-' and '.', and does not begin with a digit",
+        names.join(", ")
+    ))
 }
 
 /// Kubernetes allows nearly any character in a variable's name, slashes and dots among them.

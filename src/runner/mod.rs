@@ -24,8 +24,11 @@ mod fields;
 mod folders;
 mod inputs;
 mod interpreter;
+mod left;
+mod line_endings;
 mod lines;
 mod mask;
+mod memory;
 mod note;
 mod outputs;
 mod parts;
@@ -47,6 +50,7 @@ mod sources;
 mod stop;
 mod streams;
 mod supervise;
+mod user;
 
 pub use crate::record::exit_code::{
     BUNDLE_UNUSABLE, CANNOT_START, INPUT_UNUSABLE, RUNNER_FAILED, STOPPED_BEFORE_START, UNKNOWN, USAGE,

@@ -30,30 +30,40 @@ pub(super) struct Outputs {
     pub(super) values: BTreeMap<String, String>,
     /// What was dropped, each with a sentence.
     pub(super) dropped: Vec<String>,
+    /// Why the file could not be read as a whole: what was read of it may be less or other than was meant.
+    pub(super) unread: Option<String>,
 }
 
 /// Reads the file at `path`.
 pub(super) fn read(path: &Path, declared: &[Output], patterns: &Patterns) -> Outputs {
     match reach::read(path, MAX_FILE_BYTES) {
         Ok(text) => parse(&text, declared, patterns),
-        Err(error) => Outputs {
-            dropped: vec![format!(
-                "all outputs: $LONGSHORE_OUTPUT cannot be read ({error}); write to it with >>"
-            )],
-            ..Outputs::default()
-        },
+        Err(error) => {
+            let why = format!("all outputs: $LONGSHORE_OUTPUT cannot be read ({error}); write to it with >>");
+            Outputs { dropped: vec![why.clone()], unread: Some(why), ..Outputs::default() }
+        }
     }
 }
 
 fn parse(text: &[u8], declared: &[Output], patterns: &Patterns) -> Outputs {
-    let mut parser = Parser { declared, patterns, values: BTreeMap::new(), dropped: vec![], complaints: 0 };
+    let mut parser = Parser {
+        declared,
+        patterns,
+        values: BTreeMap::new(),
+        dropped: vec![],
+        complaints: 0,
+        last: None,
+        unread: None,
+    };
     let mut whole = text;
     if text.len() as u64 > MAX_FILE_BYTES {
         // Its last line is cut; what is before it counts.
         whole = &text[..text.iter().rposition(|&byte| byte == b'\n').unwrap_or(0)];
-        parser.complain(format!("all that is behind the first {MAX_FILE_BYTES} bytes of $LONGSHORE_OUTPUT"));
     }
     parser.lines(whole);
+    if whole.len() < text.len() {
+        parser.unread(format!("all that is behind the first {MAX_FILE_BYTES} bytes of $LONGSHORE_OUTPUT"));
+    }
     parser.finish()
 }
 
@@ -63,6 +73,10 @@ struct Parser<'a> {
     values: BTreeMap<String, String>,
     dropped: Vec<String>,
     complaints: usize,
+    /// The name and value of the last `NAME=VALUE`, as text: what comes next may have been meant to belong
+    /// to it.
+    last: Option<(String, String)>,
+    unread: Option<String>,
 }
 
 impl Parser<'_> {
@@ -81,9 +95,7 @@ impl Parser<'_> {
             if block < equals {
                 let (name, delimiter) = (&line[..block], &line[block + 2..]);
                 if delimiter.is_empty() {
-                    self.complain(format!(
-                        "line {number}: nothing follows `<<`; write NAME<<END, lines, END"
-                    ));
+                    self.unread(format!("line {number}: nothing follows `<<`; write NAME<<END, lines, END"));
                     continue;
                 }
                 let mut value: Vec<&[u8]> = vec![];
@@ -99,16 +111,26 @@ impl Parser<'_> {
                     self.set(number, name, &value.join(&b'\n'));
                 } else {
                     let end = self.text(delimiter);
-                    self.complain(format!(
+                    self.unread(format!(
                         "line {number}: the block never ends; write a line that holds only `{end}` behind it"
                     ));
                 }
             } else if equals < line.len() {
+                let (name, value) = (self.short(&line[..equals]), self.short(&line[equals + 1..]));
+                self.last = Some((name, value));
                 self.set(number, &line[..equals], &line[equals + 1..]);
             } else {
-                let mut line = self.text(line);
-                truncate(&mut line, 60);
-                self.complain(format!("line {number}: `{line}` is no output; write NAME=VALUE"));
+                let line = self.short(line);
+                let instead = self.last.as_ref().map_or_else(
+                    || "write NAME=VALUE".to_owned(),
+                    |(name, value)| {
+                        format!(
+                            "before it `{name}` was read as `{value}`; a value of several lines is written \
+                             {name}<<END, its lines, END"
+                        )
+                    },
+                );
+                self.unread(format!("line {number}: `{line}` is no output; {instead}"));
             }
         }
     }
@@ -116,8 +138,7 @@ impl Parser<'_> {
     fn set(&mut self, number: usize, name: &[u8], value: &[u8]) {
         let known = self.declared.iter().find(|output| output.name.as_bytes() == name);
         let Some(Output { name }) = known else {
-            let mut name = self.text(name);
-            truncate(&mut name, 60);
+            let name = self.short(name);
             self.complain(format!("line {number}: `{name}` is not declared; add it to spec.outputs"));
             return;
         };
@@ -131,13 +152,35 @@ impl Parser<'_> {
                 value.len()
             ));
         } else {
-            self.values.insert(name.clone(), value);
+            let before = self.values.insert(name.clone(), value);
+            if before.is_some_and(|before| Some(&before) != self.values.get(name)) {
+                self.complain(format!(
+                    "line {number}: `{name}` had another value before; the last one counts"
+                ));
+            }
         }
     }
 
     /// Masked, and text whatever it was.
     fn text(&self, bytes: &[u8]) -> String {
         String::from_utf8_lossy(&self.patterns.mask(bytes)).replace('\0', "\u{fffd}")
+    }
+
+    /// The beginning of it, for a sentence.
+    fn short(&self, bytes: &[u8]) -> String {
+        let mut text = self.text(bytes);
+        truncate(&mut text, 40);
+        text
+    }
+
+    /// Complains of what makes the rest of the file doubtful.
+    fn unread(&mut self, sentence: String) {
+        self.unread.get_or_insert_with(|| {
+            let mut sentence = sentence.clone();
+            truncate(&mut sentence, MAX_COMPLAINT_BYTES);
+            sentence
+        });
+        self.complain(sentence);
     }
 
     fn complain(&mut self, mut sentence: String) {
@@ -163,7 +206,7 @@ impl Parser<'_> {
         if unsaid > 0 {
             self.dropped.push(format!("and {unsaid} more"));
         }
-        Outputs { values: self.values, dropped: self.dropped }
+        Outputs { values: self.values, dropped: self.dropped, unread: self.unread }
     }
 }
 
@@ -206,7 +249,34 @@ mod tests {
 
     #[test]
     fn a_later_value_wins() {
-        assert_eq!(values("a=1\na<<E\n2\n3\nE\n"), pairs(&[("a", "2\n3")]));
+        let outputs = parsed("a=1\na<<E\n2\n3\nE\na=4\na=4\n");
+        assert_eq!(outputs.values.into_iter().collect::<Vec<_>>(), pairs(&[("a", "4")]));
+        assert_eq!(
+            outputs.dropped,
+            [
+                "line 2: `a` had another value before; the last one counts",
+                "line 6: `a` had another value before; the last one counts"
+            ]
+        );
+        assert_eq!(outputs.unread, None);
+    }
+
+    #[test]
+    fn a_value_of_several_lines_is_told_with_the_form_for_it() {
+        let outputs = parsed("a={\n  \"x\": \"y\",\n  \"c=1\": 2\n}\nb=2");
+        let why = outputs.unread.unwrap();
+        assert_eq!(
+            why,
+            "line 2: `  \"x\": \"y\",` is no output; before it `a` was read as `{`; a value of several lines is \
+             written a<<END, its lines, END"
+        );
+        assert_eq!(outputs.dropped[0], why);
+        for whole in ["a=1", "", "x=1", "a=1\na=2"] {
+            assert_eq!(parsed(whole).unread, None, "{whole}");
+        }
+        for broken in ["a<<\n", "a<<E\n1", "hello", "a=1\nhello"] {
+            assert!(parsed(broken).unread.is_some(), "{broken}");
+        }
     }
 
     #[test]

@@ -39,7 +39,7 @@ impl Places {
 
     /// The script that the kubelet mounts.
     pub(super) fn mounted_script(&self) -> PathBuf {
-        self.at(place::SCRIPT_DIR).join(place::SCRIPT_FILE)
+        self.at(place::SCRIPT_SOURCE_DIR).join(place::SCRIPT_FILE)
     }
 
     pub(super) fn packages(&self) -> PathBuf {
@@ -58,9 +58,14 @@ impl Places {
         self.state().join("exit.json")
     }
 
-    /// The script that is run.
-    pub(super) fn script(&self) -> PathBuf {
-        self.state().join("script")
+    /// The folder of the script that is run.
+    pub(super) fn script_folder(&self) -> PathBuf {
+        self.at(place::SCRIPT_DIR)
+    }
+
+    /// The script that is run, by the name that it is to have.
+    pub(super) fn script(&self, name: Option<&str>) -> PathBuf {
+        self.script_folder().join(name.unwrap_or(place::SCRIPT_FILE))
     }
 
     pub(super) fn output(&self) -> PathBuf {
@@ -90,6 +95,16 @@ impl Places {
 
     pub(super) fn token(&self) -> PathBuf {
         self.at(place::TOKEN_FILE)
+    }
+
+    /// The image's users.
+    pub(super) fn passwd(&self) -> PathBuf {
+        self.at("/etc/passwd")
+    }
+
+    /// The container's own cgroup.
+    pub(super) fn cgroup(&self) -> PathBuf {
+        self.at("/sys/fs/cgroup")
     }
 
     pub(super) fn termination_log(&self) -> PathBuf {

@@ -19,11 +19,12 @@ pub(super) struct Report {
     transcript: Transcript,
     started: Option<Instant>,
     millis: u64,
+    cut: bool,
 }
 
 impl Report {
     pub(super) fn new(sink: Sink) -> Self {
-        Self { sink, sequence: 0, transcript: Transcript::default(), started: None, millis: 0 }
+        Self { sink, sequence: 0, transcript: Transcript::default(), started: None, millis: 0, cut: false }
     }
 
     /// The script starts now; frames count their time from here.
@@ -50,9 +51,20 @@ impl Report {
     }
 
     /// The run is claimed, the script about to start.
-    pub(super) fn start(&mut self, of: &Identity, unmasked: &[String], proof: Option<String>) {
-        let start = Start { version: VERSION, of: of.clone(), unmasked: unmasked.to_vec(), proof };
+    pub(super) fn start(
+        &mut self,
+        of: &Identity,
+        (unmasked, adjusted): (&[String], &[String]),
+        proof: Option<String>,
+    ) {
+        let (unmasked, adjusted) = (unmasked.to_vec(), adjusted.to_vec());
+        let start = Start { version: VERSION, of: of.clone(), unmasked, adjusted, proof };
         self.record(Kind::Start, &Record::Start(start));
+    }
+
+    /// Something that still wrote was ended: the log has not all that would have come.
+    pub(super) fn cut(&mut self) {
+        self.cut = true;
     }
 
     /// How the script ended.
@@ -60,7 +72,7 @@ impl Report {
         self.record(Kind::Exit, &Record::Exit(exit.clone()));
     }
 
-    /// The log is whole.
+    /// The log has ended.
     pub(super) fn end(&mut self, of: &Identity) -> End {
         let end = End {
             version: VERSION,
@@ -69,6 +81,7 @@ impl Report {
             bytes: self.transcript.bytes(),
             sha256: self.transcript.sha256(),
             dropped: vec![],
+            cut: self.cut,
         };
         self.record(Kind::End, &Record::End(end.clone()));
         end

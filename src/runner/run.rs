@@ -26,6 +26,8 @@ use super::{
     claim::{self, Claim},
     environment::Environment,
     folders, interpreter,
+    line_endings::{self, Plain},
+    memory,
     note::Note,
     outputs,
     patterns::Patterns,
@@ -133,7 +135,7 @@ impl Attempt {
         // Before programs are looked for: a relative path is the script's.
         let work = self.places.work();
         env::set_current_dir(&work).map_err(|error| Refusal::internal("change to", &work, &error))?;
-        let invocation = self.invocation(bundle, &environment)?;
+        let invocation = self.invocation(bundle, &mut environment)?;
         if signals.take().stop {
             return Err(Refusal::new(
                 Problem::Stopped,
@@ -141,8 +143,10 @@ impl Attempt {
             ));
         }
         let note = Note::prepare(self.places.stop_reason()).ok();
-        self.report.start(&self.of, environment.unmasked(), self.nonce.as_deref().map(proof));
+        let told = (environment.unmasked(), environment.adjusted());
+        self.report.start(&self.of, told, self.nonce.as_deref().map(proof));
         self.report.sink().pump();
+        let kills = memory::kills(&self.places);
         let started = Instant::now();
         let Started { pid, stdout, stderr } = program::spawn(&invocation, &environment)?;
         self.report.script_starts(started);
@@ -151,12 +155,14 @@ impl Attempt {
             streams: Streams::new(stdout, stderr, secrets),
             note,
             started,
+            kills,
         })
     }
 
-    fn invocation(&self, bundle: &Bundle, environment: &Environment) -> Result<Invocation, Refusal> {
-        let path = self.places.script();
-        let text = script::text(&self.places, &bundle.program)?;
+    fn invocation(&self, bundle: &Bundle, environment: &mut Environment) -> Result<Invocation, Refusal> {
+        let path = self.places.script(bundle.program.file_name());
+        let Plain { text, done } = line_endings::plain(script::text(&self.places, &bundle.program)?)?;
+        environment.adjust(done);
         let invocation =
             interpreter::resolve(&bundle.program, &text, &bundle.args, &path, environment.path())?;
         if !matches!(bundle.program, Program::Command { .. }) {
@@ -166,7 +172,7 @@ impl Attempt {
     }
 
     fn supervise(mut self, bundle: &Bundle, signals: &Signals, running: Running) -> u8 {
-        let Running { script, streams, note, started } = running;
+        let Running { script, streams, note, started, kills } = running;
         let mut supervisor = Supervisor {
             places: &self.places,
             limits: &bundle.limits,
@@ -178,6 +184,10 @@ impl Attempt {
             unburied: false,
         };
         let ended = supervisor.run(started);
+        let out_of_memory = memory::kills_since(supervisor.places, kills);
+        if ended.cut {
+            supervisor.report.cut();
+        }
         let outputs = outputs::read(&self.places.output(), &bundle.outputs, supervisor.streams.patterns());
         let exit = Exit {
             version: VERSION,
@@ -187,6 +197,8 @@ impl Attempt {
             millis: ended.millis,
             outputs: outputs.values,
             outputs_dropped: outputs.dropped,
+            outputs_unread: outputs.unread,
+            out_of_memory,
             replayed: false,
         };
         let stored = Stored { exit, nonce: written(self.nonce.take()) };
@@ -236,6 +248,8 @@ impl Attempt {
             millis: 0,
             outputs: BTreeMap::new(),
             outputs_dropped: vec![],
+            outputs_unread: None,
+            out_of_memory: None,
             replayed: false,
         }
     }
@@ -263,6 +277,8 @@ struct Running {
     streams: Streams,
     note: Option<Note>,
     started: Instant,
+    /// How many processes of the container the kernel had killed for memory before.
+    kills: u64,
 }
 
 /// Puts `text` in place of whatever the script has written; rather nothing than a part of it.

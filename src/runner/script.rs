@@ -15,10 +15,8 @@ const SHORT_HASH: usize = 12;
 /// runs, whatever the kubelet mounts a moment later. A command has no text.
 pub(super) fn text<'a>(places: &Places, program: &'a Program) -> Result<Cow<'a, [u8]>, Refusal> {
     match program {
-        Program::Script { text, interpreter: _ } => Ok(text.as_bytes().into()),
-        Program::ScriptFile { sha256, origin, interpreter: _ } => {
-            mounted(places, sha256, origin).map(Cow::Owned)
-        }
+        Program::Script { text, .. } => Ok(text.as_bytes().into()),
+        Program::ScriptFile { sha256, origin, .. } => mounted(places, sha256, origin).map(Cow::Owned),
         Program::Command { argv: _ } => Ok(Cow::Borrowed(&[])),
     }
 }

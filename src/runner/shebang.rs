@@ -1,4 +1,5 @@
-//! A script's `#!` line, read as the kernel reads it.
+//! A script's `#!` line, read as the kernel reads it, once what editors leave there is taken out
+//! ([`super::line_endings`]).
 
 /// What a script's first line asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -12,24 +13,14 @@ pub(super) enum Shebang<'a> {
         /// Without blanks around it.
         argument: Option<&'a str>,
     },
-    /// It ends in a carriage return, which the kernel would take for a part of the name.
-    CarriageReturn,
-    /// A byte order mark stands before the `#!`, so that the kernel would not see it.
-    ByteOrderMark,
     /// Nothing follows the `#!`.
     Empty,
 }
 
 impl<'a> Shebang<'a> {
     pub(super) fn of(script: &'a str) -> Self {
-        if script.strip_prefix('\u{feff}').is_some_and(|text| text.starts_with("#!")) {
-            return Self::ByteOrderMark;
-        }
         let Some(line) = script.strip_prefix("#!") else { return Self::None };
         let line = line.split_once('\n').map_or(line, |(line, _)| line);
-        if line.ends_with('\r') {
-            return Self::CarriageReturn;
-        }
         let line = line.trim_matches([' ', '\t']);
         let (path, argument) = match line.split_once([' ', '\t']) {
             Some((path, argument)) => (path, Some(argument.trim_start_matches([' ', '\t']))),
@@ -78,13 +69,6 @@ mod tests {
         assert_eq!(Shebang::of(""), Shebang::None);
         assert_eq!(Shebang::of(" #!/bin/sh"), Shebang::None);
         assert_eq!(Shebang::of("#! \nx"), Shebang::Empty);
-    }
-
-    #[test]
-    fn what_an_editor_put_there_is_seen() {
-        assert_eq!(Shebang::of("#!/bin/sh\r\necho\r\n"), Shebang::CarriageReturn);
-        assert_eq!(Shebang::of("#!/bin/sh -e\r\n"), Shebang::CarriageReturn);
-        assert_eq!(Shebang::of("\u{feff}#!/bin/sh\n"), Shebang::ByteOrderMark);
     }
 
     #[test]

@@ -29,6 +29,9 @@ pub(super) struct Sources {
     bytes: u64,
 }
 
+/// Names and values.
+type Variables = Vec<(OsString, OsString)>;
+
 /// A variable, and the key that it comes from.
 struct Entry {
     name: OsString,
@@ -41,15 +44,16 @@ impl Sources {
         Self { files: MAX_FILES, bytes: MAX_BYTES }
     }
 
-    /// The variables of the folder at `path`; values of a secret one are added to `secrets`.
+    /// The variables of the folder at `path`, and the names that can be no variable's; values of a secret
+    /// folder are added to `secrets`.
     pub(super) fn read(
         &mut self,
         path: &Path,
         folder: &Folder,
         secrets: &mut Secrets,
-    ) -> Result<Vec<(OsString, OsString)>, Refusal> {
+    ) -> Result<(Variables, Vec<String>), Refusal> {
         let Folder { path: _, prefix, secret, origin } = folder;
-        let mut variables = vec![];
+        let (mut variables, mut left_out) = (vec![], vec![]);
         for (key, value) in self.one_version(path, origin)? {
             let mut name = OsString::from(prefix);
             name.push(&key);
@@ -58,6 +62,7 @@ impl Sources {
                 secrets.add(&name.to_string_lossy(), &value);
             }
             if !can_be_a_name(&name) {
+                left_out.push(format!("{:?}", name.to_string_lossy()));
                 continue;
             }
             let entry = Entry { name, key, value };
@@ -66,7 +71,7 @@ impl Sources {
             }
             variables.push((entry.name, OsString::from_vec(entry.value)));
         }
-        Ok(variables)
+        Ok((variables, left_out))
     }
 
     /// All files, by name, of one version of the object.

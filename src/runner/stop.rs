@@ -73,6 +73,11 @@ impl Stopping {
         None
     }
 
+    /// Whether it was asked to end.
+    pub(super) const fn is_asked(&self) -> bool {
+        self.asked.is_some()
+    }
+
     /// For the exit record.
     pub(super) fn record(&self) -> Option<Stop> {
         self.asked.map(|cause| Stop { cause, killed: self.killed })

@@ -21,6 +21,12 @@ use super::{
 /// How long the verdict waits for what is still in the pipes. With the script's processes dead it
 /// takes as long as reading a mebibyte.
 const DRAIN_BEFORE_VERDICT: Duration = Duration::from_millis(200);
+/// How long processes that outlive their script may go on writing, where nobody asked it to stop.
+const OUTLIVES: Duration = Duration::from_secs(2);
+/// How long they do nothing before they count as what a script leaves for good: an agent, a forgotten `&`.
+const RESTS: Duration = Duration::from_millis(250);
+/// How often they are looked at.
+const LOOK: Duration = Duration::from_millis(20);
 /// How long a pipe may be silent, and how much may still come, where somebody outside the PID
 /// namespace holds it. What the script itself left is never more than two full pipes.
 const SILENCE: Duration = Duration::from_secs(2);
@@ -35,6 +41,8 @@ pub(super) struct Ended {
     pub(super) stop: Option<Stop>,
     /// Milliseconds since the script's start.
     pub(super) millis: u64,
+    /// Whether something that it left was ended while it still wrote.
+    pub(super) cut: bool,
 }
 
 /// The script, its pipes, and all that it is watched by.
@@ -52,7 +60,7 @@ pub(super) struct Supervisor<'a> {
 }
 
 impl Supervisor<'_> {
-    /// Runs until the script has ended, all that it left is killed, and the pipes are empty or
+    /// Runs until the script has ended, all that it left has ended or is killed, and the pipes are empty or
     /// [`DRAIN_BEFORE_VERDICT`] is over.
     pub(super) fn run(&mut self, started: Instant) -> Ended {
         let mut stopping = Stopping::new(self.limits, started);
@@ -63,23 +71,61 @@ impl Supervisor<'_> {
             let reaped = if arrived.child { self.script.reap() } else { Reaped::Others };
             self.unburied = reaped == Reaped::More;
             if let Reaped::Script(outcome) = reaped {
-                let ended = Ended { outcome, stop: stopping.record(), millis: self.report.millis_at(now) };
-                self.drain(Some(now + DRAIN_BEFORE_VERDICT));
-                return ended;
+                let (stop, millis) = (stopping.record(), self.report.millis_at(now));
+                let cut = self.outlive(stopping, now);
+                self.unburied = self.script.end_rest();
+                self.drain(Some(Instant::now() + DRAIN_BEFORE_VERDICT));
+                return Ended { outcome, stop, millis, cut };
             }
-            match stopping.due(now, arrived.stop) {
-                Some(Due::Ask(cause)) => {
-                    // Without the file the script is stopped all the same.
-                    if let Some(note) = &self.note {
-                        let told = stop::told(&self.places.told_reason());
-                        note.tell(stop::reason(cause, self.limits, told));
-                    }
-                    self.script.terminate();
-                }
-                Some(Due::Kill) => self.script.kill(),
-                None => {}
-            }
+            self.stop(stopping.due(now, arrived.stop));
         }
+    }
+
+    fn stop(&self, due: Option<Due>) {
+        match due {
+            Some(Due::Ask(cause)) => {
+                // Without the file the script is stopped all the same.
+                if let Some(note) = &self.note {
+                    let told = stop::told(&self.places.told_reason());
+                    note.tell(stop::reason(cause, self.limits, told));
+                }
+                self.script.terminate();
+            }
+            Some(Due::Kill) => self.script.kill(),
+            None => {}
+        }
+    }
+
+    /// Lets what the script has left at `ended` come to its own end. After SIGTERM it has the rest of the
+    /// grace period, as the script itself had. Otherwise it may write what it still has to write, for
+    /// [`OUTLIVES`] at the most. Says whether it was still writing then.
+    fn outlive(&mut self, mut stopping: Stopping, ended: Instant) -> bool {
+        let mut left = self.script.left();
+        let (mut bytes, mut active) = (self.streams.bytes(), ended);
+        while !left.is_empty() {
+            let now = Instant::now();
+            if stopping.is_asked() {
+                if stopping.next().is_none_or(|kill_at| kill_at <= now) {
+                    return false;
+                }
+            } else if now >= ended + OUTLIVES {
+                return now < active + RESTS && !self.streams.all_closed();
+            } else if self.streams.all_closed() || now >= active + RESTS {
+                return false;
+            }
+            let until = [Some(now + LOOK), stopping.next()].into_iter().flatten().min();
+            let arrived = self.turn(until);
+            if arrived.child {
+                self.unburied = Script::reap_rest();
+            }
+            self.stop(stopping.due(Instant::now(), arrived.stop));
+            let after = self.script.left();
+            if self.streams.bytes() != bytes || !after.rests_since(&left) {
+                active = Instant::now();
+            }
+            (left, bytes) = (after, self.streams.bytes());
+        }
+        false
     }
 
     /// Reads what is left and ends the streams.
@@ -101,7 +147,7 @@ impl Supervisor<'_> {
                 return;
             }
             if self.turn(Some(until)).child {
-                self.unburied = Script::reap_rest();
+                self.unburied = Script::bury_rest();
             }
             let after = (self.streams.bytes(), self.report.sink().waiting());
             if after != before {

@@ -74,6 +74,8 @@ impl How {
             millis: 1000,
             outputs: BTreeMap::new(),
             outputs_dropped: vec![],
+            outputs_unread: None,
+            out_of_memory: None,
             replayed: false,
         })
     }
@@ -266,6 +268,7 @@ impl Read {
             version: VERSION,
             of: identity(uid, self.run),
             unmasked: vec![],
+            adjusted: vec![],
             proof: Some(proof(NONCE)),
         };
         LogFact {

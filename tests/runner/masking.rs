@@ -66,7 +66,7 @@ fn mount_token(sandbox: &Sandbox, version: &str, token: &str) {
 #[test]
 fn a_token_beside_the_script_is_masked_also_once_it_is_replaced() {
     let sandbox = Sandbox::script(
-        "t=../../var/run/secrets/kubernetes.io/serviceaccount/token; cat $t; echo; old=$(cat $t)\n\
+        "t=../../../var/run/secrets/kubernetes.io/serviceaccount/token; cat $t; echo; old=$(cat $t)\n\
          echo out=$old >> $LONGSHORE_OUTPUT; touch ready; while [ ! -e go ]; do sleep 0.02; done\n\
          cat $t; echo; echo $old; cat $t | base64 -w0; echo; printf %.9s \"$(cat $t)\"; sleep 0.2; cut -c10- $t\n\
          echo new=$(cat $t) >> $LONGSHORE_OUTPUT",
@@ -96,7 +96,7 @@ fn a_value_that_changes_while_the_script_runs_is_masked_too() {
     .input("PASSWORD", Some(b"first-password"), false, true)
     .outputs(&["o"]);
     let running = sandbox.start(As::Process);
-    wait_for(&sandbox.at("longshore/work/ready"));
+    wait_for(&sandbox.at("longshore/work/run/ready"));
     let file = sandbox.at(place::INPUTS_DIR).join("PASSWORD");
     fs::write(file.with_extension("new"), "second-password").unwrap();
     fs::rename(file.with_extension("new"), file).unwrap();

@@ -15,8 +15,8 @@ fn it_is_run_as_an_inline_one_is() {
     let sandbox = Sandbox::script_file(text, Some(text)).args(&["a b"]);
     let told = sandbox.run();
     told.assert_exited(3);
-    assert_eq!(told.out(), format!("{} a b\n", sandbox.state("script").display()));
-    assert_eq!(fs::read(sandbox.state("script")).unwrap(), text);
+    assert_eq!(told.out(), format!("{} a b\n", sandbox.at("longshore/script/script").display()));
+    assert_eq!(fs::read(sandbox.at("longshore/script/script")).unwrap(), text);
 }
 
 #[test]
@@ -52,7 +52,7 @@ fn another_one_than_the_frozen_one_is_not_run() {
     for says in ["key \"run.sh\" of ConfigMap \"deploy\"", "was changed", "SHA-256", "spec.runToken"] {
         assert!(message.contains(says), "{message}");
     }
-    assert!(!sandbox.state("script").exists());
+    assert!(!sandbox.at("longshore/script/script").exists());
 }
 
 #[test]

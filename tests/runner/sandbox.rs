@@ -87,7 +87,9 @@ impl Sandbox {
             image: vec![("PATH".into(), "/usr/bin:/bin".into())],
             sha256: None,
         };
-        for folder in [place::STATE_DIR, place::BUNDLE_DIR, place::INPUTS_DIR, place::SCRIPT_DIR, "/dev"] {
+        for folder in
+            [place::STATE_DIR, place::BUNDLE_DIR, place::INPUTS_DIR, place::SCRIPT_SOURCE_DIR, "/dev"]
+        {
             fs::create_dir_all(sandbox.at(folder)).unwrap();
         }
         fs::write(sandbox.at(place::TERMINATION_LOG), "").unwrap();
@@ -96,12 +98,12 @@ impl Sandbox {
 
     /// Another script, where the first one could not know the folder.
     pub(crate) fn text(mut self, text: &str) -> Self {
-        self.bundle.program = Program::Script { text: text.into(), interpreter: vec![] };
+        self.bundle.program = Program::Script { text: text.into(), interpreter: vec![], file_name: None };
         self
     }
 
     pub(crate) fn script(text: &str) -> Self {
-        Self::new(Program::Script { text: text.into(), interpreter: vec![] })
+        Self::new(Program::Script { text: text.into(), interpreter: vec![], file_name: None })
     }
 
     /// A script that the kubelet mounts; `frozen` is what it was when the run was frozen.
@@ -110,9 +112,10 @@ impl Sandbox {
             sha256: sha256_hex(frozen),
             origin: "key \"run.sh\" of ConfigMap \"deploy\"".into(),
             interpreter: vec![],
+            file_name: None,
         });
         if let Some(mounted) = mounted {
-            mount(&sandbox.at(place::SCRIPT_DIR), &[(place::SCRIPT_FILE, mounted)]);
+            mount(&sandbox.at(place::SCRIPT_SOURCE_DIR), &[(place::SCRIPT_FILE, mounted)]);
         }
         sandbox
     }

@@ -13,7 +13,7 @@ fn whatever_the_runtime_sends_the_script_is_asked_by_sigterm() {
         let sandbox =
             Sandbox::script("trap 'echo term; exit 5' TERM; touch ready; while :; do sleep 0.05; done");
         let running = sandbox.start(As::Process);
-        wait_for(&sandbox.at("longshore/work/ready"));
+        wait_for(&sandbox.at("longshore/work/run/ready"));
         let sent = Command::new("kill").args(["-s", signal, &running.child.id().to_string()]).status();
         assert!(sent.unwrap().success(), "{signal}");
         let told = running.wait();
@@ -27,7 +27,7 @@ fn whatever_the_runtime_sends_the_script_is_asked_by_sigterm() {
 fn what_nobody_stops_a_container_with_changes_nothing() {
     let sandbox = Sandbox::script("touch ready; sleep 1; echo done");
     let running = sandbox.start(As::Process);
-    wait_for(&sandbox.at("longshore/work/ready"));
+    wait_for(&sandbox.at("longshore/work/run/ready"));
     for signal in ["CONT", "URG"] {
         let sent = Command::new("kill").args(["-s", signal, &running.child.id().to_string()]).status();
         assert!(sent.unwrap().success(), "{signal}");

@@ -44,7 +44,7 @@ fn a_name_that_cannot_be_a_variable_s_is_left_out() {
 #[test]
 fn every_value_of_a_secret_is_masked() {
     let told = Sandbox::script(
-        "cd ../sources; echo \"$T_A\" $T_B $T_C $T_PIN; cat s/LONGSHORE_X; echo; cat u/T_C; echo\n\
+        "cd ../../sources; echo \"$T_A\" $T_B $T_C $T_PIN; cat s/LONGSHORE_X; echo; cat u/T_C; echo\n\
          printf %s \"$T_A\" | base64",
     )
     .source("s", "", true, &[("T_A", b"first-secret"), ("LONGSHORE_X", b"second-secret"), ("T_PIN", b"1234")])

@@ -54,9 +54,11 @@ pub(super) fn cause(verdict: &Verdict) -> Option<RetryCause> {
         .then_some(RetryCause::NeverStarted);
     }
     match verdict.reason {
-        Reason::ScriptFailed | Reason::ScriptKilled | Reason::OutOfMemory | Reason::OutputMissing => {
-            Some(RetryCause::ScriptFailed)
-        }
+        Reason::ScriptFailed
+        | Reason::ScriptKilled
+        | Reason::OutOfMemory
+        | Reason::OutputMissing
+        | Reason::OutputsUnreadable => Some(RetryCause::ScriptFailed),
         Reason::DeadlineExceeded => Some(RetryCause::DeadlineExceeded),
         Reason::Evicted | Reason::PodDeleted | Reason::NodeLost | Reason::Unknown => {
             Some(RetryCause::Interrupted)

@@ -1,5 +1,7 @@
 //! The table of what is decided: state and fact to the next step.
 
+use std::collections::BTreeMap;
+
 use k8s_openapi::{apimachinery::pkg::apis::meta::v1::Time, jiff::Timestamp};
 
 use super::*;
@@ -22,7 +24,7 @@ use crate::{
     },
     record::{
         exit_code,
-        outcome::{Exit, Identity, Outcome, Problem, Start, Stop, StopCause, Termination},
+        outcome::{Exit, Identity, OutOfMemory, Outcome, Problem, Start, Stop, StopCause, Termination},
         proof::proof,
     },
     registry::ImageUser,
@@ -222,6 +224,11 @@ impl World {
         Reason::parse(&status.conditions().get(ConditionType::Ready).unwrap().reason).unwrap()
     }
 
+    fn message(&self) -> String {
+        let status = self.action.status.as_ref().unwrap();
+        status.conditions().get(ConditionType::Ready).unwrap().message.clone()
+    }
+
     fn finished(&self) -> bool {
         self.action.status.as_ref().unwrap().conditions().is_true(ConditionType::Finished)
     }
@@ -266,6 +273,8 @@ fn exit(outcome: Outcome) -> Exit {
         millis: 1500,
         outputs: std::collections::BTreeMap::new(),
         outputs_dropped: vec![],
+        outputs_unread: None,
+        out_of_memory: None,
         replayed: false,
     }
 }
@@ -280,6 +289,7 @@ fn begun(state: LogState) -> LogFact {
         version: 1,
         of: exit(Outcome::Exited { code: 0 }).of,
         unmasked: vec![],
+        adjusted: vec![],
         proof: Some(proof("nonce")),
     };
     LogFact { pod_uid: "pod-1".into(), start: Some(start), state, ..LogFact::default() }
@@ -933,6 +943,32 @@ fn a_required_output_that_is_missing_fails_the_run() {
     world.log = Some(log_with(exit(Outcome::Exited { code: 0 }), LogState::Complete, 3));
     world.ends(3, Reason::OutputMissing);
 
+    // What was dropped is named, and what to do is in it.
+    let mut action = self::action();
+    action.spec.outputs.clone_from(&outputs);
+    let mut world = World::running_of(action.clone());
+    let dropped = vec!["line 1: `url` has 40000 bytes, and an output may have 32768".to_owned()];
+    let ended = Exit { outputs_dropped: dropped, ..exit(Outcome::Exited { code: 0 }) };
+    world.log = Some(log_with(ended, LogState::Complete, 3));
+    world.ends(3, Reason::OutputMissing);
+    let message = world.message();
+    assert!(message.contains("`url` has 40000 bytes") && !message.contains("Write name=value"), "{message}");
+
+    // A file that cannot be read is believed in nothing, where anything of it is required.
+    let unread = "line 2: `x` is no output";
+    let ended = || Exit {
+        outputs: BTreeMap::from([("url".to_owned(), "{".to_owned())]),
+        outputs_unread: Some(unread.into()),
+        ..exit(Outcome::Exited { code: 0 })
+    };
+    let mut world = World::running_of(action);
+    world.log = Some(log_with(ended(), LogState::Complete, 3));
+    world.ends(3, Reason::OutputsUnreadable);
+    assert!(world.message().contains(unread), "{}", world.message());
+    let mut world = World::running();
+    world.log = Some(log_with(ended(), LogState::Complete, 3));
+    world.ends(3, Reason::Succeeded);
+
     // Asked for since: of the run under way it is not required.
     let mut world = World::running();
     world.change(|spec| spec.outputs = outputs);
@@ -999,6 +1035,29 @@ fn why_a_script_was_stopped_is_told() {
     assert_eq!(case(None, killed, &|pod| pod.container = terminated("OOMKilled", None)), Reason::OutOfMemory);
     let missing = Outcome::NotStarted { problem: Problem::InterpreterNotFound, message: "no bash".into() };
     assert_eq!(case(None, missing, &|_| {}), Reason::InterpreterNotFound);
+}
+
+#[test]
+fn what_the_kernel_killed_for_memory_is_told_with_the_limit() {
+    let case = |outcome: Outcome, limit_bytes| {
+        let mut world = World::running();
+        let out_of_memory = Some(OutOfMemory { kills: 1, limit_bytes });
+        let ended = Exit { out_of_memory, ..exit(outcome) };
+        world.log = Some(log_with(ended, LogState::Complete, 3));
+        world.write(5);
+        (world.reason(), world.message())
+    };
+    let limit = Some(48 << 20);
+    let (reason, words) = case(Outcome::Exited { code: 1 }, limit);
+    assert_eq!(reason, Reason::ScriptFailed);
+    assert!(words.contains("killed a process") && words.contains("(its limit is 48Mi)"), "{words}");
+    let (reason, words) = case(Outcome::Exited { code: 0 }, limit);
+    assert_eq!(reason, Reason::Succeeded);
+    assert!(words.contains("killed a process") && words.contains("48Mi"), "{words}");
+    // Before its node says anything.
+    assert_eq!(case(Outcome::Signaled { signal: 9 }, None).0, Reason::OutOfMemory);
+    assert_eq!(case(Outcome::Exited { code: 137 }, None).0, Reason::ScriptFailed);
+    assert!(case(Outcome::Signaled { signal: 6 }, Some(1000)).1.contains("(its limit is 1000)"));
 }
 
 #[test]

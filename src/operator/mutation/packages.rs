@@ -31,7 +31,7 @@ fn changed(spec: &PodSpec, container: &Container, package: &PackageStatus) -> Op
     let Some(volume) = volume else { return Some("its volume is missing".to_owned()) };
     if let Some(image) = &volume.image {
         let reference = image.reference.as_deref().unwrap_or("none");
-        return (reference != package.resolved)
+        return (!super::is_same_content(reference, &package.resolved))
             .then(|| format!("its volume has the image {reference} and not {}", package.resolved));
     }
     if volume.empty_dir.is_none() {

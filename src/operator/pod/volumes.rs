@@ -46,7 +46,11 @@ pub(super) fn volumes(
         }),
         Some(Mounted { volume: bundle(), path: place::BUNDLE_DIR.into(), read_only: true }),
         inputs(action).map(|volume| Mounted { volume, path: place::INPUTS_DIR.into(), read_only: true }),
-        script(action).map(|volume| Mounted { volume, path: place::SCRIPT_DIR.into(), read_only: true }),
+        script(action).map(|volume| Mounted {
+            volume,
+            path: place::SCRIPT_SOURCE_DIR.into(),
+            read_only: true,
+        }),
     ];
     let sources = action.spec.variables_from.iter().enumerate().map(|(index, from)| Mounted {
         volume: source(index, from),
@@ -55,12 +59,13 @@ pub(super) fn volumes(
     });
     // On disk, since the claim must outlive the container.
     let folders = [
-        ("longshore-state", place::STATE_DIR, "256Mi"),
-        ("longshore-work", place::WORK_DIR, &defaults.scratch_limit),
-        ("longshore-home", place::HOME_DIR, &defaults.scratch_limit),
-        ("longshore-tmp", place::TMP_DIR, &defaults.scratch_limit),
-    ]
-    .map(|(name, path, limit)| Mounted {
+        Some(("longshore-state", place::STATE_DIR, "256Mi")),
+        action.spec.script.is_some().then_some(("longshore-script", place::SCRIPT_DIR, "16Mi")),
+        Some(("longshore-work", place::WORK_VOLUME_DIR, &defaults.scratch_limit)),
+        Some(("longshore-home", place::HOME_DIR, &defaults.scratch_limit)),
+        Some(("longshore-tmp", place::TMP_DIR, &defaults.scratch_limit)),
+    ];
+    let folders = folders.into_iter().flatten().map(|(name, path, limit)| Mounted {
         volume: folder(name, limit),
         path: path.into(),
         read_only: false,
@@ -174,7 +179,7 @@ fn annotation(path: &str, name: &str) -> DownwardAPIVolumeFile {
 fn script(action: &Checked) -> Option<Volume> {
     let from = action.script_ref()?;
     Some(Volume {
-        name: "longshore-script".into(),
+        name: "longshore-script-source".into(),
         config_map: Some(ConfigMapVolumeSource {
             name: from.name.clone(),
             default_mode: Some(MODE),

@@ -1,0 +1,162 @@
+//! The processes that a script leaves behind when it ends: whether there are any, and whether they still do
+//! something.
+//!
+//! A process substitution (`exec > >(tee log)`) outlives its script by a moment and writes the script's last
+//! lines; an agent that a script started stays for good and writes nothing. Nothing but what they do tells
+//! one from the other.
+
+use std::fs;
+
+use nix::unistd::Pid;
+
+/// More are not looked at: a script may leave as many as it may have, and meanwhile no deadline is kept.
+const MAX_LOOKED_AT: usize = 256;
+
+/// The processes that are left at one moment.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Left {
+    /// Each one's number, and how often it has given up the processor.
+    processes: Vec<(i32, u64)>,
+    /// Whether one of them runs, or more are there than are looked at.
+    busy: bool,
+}
+
+impl Left {
+    /// Looks at `whose` processes. Where nothing can be seen nothing is left.
+    pub(super) fn look(whose: Whose) -> Self {
+        let mut left = Self::default();
+        let Ok(entries) = fs::read_dir("/proc") else { return left };
+        for entry in entries.flatten() {
+            let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
+            // It may be gone since.
+            let Ok(status) = fs::read_to_string(entry.path().join("status")) else { continue };
+            let Some(process) = Process::of(&status).filter(|process| whose.includes(pid, process)) else {
+                continue;
+            };
+            if left.processes.len() == MAX_LOOKED_AT {
+                left.busy = true;
+                break;
+            }
+            left.busy |= matches!(process.state, 'R' | 'D');
+            left.processes.push((pid, process.switches));
+        }
+        left
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.processes.is_empty()
+    }
+
+    /// Whether they have done nothing since `before`.
+    pub(super) fn rests_since(&self, before: &Self) -> bool {
+        !self.busy && self.processes == before.processes
+    }
+}
+
+/// Which processes are the script's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Whose {
+    /// All of the PID namespace but the runner, its first process, and what came in from outside
+    /// (`kubectl exec`).
+    Namespace,
+    /// Those of the script's process group, but the script.
+    Group(Pid),
+}
+
+impl Whose {
+    fn includes(self, pid: i32, process: &Process) -> bool {
+        match self {
+            Self::Namespace => pid != 1 && process.parent != 0,
+            Self::Group(script) => pid != script.as_raw() && process.group == script.as_raw(),
+        }
+    }
+}
+
+/// What `/proc/PID/status` says of a process that has not ended.
+#[derive(Debug, PartialEq, Eq)]
+struct Process {
+    state: char,
+    parent: i32,
+    group: i32,
+    /// Voluntary switches away from it, and others.
+    switches: u64,
+}
+
+impl Process {
+    fn of(status: &str) -> Option<Self> {
+        // The name comes first, and the kernel writes a newline in it as `\n`.
+        let field = |name: &str| {
+            let line = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
+            line.split_ascii_whitespace().next_back()
+        };
+        let state =
+            status.lines().find_map(|line| line.strip_prefix("State:"))?.trim_start().chars().next()?;
+        let number = |name| field(name)?.parse::<u64>().ok();
+        (!matches!(state, 'Z' | 'X' | 'x')).then_some(())?;
+        Some(Self {
+            state,
+            parent: field("PPid")?.parse().ok()?,
+            // The last one is the number in the innermost namespace, which is the runner's.
+            group: field("NSpgid")?.parse().ok()?,
+            switches: number("voluntary_ctxt_switches")?
+                .saturating_add(number("nonvoluntary_ctxt_switches")?),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use super::*;
+
+    fn status(state: &str, parent: i32) -> String {
+        format!(
+            "Name:\tState: R (\\nPPid:\t1\nUmask:\t0022\nState:\t{state}\nPid:\t9\nPPid:\t{parent}\n\
+             NSpgid:\t4711\t7\nvoluntary_ctxt_switches:\t3\nnonvoluntary_ctxt_switches:\t4\n"
+        )
+    }
+
+    #[test]
+    fn a_process_is_read_whatever_its_name_is() {
+        let process = Process::of(&status("S (sleeping)", 5)).unwrap();
+        assert_eq!(process, Process { state: 'S', parent: 5, group: 7, switches: 7 });
+        assert_eq!(Process::of(&status("Z (zombie)", 5)), None);
+        assert_eq!(Process::of(""), None);
+    }
+
+    #[test]
+    fn what_came_from_outside_and_the_runner_are_not_the_script_s() {
+        let of = |parent| Process::of(&status("S (sleeping)", parent)).unwrap();
+        assert!(Whose::Namespace.includes(9, &of(5)));
+        assert!(!Whose::Namespace.includes(9, &of(0)));
+        assert!(!Whose::Namespace.includes(1, &of(5)));
+        assert!(Whose::Group(Pid::from_raw(7)).includes(9, &of(5)));
+        assert!(!Whose::Group(Pid::from_raw(7)).includes(7, &of(5)));
+        assert!(!Whose::Group(Pid::from_raw(8)).includes(9, &of(5)));
+    }
+
+    #[test]
+    fn a_process_that_sleeps_rests_and_one_that_works_does_not() {
+        let group = |child: &std::process::Child| i32::try_from(child.id()).unwrap();
+        for (script, rests) in [("sleep 60 & wait", true), ("while :; do :; done & wait", false)] {
+            use std::os::unix::process::CommandExt;
+            let mut child = Command::new("sh").args(["-c", script]).process_group(0).spawn().unwrap();
+            let whose = Whose::Group(Pid::from_raw(group(&child)));
+            let seen = (0..1000).any(|_| {
+                std::thread::sleep(std::time::Duration::from_millis(10));
+                !Left::look(whose).is_empty()
+            });
+            // Some time to come to rest.
+            std::thread::sleep(std::time::Duration::from_millis(300));
+            let before = Left::look(whose);
+            std::thread::sleep(std::time::Duration::from_millis(30));
+            let after = Left::look(whose);
+            nix::sys::signal::killpg(Pid::from_raw(group(&child)), nix::sys::signal::Signal::SIGKILL)
+                .unwrap();
+            child.wait().unwrap();
+            assert!(seen, "{script}");
+            assert_eq!(after.rests_since(&before), rests, "{script}: {before:?} {after:?}");
+        }
+    }
+}
