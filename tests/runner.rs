@@ -53,7 +53,10 @@ fn a_script_s_output_and_exit_code_are_reported() {
 
 #[test]
 fn a_command_is_run_without_a_shell() {
-    let told = Sandbox::command(&["echo", "$HOME"]).args(&["*"]).run();
+    let sandbox = Sandbox::command(&["echo", "$HOME"]).args(&["*"]);
+    let told = sandbox.run();
+    // Its pod has no volume there.
+    assert!(!sandbox.at(place::SCRIPT_DIR).exists());
     told.assert_exited(0);
     assert_eq!(told.out(), "$HOME *\n");
 }

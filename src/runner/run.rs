@@ -166,7 +166,7 @@ impl Attempt {
         let invocation =
             interpreter::resolve(&bundle.program, &text, &bundle.args, &path, environment.path())?;
         if !matches!(bundle.program, Program::Command { .. }) {
-            folders::write(&path, &text, 0o500)?;
+            folders::write_script(&self.places, &path, &text)?;
         }
         Ok(invocation)
     }

@@ -64,7 +64,7 @@ async fn a_registry_that_does_not_answer_is_tried_until_the_deadline() {
         let run = done.run();
         let took = run.finished_at.as_ref().unwrap().0.as_second()
             - run.requested_at.as_ref().unwrap().0.as_second();
-        assert!((7..=15).contains(&took), "{took} s");
+        assert!((29..=60).contains(&took), "{took} s");
     })
     .await;
 }

@@ -174,7 +174,7 @@ async fn outputs_that_are_dropped_are_told() {
         done.assert_succeeded();
         let dropped = &done.condition(ConditionType::OutputsDropped).message;
         assert!(
-            dropped.contains("ulr") && dropped.contains("spec.outputs") && dropped.contains("NAME=VALUE"),
+            dropped.contains("ulr") && dropped.contains("spec.outputs") && dropped.contains("ulr<<END"),
             "{dropped}"
         );
     })
