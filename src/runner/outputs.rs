@@ -34,6 +34,13 @@ pub(super) struct Outputs {
     pub(super) unread: Option<String>,
 }
 
+/// Whether an output may be called so (as the resource's definition has it). Anything else before a `=` is the
+/// text of a value that was meant to have several lines.
+fn may_be_a_name(name: &[u8]) -> bool {
+    let first = name.first().is_some_and(|&byte| byte.is_ascii_alphabetic() || byte == b'_');
+    first && name.iter().all(|&byte| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte))
+}
+
 /// Reads the file at `path`.
 pub(super) fn read(path: &Path, declared: &[Output], patterns: &Patterns) -> Outputs {
     match reach::read(path, MAX_FILE_BYTES) {
@@ -115,7 +122,7 @@ impl Parser<'_> {
                         "line {number}: the block never ends; write a line that holds only `{end}` behind it"
                     ));
                 }
-            } else if equals < line.len() {
+            } else if equals < line.len() && may_be_a_name(&line[..equals]) {
                 let (name, value) = (self.short(&line[..equals]), self.short(&line[equals + 1..]));
                 self.last = Some((name, value));
                 self.set(number, &line[..equals], &line[equals + 1..]);
@@ -274,6 +281,9 @@ mod tests {
         for whole in ["a=1", "", "x=1", "a=1\na=2"] {
             assert_eq!(parsed(whole).unread, None, "{whole}");
         }
+        let outputs = parsed("a={\n  \"c=1\": 2\n}\nb=2");
+        assert!(outputs.unread.unwrap().starts_with("line 2: `  \"c=1\": 2` is no output; before it `a`"));
+        assert_eq!(complaint("a = 1"), "line 1: `a = 1` is no output; write NAME=VALUE");
         for broken in ["a<<\n", "a<<E\n1", "hello", "a=1\nhello"] {
             assert!(parsed(broken).unread.is_some(), "{broken}");
         }

@@ -167,6 +167,59 @@ async fn a_required_output_that_was_not_written_fails_the_run() {
 }
 
 #[tokio::test]
+async fn an_outputs_file_that_cannot_be_read_fails_a_run_that_requires_outputs() {
+    in_namespace(async |namespace| {
+        let script = "printf 'payload=%s\\n' '{\n  \"cert=x\": 1,\n  \"a\": 2\n}' >> \"$LONGSHORE_OUTPUT\"";
+        let wanted = |required: bool| {
+            Action::script(script).with("outputs", json!([{"name": "payload", "required": required}]))
+        };
+        let done = namespace.apply("required", wanted(true)).await.finished().await;
+        done.assert_failed(Reason::OutputsUnreadable, Some(0)).assert_log_complete();
+        done.assert_says(&["line 2", "payload<<END"]);
+        let done = namespace.apply("optional", wanted(false)).await.finished().await;
+        done.assert_succeeded();
+        let told = &done.condition(ConditionType::OutputsDropped).message;
+        assert!(told.contains("line 2"), "{told}");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_script_with_the_line_endings_of_another_system_does_not_succeed_by_accident() {
+    in_namespace(async |namespace| {
+        let damaged = "\u{feff}set -e\r\ncat <<EOF\r\nhere\r\nEOF\r\nfalse\r\necho not here\r\n";
+        namespace.config_map("damaged", json!({"run": damaged})).await;
+        let of_map = json!({"configMapKeyRef": {"name": "damaged", "key": "run"}});
+        for (name, script) in [("map", of_map), ("inline", json!({"inline": damaged}))] {
+            let action = namespace.apply(name, Action::script("").with("script", script)).await;
+            let done = action.finished().await;
+            done.assert_failed(Reason::ScriptFailed, Some(1));
+            assert_eq!(done.tail(), "here\n");
+            let told = &done.condition(ConditionType::InputsAdjusted).message;
+            assert!(told.contains("CR and LF") && told.contains("byte order mark"), "{told}");
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_script_s_habits_do_no_harm() {
+    in_namespace(async |namespace| {
+        let script = "#!/usr/bin/env bash\n\
+            exec > >(tee -a all.log) 2>&1\n\
+            set -e; echo \"url=1\" >> \"$LONGSHORE_OUTPUT\"; echo \"user=$USER term=$TERM own=$(stat -c %u .)\"\n\
+            cd \"$(dirname \"$0\")\"; ls; rm -rf ./*; echo last; exit 4";
+        let action = Action::script(script).outputs(&["url"]);
+        let wanted = json!({"inline": script, "fileName": "deploy.sh"});
+        let done = namespace.apply("habits", action.with("script", wanted)).await.finished().await;
+        done.assert_failed(Reason::ScriptFailed, Some(4)).assert_log_complete();
+        assert_eq!(done.tail(), "user=longshore term=xterm own=65532\ndeploy.sh\nlast\n");
+        assert_eq!(done.output("url"), "1");
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn outputs_that_are_dropped_are_told() {
     in_namespace(async |namespace| {
         let script = "echo ulr=1 >> \"$LONGSHORE_OUTPUT\"; echo nonsense >> \"$LONGSHORE_OUTPUT\"";
