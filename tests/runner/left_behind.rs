@@ -119,3 +119,17 @@ fn what_refuses_to_end_is_killed_when_the_grace_is_over() {
         assert!(begun.elapsed() < BUSY);
     }
 }
+
+#[test]
+fn children_without_end_that_are_left_are_ended_in_time() {
+    for left in [
+        "for i in 1 2 3 4; do while :; do (: &); done & done",
+        "for i in $(seq 400); do while :; do sleep 0.01; done & done",
+        "for i in 1 2 3; do setsid sh -c 'trap \"\" TERM; while :; do echo x; done' & done",
+    ] {
+        let begun = Instant::now();
+        let told = Sandbox::script(&format!("{left}\nexit 7")).run_as(As::UnprivilegedPid1);
+        told.assert_exited(7);
+        assert!(begun.elapsed() < 2 * BUSY, "{left}: {:?}", begun.elapsed());
+    }
+}
