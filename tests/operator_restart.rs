@@ -166,7 +166,7 @@ async fn an_operator_that_loses_its_lease_starts_anew_without_the_kubelet_s_back
         let action = namespace.apply("good", Action::script(TEN_SECONDS).outputs(&["lines"])).await;
         action.under_way().await;
         let leases: Api<Lease> = Api::namespaced(namespace.client.clone(), "longshore-system");
-        let holder = async || leases.get("longshore").await.unwrap().spec.unwrap().holder_identity.unwrap();
+        let lease = async || leases.get("longshore").await.unwrap().spec.unwrap();
         let restarts = async || {
             let labels = ListParams::default().labels("app.kubernetes.io/name=longshore");
             let pods = operators(namespace).list(&labels).await.unwrap();
@@ -177,13 +177,13 @@ async fn an_operator_that_loses_its_lease_starts_anew_without_the_kubelet_s_back
                 .map(|container| container.restart_count)
                 .sum::<i32>()
         };
-        let before = (holder().await, restarts().await);
+        let before = (lease().await, restarts().await);
         for stranger in ["stranger-1", "stranger-2"] {
             let renewed = MicroTime(Timestamp::now());
-            let lease = json!({"spec": {"holderIdentity": stranger, "renewTime": renewed}});
-            leases.patch("longshore", &PatchParams::default(), &Patch::Merge(lease)).await.unwrap();
+            let theirs = json!({"spec": {"holderIdentity": stranger, "renewTime": renewed}});
+            leases.patch("longshore", &PatchParams::default(), &Patch::Merge(theirs)).await.unwrap();
             within(Duration::from_mins(1), "an operator leads again", async || {
-                (holder().await != stranger).then_some(())
+                (lease().await.holder_identity.as_deref() != Some(stranger)).then_some(())
             })
             .await;
         }
@@ -191,7 +191,10 @@ async fn an_operator_that_loses_its_lease_starts_anew_without_the_kubelet_s_back
         done.assert_succeeded();
         assert_ran_once(&action, &done).await;
         assert_operator_is_ready(namespace).await;
-        assert_ne!(holder().await, before.0);
+        let after = lease().await;
+        // The same container took it anew, twice.
+        assert_eq!(after.holder_identity, before.0.holder_identity);
+        assert_eq!(after.lease_transitions, before.0.lease_transitions.map(|before| before + 2));
         assert_eq!(restarts().await, before.1);
     })
     .await;
