@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use futures::{Stream, StreamExt, TryStreamExt, future, stream::BoxStream};
+use futures::{FutureExt, Stream, StreamExt, TryStreamExt, future, stream::BoxStream};
 use k8s_openapi::{api::core::v1::Pod, jiff::Timestamp};
 use kube::{
     Client, Config, ResourceExt,
@@ -194,6 +194,10 @@ pub async fn run_with(
     };
     metrics.leader.set(0);
     leadership.release().await;
+    if result.is_err() && stop.now_or_never().is_some() {
+        // It was asked to end meanwhile: it does not start anew.
+        return Ok(());
+    }
     result
 }
 

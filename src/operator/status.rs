@@ -166,6 +166,7 @@ pub fn terminal(
         .when(ConditionType::OutputsDropped, "OutputsDropped", dropped.as_deref())
         .when(ConditionType::OutputsLost, "OutputsLost", verdict.lost.as_deref())
         .when(ConditionType::ValuesUnmasked, "ValuesUnmasked", unmasked.as_deref())
+        .when(ConditionType::InputsAdjusted, "InputsAdjusted", adjusted(log).as_deref())
         .when(ConditionType::ImageUnverified, "ImageUnverified", unverified(image.as_ref()).as_deref())
         .when(ConditionType::RequestIgnored, "RequestIgnored", requests::ignored(action).as_deref())
         .build(&before.conditions, generation, &seconds(now));

@@ -146,6 +146,9 @@ pub fn weigh(facts: &Facts<'_>, pod: &PodView, required: &[String], now: Timesta
                 "the log that held the outputs could not be read; the verdict is the termination message's"
                     .into(),
             );
+            if verdict.succeeded() && record.exit.outputs_unread.is_some() {
+                require(&mut verdict, required, record.exit.outputs_unread.as_deref());
+            }
         } else if verdict.succeeded() {
             // Without outputs in the record, none was written.
             require(&mut verdict, required, record.exit.outputs_unread.as_deref());

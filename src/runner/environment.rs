@@ -63,8 +63,19 @@ impl Environment {
         for folder in &bundle.variables_from {
             let path = places.source(&folder.path);
             let (variables, left_out) = sources.read(&path, folder, &mut environment.secrets)?;
+            let hidden = variables.iter().map(|(name, _)| name).filter(|name| !is_shell_name(name));
+            let hidden = hidden.map(|name| format!("{:?}", name.to_string_lossy())).collect();
             environment.variables.extend(variables);
-            environment.adjust(no_names(&folder.origin, left_out));
+            environment.adjust(told(
+                &format!("of the {}, no variables were set for", folder.origin),
+                left_out,
+                "such a name is empty, holds `=`, or begins with LONGSHORE_, which is Longshore's own",
+            ));
+            environment.adjust(told(
+                &format!("of the {}, a shell cannot read the variables", folder.origin),
+                hidden,
+                "give them names of letters, digits and '_' in spec.variables",
+            ));
         }
         for (index, variable) in bundle.variables.iter().enumerate() {
             environment.add(places, index, variable)?;
@@ -188,19 +199,22 @@ impl Environment {
     }
 }
 
-/// That keys are no variables, since these cannot have their names.
-fn no_names(origin: &str, mut names: Vec<String>) -> Option<String> {
+/// Whether a shell lets a script use a variable of this name (POSIX, 3.216 Name).
+fn is_shell_name(name: &OsStr) -> bool {
+    let name = name.as_encoded_bytes();
+    let first = name.first().is_some_and(|byte| byte.is_ascii_alphabetic() || *byte == b'_');
+    first && name.iter().all(|byte| byte.is_ascii_alphanumeric() || *byte == b'_')
+}
+
+/// A sentence about names, where there are any.
+fn told(what: &str, mut names: Vec<String>, why: &str) -> Option<String> {
     let count = names.len();
     if count == 0 {
         return None;
     }
     names.truncate(MAX_ADJUSTED);
     let more = if count > names.len() { format!(" and {} more", count - names.len()) } else { String::new() };
-    Some(format!(
-        "no variable was set for {}{more} of the {origin}: a variable's name consists of letters, digits, '_', \
-         '-' and '.', and does not begin with a digit",
-        names.join(", ")
-    ))
+    Some(format!("{what} {}{more}: {why}", names.join(", ")))
 }
 
 /// Kubernetes allows nearly any character in a variable's name, slashes and dots among them.

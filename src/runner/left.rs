@@ -11,11 +11,14 @@ use nix::unistd::Pid;
 
 /// More are not looked at: a script may leave as many as it may have, and meanwhile no deadline is kept.
 const MAX_LOOKED_AT: usize = 256;
+/// So many entries of `/proc` are read at most, dead processes among them.
+const MAX_ENTRIES: usize = 2048;
 
 /// The processes that are left at one moment.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Left {
-    /// Each one's number, and how often it has given up the processor.
+    /// Each one's number, and what it has done: how often it has given up the processor, and how long all
+    /// its threads have had it.
     processes: Vec<(i32, u64)>,
     /// Whether one of them runs, or more are there than are looked at.
     busy: bool,
@@ -26,19 +29,25 @@ impl Left {
     pub(super) fn look(whose: Whose) -> Self {
         let mut left = Self::default();
         let Ok(entries) = fs::read_dir("/proc") else { return left };
-        for entry in entries.flatten() {
+        for (number, entry) in entries.flatten().enumerate() {
+            if number == MAX_ENTRIES {
+                left.busy = true;
+                break;
+            }
             let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
             // It may be gone since.
-            let Ok(status) = fs::read_to_string(entry.path().join("status")) else { continue };
-            let Some(process) = Process::of(&status).filter(|process| whose.includes(pid, process)) else {
-                continue;
-            };
+            let Ok(status) = fs::read(entry.path().join("status")) else { continue };
+            // Its name may have been cut within a character.
+            let process = Process::of(&String::from_utf8_lossy(&status));
+            let Some(process) = process.filter(|process| whose.includes(pid, process)) else { continue };
             if left.processes.len() == MAX_LOOKED_AT {
                 left.busy = true;
                 break;
             }
             left.busy |= matches!(process.state, 'R' | 'D');
-            left.processes.push((pid, process.switches));
+            let stat = fs::read(entry.path().join("stat")).unwrap_or_default();
+            let done = process.switches.wrapping_add(ticks(&String::from_utf8_lossy(&stat)));
+            left.processes.push((pid, done));
         }
         left
     }
@@ -67,7 +76,7 @@ impl Whose {
     fn includes(self, pid: i32, process: &Process) -> bool {
         match self {
             Self::Namespace => pid != 1 && process.parent != 0,
-            Self::Group(script) => pid != script.as_raw() && process.group == script.as_raw(),
+            Self::Group(script) => pid != script.as_raw() && process.group == Some(script.as_raw()),
         }
     }
 }
@@ -77,8 +86,9 @@ impl Whose {
 struct Process {
     state: char,
     parent: i32,
-    group: i32,
-    /// Voluntary switches away from it, and others.
+    /// Not every kernel tells it.
+    group: Option<i32>,
+    /// Voluntary switches away from its first thread, and others.
     switches: u64,
 }
 
@@ -97,11 +107,21 @@ impl Process {
             state,
             parent: field("PPid")?.parse().ok()?,
             // The last one is the number in the innermost namespace, which is the runner's.
-            group: field("NSpgid")?.parse().ok()?,
-            switches: number("voluntary_ctxt_switches")?
-                .saturating_add(number("nonvoluntary_ctxt_switches")?),
+            group: field("NSpgid").and_then(|group| group.parse().ok()),
+            switches: ["voluntary_ctxt_switches", "nonvoluntary_ctxt_switches"]
+                .into_iter()
+                .filter_map(number)
+                .fold(0, u64::wrapping_add),
         })
     }
+}
+
+/// The processor's time that all threads had, as `/proc/PID/stat` counts it: the 14th field and the 15th. The
+/// second one is the name, with anything in it and parentheses around it.
+fn ticks(stat: &str) -> u64 {
+    let fields = stat.rsplit_once(')').map_or("", |(_, fields)| fields);
+    let times = fields.split_ascii_whitespace().skip(11).take(2);
+    times.filter_map(|time| time.parse().ok()).fold(0, u64::wrapping_add)
 }
 
 #[cfg(test)]
@@ -120,7 +140,11 @@ mod tests {
     #[test]
     fn a_process_is_read_whatever_its_name_is() {
         let process = Process::of(&status("S (sleeping)", 5)).unwrap();
-        assert_eq!(process, Process { state: 'S', parent: 5, group: 7, switches: 7 });
+        assert_eq!(process, Process { state: 'S', parent: 5, group: Some(7), switches: 7 });
+        let little = Process::of("Name:\tx\nState:\tS\nPPid:\t5\n").unwrap();
+        assert_eq!(little, Process { state: 'S', parent: 5, group: None, switches: 0 });
+        assert_eq!(ticks("9 (a) b) (c) S 1 2 3 4 5 6 7 8 9 10 41 1 0 0"), 42);
+        assert_eq!(ticks(""), 0);
         assert_eq!(Process::of(&status("Z (zombie)", 5)), None);
         assert_eq!(Process::of(""), None);
     }

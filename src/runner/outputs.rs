@@ -34,6 +34,13 @@ pub(super) struct Outputs {
     pub(super) unread: Option<String>,
 }
 
+/// The beginning of what is masked already, for a sentence.
+fn short(text: &str) -> String {
+    let mut text = text.to_owned();
+    truncate(&mut text, 40);
+    text
+}
+
 /// Whether an output may be called so (as the resource's definition has it). Anything else before a `=` is the
 /// text of a value that was meant to have several lines.
 fn may_be_a_name(name: &[u8]) -> bool {
@@ -97,6 +104,8 @@ impl Parser<'_> {
             if line.iter().all(u8::is_ascii_whitespace) {
                 continue;
             }
+            // For sentences: a secret may have a `=` in it.
+            let shown = self.text(line);
             let equals = line.iter().position(|&byte| byte == b'=').unwrap_or(line.len());
             let block = line.windows(2).position(|pair| pair == b"<<").unwrap_or(line.len());
             if block < equals {
@@ -115,7 +124,8 @@ impl Parser<'_> {
                     value.push(line);
                 }
                 if ended {
-                    self.set(number, name, &value.join(&b'\n'));
+                    let shown = shown.split("<<").next().unwrap_or_default().to_owned();
+                    self.set(number, (name, shown), &value.join(&b'\n'));
                 } else {
                     let end = self.text(delimiter);
                     self.unread(format!(
@@ -123,11 +133,12 @@ impl Parser<'_> {
                     ));
                 }
             } else if equals < line.len() && may_be_a_name(&line[..equals]) {
-                let (name, value) = (self.short(&line[..equals]), self.short(&line[equals + 1..]));
-                self.last = Some((name, value));
-                self.set(number, &line[..equals], &line[equals + 1..]);
+                let (name, value) = shown.split_once('=').unwrap_or((&shown, ""));
+                let (name, value) = (name.to_owned(), short(value));
+                self.last = Some((short(&name), value));
+                self.set(number, (&line[..equals], name), &line[equals + 1..]);
             } else {
-                let line = self.short(line);
+                let line = short(&shown);
                 let instead = self.last.as_ref().map_or_else(
                     || "write NAME=VALUE".to_owned(),
                     |(name, value)| {
@@ -142,10 +153,10 @@ impl Parser<'_> {
         }
     }
 
-    fn set(&mut self, number: usize, name: &[u8], value: &[u8]) {
+    fn set(&mut self, number: usize, (name, shown): (&[u8], String), value: &[u8]) {
         let known = self.declared.iter().find(|output| output.name.as_bytes() == name);
         let Some(Output { name }) = known else {
-            let name = self.short(name);
+            let name = short(&shown);
             self.complain(format!("line {number}: `{name}` is not declared; add it to spec.outputs"));
             return;
         };
@@ -171,13 +182,6 @@ impl Parser<'_> {
     /// Masked, and text whatever it was.
     fn text(&self, bytes: &[u8]) -> String {
         String::from_utf8_lossy(&self.patterns.mask(bytes)).replace('\0', "\u{fffd}")
-    }
-
-    /// The beginning of it, for a sentence.
-    fn short(&self, bytes: &[u8]) -> String {
-        let mut text = self.text(bytes);
-        truncate(&mut text, 40);
-        text
     }
 
     /// Complains of what makes the rest of the file doubtful.
@@ -303,6 +307,12 @@ mod tests {
     fn values_and_complaints_are_masked() {
         assert_eq!(values("a=my secret."), pairs(&[("a", "my ***.")]));
         assert_eq!(complaint("secret"), "line 1: `***` is no output; write NAME=VALUE");
+        // Also one that has a `=` in it.
+        let patterns = Patterns::new(vec![b"user=hunter22x".to_vec(), b"abcdEFGH1234==".to_vec()]);
+        let declared = [Output { name: "a".into() }];
+        let told = parse(b"a=1\nuser=hunter22x\nabcdEFGH1234==\nnonsense\n", &declared, &patterns);
+        let words = told.dropped.join("; ");
+        assert!(!words.contains("hunter") && !words.contains("EFGH"), "{words}");
     }
 
     #[test]

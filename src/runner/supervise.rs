@@ -101,26 +101,36 @@ impl Supervisor<'_> {
     /// [`OUTLIVES`] at the most. Says whether it was still writing then.
     fn outlive(&mut self, mut stopping: Stopping, ended: Instant) -> bool {
         let mut left = self.script.left();
-        let (mut bytes, mut active) = (self.streams.bytes(), ended);
+        let (mut bytes, mut active, mut wrote) = (self.streams.bytes(), ended, ended);
+        let mut until = ended + OUTLIVES;
         while !left.is_empty() {
             let now = Instant::now();
+            if !self.report.sink().has_room() {
+                // Nothing is read from the pipes meanwhile, and who writes to them waits: for our reader.
+                (active, wrote) = (now, now);
+                until = (now + OUTLIVES).min(ended + STUCK);
+            }
+            let writes = now < wrote + RESTS && !self.streams.all_closed();
             if stopping.is_asked() {
                 if stopping.next().is_none_or(|kill_at| kill_at <= now) {
-                    return false;
+                    return writes;
                 }
-            } else if now >= ended + OUTLIVES {
-                return now < active + RESTS && !self.streams.all_closed();
+            } else if now >= until {
+                return writes;
             } else if self.streams.all_closed() || now >= active + RESTS {
                 return false;
             }
-            let until = [Some(now + LOOK), stopping.next()].into_iter().flatten().min();
-            let arrived = self.turn(until);
+            let look = [Some(now + LOOK), stopping.next()].into_iter().flatten().min();
+            let arrived = self.turn(look);
             if arrived.child {
                 self.unburied = Script::reap_rest();
             }
             self.stop(stopping.due(Instant::now(), arrived.stop));
             let after = self.script.left();
-            if self.streams.bytes() != bytes || !after.rests_since(&left) {
+            if self.streams.bytes() != bytes {
+                wrote = Instant::now();
+                active = wrote;
+            } else if !after.rests_since(&left) {
                 active = Instant::now();
             }
             (left, bytes) = (after, self.streams.bytes());

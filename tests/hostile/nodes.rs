@@ -126,7 +126,7 @@ async fn a_killed_container_of_a_node_ahead_of_time_is_told_and_its_lock_passes_
 
 /// Long enough for every bound that could be counted from the start of such a script, and for what follows it:
 /// nodes are looked at each minute.
-const PAST_EVERY_DEADLINE: Duration = Duration::from_secs(110);
+const PAST_EVERY_DEADLINE: Duration = Duration::from_secs(140);
 
 /// The runner hangs, the kubelet keeps no deadline, and the node was away: but the API server shows the
 /// container running, on a node that reports.
@@ -136,7 +136,7 @@ async fn past_every_deadline_nothing_passes_beside_a_container_that_its_node_rep
     on_fake_node(Alone::Namespace, hangs, async |namespace, node| {
         let quick = |body: &str| {
             locked(on(&[node.name()], told(body)))
-                .with("pendingDeadlineSeconds", 5)
+                .with("pendingDeadlineSeconds", 20)
                 .with("runDeadlineSeconds", 1)
                 .with("terminationGracePeriodSeconds", 1)
         };

@@ -157,7 +157,10 @@ async fn emptied_while_it_waits_for_its_lock() {
         second.reason(Reason::Queued).await;
         empty(&second).await;
         empty(&first).await;
-        finished_within(&second, Duration::from_mins(3)).await.assert_succeeded();
+        // Times in metadata are whole seconds: one that was emptied in the second of its creation is new. Of any
+        // other nothing tells that it had not begun.
+        let done = finished_within(&second, Duration::from_mins(3)).await;
+        assert!(matches!(done.reason(), Some(Reason::Succeeded | Reason::Unknown)), "{}", done.message());
         no_more_than(&first, 1, Duration::from_secs(1)).await;
     })
     .await;

@@ -36,9 +36,15 @@ fn it_wins_over_what_every_script_has_and_not_over_longshore() {
 fn a_name_that_cannot_be_a_variable_s_is_left_out() {
     let told = Sandbox::script("env | grep -c secret-value; echo ${T_OK-unset}")
         .source("s", "a=", true, &[("b", b"secret-value")])
-        .source("t", "", false, &[("T_OK", b"ok")])
+        .source("t", "", false, &[("T_OK", b"ok"), ("tls.crt", b"x"), ("2nd", b"y")])
+        .source("u", "LONGSHORE_", false, &[("MINE", b"x")])
         .run();
     assert_eq!(told.out(), "0\nok\n");
+    let adjusted = told.start.unwrap().adjusted.join("\n");
+    for words in ["no variables were set for \"a=b\":", "no variables were set for \"LONGSHORE_MINE\":"] {
+        assert!(adjusted.contains(words), "{adjusted}");
+    }
+    assert!(adjusted.contains("cannot read the variables \"2nd\", \"tls.crt\":"), "{adjusted}");
 }
 
 #[test]
