@@ -39,11 +39,18 @@ pub(super) fn rule(rule: &str, message: &str) -> Value {
     json!({"rule": rule, "message": message})
 }
 
+/// A rule of a whole object that speaks of one of its fields: `path`, such as `.image`, is then named in front
+/// of the message.
+pub(super) fn rule_at(path: &str, condition: &str, message: &str) -> Value {
+    json!({"rule": condition, "message": message, "fieldPath": path})
+}
+
 /// Rules of the whole spec.
 pub(super) fn spec() -> Value {
     let templated = given("self", "templateRef");
     let mut rules = vec![
-        rule(
+        rule_at(
+            ".image",
             &format!("{templated} || has(self.image)"),
             "name the image whose tools the script uses, with a tag or a digest, for example image: registry.example.com/team/tools:2026.11; or a template in templateRef",
         ),
@@ -51,7 +58,8 @@ pub(super) fn spec() -> Value {
             &format!("{templated} || has(self.script) != has(self.command)"),
             "give exactly one of script (script.inline, run by an interpreter) and command (a program of the image with its arguments)",
         ),
-        rule(
+        rule_at(
+            ".runToken",
             "!has(self.runPolicy) || self.runPolicy != 'Once' || !has(self.runToken)",
             "runToken has no effect under runPolicy Once, which runs one time only: remove it, or use runPolicy OnChange or Manual",
         ),
@@ -62,7 +70,8 @@ pub(super) fn spec() -> Value {
 
 /// Rules of the whole object.
 pub(super) fn object() -> Value {
-    json!([rule(
+    json!([rule_at(
+        ".spec.ttlSecondsAfterFinished",
         &format!(
             "!{} || (has(self.metadata.generateName) && self.metadata.generateName != '')",
             given("self.spec", "ttlSecondsAfterFinished")
@@ -73,7 +82,8 @@ pub(super) fn object() -> Value {
 
 /// Rules of `lock`.
 pub(super) fn lock() -> Value {
-    json!([rule(
+    json!([rule_at(
+        ".queueDeadlineSeconds",
         &format!(
             "!{} || self.whenHeld != 'Fail' || !{}",
             given("self", "whenHeld"),
@@ -86,11 +96,13 @@ pub(super) fn lock() -> Value {
 /// Rules of `retry`.
 pub(super) fn retry() -> Value {
     json!([
-        rule(
+        rule_at(
+            ".exitCodes",
             "!has(self.exitCodes) || size(self.exitCodes) == 0 || (has(self.causes) && 'ScriptFailed' in self.causes)",
             "exitCodes narrow the cause ScriptFailed: add it to causes, or leave exitCodes out"
         ),
-        rule(
+        rule_at(
+            ".maxBackoffSeconds",
             "!has(self.backoffSeconds) || !has(self.maxBackoffSeconds) || self.backoffSeconds <= self.maxBackoffSeconds",
             "maxBackoffSeconds is the longest pause and backoffSeconds the first one, which must not be longer"
         ),

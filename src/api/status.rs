@@ -152,6 +152,11 @@ pub struct RunStatus {
     /// Hash of what is executed, by which a change is told from none.
     #[schemars(length(max = 128))]
     pub spec_hash: String,
+    /// Hash of all that bears on a run, also where it executes nothing, such as resources and deadlines: once
+    /// a run has failed, a change of it starts another one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 128))]
+    pub settings_hash: Option<String>,
     /// The number of the earlier run whose packages it deploys again, digest by digest: it was asked for
     /// by the annotation `longshore.dev/rerun`, and what is executed has not changed.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -220,7 +220,8 @@ pub(super) fn action_rules() -> Vec<Value> {
     let templated = rules::given("self", "templateRef");
     let owned = |field: &str| {
         let what = if field == "variables" { ", or give a value in parameters" } else { "" };
-        rule(
+        rules::rule_at(
+            &format!(".{field}"),
             &format!("!{templated} || !{}", rules::given("self", field)),
             &format!(
                 "{field} is what the template in templateRef says, and an action cannot say otherwise: leave it out{what}; or leave templateRef out"
@@ -229,15 +230,18 @@ pub(super) fn action_rules() -> Vec<Value> {
     };
     let mut rules: Vec<Value> = OWNED.map(owned).into();
     rules.extend([
-        rule(
+        rules::rule_at(
+            ".parameters",
             &format!("{templated} || !has(self.parameters) || self.parameters.size() == 0"),
             "parameters are those of a template: name it in templateRef, or write variables",
         ),
-        rule(
+        rules::rule_at(
+            ".packages",
             &format!("{templated} || !has(self.packages) || self.packages.all(item, has(item.reference) && !has(item.version))"),
             "a package of an action without a template has a reference and no version: write packages[].reference, for example registry.example.com/charts/orders:1.4.2",
         ),
-        rule(
+        rules::rule_at(
+            ".packages",
             &format!("!{templated} || !has(self.packages) || self.packages.all(item, has(item.version) && !has(item.reference))"),
             "a package of an action with a template has a version and no reference: the template says where the package is",
         ),

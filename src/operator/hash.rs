@@ -3,7 +3,11 @@
 //! It is over a fixed list of fields, with unset and default values left out, and carries a
 //! version: a new default in the resource's definition shows in stored objects at once, with the
 //! generation unchanged, and a hash over the whole spec would then run everybody's deployments
-//! again on an upgrade.
+//! again on an upgrade. A hash that an older version took is compared with one that is taken as it did.
+
+mod same;
+
+use std::sync::LazyLock;
 
 use k8s_openapi::api::core::v1::{HostAlias, PodSecurityContext, SecurityContext, VolumeMount};
 use serde::Serialize;
@@ -11,16 +15,21 @@ use serde::Serialize;
 use crate::{
     api::{
         action::{
-            DeploymentActionSpec, PodTemplate, Script, ScriptRef, SecurityProfile, ValueFrom, VariableForm,
-            VariablesFrom, Volume,
+            DeploymentActionSpec, PodTemplate, RunPolicy, Script, ScriptRef, SecurityProfile, ValueFrom,
+            VariableForm, VariablesFrom, Volume,
         },
         packages::Package,
     },
     record::sha256_hex,
 };
 
-/// The version of the list of fields below.
-pub const VERSION: &str = "v1:";
+/// The version of the list of fields below, and of what counts as the same.
+const VERSION: &str = "v2:";
+/// The version in which defaults that were written out counted.
+const LITERAL: &str = "v1:";
+
+/// A pod template that asks for nothing.
+static NOTHING: LazyLock<PodTemplate> = LazyLock::new(PodTemplate::default);
 
 /// What is executed, and nothing of where, how long, or what is kept of it. The order of fields and
 /// their names are the hash's: they change with [`VERSION`] only.
@@ -104,6 +113,57 @@ struct ExecutedVariable<'a> {
 /// # Errors
 /// Never for these types; the signature is serde's.
 pub fn spec_hash(spec: &DeploymentActionSpec) -> Result<String, serde_json::Error> {
+    let mut executed = serde_json::to_value(executed(spec))?;
+    same::plain(&mut executed);
+    Ok(format!("{VERSION}{}", sha256_hex(&serde_json::to_vec(&executed)?)))
+}
+
+/// Whether the hash is of a version that [`is_of`] knows.
+#[must_use]
+pub fn is_known(hash: &str) -> bool {
+    [VERSION, LITERAL].iter().any(|version| hash.starts_with(version))
+}
+
+/// Whether the hash is one that this version takes, and can be compared with.
+#[must_use]
+pub fn is_current(hash: &str) -> bool {
+    hash.starts_with(VERSION)
+}
+
+/// Whether `spec` executes what the hash is of, by the version of the hash; `None` of a version that is not
+/// known.
+#[must_use]
+pub fn is_of(hash: &str, spec: &DeploymentActionSpec) -> Option<bool> {
+    let now = if hash.starts_with(VERSION) {
+        spec_hash(spec)
+    } else if hash.starts_with(LITERAL) {
+        serde_json::to_vec(&executed(spec)).map(|text| format!("{LITERAL}{}", sha256_hex(&text)))
+    } else {
+        return None;
+    };
+    now.ok().map(|now| now == hash)
+}
+
+/// The hash of all that bears on a run, also where it executes nothing: deadlines, resources, placement,
+/// outputs, retries, the lock. After a run that failed, a change of it is meant to mend that.
+///
+/// # Errors
+/// As of [`spec_hash`].
+pub fn settings_hash(spec: &DeploymentActionSpec) -> Result<String, serde_json::Error> {
+    let bearing = DeploymentActionSpec {
+        run_policy: RunPolicy::default(),
+        run_token: None,
+        suspend: None,
+        ttl_seconds_after_finished: None,
+        pod_retention_seconds: 0,
+        ..spec.clone()
+    };
+    let mut bearing = serde_json::to_value(&bearing)?;
+    same::plain(&mut bearing);
+    Ok(format!("{VERSION}{}", sha256_hex(&serde_json::to_vec(&bearing)?)))
+}
+
+fn executed(spec: &DeploymentActionSpec) -> Executed<'_> {
     // Every field is named, so that a new one cannot be forgotten here.
     let DeploymentActionSpec {
         template_ref,
@@ -131,7 +191,6 @@ pub fn spec_hash(spec: &DeploymentActionSpec) -> Result<String, serde_json::Erro
         lock: _,
         ttl_seconds_after_finished: _,
     } = spec;
-    let nothing = PodTemplate::default();
     let PodTemplate {
         security_profile,
         security_context,
@@ -145,8 +204,8 @@ pub fn spec_hash(spec: &DeploymentActionSpec) -> Result<String, serde_json::Erro
         affinity: _,
         priority_class_name: _,
         runtime_class_name: _,
-    } = pod_template.as_ref().unwrap_or(&nothing);
-    let executed = Executed {
+    } = pod_template.as_ref().unwrap_or(&NOTHING);
+    Executed {
         image: image.as_deref(),
         script: script.as_ref().map(|Script { inline, config_map_key_ref, interpreter, file_name }| {
             ExecutedScript {
@@ -189,14 +248,13 @@ pub fn spec_hash(spec: &DeploymentActionSpec) -> Result<String, serde_json::Erro
             })
             .collect(),
         packages,
-    };
-    Ok(format!("{VERSION}{}", sha256_hex(&serde_json::to_vec(&executed)?)))
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::action::{Output, RunPolicy, Variable};
+    use crate::api::action::{Amount, Output, Resources, Variable};
 
     fn spec() -> DeploymentActionSpec {
         DeploymentActionSpec {
@@ -207,12 +265,47 @@ mod tests {
     }
 
     #[test]
-    fn the_hash_is_that_of_version_1() {
+    fn the_hash_is_that_of_version_2() {
         // A change here runs every stored action again: it needs a new version.
-        assert_eq!(
-            spec_hash(&spec()).unwrap(),
-            format!("v1:{}", sha256_hex(br#"{"image":"r/tools:1","script":{"inline":"echo hi"}}"#))
+        let text = br#"{"image":"r/tools:1","script":{"inline":"echo hi"}}"#;
+        assert_eq!(spec_hash(&spec()).unwrap(), format!("v2:{}", sha256_hex(text)));
+    }
+
+    #[test]
+    fn a_hash_of_version_1_is_compared_as_it_was_taken() {
+        let old = format!("v1:{}", sha256_hex(br#"{"image":"r/tools:1","script":{"inline":"echo hi"}}"#));
+        assert_eq!(is_of(&old, &spec()), Some(true));
+        let changed = DeploymentActionSpec { args: vec!["a".into()], ..spec() };
+        assert_eq!(is_of(&old, &changed), Some(false));
+        assert_eq!(is_of("v0:1", &spec()), None);
+        assert_eq!(is_of(&spec_hash(&spec()).unwrap(), &spec()), Some(true));
+    }
+
+    #[test]
+    fn what_only_bears_on_a_run_is_told_apart_from_what_does_not() {
+        let settings = |spec: &DeploymentActionSpec| settings_hash(spec).unwrap();
+        let cpu = |text: &str| DeploymentActionSpec {
+            resources: Some(Resources {
+                limits: std::iter::once(("memory".to_owned(), Amount::Text(text.into()))).collect(),
+                ..Resources::default()
+            }),
+            ..spec()
+        };
+        assert_eq!(settings(&cpu("1Gi")), settings(&cpu("1024Mi")));
+        assert_ne!(settings(&cpu("1Gi")), settings(&cpu("2Gi")));
+        assert_ne!(
+            settings(&spec()),
+            settings(&DeploymentActionSpec { run_deadline_seconds: Some(5), ..spec() })
         );
+        let same = DeploymentActionSpec {
+            suspend: Some(true),
+            run_token: Some("x".into()),
+            run_policy: RunPolicy::Manual,
+            pod_retention_seconds: 9,
+            ttl_seconds_after_finished: Some(9),
+            ..spec()
+        };
+        assert_eq!(settings(&spec()), settings(&same));
     }
 
     #[test]

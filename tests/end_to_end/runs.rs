@@ -8,7 +8,7 @@ use longshore::api::{
     DeploymentAction, Reason,
     status::{LogState, Trigger},
 };
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::{
     action::{Action, Done, Handle},
@@ -95,6 +95,58 @@ async fn a_changed_deadline_runs_nothing_and_is_seen() {
         assert_eq!(done.status().observed_generation, Some(2));
         assert!(done.status().conditions.iter().all(|condition| condition.observed_generation == Some(2)));
         assert_eq!(done.run().generation, 1);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn after_a_failure_a_change_that_is_meant_to_mend_it_runs() {
+    in_namespace(async |namespace| {
+        let script = "python3 -c 'x = bytearray(128 * 1024 * 1024)' && echo enough";
+        let memory = |amount: &str| json!({"resources": {"limits": {"memory": amount}}});
+        let action = Action::script(script).with("resources", memory("48Mi")["resources"].clone());
+        let action = namespace.apply("hungry", action).await;
+        action.finished().await.assert_failed(Reason::ScriptFailed, Some(137));
+        // The same amount, and what bears on no run.
+        action.patch_spec(memory("49152Ki")).await;
+        action.patch_spec(json!({"podRetentionSeconds": 7200})).await;
+        stays(&action, 1).await;
+        action.patch_spec(memory("400Mi")).await;
+        let done = action.until("another run has ended", |seen| seen.is_finished() && seen.run().number == 2);
+        let done = done.await;
+        done.assert_succeeded().assert_tail_has(&["enough\n"]);
+        assert_eq!(done.run().trigger, Trigger::SpecChanged);
+        action.patch_spec(memory("500Mi")).await;
+        stays(&action, 2).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_default_that_is_written_out_runs_nothing() {
+    in_namespace(async |namespace| {
+        namespace.config_map("settings", json!({"key": "value"})).await;
+        let reference = |extra: Value| {
+            let mut reference = json!({"name": "settings", "key": "key"});
+            reference.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
+            json!([{"name": "A", "valueFrom": {"configMapKeyRef": reference}}])
+        };
+        let template = |extra: Value, mount: Value| {
+            let mut source = json!({"name": "settings"});
+            source.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
+            let mut at = json!({"name": "settings", "mountPath": "/settings"});
+            at.as_object_mut().unwrap().extend(mount.as_object().unwrap().clone());
+            json!({"volumes": [{"name": "settings", "configMap": source}], "volumeMounts": [at]})
+        };
+        let action = Action::script("echo $A")
+            .with("variables", reference(json!({})))
+            .with("podTemplate", template(json!({}), json!({})));
+        let action = namespace.apply("plain", action).await;
+        action.finished().await.assert_succeeded();
+        action.patch_spec(json!({"variables": reference(json!({"optional": false}))})).await;
+        let template = template(json!({"defaultMode": 420, "optional": false}), json!({"readOnly": false}));
+        action.patch_spec(json!({"podTemplate": template})).await;
+        stays(&action, 1).await.assert_succeeded();
     })
     .await;
 }

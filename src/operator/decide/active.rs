@@ -75,6 +75,7 @@ impl<'a> Active<'a> {
         let mut run = self.run.clone();
         run.generation = action.metadata.generation.unwrap_or_default();
         run.spec_hash = idle::executed(action);
+        run.settings_hash = Some(idle::settings(action));
         run.run_token.clone_from(&action.spec.run_token);
         begin::begin(self.facts, self.now, run)
     }

@@ -312,17 +312,32 @@ pub(super) fn start(action: &DeploymentAction, status: &DeploymentActionStatus) 
     if spec.run_policy == RunPolicy::Once {
         return Start::No;
     }
-    let hash = executed(action);
-    if !last.spec_hash.starts_with(hash::VERSION) {
-        return Start::Rebase(hash);
+    if !hash::is_known(&last.spec_hash) {
+        return Start::Rebase(executed(action));
     }
     if spec.run_policy == RunPolicy::OnChange
         && last.generation != generation(action)
-        && last.spec_hash != hash
+        && (hash::is_of(&last.spec_hash, spec) == Some(false) || is_mended(action, status, last))
     {
         return Start::Run(Trigger::SpecChanged);
     }
     Start::No
+}
+
+/// Whether the latest run has failed, in a way that is known, and what bears on a run was changed since: that
+/// is meant to mend it. What a script did whose end nobody knows is for people to look at first, and what
+/// somebody cancelled is not to go on by itself.
+fn is_mended(action: &DeploymentAction, status: &DeploymentActionStatus, last: &RunStatus) -> bool {
+    // Not the conditions: a run that is held back has others.
+    let past = status.history.iter().find(|past| past.number == last.number);
+    let failed = past.is_some_and(|past| past.outcome == RunOutcome::Failed);
+    let before = last.settings_hash.as_ref().filter(|before| hash::is_current(before));
+    failed && before.is_some_and(|before| *before != settings(action))
+}
+
+/// The hash of all that bears on a run of the action.
+pub(super) fn settings(action: &DeploymentAction) -> String {
+    hash::settings_hash(&action.spec).unwrap_or_default()
 }
 
 /// The hash of what the action executes.
@@ -332,8 +347,10 @@ pub(super) fn executed(action: &DeploymentAction) -> String {
 
 /// The run whose packages one that is asked for again deploys, digest by digest: it executes the same,
 /// and whoever moved a tag meanwhile must not have changed what it deploys.
-fn repeated(facts: &Facts<'_>, status: &DeploymentActionStatus, trigger: Trigger, hash: &str) -> Option<u32> {
-    let last = status.run.as_ref().filter(|last| trigger == Trigger::Rerun && last.spec_hash == hash)?;
+fn repeated(facts: &Facts<'_>, status: &DeploymentActionStatus, trigger: Trigger) -> Option<u32> {
+    let last = status.run.as_ref().filter(|last| {
+        trigger == Trigger::Rerun && hash::is_of(&last.spec_hash, &facts.action.spec) == Some(true)
+    })?;
     let same_template = match (&status.template, facts.template) {
         (Some(frozen), Some(Lookup::Found(now))) => now.is(frozen),
         (Some(_), _) => false,
@@ -357,7 +374,6 @@ fn fresh_run(
     let last = past.chain(status.run.as_ref().map(|run| run.number)).max();
     let number = last.map_or(1, |last| last.saturating_add(1));
     let uid = action.metadata.uid.as_deref().unwrap_or_default();
-    let hash = executed(action);
     RunStatus {
         number,
         id: pod::run_id(uid, number),
@@ -365,8 +381,9 @@ fn fresh_run(
         attempt: 1,
         trigger,
         run_token: action.spec.run_token.clone(),
-        repeats: repeated(facts, status, trigger, &hash),
-        spec_hash: hash,
+        repeats: repeated(facts, status, trigger),
+        spec_hash: executed(action),
+        settings_hash: Some(settings(action)),
         requested_at: Some(seconds(now)),
         ..Default::default()
     }

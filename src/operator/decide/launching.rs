@@ -6,7 +6,7 @@ use super::{
     active::Active,
     begin, cancel,
     clocks::{after, deadlines},
-    idle, lock, write_or,
+    lock, write_or,
 };
 use crate::{
     api::{
@@ -166,9 +166,7 @@ impl Active<'_> {
     /// bundle: service account, volumes, host aliases and security settings are the pod's. A hash of another
     /// version is of another operator, and tells nothing.
     fn execution_changed(&self) -> Option<String> {
-        let now = idle::executed(self.facts.action);
-        let comparable = self.run.spec_hash.starts_with(hash::VERSION);
-        (comparable && now != self.run.spec_hash)
+        (hash::is_of(&self.run.spec_hash, &self.facts.action.spec) == Some(false))
             .then(|| "what the action executes changed since the run was recorded".to_owned())
     }
 

@@ -83,6 +83,7 @@ pub fn stand_in(action: &DeploymentAction) -> Option<DeploymentAction> {
     } = before;
     let run = RunStatus {
         repeats: None,
+        settings_hash: None,
         script_sha256: None,
         required_outputs: Vec::new(),
         duration_seconds: None,

@@ -8,8 +8,9 @@ use super::*;
 use crate::{
     api::{
         DeploymentAction, Reason,
-        action::{Output, RunPolicy},
+        action::{Amount, Output, Resources, RunPolicy},
         condition::ConditionType,
+        history::RunOutcome,
         status::{LogState, RunStatus, Trigger},
     },
     operator::{
@@ -17,6 +18,7 @@ use crate::{
         cause::Cause,
         expand::{Blocked, Lookup, check},
         facts::{Creation, LockFact, LogFact, NodeState, PodFact, Refusal, Resolution, Resolver},
+        hash,
         lock_index::Place,
         tests::{PROCESS, UID, action, pod_view},
         validate::{Checked, Invalid},
@@ -454,13 +456,67 @@ fn manual_waits_to_be_asked_and_once_runs_once() {
 }
 
 #[test]
+fn after_a_run_that_failed_a_change_that_bears_on_a_run_starts_one() {
+    let more = |world: &mut World| {
+        world.change(|spec| {
+            let memory = [("memory".to_owned(), Amount::Text("1Gi".into()))];
+            spec.resources = Some(Resources { limits: memory.into(), ..Resources::default() });
+        });
+    };
+    let ended = |outcome: Outcome| {
+        let mut world = World::running();
+        world.log = Some(log_with(exit(outcome), LogState::Complete, 3));
+        world.write(3);
+        run_mut(&mut world).settings_hash = Some(hash::settings_hash(&world.action.spec).unwrap());
+        world
+    };
+    let starts = |world: &World| idle::may_start(&world.action, world.action.status.as_ref().unwrap());
+    let mut world = ended(Outcome::Exited { code: 3 });
+    assert!(!starts(&world));
+    // What bears on no run starts none.
+    world.change(|spec| spec.pod_retention_seconds = 5);
+    assert!(!starts(&world));
+    more(&mut world);
+    assert!(starts(&world));
+    // A run of an operator that kept no such hash.
+    run_mut(&mut world).settings_hash = None;
+    assert!(!starts(&world));
+
+    let mut world = ended(Outcome::Exited { code: 0 });
+    more(&mut world);
+    assert!(!starts(&world), "it has succeeded");
+    let mut world = ended(Outcome::Unknown { message: "?".into() });
+    more(&mut world);
+    assert!(!starts(&world), "nobody knows how it ended");
+    let mut world = ended(Outcome::Exited { code: 3 });
+    world.change(|spec| spec.suspend = Some(true));
+    more(&mut world);
+    // It is held back, and what is told of that is no reason to forget it.
+    world.write(9);
+    assert_eq!(world.step(9), Step::Wait(None));
+    world.change(|spec| spec.suspend = None);
+    assert!(starts(&world));
+    let mut world = ended(Outcome::Exited { code: 3 });
+    let history = &mut world.action.status.as_mut().unwrap().history;
+    for past in history.iter_mut() {
+        past.outcome = RunOutcome::Cancelled;
+    }
+    more(&mut world);
+    assert!(!starts(&world), "somebody cancelled it");
+    let mut world = ended(Outcome::Exited { code: 3 });
+    world.change(|spec| spec.run_policy = RunPolicy::Manual);
+    more(&mut world);
+    assert!(!starts(&world), "it is started by hand");
+}
+
+#[test]
 fn a_hash_of_another_version_is_taken_anew_without_a_run() {
     let mut world = done();
     run_mut(&mut world).spec_hash = "v0:abc".into();
     world.change(|spec| spec.args = vec!["x".into()]);
     world.write(5);
     assert_eq!(world.run_number(), 1);
-    assert!(world.action.status.as_ref().unwrap().run.as_ref().unwrap().spec_hash.starts_with("v1:"));
+    assert!(world.action.status.as_ref().unwrap().run.as_ref().unwrap().spec_hash.starts_with("v2:"));
     assert_eq!(world.step(6), Step::Wait(None));
 }
 
