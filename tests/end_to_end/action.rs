@@ -269,6 +269,7 @@ impl Done {
                 | Reason::InterpreterNotFound
                 | Reason::CommandNotFound
                 | Reason::FrozenInputsChanged
+                | Reason::OutputsUnreadable
         );
         let silent = reason == Reason::ScriptFailed && self.message().contains("It wrote nothing");
         assert!(
