@@ -137,7 +137,7 @@ pub enum Reason {
     DeadlineExceeded,
     /// The kernel ended the container because it used more memory than its limit.
     OutOfMemory,
-    /// The script ended with exit code 0, and the file of its outputs, one of which is required, is not what the form of outputs allows.
+    /// The script ended with exit code 0 and has a required output, but its outputs file is malformed.
     OutputsUnreadable,
     /// The script ended with exit code 0 and did not write an output that is required.
     OutputMissing,
@@ -581,7 +581,7 @@ const ROWS: &[Row] = &[
         reason: Reason::OutputsUnreadable,
         name: "OutputsUnreadable",
         class: Class::Failure,
-        when: "The script ended with exit code 0, and the file of its outputs, one of which is required, is not what the form of outputs allows.",
+        when: "The script ended with exit code 0 and has a required output, but its outputs file is malformed.",
         advice: "Write each line as name=value, and a value of several lines as name<<END, its lines, and a line END.",
     },
     Row {

@@ -152,8 +152,8 @@ pub struct RunStatus {
     /// Hash of what is executed, by which a change is told from none.
     #[schemars(length(max = 128))]
     pub spec_hash: String,
-    /// Hash of all that bears on a run, also where it executes nothing, such as resources and deadlines: once
-    /// a run has failed, a change of it starts another one.
+    /// Hash of all fields that bear on a run, such as resources and deadlines. Once a run has failed, a change
+    /// of them starts another one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 128))]
     pub settings_hash: Option<String>,

@@ -118,9 +118,8 @@ fn start(command: Command) -> Result<(), Box<dyn std::error::Error>> {
     Ok(())
 }
 
-/// Puts this program in its own place, with nothing of what it knew and had begun: a container that ended
-/// would wait for the kubelet's back-off, up to five minutes, just where the cluster was slow for a while.
-/// Returns where that is not possible.
+/// Starts this program again in its own process, without anything that it knew. If the container ended
+/// instead, the kubelet would start it again after a back-off of up to five minutes. Returns only an error.
 fn anew() -> std::io::Error {
     warn!("{}: it starts anew", RunError::NotLeading);
     let program = match std::env::current_exe() {

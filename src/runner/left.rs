@@ -2,8 +2,7 @@
 //! something.
 //!
 //! A process substitution (`exec > >(tee log)`) outlives its script by a moment and writes the script's last
-//! lines; an agent that a script started stays for good and writes nothing. Nothing but what they do tells
-//! one from the other.
+//! lines. An agent stays for good and writes nothing. Only their activity tells one from the other.
 
 use std::fs;
 
@@ -11,7 +10,7 @@ use nix::unistd::Pid;
 
 /// More are not looked at: a script may leave as many as it may have, and meanwhile no deadline is kept.
 const MAX_LOOKED_AT: usize = 256;
-/// So many entries of `/proc` are read at most, dead processes among them.
+/// The most entries of `/proc` that are read. Dead processes count.
 const MAX_ENTRIES: usize = 2048;
 
 /// The processes that are left at one moment.
@@ -25,7 +24,7 @@ pub(super) struct Left {
 }
 
 impl Left {
-    /// Looks at `whose` processes. Where nothing can be seen nothing is left.
+    /// Looks at `whose` processes. Gives none if `/proc` cannot be read.
     pub(super) fn look(whose: Whose) -> Self {
         let mut left = Self::default();
         let Ok(entries) = fs::read_dir("/proc") else { return left };

@@ -1,9 +1,8 @@
-//! What an editor for another system leaves in a script, and what no interpreter of text expects: carriage
-//! returns at the ends of lines, and a byte order mark in front.
+//! Carriage returns at the ends of lines and a byte order mark: editors for other systems leave them in scripts.
 //!
-//! A shell takes a carriage return for a part of the line's last word: `set -e` has no effect then, a
-//! here-document does not end, and the script goes on to an end that looks well. Nothing that people mean by a
-//! script depends on them, so they are taken out, and the run's conditions tell of it.
+//! A shell takes a carriage return for a part of the line's last word. `set -e` has no effect then, a
+//! here-document does not end, and the script seems to succeed. The runner takes them out. The run's
+//! conditions say so.
 
 use std::borrow::Cow;
 
@@ -62,7 +61,7 @@ pub(super) fn plain(text: Cow<'_, [u8]>) -> Result<Plain<'_>, Refusal> {
 enum Endings {
     /// LF, or one line.
     Plain,
-    /// So many lines end in CR and LF.
+    /// The number of lines that end in CR and LF.
     Two(usize),
     /// CR alone, as before Mac OS X.
     Return,

@@ -50,9 +50,8 @@ static_cargo() {
 		cargo "$command" --target "$static_target" "$@"
 }
 
-# Builds the tests with these arguments, and with them the binaries that they start. Static like what is
-# shipped, so that a cluster can run the same binaries and all of it is built once: the two cores of a small
-# machine need half an hour for each way to build it.
+# Builds the tests with these arguments, and the binaries that they start. They are static, so that a cluster
+# can run the same binaries. One more way to build them takes two slow cores half an hour.
 cargo_test() { static_cargo test --locked "$@"; }
 
 # Builds the binaries as the tests start them, and prints the folder in which they are without symbols.

@@ -325,8 +325,8 @@ pub(super) fn start(action: &DeploymentAction, status: &DeploymentActionStatus) 
 }
 
 /// Whether the latest run has failed, in a way that is known, and what bears on a run was changed since: that
-/// is meant to mend it. What a script did whose end nobody knows is for people to look at first, and what
-/// somebody cancelled is not to go on by itself.
+/// is meant to mend it. People look first at a script whose end nobody knows. A cancelled run does
+/// not go on by itself.
 fn is_mended(action: &DeploymentAction, status: &DeploymentActionStatus, last: &RunStatus) -> bool {
     // Not the conditions: a run that is held back has others.
     let past = status.history.iter().find(|past| past.number == last.number);
