@@ -170,8 +170,7 @@ impl Assembler {
         );
         if end.cut {
             fact.missing.push(
-                "what processes that the script left behind would still have written: they were ended two \
-                 seconds after it"
+                "what processes that the script left behind would still have written: they were ended"
                     .to_owned(),
             );
         }

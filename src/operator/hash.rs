@@ -113,15 +113,20 @@ struct ExecutedVariable<'a> {
 /// # Errors
 /// Never for these types; the signature is serde's.
 pub fn spec_hash(spec: &DeploymentActionSpec) -> Result<String, serde_json::Error> {
-    let mut executed = serde_json::to_value(executed(spec))?;
-    same::plain(&mut executed);
-    Ok(format!("{VERSION}{}", sha256_hex(&serde_json::to_vec(&executed)?)))
+    meant(executed(spec))
+}
+
+/// The hash of what is meant by `value`, however it is written.
+fn meant(value: impl Serialize) -> Result<String, serde_json::Error> {
+    let mut value = serde_json::to_value(value)?;
+    same::plain(&mut value);
+    Ok(format!("{VERSION}{}", sha256_hex(&serde_json::to_vec(&value)?)))
 }
 
 /// Whether the hash is of a version that [`is_of`] knows.
 #[must_use]
 pub fn is_known(hash: &str) -> bool {
-    [VERSION, LITERAL].iter().any(|version| hash.starts_with(version))
+    is_current(hash) || hash.starts_with(LITERAL)
 }
 
 /// Whether the hash is one that this version takes, and can be compared with.
@@ -134,7 +139,7 @@ pub fn is_current(hash: &str) -> bool {
 /// known.
 #[must_use]
 pub fn is_of(hash: &str, spec: &DeploymentActionSpec) -> Option<bool> {
-    let now = if hash.starts_with(VERSION) {
+    let now = if is_current(hash) {
         spec_hash(spec)
     } else if hash.starts_with(LITERAL) {
         serde_json::to_vec(&executed(spec)).map(|text| format!("{LITERAL}{}", sha256_hex(&text)))
@@ -158,9 +163,7 @@ pub fn settings_hash(spec: &DeploymentActionSpec) -> Result<String, serde_json::
         pod_retention_seconds: 0,
         ..spec.clone()
     };
-    let mut bearing = serde_json::to_value(&bearing)?;
-    same::plain(&mut bearing);
-    Ok(format!("{VERSION}{}", sha256_hex(&serde_json::to_vec(&bearing)?)))
+    meant(bearing)
 }
 
 fn executed(spec: &DeploymentActionSpec) -> Executed<'_> {

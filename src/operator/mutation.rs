@@ -7,7 +7,7 @@ use k8s_openapi::api::core::v1::Pod;
 use crate::{
     api::{CONTAINER, packages::PackageStatus},
     record::place,
-    registry::is_digest,
+    registry::reference::digest_of,
 };
 
 /// What something in the cluster changed between our creation and the pod that the API server
@@ -58,11 +58,7 @@ pub fn mutation(pod: &Pod, image: &str, packages: &[PackageStatus]) -> Option<St
 /// Whether both references name the same content: their digest does, and a cluster without a way to the
 /// registry has a mirror of another name.
 fn is_same_content(found: &str, wanted: &str) -> bool {
-    let digest = |reference: &str| {
-        let (_, digest) = reference.rsplit_once('@')?;
-        is_digest(digest).then(|| digest.to_owned())
-    };
-    found == wanted || digest(found).is_some_and(|found| digest(wanted) == Some(found))
+    found == wanted || digest_of(found).is_some_and(|found| digest_of(wanted) == Some(found))
 }
 
 #[cfg(test)]

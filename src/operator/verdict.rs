@@ -38,7 +38,7 @@ const LOG_WITH_END: SignedDuration = SignedDuration::from_secs(2);
 /// The exit code of a container whose PID 1 was killed.
 const KILLED: i32 = 137;
 
-/// So many of the outputs that were dropped are named beside a required one that is missing.
+/// How many dropped outputs a message names when a required one is missing.
 const DROPPED_IN_MESSAGE: usize = 3;
 
 /// Who cancelled a run, for people.
@@ -141,17 +141,18 @@ pub fn weigh(facts: &Facts<'_>, pod: &PodView, required: &[String], now: Timesta
             return Finding::Later(latest);
         }
         let mut verdict = from_record(&record.exit, pod, &[], cancelled);
-        if record.outputs_sha256.as_deref().is_some_and(|hash| hash != outputs_sha256(&verdict.outputs)) {
+        let unread = record.exit.outputs_unread.as_deref();
+        let lost =
+            record.outputs_sha256.as_deref().is_some_and(|hash| hash != outputs_sha256(&verdict.outputs));
+        if lost {
             verdict.lost = Some(
                 "the log that held the outputs could not be read; the verdict is the termination message's"
                     .into(),
             );
-            if verdict.succeeded() && record.exit.outputs_unread.is_some() {
-                require(&mut verdict, required, record.exit.outputs_unread.as_deref());
-            }
-        } else if verdict.succeeded() {
-            // Without outputs in the record, none was written.
-            require(&mut verdict, required, record.exit.outputs_unread.as_deref());
+        }
+        // Without outputs in the record, none was written.
+        if verdict.succeeded() && (!lost || unread.is_some()) {
+            require(&mut verdict, required, unread);
         }
         return Finding::Ended(verdict);
     }
@@ -258,9 +259,10 @@ fn require(verdict: &mut Verdict, required: &[String], unread: Option<&str>) {
         verdict.advised = true;
     } else if !missing.is_empty() {
         verdict.reason = Reason::OutputMissing;
-        let why = verdict.dropped.iter().take(DROPPED_IN_MESSAGE).map(String::as_str).collect::<Vec<_>>();
-        verdict.advised = !why.is_empty();
-        let why = if why.is_empty() { String::new() } else { format!("; dropped: {}", why.join("; ")) };
+        let dropped = &verdict.dropped[..verdict.dropped.len().min(DROPPED_IN_MESSAGE)];
+        verdict.advised = !dropped.is_empty();
+        let why =
+            if dropped.is_empty() { String::new() } else { format!("; dropped: {}", dropped.join("; ")) };
         verdict.message =
             format!("{}, without the required output {}{why}", verdict.message, missing.join(", "));
     }
@@ -278,26 +280,18 @@ fn ended(
         let out_of_memory = by_node || exit.out_of_memory.is_some();
         let limit = exit.out_of_memory.and_then(|killed| killed.limit_bytes).map(limit_of_memory);
         let limit = limit.unwrap_or_default();
+        let killed = if out_of_memory { killed_for_memory(exit, &limit) } else { String::new() };
+        let and = if out_of_memory { ", and " } else { "" };
         return match exit.outcome {
-            _ if well && out_of_memory => (
-                Reason::Succeeded,
-                format!("{}, and the script ended with exit code 0", killed_for_memory(exit, &limit)),
-            ),
-            _ if well => (Reason::Succeeded, "the script ended with exit code 0".into()),
+            _ if well => (Reason::Succeeded, format!("{killed}{and}the script ended with exit code 0")),
             Outcome::Signaled { signal: 9 } if out_of_memory => (
                 Reason::OutOfMemory,
                 format!("the kernel killed the script because the container was out of memory{limit}"),
             ),
-            _ if out_of_memory => (
-                if matches!(exit.outcome, Outcome::Signaled { .. }) {
-                    Reason::ScriptKilled
-                } else {
-                    Reason::ScriptFailed
-                },
-                format!("{}, and the script ended {how}", killed_for_memory(exit, &limit)),
-            ),
-            Outcome::Signaled { .. } => (Reason::ScriptKilled, format!("the script was ended {how}")),
-            _ => (Reason::ScriptFailed, format!("the script ended {how}")),
+            Outcome::Signaled { .. } => {
+                (Reason::ScriptKilled, format!("{killed}{and}the script was ended {how}"))
+            }
+            _ => (Reason::ScriptFailed, format!("{killed}{and}the script ended {how}")),
         };
     };
     let how = if stop.killed { "by SIGKILL once its grace period was over" } else { how };

@@ -54,7 +54,7 @@ pub struct Start {
     /// Variables whose secret value is too short to be masked (fewer than 6 bytes).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unmasked: Vec<String>,
-    /// What was changed or left out of what the script was to get, each a sentence for people.
+    /// Sentences for people about inputs that were changed or left out.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub adjusted: Vec<String>,
     /// By which a termination message is known to be the runner's ([`super::proof`]). An older runner
@@ -96,7 +96,7 @@ pub struct Exit {
     pub replayed: bool,
 }
 
-/// That the kernel killed processes, since the container had used up its memory.
+/// Processes that the kernel killed because the container had used up its memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct OutOfMemory {

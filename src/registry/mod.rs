@@ -25,12 +25,6 @@ mod token;
 mod transport;
 mod user;
 
-/// Whether the text is a digest as registries and the kubelet know them.
-#[must_use]
-pub fn is_digest(text: &str) -> bool {
-    digest::is_valid(text)
-}
-
 pub use blob::{Blob, BlobError};
 pub use credentials::{Asker, Credentials, Origin, Scope};
 pub use error::{Advice, ResolveError};

@@ -242,11 +242,17 @@ impl ImageReference {
     /// reference, where it has one.
     #[must_use]
     pub fn is_pinned_as(&self, image: &str) -> bool {
-        let Some((_, digest)) = image.rsplit_once('@') else { return false };
-        digest::is_valid(digest)
-            && self.pinned(digest) == image
-            && self.digest.as_deref().is_none_or(|own| own == digest)
+        digest_of(image).is_some_and(|digest| {
+            self.pinned(digest) == image && self.digest.as_deref().is_none_or(|own| own == digest)
+        })
     }
+}
+
+/// The digest by which a reference names its content, where it has one that is valid.
+#[must_use]
+pub fn digest_of(reference: &str) -> Option<&str> {
+    let (_, digest) = reference.rsplit_once('@')?;
+    digest::is_valid(digest).then_some(digest)
 }
 
 impl fmt::Display for ImageReference {

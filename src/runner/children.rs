@@ -122,8 +122,7 @@ impl Script {
     /// Takes zombies once the script itself has ended, while something of it may be left. Says whether there
     /// may be more.
     pub(super) fn reap_rest() -> bool {
-        // Elsewhere orphans are not ours, and as long as the script is a zombie nobody else gets its number,
-        // by which its group is ended.
+        // Elsewhere orphans are not ours, and the script stays a zombie: so its number still names its group.
         Self::owns_all() && Self::bury_rest()
     }
 

@@ -22,6 +22,11 @@ use super::{
 /// Where programs are looked for if the image has no `PATH`: what container runtimes set.
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
+/// `TERM` where the image names none. Every image with a terminal database has this one.
+const TERMINAL: &str = "xterm";
+/// The most sentences about what was adjusted, and the most names in one of them.
+const MAX_ADJUSTED: usize = 20;
+
 /// All variables, and what among their values is secret.
 #[derive(Debug, Default)]
 pub(super) struct Environment {
@@ -32,12 +37,6 @@ pub(super) struct Environment {
     /// What was changed or left out, for people.
     adjusted: Vec<String>,
 }
-
-/// The terminal that a script is told of where the image names none: every image with a terminal database has
-/// it.
-const TERMINAL: &str = "xterm";
-/// So many sentences of what was adjusted are told, and so many names in one of them.
-const MAX_ADJUSTED: usize = 20;
 
 impl Environment {
     /// The image's variables, then those of every script, then the action's in their order (whole
@@ -54,7 +53,7 @@ impl Environment {
         }
         let user = user::name(&places.passwd());
         // tput ends a script with `set -e` where TERM is not set, or names a terminal without colours.
-        for (name, value) in [("USER", &user), ("LOGNAME", &user), ("TERM", &TERMINAL.to_owned())] {
+        for (name, value) in [("USER", user.as_str()), ("LOGNAME", &user), ("TERM", TERMINAL)] {
             environment.variables.entry(name.into()).or_insert_with(|| value.into());
         }
         // Before they are read: a change in between must not be missed.
@@ -63,19 +62,17 @@ impl Environment {
         for folder in &bundle.variables_from {
             let path = places.source(&folder.path);
             let (variables, left_out) = sources.read(&path, folder, &mut environment.secrets)?;
-            let hidden = variables.iter().map(|(name, _)| name).filter(|name| !is_shell_name(name));
-            let hidden = hidden.map(|name| format!("{:?}", name.to_string_lossy())).collect();
-            environment.variables.extend(variables);
             environment.adjust(told(
                 &format!("of the {}, no variables were set for", folder.origin),
-                left_out,
+                left_out.iter(),
                 "such a name is empty, holds `=`, or begins with LONGSHORE_, which is Longshore's own",
             ));
             environment.adjust(told(
                 &format!("of the {}, a shell cannot read the variables", folder.origin),
-                hidden,
+                variables.iter().map(|(name, _)| name).filter(|name| !is_shell_name(name)),
                 "give them names of letters, digits and '_' in spec.variables",
             ));
+            environment.variables.extend(variables);
         }
         for (index, variable) in bundle.variables.iter().enumerate() {
             environment.add(places, index, variable)?;
@@ -207,14 +204,14 @@ fn is_shell_name(name: &OsStr) -> bool {
 }
 
 /// A sentence about names, where there are any.
-fn told(what: &str, mut names: Vec<String>, why: &str) -> Option<String> {
-    let count = names.len();
-    if count == 0 {
-        return None;
-    }
-    names.truncate(MAX_ADJUSTED);
-    let more = if count > names.len() { format!(" and {} more", count - names.len()) } else { String::new() };
-    Some(format!("{what} {}{more}: {why}", names.join(", ")))
+fn told<'a>(what: &str, mut names: impl Iterator<Item = &'a OsString>, why: &str) -> Option<String> {
+    let said: Vec<_> =
+        names.by_ref().take(MAX_ADJUSTED).map(|name| format!("{:?}", name.to_string_lossy())).collect();
+    let more = match names.count() {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    (!said.is_empty()).then(|| format!("{what} {}{more}: {why}", said.join(", ")))
 }
 
 /// Kubernetes allows nearly any character in a variable's name, slashes and dots among them.

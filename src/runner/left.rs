@@ -101,7 +101,9 @@ impl Process {
         let state =
             status.lines().find_map(|line| line.strip_prefix("State:"))?.trim_start().chars().next()?;
         let number = |name| field(name)?.parse::<u64>().ok();
-        (!matches!(state, 'Z' | 'X' | 'x')).then_some(())?;
+        if matches!(state, 'Z' | 'X' | 'x') {
+            return None;
+        }
         Some(Self {
             state,
             parent: field("PPid")?.parse().ok()?,

@@ -1,7 +1,7 @@
 //! Processes that the kernel killed because the container had used up its memory.
 //!
-//! Kubernetes tells of such a kill only where it ended the container's first process, which is the runner. A
-//! script that lost a child sees an exit code of 137 at most, and nothing says why. The container's cgroup
+//! Kubernetes reports such a kill only if it ended the container's first process, which is the runner. A
+//! script that lost a child sees exit code 137 at most, and nothing says why. The container's cgroup
 //! counts each kill (Documentation/admin-guide/cgroup-v2.rst, `memory.events`; cgroup-v1/memory.rst,
 //! `memory.oom_control`).
 
@@ -13,7 +13,7 @@ use super::{places::Places, reach};
 
 /// Longer than any of these files.
 const MAX_BYTES: u64 = 4096;
-/// A limit of version 1 that is none: the largest multiple of a page that fits a signed number.
+/// Limits from here on are none. Version 1 writes the largest multiple of a page that fits a signed number.
 const NONE: u64 = 1 << 62;
 
 /// How many processes of the container were killed so far; 0 where nothing tells.

@@ -34,20 +34,6 @@ pub(super) struct Outputs {
     pub(super) unread: Option<String>,
 }
 
-/// The beginning of what is masked already, for a sentence.
-fn short(text: &str) -> String {
-    let mut text = text.to_owned();
-    truncate(&mut text, 40);
-    text
-}
-
-/// Whether an output may be called so (as the resource's definition has it). Anything else before a `=` is the
-/// text of a value that was meant to have several lines.
-fn may_be_a_name(name: &[u8]) -> bool {
-    let first = name.first().is_some_and(|&byte| byte.is_ascii_alphabetic() || byte == b'_');
-    first && name.iter().all(|&byte| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte))
-}
-
 /// Reads the file at `path`.
 pub(super) fn read(path: &Path, declared: &[Output], patterns: &Patterns) -> Outputs {
     match reach::read(path, MAX_FILE_BYTES) {
@@ -124,7 +110,7 @@ impl Parser<'_> {
                     value.push(line);
                 }
                 if ended {
-                    let shown = shown.split("<<").next().unwrap_or_default().to_owned();
+                    let shown = shown.split("<<").next().unwrap_or_default();
                     self.set(number, (name, shown), &value.join(&b'\n'));
                 } else {
                     let end = self.text(delimiter);
@@ -134,8 +120,7 @@ impl Parser<'_> {
                 }
             } else if equals < line.len() && may_be_a_name(&line[..equals]) {
                 let (name, value) = shown.split_once('=').unwrap_or((&shown, ""));
-                let (name, value) = (name.to_owned(), short(value));
-                self.last = Some((short(&name), value));
+                self.last = Some((short(name), short(value)));
                 self.set(number, (&line[..equals], name), &line[equals + 1..]);
             } else {
                 let line = short(&shown);
@@ -153,10 +138,10 @@ impl Parser<'_> {
         }
     }
 
-    fn set(&mut self, number: usize, (name, shown): (&[u8], String), value: &[u8]) {
+    fn set(&mut self, number: usize, (name, shown): (&[u8], &str), value: &[u8]) {
         let known = self.declared.iter().find(|output| output.name.as_bytes() == name);
         let Some(Output { name }) = known else {
-            let name = short(&shown);
+            let name = short(shown);
             self.complain(format!("line {number}: `{name}` is not declared; add it to spec.outputs"));
             return;
         };
@@ -185,12 +170,9 @@ impl Parser<'_> {
     }
 
     /// Complains of what makes the rest of the file doubtful.
-    fn unread(&mut self, sentence: String) {
-        self.unread.get_or_insert_with(|| {
-            let mut sentence = sentence.clone();
-            truncate(&mut sentence, MAX_COMPLAINT_BYTES);
-            sentence
-        });
+    fn unread(&mut self, mut sentence: String) {
+        truncate(&mut sentence, MAX_COMPLAINT_BYTES);
+        self.unread.get_or_insert_with(|| sentence.clone());
         self.complain(sentence);
     }
 
@@ -219,6 +201,20 @@ impl Parser<'_> {
         }
         Outputs { values: self.values, dropped: self.dropped, unread: self.unread }
     }
+}
+
+/// The beginning of what is masked already, for a sentence.
+fn short(text: &str) -> String {
+    let mut text = text.to_owned();
+    truncate(&mut text, 40);
+    text
+}
+
+/// Whether an output may be called so (as the resource's definition has it). Anything else before a `=` is the
+/// text of a value that was meant to have several lines.
+fn may_be_a_name(name: &[u8]) -> bool {
+    let first = name.first().is_some_and(|&byte| byte.is_ascii_alphabetic() || byte == b'_');
+    first && name.iter().all(|&byte| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte))
 }
 
 #[cfg(test)]

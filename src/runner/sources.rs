@@ -51,7 +51,7 @@ impl Sources {
         path: &Path,
         folder: &Folder,
         secrets: &mut Secrets,
-    ) -> Result<(Variables, Vec<String>), Refusal> {
+    ) -> Result<(Variables, Vec<OsString>), Refusal> {
         let Folder { path: _, prefix, secret, origin } = folder;
         let (mut variables, mut left_out) = (vec![], vec![]);
         for (key, value) in self.one_version(path, origin)? {
@@ -62,7 +62,7 @@ impl Sources {
                 secrets.add(&name.to_string_lossy(), &value);
             }
             if !can_be_a_name(&name) {
-                left_out.push(format!("{:?}", name.to_string_lossy()));
+                left_out.push(name);
                 continue;
             }
             let entry = Entry { name, key, value };

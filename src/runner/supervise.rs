@@ -97,8 +97,8 @@ impl Supervisor<'_> {
     }
 
     /// Lets what the script has left at `ended` come to its own end. After SIGTERM it has the rest of the
-    /// grace period, as the script itself had. Otherwise it may write what it still has to write, for
-    /// [`OUTLIVES`] at the most. Says whether it was still writing then.
+    /// grace period, as the script itself had. Otherwise it may finish writing, within [`OUTLIVES`].
+    /// Says whether it was still writing then.
     fn outlive(&mut self, mut stopping: Stopping, ended: Instant) -> bool {
         let mut left = self.script.left();
         let (mut bytes, mut active, mut wrote) = (self.streams.bytes(), ended, ended);

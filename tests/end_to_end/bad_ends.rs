@@ -109,8 +109,8 @@ async fn ends_as_changed(path: &str, value: &str, words: &[&str]) {
         .await;
 }
 
-/// Changes the pod by patches: the run ends for it, and no pod of it ever had a container. Where a busy API
-/// server lets the node have the pod before its deletion, that is told.
+/// Changes the pod by patches: the run ends for it, and no pod of it ever had a container. If a busy API
+/// server lets the node have the pod before its deletion, the message says so.
 async fn ends_as_changed_by(patches: &str, words: &[&str]) {
     in_namespace(async |namespace| {
         namespace.mutate_pods(patches).await;

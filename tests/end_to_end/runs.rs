@@ -103,8 +103,9 @@ async fn a_changed_deadline_runs_nothing_and_is_seen() {
 async fn after_a_failure_a_change_that_is_meant_to_mend_it_runs() {
     in_namespace(async |namespace| {
         let script = "python3 -c 'x = bytearray(128 * 1024 * 1024)' && echo enough";
-        let memory = |amount: &str| json!({"resources": {"limits": {"memory": amount}}});
-        let action = Action::script(script).with("resources", memory("48Mi")["resources"].clone());
+        let limits = |amount: &str| json!({"limits": {"memory": amount}});
+        let memory = |amount: &str| json!({"resources": limits(amount)});
+        let action = Action::script(script).with("resources", limits("48Mi"));
         let action = namespace.apply("hungry", action).await;
         action.finished().await.assert_failed(Reason::ScriptFailed, Some(137));
         // The same amount, and what bears on no run.
@@ -126,16 +127,17 @@ async fn after_a_failure_a_change_that_is_meant_to_mend_it_runs() {
 async fn a_default_that_is_written_out_runs_nothing() {
     in_namespace(async |namespace| {
         namespace.config_map("settings", json!({"key": "value"})).await;
+        let with = |mut object: Value, extra: Value| {
+            object.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
+            object
+        };
         let reference = |extra: Value| {
-            let mut reference = json!({"name": "settings", "key": "key"});
-            reference.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
+            let reference = with(json!({"name": "settings", "key": "key"}), extra);
             json!([{"name": "A", "valueFrom": {"configMapKeyRef": reference}}])
         };
         let template = |extra: Value, mount: Value| {
-            let mut source = json!({"name": "settings"});
-            source.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
-            let mut at = json!({"name": "settings", "mountPath": "/settings"});
-            at.as_object_mut().unwrap().extend(mount.as_object().unwrap().clone());
+            let source = with(json!({"name": "settings"}), extra);
+            let at = with(json!({"name": "settings", "mountPath": "/settings"}), mount);
             json!({"volumes": [{"name": "settings", "configMap": source}], "volumeMounts": [at]})
         };
         let action = Action::script("echo $A")

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use crate::{
     action::{Action, from_secret},
-    namespace::{BOUND, Namespace, in_namespace, setting},
+    namespace::{BOUND, Namespace, PATIENCE, in_namespace, setting},
     tools::{assert_seen, kstatus},
 };
 
@@ -17,7 +17,7 @@ fn runs_until_current(namespace: &Namespace, name: &str) -> Vec<Option<u64>> {
     let begun = Instant::now();
     let mut runs = Vec::new();
     loop {
-        assert!(begun.elapsed() < BOUND * 4, "{name} is still under way");
+        assert!(begun.elapsed() < BOUND * PATIENCE, "{name} is still under way");
         let object = namespace.object(name);
         let run = object["status"]["run"]["number"].as_u64();
         if runs.last() != Some(&run) {

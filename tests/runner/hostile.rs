@@ -23,7 +23,7 @@ fn run(script: &str, limits: (u64, u64)) -> (Told, Duration) {
     (told, begun.elapsed())
 }
 
-/// What none of these attacks lasts if the runner bounds it, also on a busy machine. None ends by itself.
+/// Attacks end sooner than this if the runner bounds them, also on a busy machine. None ends by itself.
 const NO_HANG: Duration = Duration::from_mins(1);
 
 /// A script that does nothing but refuse to end.
@@ -259,8 +259,8 @@ fn no_system_call_reaches_into_the_runner() {
 
 #[test]
 fn a_runner_that_is_scheduled_last_still_keeps_the_deadline() {
-    // Such a runner gets a three hundredth of the core's time beside one busy script, and less beside other
-    // work, so how long it takes is the machine's affair: the test's own end is that it comes to one.
+    // Beside one busy script such a runner gets a three hundredth of the core's time, and less beside other
+    // work. So the test asks that it ends, and not when.
     let (told, _) = run(
         "renice -n 19 -p 1; chrt --idle --pid 0 1; taskset -p 1 1; taskset -p 1 $$\n\
          trap '' TERM; while :; do :; done",

@@ -273,7 +273,7 @@ fn exit(outcome: Outcome) -> Exit {
         outcome,
         stop: None,
         millis: 1500,
-        outputs: std::collections::BTreeMap::new(),
+        outputs: BTreeMap::new(),
         outputs_dropped: vec![],
         outputs_unread: None,
         out_of_memory: None,
@@ -491,7 +491,7 @@ fn after_a_run_that_failed_a_change_that_bears_on_a_run_starts_one() {
     let mut world = ended(Outcome::Exited { code: 3 });
     world.change(|spec| spec.suspend = Some(true));
     more(&mut world);
-    // It is held back, and what is told of that is no reason to forget it.
+    // It is held back. The status of that must not hide that the run failed.
     world.write(9);
     assert_eq!(world.step(9), Step::Wait(None));
     world.change(|spec| spec.suspend = None);

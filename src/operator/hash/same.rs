@@ -1,4 +1,5 @@
-//! What people may write in more than one way: an amount with another suffix, a default that is written out.
+//! Some fields mean the same in several spellings: an amount with another suffix, a default that is written
+//! out.
 
 use serde_json::Value;
 
