@@ -91,10 +91,11 @@ async fn a_failure_ends_the_wait_with_the_action_s_own_words() {
 async fn without_wait_it_does_not_and_a_timeout_says_what_is_going_on_and_stops_nothing() {
     in_namespace(async |namespace| {
         let release = Release::of(namespace);
-        let script = "sleep 8; echo done";
+        // Long enough for Helm to look at it on a slow machine.
+        let script = "sleep 45; echo done";
         release.helm("install", script, &[]).succeeded();
         assert_ne!(release.status()["phase"], "Succeeded");
-        let wait = ["wait", "deploymentaction/orders", "--timeout=60s"];
+        let wait = ["wait", "deploymentaction/orders", "--timeout=3m"];
         namespace.kubectl(&[&wait[..], &["--for=jsonpath={.status.phase}=Running"]].concat()).succeeded();
         let said = release.helm("upgrade", script, &["--wait", "--timeout=1s"]).failed();
         assert!(said.contains("status: InProgress, message: the script is running"), "{said}");

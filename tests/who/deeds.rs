@@ -7,7 +7,9 @@ use kube::{
     core::GroupVersionKind,
     discovery::ApiResource,
 };
-use longshore::api::{ANNOTATION_CANCEL, ANNOTATION_RERUN, DeploymentAction, DeploymentActionTemplate};
+use longshore::api::{
+    ANNOTATION_CANCEL, ANNOTATION_RERUN, DeploymentAction, DeploymentActionTemplate, Reason,
+};
 use serde_json::{Value, json};
 
 use crate::{
@@ -367,9 +369,18 @@ pub(crate) async fn in_place(test: impl AsyncFnOnce(&Place<'_>)) {
         let script = json!({"configMapKeyRef": {"name": "settings", "key": "script"}});
         let own = json!({"serviceAccountName": "deployer", "script": script});
         namespace.put::<DeploymentAction>(object(ACTION, "own", &own)).await;
-        // As if it had run. An operator, where one is deployed, leaves it: nobody asked for a run.
+        // As if it had run. An operator, where one is deployed, leaves it: nobody asked for a run. Without the
+        // condition, one that comes to it only now takes the status for one that was emptied.
         let log = json!({"state": "Complete", "lines": 1, "bytes": 8, "tail": "the end"});
-        let status = Patch::Merge(json!({"status": {"outputs": {"url": "https://shop"}, "log": log}}));
+        let ready = json!({
+            "type": "Ready",
+            "status": "True",
+            "reason": Reason::NotRequested.as_str(),
+            "message": "",
+            "lastTransitionTime": "2026-01-01T00:00:00Z",
+        });
+        let status = json!({"outputs": {"url": "https://shop"}, "log": log, "conditions": [ready]});
+        let status = Patch::Merge(json!({"status": status}));
         let actions = namespace.api::<DeploymentAction>();
         actions.patch_status("release", &PatchParams::default(), &status).await.expect("a status");
         // No node ever has it, so its log is empty.
