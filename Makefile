@@ -73,7 +73,7 @@ bench: ## Measure actions against bare pods and Jobs, and the runner alone; WRIT
 
 .PHONY: bench-cache
 bench-cache: ## What the operator's cache of actions takes in memory, without a cluster
-	@cargo bench --quiet --locked --profile dev --bench cache
+	@. tests/cluster/settings.sh; static_cargo bench --quiet --locked --profile dev --bench cache
 
 .PHONY: bench-scale
 bench-scale: ## Many actions on a fake node of the running cluster: RATE=30 MINUTES=5 KEPT=1000 FINISHED=10000 ACTIVE=500 QUEUED=100 LARGEST=200 NEIGHBOURS=1000

@@ -19,7 +19,7 @@ if [ "${LONGSHORE_CLUSTER:-}" != current ]; then
 fi
 
 # The client's own speed matters little: it sends a few requests and waits.
-cargo bench --quiet --locked --profile dev --bench performance
+static_cargo bench --quiet --locked --profile dev --bench performance
 
 if [ -n "${WRITE:-}" ]; then
 	page=docs/performance.md
