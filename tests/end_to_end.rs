@@ -23,6 +23,8 @@ mod advisories;
 mod afterwards;
 #[path = "end_to_end/bad_ends.rs"]
 mod bad_ends;
+#[path = "end_to_end/corrections.rs"]
+mod corrections;
 #[path = "end_to_end/images.rs"]
 mod images;
 #[path = "end_to_end/inputs.rs"]

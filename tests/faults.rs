@@ -173,8 +173,14 @@ async fn all_hold(
 }
 
 /// Paths whose every write the short form tries all crashes at.
-const WHOLE: [Path; 5] =
-    [Path::Success, Path::Failure, Path::RetryFailed, Path::CancelPending, Path::CancelRunning];
+const WHOLE: [Path; 6] = [
+    Path::Success,
+    Path::Failure,
+    Path::RetryFailed,
+    Path::CancelPending,
+    Path::CancelRunning,
+    Path::Correct,
+];
 
 /// A crash at each write of each path. The short form takes one kind of crash in turn for most paths,
 /// and leaves out Kubernetes' events, on which nothing depends.

@@ -21,6 +21,8 @@ pub enum RunOutcome {
     Failed,
     /// Somebody cancelled it.
     Cancelled,
+    /// It yielded to a changed spec before its script started.
+    Superseded,
     /// Nobody knows: the script may have run.
     Unknown,
 }
@@ -32,6 +34,7 @@ impl RunOutcome {
         match reason {
             Reason::Unknown | Reason::NodeLost => Self::Unknown,
             Reason::Cancelled => Self::Cancelled,
+            Reason::Superseded => Self::Superseded,
             _ if reason.class() == Class::Success => Self::Succeeded,
             _ => Self::Failed,
         }
@@ -151,6 +154,7 @@ mod tests {
             (Reason::ScriptFailed, RunOutcome::Failed),
             (Reason::NodeLost, RunOutcome::Unknown),
             (Reason::Cancelled, RunOutcome::Cancelled),
+            (Reason::Superseded, RunOutcome::Superseded),
             (Reason::Unknown, RunOutcome::Unknown),
         ] {
             assert_eq!(RunOutcome::of(reason), outcome);

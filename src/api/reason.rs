@@ -27,7 +27,7 @@ pub enum Reason {
     PodPending,
     /// The script is running.
     Running,
-    /// The run is being cancelled: its script is asked to stop, or its pod removed, and the verdict waits until that has ended.
+    /// The run is being cancelled, or yields to a changed spec: its script is asked to stop, or its pod removed, and the verdict waits until that has ended.
     Stopping,
     /// A run is asked for, and spec.suspend holds it back; `Reconciling` is not set.
     Suspended,
@@ -115,7 +115,7 @@ pub enum Reason {
     PodMutated,
     /// A pod that is not this run's has its name.
     PodNameTaken,
-    /// The spec changed between the record of the run and the creation of its pod, or the script's `ConfigMap` before the pod had it, so that this run could no longer be executed as recorded.
+    /// The template, or the script's `ConfigMap`, changed after the run was recorded and before its pod had it, so that this run could no longer be executed as recorded.
     FrozenInputsChanged,
     /// The container could not be started: the runtime failed, the node rejected the pod, or a container that somebody put in front of it failed.
     StartFailed,
@@ -143,6 +143,8 @@ pub enum Reason {
     OutputMissing,
     /// The run was cancelled by the annotation longshore.dev/cancel, before its script started or while it was running.
     Cancelled,
+    /// The spec changed before the script of the run, or of its next attempt, started: the run ended, and the next one is of the new spec.
+    Superseded,
     /// The pod was deleted, before the script started or while it was running; a running script was asked to stop. It is not run again unless spec.retry allows it.
     PodDeleted,
     /// The node evicted the pod while the script was running. It is not run again unless spec.retry allows it.
@@ -196,7 +198,7 @@ const ROWS: &[Row] = &[
         reason: Reason::Stopping,
         name: "Stopping",
         class: Class::Progress,
-        when: "The run is being cancelled: its script is asked to stop, or its pod removed, and the verdict waits until that has ended.",
+        when: "The run is being cancelled, or yields to a changed spec: its script is asked to stop, or its pod removed, and the verdict waits until that has ended.",
         advice: "",
     },
     Row {
@@ -504,8 +506,8 @@ const ROWS: &[Row] = &[
         reason: Reason::FrozenInputsChanged,
         name: "FrozenInputsChanged",
         class: Class::Failure,
-        when: "The spec changed between the record of the run and the creation of its pod, or the script's ConfigMap before the pod had it, so that this run could no longer be executed as recorded.",
-        advice: "A changed spec starts a run of its own; after a change of the ConfigMap, set a new spec.runToken.",
+        when: "The template, or the script's ConfigMap, changed after the run was recorded and before its pod had it, so that this run could no longer be executed as recorded.",
+        advice: "To run it as it is now, set a new spec.runToken.",
     },
     Row {
         reason: Reason::StartFailed,
@@ -597,6 +599,13 @@ const ROWS: &[Row] = &[
         class: Class::Failure,
         when: "The run was cancelled by the annotation longshore.dev/cancel, before its script started or while it was running.",
         advice: "If the message says that the script was asked to stop, check what it left behind; to run it again, set a new spec.runToken or the annotation longshore.dev/rerun.",
+    },
+    Row {
+        reason: Reason::Superseded,
+        name: "Superseded",
+        class: Class::Progress,
+        when: "The spec changed before the script of the run, or of its next attempt, started: the run ended, and the next one is of the new spec.",
+        advice: "",
     },
     Row {
         reason: Reason::PodDeleted,

@@ -206,12 +206,20 @@ pub struct RunStatus {
     /// from here.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub attempt_requested_at: Option<Time>,
+    /// The hash of all that bears on the present attempt, where it is not the first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 128))]
+    pub attempt_settings_hash: Option<String>,
     /// When the next attempt is due, while the run waits for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_attempt_at: Option<Time>,
     /// When the operator saw that the run is to be cancelled.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cancel_requested_at: Option<Time>,
+    /// When the operator saw that the spec had changed before the script started: the run yields to the next
+    /// one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub superseded_at: Option<Time>,
     /// When the script's container started.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub started_at: Option<Time>,

@@ -78,12 +78,12 @@ fn news(before: Option<&DeploymentActionStatus>, action: &DeploymentAction, now:
             return None;
         }
         let ready = status.conditions().get(ConditionType::Ready)?;
-        let well = Reason::parse(&ready.reason).is_some_and(|reason| reason.class() == Class::Success);
+        let failed = Reason::parse(&ready.reason).is_none_or(|reason| reason.class() == Class::Failure);
         let note = format!("Run {number}: {}", ready.message);
         return Some(event(
             action,
             now,
-            if well { "Normal" } else { "Warning" },
+            if failed { "Warning" } else { "Normal" },
             &ready.reason,
             "Finish",
             note,

@@ -87,6 +87,7 @@ pub fn wants(live: &DeploymentAction, action: &Checked, attempt: &Attempt) -> bo
                 && run.held_lock().map(|lock| &lock.name) == attempt.lock.as_ref()
                 && !run.is_launched_no_more()
                 && run.cancel_requested_at.is_none()
+                && run.superseded_at.is_none()
                 && !requests::cancels(live, run)
         })
 }

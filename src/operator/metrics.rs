@@ -194,6 +194,7 @@ impl Metrics {
             RunOutcome::Succeeded => "succeeded",
             RunOutcome::Failed => "failed",
             RunOutcome::Cancelled => "cancelled",
+            RunOutcome::Superseded => "superseded",
             RunOutcome::Unknown => "unknown",
         };
         self.runs.get_or_create(&RunLabels { outcome, reason: reason.as_str() }).inc();
@@ -298,6 +299,7 @@ mod tests {
             (Reason::Succeeded, "succeeded"),
             (Reason::ScriptFailed, "failed"),
             (Reason::Cancelled, "cancelled"),
+            (Reason::Superseded, "superseded"),
             (Reason::NodeLost, "unknown"),
         ] {
             metrics.finished(reason);

@@ -158,11 +158,26 @@ pub fn terminal(
     let stalled = stalled_message(verdict, log);
     let dropped = (!verdict.dropped.is_empty()).then(|| verdict.dropped.join("; "));
     let unmasked = unmasked(log);
-    let conditions = Builder::default()
-        .with(ConditionType::Ready, Some(well), reason, &message)
-        .with(ConditionType::Succeeded, Some(well), reason, &message)
-        .with(ConditionType::Finished, Some(true), reason, "")
-        .when(ConditionType::Stalled, reason, (!well).then_some(stalled.as_str()))
+    // Another run follows at once: whoever waits for that must not take this one's end for it.
+    let goes_on = verdict.reason == Reason::Superseded;
+    let over = if goes_on {
+        Builder::default()
+            .with(ConditionType::Ready, Some(false), reason, &message)
+            .with(ConditionType::Succeeded, None, reason, &message)
+            .with(ConditionType::Reconciling, Some(true), reason, &message)
+    } else {
+        Builder::default()
+            .with(ConditionType::Ready, Some(well), reason, &message)
+            .with(ConditionType::Succeeded, Some(well), reason, &message)
+            .with(ConditionType::Finished, Some(true), reason, "")
+            .when(ConditionType::Stalled, reason, (!well).then_some(stalled.as_str()))
+    };
+    let phase = match well {
+        _ if goes_on => "Pending",
+        true => "Succeeded",
+        false => "Failed",
+    };
+    let conditions = over
         .when(ConditionType::OutputsDropped, "OutputsDropped", dropped.as_deref())
         .when(ConditionType::OutputsLost, "OutputsLost", verdict.lost.as_deref())
         .when(ConditionType::ValuesUnmasked, "ValuesUnmasked", unmasked.as_deref())
@@ -176,7 +191,7 @@ pub fn terminal(
         packages,
         template: template(&before, &run),
         history: before.history,
-        phase: Some(if well { "Succeeded" } else { "Failed" }.to_owned()),
+        phase: Some(phase.to_owned()),
         image,
         run: Some(run),
         outputs: verdict.outputs.clone(),

@@ -146,8 +146,8 @@ fn spans(action: &DeploymentAction, parts: &[Part], now: Timestamp) -> Option<Ve
     let ready = status.conditions().get(ConditionType::Ready)?;
     let begin = parts.iter().map(|part| part.begin).min().or(run.requested_at.as_ref().map(|time| time.0))?;
     let end = parts.iter().map(|part| part.end).max().map_or(now, |last| last.max(now));
-    let well = Reason::parse(&ready.reason).is_some_and(|reason| reason.class() == Class::Success);
-    let outcome = if well { Status::Ok } else { Status::error(ready.message.clone()) };
+    let failed = Reason::parse(&ready.reason).is_none_or(|reason| reason.class() == Class::Failure);
+    let outcome = if failed { Status::error(ready.message.clone()) } else { Status::Ok };
     let trace = trace_id(&uid, run.number);
     let root = span_id(&uid, run.number, RUN);
     let scope = InstrumentationScope::builder("longshore").with_version(env!("CARGO_PKG_VERSION")).build();

@@ -15,7 +15,10 @@ use super::{
     view::{PodView, Terminated},
 };
 use crate::{
-    api::{Reason, status::LogState},
+    api::{
+        Reason,
+        status::{LogState, RunStatus},
+    },
     record::{
         outcome::{Exit, Identity, Outcome, Problem, StopCause, outputs_sha256},
         place,
@@ -98,6 +101,30 @@ impl Verdict {
     }
 }
 
+/// What the operator itself has on record that stops the run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Asked {
+    /// Nothing.
+    #[default]
+    Not,
+    /// Somebody cancels it.
+    ByCancel,
+    /// It yields to a changed spec.
+    BySpec,
+}
+
+impl Asked {
+    /// What is on record of this run.
+    #[must_use]
+    pub fn of(run: &RunStatus) -> Self {
+        match (&run.cancel_requested_at, &run.superseded_at) {
+            (Some(_), _) => Self::ByCancel,
+            (None, Some(_)) => Self::BySpec,
+            (None, None) => Self::Not,
+        }
+    }
+}
+
 /// What the evidence gives.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Finding {
@@ -114,11 +141,11 @@ pub enum Finding {
 pub fn weigh(facts: &Facts<'_>, pod: &PodView, required: &[String], now: Timestamp) -> Finding {
     let log = facts.log.filter(|log| log.pod_uid == pod.uid);
     let run = facts.action.status.as_ref().and_then(|status| status.run.as_ref());
-    let cancelled = run.is_some_and(|run| run.cancel_requested_at.is_some());
+    let asked = run.map(Asked::of).unwrap_or_default();
     if let Some((exit, seen)) = log.and_then(|log| log.exit.as_ref()) {
         return match explained(exit, pod, *seen, now) {
-            Some(later) if !cancelled => Finding::Later(later),
-            _ => Finding::Ended(from_record(exit, pod, required, cancelled)),
+            Some(later) if asked != Asked::ByCancel => Finding::Later(later),
+            _ => Finding::Ended(from_record(exit, pod, required, asked)),
         };
     }
     if pod.is_unseen() {
@@ -140,7 +167,7 @@ pub fn weigh(facts: &Facts<'_>, pod: &PodView, required: &[String], now: Timesta
         if !log_is_read && now < latest {
             return Finding::Later(latest);
         }
-        let mut verdict = from_record(&record.exit, pod, &[], cancelled);
+        let mut verdict = from_record(&record.exit, pod, &[], asked);
         let unread = record.exit.outputs_unread.as_deref();
         let lost =
             record.outputs_sha256.as_deref().is_some_and(|hash| hash != outputs_sha256(&verdict.outputs));
@@ -197,12 +224,12 @@ pub fn is_explained(pod: &PodView) -> bool {
 
 /// What the exit record of a pod says that is not there any more.
 #[must_use]
-pub fn of_record(exit: &Exit, required: &[String], cancelled: bool) -> Verdict {
-    from_record(exit, &PodView { deleting: true, ..PodView::default() }, required, cancelled)
+pub fn of_record(exit: &Exit, required: &[String], asked: Asked) -> Verdict {
+    from_record(exit, &PodView { deleting: true, ..PodView::default() }, required, asked)
 }
 
-fn from_record(exit: &Exit, pod: &PodView, required: &[String], cancelled: bool) -> Verdict {
-    let by = || interruption(pod, cancelled);
+fn from_record(exit: &Exit, pod: &PodView, required: &[String], asked: Asked) -> Verdict {
+    let by = || interruption(pod, asked);
     let (reason, message, exit_code) = match &exit.outcome {
         Outcome::NotStarted { problem, message } => (not_started(*problem, || by().0), message.clone(), None),
         Outcome::Unknown { message } => (Reason::Unknown, message.clone(), None),
@@ -331,18 +358,22 @@ pub(super) fn said(words: Option<&str>) -> String {
 
 /// Why a pod was stopped from outside. Of a run that is being cancelled it was that, unless the node
 /// says that it had its own cause.
-fn interruption(pod: &PodView, cancelled: bool) -> (Reason, String) {
+fn interruption(pod: &PodView, asked: Asked) -> (Reason, String) {
     let words = said(pod.message.as_deref());
     match pod.reason.as_deref() {
         Some("Evicted") => (Reason::Evicted, format!("since the node evicted the pod{words}")),
         Some("NodeLost") => (Reason::NodeLost, format!("since the node was lost{words}")),
-        _ if cancelled => (Reason::Cancelled, format!("since {BY_WHOM}")),
+        _ if asked == Asked::ByCancel => (Reason::Cancelled, format!("since {BY_WHOM}")),
         Some("DeadlineExceeded") => {
             (Reason::DeadlineExceeded, "since the pod passed its activeDeadlineSeconds".into())
         }
         Some(other) if !pod.deleting => {
             (Reason::Evicted, format!("since the node ended the pod ({other}{words})"))
         }
+        _ if pod.deleting && asked == Asked::BySpec => (
+            Reason::PodDeleted,
+            "since its pod was deleted: the spec had changed before the script was seen to start".into(),
+        ),
         _ if pod.deleting => {
             (Reason::PodDeleted, format!("since the pod was deleted{}", said(pod.disruption.as_deref())))
         }

@@ -36,6 +36,8 @@ pub(crate) enum Path {
     RetryNeverStarted,
     CancelPending,
     CancelRunning,
+    /// The spec changes while its pod waits for a node that never starts it.
+    Correct,
     TimeoutPending,
     TimeoutRunning,
     Rerun,
@@ -68,13 +70,14 @@ pub(crate) struct Expected {
 }
 
 impl Path {
-    pub(crate) const ALL: [Self; 17] = [
+    pub(crate) const ALL: [Self; 18] = [
         Self::Success,
         Self::Failure,
         Self::RetryFailed,
         Self::RetryNeverStarted,
         Self::CancelPending,
         Self::CancelRunning,
+        Self::Correct,
         Self::TimeoutPending,
         Self::TimeoutRunning,
         Self::Rerun,
@@ -96,6 +99,7 @@ impl Path {
             Self::RetryNeverStarted => "retry-never-started",
             Self::CancelPending => "cancel-pending",
             Self::CancelRunning => "cancel-running",
+            Self::Correct => "correct",
             Self::TimeoutPending => "timeout-pending",
             Self::TimeoutRunning => "timeout-running",
             Self::Rerun => "rerun",
@@ -125,6 +129,7 @@ impl Path {
             Self::TimeoutPending => of(1, Reason::PendingDeadlineExceeded, 0),
             Self::TimeoutRunning => of(1, Reason::DeadlineExceeded, 1),
             Self::Rerun | Self::Change => of(2, Reason::Succeeded, 2),
+            Self::Correct => of(2, Reason::Succeeded, 1),
             Self::Deletion => Expected { runs: None, reason: Reason::Succeeded, starts: 1 },
             Self::DeletionEarly => Expected { runs: None, reason: Reason::Succeeded, starts: 0 },
         }
@@ -195,7 +200,8 @@ impl Path {
     }
 
     fn spec(self, scene: &Scene, round: u32) -> Value {
-        let node = if matches!(self, Self::CancelPending | Self::TimeoutPending) {
+        let waits = matches!(self, Self::CancelPending | Self::TimeoutPending);
+        let node = if waits || (self == Self::Correct && round == 1) {
             scene.place.slow_node.as_str()
         } else {
             scene.node()
@@ -266,6 +272,20 @@ impl Path {
             Self::CancelRunning => {
                 scene.until_started(1).await;
                 cancel(scene).await;
+            }
+            Self::Correct => {
+                scene.until(|action| run(action).is_some_and(|run| run.pod_name.is_some())).await;
+                let recorded =
+                    |action: &DeploymentAction| run(action).is_some_and(|run| run.pod_name.is_some());
+                // Before, the first run is that of the changed spec.
+                scene.another(scene.action().is_some_and(|action| recorded(&action)));
+                let changed = self.spec(scene, 2);
+                scene
+                    .patch(json!({"spec": {
+                        "variables": changed["variables"],
+                        "podTemplate": changed["podTemplate"],
+                    }}))
+                    .await;
             }
             Self::Rerun => {
                 // A token that is there when the action is first seen asks for nothing.

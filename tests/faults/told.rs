@@ -33,8 +33,9 @@ pub(crate) fn told<'a>(status: &'a DeploymentActionStatus, run: &'a RunStatus) -
         })
         .collect();
     // A run that ends between two attempts ends for a reason that is none of an attempt's.
-    let between = Reason::FrozenInputsChanged.as_str();
-    let past = status.history.iter().filter(|past| past.attempts > 0 && past.reason != between);
+    let between = [Reason::FrozenInputsChanged, Reason::Superseded].map(Reason::as_str);
+    let past = status.history.iter();
+    let past = past.filter(|past| past.attempts > 0 && !between.contains(&past.reason.as_str()));
     let past = past.map(|past| Told {
         attempt: (past.id.clone(), past.attempts),
         reason: Reason::parse(&past.reason),
@@ -60,7 +61,7 @@ pub(crate) fn disagrees(told: &Told<'_>, truth: Option<&Truth>) -> Option<String
     let killed = told.code.is_some_and(|code| code >= 128) && truth.ends.is_empty();
     match (reason, told.code) {
         (Reason::Unknown | Reason::NodeLost, _) => None,
-        _ if reason.class() == Class::Progress => say("that is no end"),
+        _ if reason.class() == Class::Progress && reason != Reason::Superseded => say("that is no end"),
         (Reason::Succeeded, _) if truth.ends != [0] => say("the script did not end well"),
         // A signal may end it before it has counted its start.
         (_, Some(code)) if truth.starts == 0 && code < 128 => say("the script never started"),
@@ -100,6 +101,8 @@ mod tests {
             (Reason::Cancelled, None, Some(ended(143)), false),
             (Reason::PendingDeadlineExceeded, None, None, true),
             (Reason::PendingDeadlineExceeded, None, Some(killed), false),
+            (Reason::Superseded, None, None, true),
+            (Reason::Superseded, None, Some(ended(0)), false),
             (Reason::Unknown, None, Some(ended(0)), true),
             (Reason::Running, None, Some(ended(0)), false),
         ] {

@@ -13,6 +13,7 @@ const fn counted(path: Path) -> [usize; 10] {
         Path::RetryNeverStarted => [6, 7, 6, 2, 1, 14, 2, 1, 2, 2],
         Path::CancelPending => [5, 5, 3, 1, 1, 7, 1, 1, 2, 1],
         Path::CancelRunning => [1, 5, 4, 1, 0, 9, 3, 0, 1, 2],
+        Path::Correct => [6, 9, 6, 2, 1, 14, 2, 1, 3, 2],
         Path::TimeoutPending => [4, 4, 3, 1, 0, 7, 1, 1, 1, 1],
         Path::Rerun => [2, 7, 5, 2, 0, 14, 2, 0, 2, 3],
         Path::Change => [2, 8, 6, 2, 0, 14, 2, 0, 2, 4],
@@ -45,7 +46,7 @@ impl Path {
             Call::ListActions | Call::WatchActions | Call::ListPods | Call::WatchPods => 1,
             Call::ReadEvents => match self {
                 Self::RetryNeverStarted => 2,
-                Self::CancelRunning | Self::TimeoutPending => 1,
+                Self::CancelRunning | Self::Correct | Self::TimeoutPending => 1,
                 _ => 0,
             },
             Call::ReadLock if matches!(self, Self::Lock) => 4,

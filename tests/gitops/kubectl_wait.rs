@@ -142,3 +142,25 @@ async fn in_a_pipeline_as_the_documentation_says() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn of_one_that_is_corrected_while_it_waits() {
+    in_namespace(async |namespace| {
+        let wanted = Action::script("true").with("variables", [from_secret("PASSWORD", "bd", "password")]);
+        let action = namespace.apply("deploy", wanted).await;
+        action.reason(Reason::SecretMissing).await;
+        // The end of the run that yields is nobody's.
+        std::thread::scope(|threads| {
+            let finished = threads.spawn(|| wait(namespace, "deploy", FINISHED, "2m"));
+            let failed = threads.spawn(|| wait(namespace, "deploy", NOT_SUCCEEDED, "20s"));
+            let object = Action::script("true").object("deploy").to_string();
+            namespace.kubectl_with(&["replace", "--filename=-"], &object).succeeded();
+            finished.join().expect("waiting").succeeded();
+            failed.join().expect("waiting").failed();
+        });
+        let done = action.finished().await;
+        done.assert_succeeded();
+        assert_eq!(done.run().number, 2);
+    })
+    .await;
+}

@@ -45,6 +45,9 @@ const USUAL: &[Kind] = &[
     Kind::Believer,
 ];
 
+/// What goes wrong beside a change of the spec.
+const CHANGED: &[Kind] = &[Kind::ChangeSpec, Kind::LostAnswer, Kind::Crash];
+
 /// The same, or those that `LONGSHORE_MODEL_KINDS` names, with commas between.
 fn kinds() -> &'static [Kind] {
     let Ok(names) = std::env::var("LONGSHORE_MODEL_KINDS") else { return USUAL };
@@ -98,6 +101,13 @@ fn without_retries_every_rule_holds() {
 #[test]
 fn with_retries_every_rule_holds() {
     explore("with retries", Lifecycle::new(retry(&[RetryCause::NeverStarted]), kinds(), budget(0)));
+}
+
+/// A change of the spec makes more states than anything else, so it has fewer things beside it.
+#[test]
+fn with_a_spec_that_changes_every_rule_holds() {
+    let kinds = if std::env::var("LONGSHORE_MODEL_KINDS").is_ok() { kinds() } else { CHANGED };
+    explore("with a spec that changes", Lifecycle::new(&[], kinds, budget(2)));
 }
 
 /// Takes a protection away, and sees that one of these rules is broken by it; and that with it, none is in

@@ -7,7 +7,7 @@ use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use super::{
     Step, begin, cancel,
     clocks::{after, deadlines, node_looked_at, pending_deadline, should_end, should_end_at_once, started},
-    idle, lock, write_or,
+    idle, lock, superseded, write_or,
 };
 use crate::{
     api::{
@@ -20,7 +20,7 @@ use crate::{
         cause::ends_the_pod,
         facts::{Facts, LogFact, NodeState, OUT_OF_SERVICE, PodFact},
         status::{progress, seconds},
-        verdict::{Finding, Verdict, of_record, said, weigh},
+        verdict::{Asked, Finding, Verdict, of_record, said, weigh},
         view::{AT_ONCE_SECONDS, PodView},
     },
 };
@@ -98,8 +98,7 @@ impl<'a> Active<'a> {
             return Step::Wait(Some(SignedDuration::from_secs(1)));
         }
         if let Some((exit, _)) = self.log_of(self.run).and_then(|log| log.exit.as_ref()) {
-            let cancelled = self.run.cancel_requested_at.is_some();
-            return self.end(&of_record(exit, &self.required(), cancelled), None);
+            return self.end(&of_record(exit, &self.required(), Asked::of(self.run)), None);
         }
         let message =
             "the pod was removed together with its finalizer, and nothing says how the script ended";
@@ -119,6 +118,9 @@ impl<'a> Active<'a> {
         }
         if pod.tombstone && self.is_cancelled() {
             return self.end(&cancel::before_start(), None);
+        }
+        if pod.tombstone && self.run.superseded_at.is_some() {
+            return self.end(&superseded::before_start().proven(), None);
         }
         if pod.tombstone {
             let verdict = self.image.and_then(|image| self.still_possible(frozen, image).err()).map_or_else(
@@ -264,12 +266,14 @@ impl<'a> Active<'a> {
                 Step::until(node_looked_at(self.facts, bound, self.now), self.now)
             };
         }
+        // Its script may start before it is gone, and then its log has the verdict.
+        let followed = self.facts.log.is_some_and(|log| log.pod_uid == pod.uid);
+        let remove = || if followed { Step::delete(pod) } else { Step::follow(pod) };
         if self.is_cancelled() {
-            let followed = self.facts.log.is_some_and(|log| log.pod_uid == pod.uid);
-            return self.announced(self.seen(pod), || {
-                // Its script may start before it is gone, and then its log has the verdict.
-                if followed { Step::delete(pod) } else { Step::follow(pod) }
-            });
+            return self.announced(self.seen(pod), remove);
+        }
+        if self.yields_its_pod() {
+            return self.yielding(self.seen(pod), remove);
         }
         let (reason, message) = self.facts.cause.as_ref().map_or_else(
             || {
@@ -317,6 +321,9 @@ impl<'a> Active<'a> {
     fn never_started(&self, pod: &PodView) -> Verdict {
         if self.is_cancelled() {
             return cancel::before_start();
+        }
+        if self.run.superseded_at.is_some() {
+            return superseded::before_start();
         }
         // What the status has told since before the pod was deleted: the node's words are gone.
         let told = self.status.conditions().get(ConditionType::Ready);
@@ -378,6 +385,8 @@ impl<'a> Active<'a> {
                 let said = pod.started_at().filter(|_| pod.started)?;
                 Some(seconds(started(said.0, self.run, self.now)))
             }),
+            // One that has started all the same goes on.
+            superseded_at: self.run.superseded_at.clone().filter(|_| !pod.started || pod.deleting),
             ..self.run.clone()
         }
     }

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     api::{
-        DeploymentAction, DeploymentActionStatus,
+        DeploymentAction, DeploymentActionStatus, Reason,
         action::RunPolicy,
         condition::ConditionType,
         history::RunOutcome,
@@ -106,7 +106,10 @@ fn still_runs_until(facts: &Facts<'_>, now: Timestamp, status: &DeploymentAction
         // Whatever was said of it, and whatever the clocks say: its end brings an event.
         return Some(after(now, SEEN_RUNNING_SECONDS));
     }
-    Some(runs_until(facts, run, now)).filter(|then| past.outcome == RunOutcome::Unknown && now < *then)
+    // A run can end between two attempts: then nobody may know of the one before.
+    let attempt = run.attempts.last().and_then(|attempt| Reason::parse(&attempt.reason)).map(RunOutcome::of);
+    let unknown = [Some(past.outcome), attempt].contains(&Some(RunOutcome::Unknown));
+    Some(runs_until(facts, run, now)).filter(|then| unknown && now < *then)
 }
 
 /// What is done before a run begins where a pod of an earlier one shows that it runs, or can start: the status
@@ -169,7 +172,7 @@ fn template_news(facts: &Facts<'_>, status: &DeploymentActionStatus) -> Option<S
     ))
 }
 
-fn generation(action: &DeploymentAction) -> i64 {
+pub(super) fn generation(action: &DeploymentAction) -> i64 {
     action.metadata.generation.unwrap_or_default()
 }
 
@@ -309,6 +312,10 @@ pub(super) fn start(action: &DeploymentAction, status: &DeploymentActionStatus) 
     if rerun {
         return Start::Run(Trigger::Rerun);
     }
+    // Whatever the policy says: what was asked for was never done.
+    if outcome_of(status, last) == Some(RunOutcome::Superseded) {
+        return Start::Run(Trigger::SpecChanged);
+    }
     if spec.run_policy == RunPolicy::Once {
         return Start::No;
     }
@@ -328,11 +335,14 @@ pub(super) fn start(action: &DeploymentAction, status: &DeploymentActionStatus) 
 /// is meant to mend it. People look first at a script whose end nobody knows. A cancelled run does
 /// not go on by itself.
 fn is_mended(action: &DeploymentAction, status: &DeploymentActionStatus, last: &RunStatus) -> bool {
-    // Not the conditions: a run that is held back has others.
-    let past = status.history.iter().find(|past| past.number == last.number);
-    let failed = past.is_some_and(|past| past.outcome == RunOutcome::Failed);
+    let failed = outcome_of(status, last) == Some(RunOutcome::Failed);
     let before = last.settings_hash.as_ref().filter(|before| hash::is_current(before));
     failed && before.is_some_and(|before| *before != settings(action))
+}
+
+/// How a run has ended. The conditions do not say: while the next one is held back, they tell of that.
+fn outcome_of(status: &DeploymentActionStatus, run: &RunStatus) -> Option<RunOutcome> {
+    status.history.iter().find(|past| past.number == run.number).map(|past| past.outcome)
 }
 
 /// The hash of all that bears on a run of the action.

@@ -6,7 +6,7 @@ use super::{
     active::Active,
     begin, cancel,
     clocks::{after, deadlines},
-    lock, write_or,
+    lock, superseded, write_or,
 };
 use crate::{
     api::{
@@ -35,6 +35,9 @@ impl Active<'_> {
     pub(super) fn launch(&self, frozen: &str, image: &ImageStatus) -> Step {
         if self.is_cancelled() {
             return self.announced(self.run.clone(), || self.give_up(&cancel::before_start()));
+        }
+        if self.yields() {
+            return self.yielding(self.run.clone(), || self.give_up(&superseded::before_start()));
         }
         // Right after a start the caches are empty, which is no reason to give a run up.
         if matches!(self.facts.spec, Err(Blocked::Unread(_))) && self.now < self.deadline {

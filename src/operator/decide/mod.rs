@@ -7,7 +7,8 @@
 //! [`idle`] is an action without a run under way, [`begin`] one whose run has nothing frozen yet,
 //! [`launching`] one whose run has and is without a pod, [`active`] one whose run has a pod, [`cancel`]
 //! one whose run somebody cancels, [`retry`] one whose run waits for its next attempt, [`lock`] one that
-//! needs or has a lock, [`rebuilt`] one whose status was lost, [`rest`] one of which nothing is asked.
+//! needs or has a lock, [`superseded`] one whose run yields to a changed spec, [`rebuilt`] one whose status was
+//! lost, [`rest`] one of which nothing is asked.
 
 mod active;
 mod begin;
@@ -20,6 +21,7 @@ mod rebuilt;
 mod rest;
 mod retire;
 mod retry;
+mod superseded;
 #[cfg(test)]
 mod tests;
 

@@ -12,7 +12,7 @@ use super::{
     active::Active,
     begin, cancel,
     clocks::{node_looked_at, runs_until},
-    idle, lock,
+    idle, lock, superseded,
 };
 use crate::{
     api::{
@@ -173,6 +173,9 @@ impl Active<'_> {
         if self.is_cancelled() {
             return end(&cancel::before_attempt(next));
         }
+        if superseded::executes_another(facts.action, self.run) {
+            return end(&superseded::before_attempt(next));
+        }
         if let Some(step) = idle::settle(facts, self.now, self.status, self.run) {
             return step;
         }
@@ -210,6 +213,7 @@ impl Active<'_> {
         let run = RunStatus {
             attempt: next,
             attempt_requested_at: Some(seconds(self.now)),
+            attempt_settings_hash: Some(idle::settings(facts.action)),
             next_attempt_at: None,
             started_at: None,
             pod_uid: None,

@@ -46,6 +46,7 @@ mod packages;
 mod rerun;
 mod restored;
 mod retry;
+mod superseded;
 mod templated;
 mod unknown_end;
 
@@ -244,6 +245,16 @@ impl World {
         self.write(seconds);
         assert!(self.finished(), "{:?}", self.action.status);
         assert_eq!(self.reason(), reason);
+    }
+
+    /// Expects the run to end for another one.
+    fn gives_way(&mut self, seconds: i64) {
+        self.write(seconds);
+        assert!(run(self).finished_at.is_some(), "{:?}", self.action.status);
+        assert_eq!((self.reason(), self.finished()), (Reason::Superseded, false), "another one follows");
+        let status = self.action.status.as_ref().unwrap();
+        assert!(status.conditions().is_true(ConditionType::Reconciling));
+        assert_eq!(status.history[0].outcome, RunOutcome::Superseded);
     }
 }
 
@@ -600,9 +611,10 @@ fn a_spec_that_changed_before_its_pod_was_created_is_not_executed_as_recorded() 
     let mut world = World::launching();
     world.creation.unanswered = true;
     world.change(|spec| spec.args = vec!["x".into()]);
+    world.write(1);
     assert_eq!(world.step(1), Step::Entomb { run: 1, attempt: 1 });
     world.show_pod(|pod| pod.tombstone = true);
-    world.ends(1, Reason::FrozenInputsChanged);
+    world.gives_way(1);
     assert_eq!(world.step(2), Step::Resolve { repeats: None }, "the changed spec starts a run of its own");
 }
 
@@ -1043,24 +1055,11 @@ fn deadlines_that_change_do_not_bind_the_run_under_way() {
     world.spec = Err(Invalid("spec: no".into()).into());
     world.ends(2 + 3690, Reason::Unknown);
 
-    // The start: 600 s from when the run was taken up.
-    let mut world = World::with_pod(|_| {});
-    world.change(|spec| spec.pending_deadline_seconds = Some(7));
-    assert_eq!(world.step(598), Step::Wait(Some(SignedDuration::from_secs(2))));
-
     // A run that an operator froze that did not record them goes by the spec.
     let mut world = World::running();
     run_mut(&mut world).deadlines = None;
     world.change(|spec| spec.run_deadline_seconds = Some(1));
     world.ends(2 + 91, Reason::Unknown);
-}
-
-#[test]
-fn a_pending_deadline_that_changes_before_the_launch_does_not_change_the_pod() {
-    let mut world = World::launching();
-    world.change(|spec| spec.pending_deadline_seconds = Some(7));
-    let Step::Launch(attempt) = world.step(1) else { panic!() };
-    assert_eq!(attempt.deadlines.pending_seconds, 600);
 }
 
 #[test]

@@ -37,6 +37,21 @@ fn cancelled(mut world: World, write: bool) -> World {
     world
 }
 
+/// Its spec was changed before its script started, which is put on record, or not yet.
+fn corrected(mut world: World, write: bool) -> World {
+    world.change(|spec| spec.args = vec!["x".into()]);
+    if write {
+        world.write(3);
+    }
+    world
+}
+
+fn yielded() -> World {
+    let mut world = corrected(World::launching(), true);
+    world.gives_way(4);
+    world
+}
+
 fn waiting() -> World {
     let mut action = action();
     action.spec.retry = Some(Retry { limit: 1, causes: vec![RetryCause::ScriptFailed], ..Retry::default() });
@@ -201,14 +216,18 @@ fn rows() -> Vec<Row> {
             changed(launching(), |world| world.show_pod(|pod| pod.tombstone = true)),
             601,
         ),
+        row("Launching", "the spec changed, which is not on record yet", corrected(launching(), false), 1),
         row(
             "Launching",
-            "the spec changed, and a creation went unanswered",
-            changed(launching(), |world| {
-                world.creation.unanswered = true;
-                world.change(|spec| spec.args = vec!["x".into()]);
-            }),
-            1,
+            "the spec changed, which is on record, and a creation went unanswered",
+            changed(corrected(launching(), true), |world| world.creation.unanswered = true),
+            4,
+        ),
+        row(
+            "Launching",
+            "the spec changed, which is on record, and nothing was created",
+            corrected(launching(), true),
+            4,
         ),
         row("Launching", "cancelled, which is not on record yet", cancelled(launching(), false), 1),
         row("Launching", "the pod waits", pending(), 1),
@@ -226,6 +245,15 @@ fn rows() -> Vec<Row> {
             }),
             4,
         ),
+        row(
+            "Launching",
+            "the pod waits; the spec changed, its log followed",
+            changed(corrected(pending(), true), |world| {
+                world.log = Some(LogFact { pod_uid: "pod-1".into(), ..LogFact::default() });
+            }),
+            4,
+        ),
+        row("Pending", "its latest run has yielded to a changed spec", yielded(), 5),
         row(
             "Launching",
             "the pod was deleted and is gone without a trace of its container",

@@ -363,10 +363,19 @@ fn another_lock_is_named_before_anything_started_and_the_first_is_given_back() {
     world.lock.place.ahead = 1;
     world.write(1);
     assert_eq!((record(&world).name.as_str(), &record(&world).acquired_at), ("test", &None));
-    // Once its inputs are frozen it keeps what it has.
+    // Once its inputs are frozen the run yields, and the next one takes the other lock.
     let mut world = launching_of(locked());
     world.change(|spec| spec.lock = Some(lock("test")));
-    assert!(matches!(world.step(1), Step::MarkLock { lock, .. } if lock == "prod"));
+    world.write(1);
+    world.gives_way(1);
+    assert_eq!(world.step(2), released());
+    world.lock.given_back = true;
+    world.write(2);
+    assert_eq!(record(&world).name, "prod");
+    world.lock.given_back = false;
+    world.lock.place.ahead = 1;
+    world.write(2);
+    assert_eq!((world.run_number(), record(&world).name.as_str()), (2, "test"));
 }
 
 #[test]

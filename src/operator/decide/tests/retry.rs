@@ -237,7 +237,7 @@ fn an_eviction_whose_script_left_a_record_is_followed_at_once() {
 fn the_spec_changes_while_the_next_attempt_is_waited_for() {
     let mut world = fails(allowing(&[RetryCause::ScriptFailed]), 3);
     world.change(|spec| spec.args = vec!["x".into()]);
-    world.ends(6, Reason::FrozenInputsChanged);
+    world.gives_way(6);
     let kept = run(&world).clone();
     assert_eq!((kept.attempts.len(), kept.attempts[0].reason.as_str()), (1, "ScriptFailed"));
     assert_eq!(world.step(7), Step::Resolve { repeats: None }, "the change is a run of its own");
@@ -263,12 +263,13 @@ fn the_spec_changes_while_the_next_attempt_is_waited_for() {
         let mut world = fails(allowing(&[RetryCause::ScriptFailed]), 3);
         world.change(change);
         world.spec = Ok(World::launching().spec.unwrap());
-        world.ends(6, Reason::FrozenInputsChanged);
+        world.gives_way(6);
         let mut world = World::launching();
         let before = world.spec.clone();
         world.change(change);
         world.spec = before;
-        world.ends(1, Reason::FrozenInputsChanged);
+        world.write(1);
+        world.gives_way(1);
         assert_eq!(run(&world).attempts.len(), 1, "change {at}");
     }
 

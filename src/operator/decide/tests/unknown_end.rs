@@ -21,6 +21,7 @@ fn where_not_even_its_start_is_known_the_kubelet_s_own_clock_counts_from_the_pen
     world.creation =
         Creation { unanswered: true, tombstone_refused: Some("quota".into()), ..Creation::default() };
     world.change(|spec| spec.args = vec!["x".into()]);
+    world.write(1);
     world.ends(1, Reason::Unknown);
     let until = 600 + BY_KUBELET;
     assert_eq!(world.step(2), Step::Wait(Some(SignedDuration::from_secs(until - 2))));

@@ -1,0 +1,92 @@
+//! A run that yields to a changed spec: whoever corrects what keeps it from starting need not wait until it is
+//! given up.
+//!
+//! Only a script that has not started yields. That is put on record before the pod is deleted, so that taking
+//! the change back means nothing. Should the script start before its pod is gone, the run ends as it would have,
+//! and the next one begins then.
+
+use k8s_openapi::jiff::Timestamp;
+
+use super::{
+    Step,
+    active::Active,
+    clocks::{after, taken_up},
+    idle,
+};
+use crate::{
+    api::{
+        DeploymentAction, DeploymentActionStatus, Reason, action::RunPolicy, history::RunOutcome,
+        status::RunStatus,
+    },
+    operator::{hash, status::seconds, verdict::Verdict},
+};
+
+/// How much longer a run is left alone for each one before it that yielded, in seconds, and how long at most: a
+/// spec that never rests must not keep its script from starting for ever.
+const PATIENCE_SECONDS: i64 = 10;
+const MOST_PATIENCE_SECONDS: i64 = 60;
+
+/// The verdict on a run whose script has not been started.
+pub(super) fn before_start() -> Verdict {
+    verdict("before its script started")
+}
+
+/// The verdict on a run that waited for its next attempt.
+pub(super) fn before_attempt(attempt: u32) -> Verdict {
+    verdict(&format!("before attempt {attempt} began"))
+}
+
+fn verdict(when: &str) -> Verdict {
+    Verdict::of(Reason::Superseded, format!("the spec changed {when}, and the next run is of the new one"))
+}
+
+/// Whether the action executes something else by now than the run does.
+pub(super) fn executes_another(action: &DeploymentAction, run: &RunStatus) -> bool {
+    run.generation != idle::generation(action) && hash::is_of(&run.spec_hash, &action.spec) == Some(false)
+}
+
+/// Whether the action asks by now for another run than the one that is under way: anything that bears on the
+/// attempt was changed, or there is another token.
+fn asks_for_another(action: &DeploymentAction, run: &RunStatus) -> bool {
+    let spec = &action.spec;
+    let token = spec.run_policy != RunPolicy::Once && spec.run_token.is_some();
+    let before = run.attempt_settings_hash.as_ref().or(run.settings_hash.as_ref());
+    let before = before.filter(|before| hash::is_current(before));
+    executes_another(action, run)
+        || (token && spec.run_token != run.run_token)
+        || (run.generation != idle::generation(action)
+            && before.is_some_and(|before| *before != idle::settings(action)))
+}
+
+impl Active<'_> {
+    /// Whether the run yields, its script not having started; or is on record as one that does.
+    pub(super) fn yields(&self) -> bool {
+        self.run.superseded_at.is_some() || asks_for_another(self.facts.action, self.run)
+    }
+
+    /// Whether its pod, which waits, is to go for it.
+    pub(super) fn yields_its_pod(&self) -> bool {
+        self.yields() && (self.run.superseded_at.is_some() || self.now >= self.left_alone_until())
+    }
+
+    fn left_alone_until(&self) -> Timestamp {
+        let yielded = |outcome: RunOutcome| outcome == RunOutcome::Superseded;
+        let yielded = self.status.history.iter().take_while(|past| yielded(past.outcome)).count();
+        let seconds = i64::try_from(yielded).unwrap_or(i64::MAX).saturating_mul(PATIENCE_SECONDS);
+        after(taken_up(self.run, self.now), seconds.min(MOST_PATIENCE_SECONDS))
+    }
+
+    /// Puts on record that the run yields, before anything is done for it.
+    pub(super) fn yielding(&self, run: RunStatus, next: impl FnOnce() -> Step) -> Step {
+        if self.run.superseded_at.is_some() {
+            return next();
+        }
+        Step::WriteStatus(Box::new(self.superseding(run)))
+    }
+
+    fn superseding(&self, run: RunStatus) -> DeploymentActionStatus {
+        let run = RunStatus { superseded_at: Some(seconds(self.now)), ..run };
+        let message = "the spec changed before the script started, and the pod is removed for the next run";
+        self.progress(Reason::Stopping, message, run)
+    }
+}
