@@ -273,20 +273,7 @@ impl Path {
                 scene.until_started(1).await;
                 cancel(scene).await;
             }
-            Self::Correct => {
-                scene.until(|action| run(action).is_some_and(|run| run.pod_name.is_some())).await;
-                let recorded =
-                    |action: &DeploymentAction| run(action).is_some_and(|run| run.pod_name.is_some());
-                // Before, the first run is that of the changed spec.
-                scene.another(scene.action().is_some_and(|action| recorded(&action)));
-                let changed = self.spec(scene, 2);
-                scene
-                    .patch(json!({"spec": {
-                        "variables": changed["variables"],
-                        "podTemplate": changed["podTemplate"],
-                    }}))
-                    .await;
-            }
+            Self::Correct => self.correct(scene).await,
             Self::Rerun => {
                 // A token that is there when the action is first seen asks for nothing.
                 scene.another(scene.until(is_finished).await);
@@ -350,6 +337,16 @@ impl Path {
                 scene.place.seen.until(scene.patience(), || scene.pods().is_empty()).await;
             }
         }
+    }
+
+    async fn correct(self, scene: &Scene) {
+        let recorded = |action: &DeploymentAction| run(action).is_some_and(|run| run.pod_name.is_some());
+        scene.until(recorded).await;
+        // Before, the first run is that of the changed spec.
+        scene.another(scene.action().is_some_and(|action| recorded(&action)));
+        let changed = self.spec(scene, 2);
+        let spec = json!({"variables": changed["variables"], "podTemplate": changed["podTemplate"]});
+        scene.patch(json!({"spec": spec})).await;
     }
 }
 

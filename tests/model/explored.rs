@@ -45,8 +45,8 @@ const USUAL: &[Kind] = &[
     Kind::Believer,
 ];
 
-/// What goes wrong beside a change of the spec.
-const CHANGED: &[Kind] = &[Kind::ChangeSpec, Kind::LostAnswer, Kind::Crash];
+/// A change of the spec makes more states than anything else, so it has nothing beside it here.
+const CHANGED: &[Kind] = &[Kind::ChangeSpec];
 
 /// The same, or those that `LONGSHORE_MODEL_KINDS` names, with commas between.
 fn kinds() -> &'static [Kind] {
@@ -103,11 +103,10 @@ fn with_retries_every_rule_holds() {
     explore("with retries", Lifecycle::new(retry(&[RetryCause::NeverStarted]), kinds(), budget(0)));
 }
 
-/// A change of the spec makes more states than anything else, so it has fewer things beside it.
 #[test]
 fn with_a_spec_that_changes_every_rule_holds() {
     let kinds = if std::env::var("LONGSHORE_MODEL_KINDS").is_ok() { kinds() } else { CHANGED };
-    explore("with a spec that changes", Lifecycle::new(&[], kinds, budget(2)));
+    explore("with a spec that changes", Lifecycle::new(&[], kinds, budget(1)));
 }
 
 /// Takes a protection away, and sees that one of these rules is broken by it; and that with it, none is in
