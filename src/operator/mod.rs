@@ -40,6 +40,7 @@ pub mod requests;
 pub mod resolve;
 pub mod run;
 pub mod serve;
+mod shown_line;
 pub mod smaller;
 pub mod spec_size;
 pub mod status;

@@ -1,5 +1,6 @@
 //! The last lines of a log, cleaned so that YAML shows them as a block of text.
 
+use super::shown_line::shown;
 use crate::api::status::MAX_TAIL_BYTES;
 
 /// How much more than the tail is kept before what is too old is thrown away.
@@ -26,8 +27,8 @@ impl Tail {
         }
     }
 
-    /// The last lines, at most [`MAX_TAIL_BYTES`]: valid text without escape sequences, control
-    /// characters, tabs and blanks at the ends of lines.
+    /// The last lines, at most [`MAX_TAIL_BYTES`], as a terminal shows them in the end: valid text without
+    /// escape sequences, control characters, tabs and blanks at the ends of lines.
     #[must_use]
     pub fn text(&self) -> String {
         let text = String::from_utf8_lossy(&self.bytes);
@@ -35,7 +36,7 @@ impl Tail {
         // one, its end is better than nothing.
         let whole = text.find('\n').map(|newline| newline + 1).filter(|&next| self.cut && next < text.len());
         let mut clean: String =
-            text[whole.unwrap_or(0)..].split('\n').map(clean_line).collect::<Vec<_>>().join("\n");
+            text[whole.unwrap_or(0)..].split('\n').map(shown).collect::<Vec<_>>().join("\n");
         if clean.len() > MAX_TAIL_BYTES {
             let mut from = clean.len() - MAX_TAIL_BYTES;
             while !clean.is_char_boundary(from) {
@@ -47,49 +48,6 @@ impl Tail {
             clean.drain(..from);
         }
         clean
-    }
-}
-
-fn clean_line(line: &str) -> String {
-    // A progress bar overwrites its line; people saw what came last.
-    let line = line.trim_end_matches('\r');
-    let line = line.rsplit('\r').next().unwrap_or(line);
-    let mut clean = String::with_capacity(line.len());
-    let mut characters = line.chars().peekable();
-    while let Some(character) = characters.next() {
-        match character {
-            '\u{1b}' => skip_escape(&mut characters),
-            '\t' => clean.push_str("    "),
-            // What YAML cannot write in a block: control characters, the byte order mark, and line
-            // separators of other systems.
-            '\u{feff}' | '\u{2028}' | '\u{2029}' => {}
-            other if other.is_control() => {}
-            other => clean.push(other),
-        }
-    }
-    clean.truncate(clean.trim_end().len());
-    clean
-}
-
-/// ECMA-48: control sequences end with a letter or one of `@[\]^_{|}~` and the backquote; operating
-/// system commands with BEL or `ESC \`.
-fn skip_escape(characters: &mut std::iter::Peekable<std::str::Chars<'_>>) {
-    match characters.next() {
-        Some('[') => {
-            for character in characters.by_ref() {
-                if ('\u{40}'..='\u{7e}').contains(&character) {
-                    break;
-                }
-            }
-        }
-        Some(']') => {
-            while let Some(character) = characters.next() {
-                if character == '\u{7}' || (character == '\u{1b}' && characters.next_if_eq(&'\\').is_some()) {
-                    break;
-                }
-            }
-        }
-        _ => {}
     }
 }
 
