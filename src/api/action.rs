@@ -358,7 +358,8 @@ pub struct Script {
 
     /// A key of a `ConfigMap` in the action's namespace that holds the script's text, up to the 1 MiB
     /// that a `ConfigMap` holds. Its hash is frozen when a run starts, and a script that changes
-    /// before the pod has it is not run. A change of the `ConfigMap` alone starts nothing.
+    /// before the pod has it is not run. A change of the `ConfigMap` alone starts nothing; the condition
+    /// `SourceOutdated` tells of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub config_map_key_ref: Option<ScriptRef>,
 

@@ -128,5 +128,6 @@ pub(super) fn object() -> Value {
     json!([{
         "rule": format!("self.metadata.name == '{NAME}'"),
         "message": format!("a namespace has one ActionPolicy, and its name is {NAME}: write all that is allowed into that one"),
+        "fieldPath": ".metadata.name",
     }])
 }

@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::{
     ActionPolicy, ClusterDeploymentActionTemplate, DeploymentAction, DeploymentActionTemplate, action_policy,
-    rules, template,
+    rules, template, texts,
 };
 
 /// The definition of `DeploymentAction`.
@@ -35,6 +35,7 @@ pub fn deployment_action() -> Result<CustomResourceDefinition, serde_json::Error
     for part in ["spec", "status"] {
         tidy(&mut schema["properties"][part]);
     }
+    texts::ask_for_quotes(&mut schema["properties"]["spec"]);
     serde_json::from_value(crd)
 }
 
@@ -45,6 +46,11 @@ pub fn deployment_action() -> Result<CustomResourceDefinition, serde_json::Error
 pub fn action_policy() -> Result<CustomResourceDefinition, serde_json::Error> {
     let mut crd = serde_json::to_value(ActionPolicy::crd())?;
     let schema = &mut crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"];
+    // For the rule to name it.
+    schema["properties"]["metadata"] = json!({
+        "type": "object",
+        "properties": {"name": {"type": "string"}},
+    });
     schema["x-kubernetes-validations"] = action_policy::object();
     tidy(&mut schema["properties"]["spec"]);
     serde_json::from_value(crd)
@@ -71,6 +77,7 @@ fn of_template(crd: &CustomResourceDefinition) -> Result<CustomResourceDefinitio
     let spec = &mut crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"];
     spec["properties"]["templateRef"] = template::no_template_ref();
     tidy(spec);
+    texts::ask_for_quotes(spec);
     serde_json::from_value(crd)
 }
 

@@ -13,6 +13,7 @@ pub mod reference;
 pub mod rules;
 pub mod status;
 pub mod template;
+pub mod texts;
 
 pub use action::{DeploymentAction, DeploymentActionSpec};
 pub use action_policy::{ActionPolicy, ActionPolicySpec};

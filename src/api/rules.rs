@@ -54,7 +54,8 @@ pub(super) fn spec() -> Value {
             &format!("{templated} || has(self.image)"),
             "name the image whose tools the script uses, with a tag or a digest, for example image: registry.example.com/team/tools:2026.11; or a template in templateRef",
         ),
-        rule(
+        rule_at(
+            ".script",
             &format!("{templated} || has(self.script) != has(self.command)"),
             "give exactly one of script (script.inline, run by an interpreter) and command (a program of the image with its arguments)",
         ),

@@ -369,7 +369,8 @@ pub struct LogStatus {
     /// Lines in the container's log that the runner did not write.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub foreign_lines: u64,
-    /// The last lines, at most 16 KiB, without control characters.
+    /// The last lines, at most 16 KiB, as a terminal shows them in the end: without colours and control
+    /// characters.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     #[schemars(length(max = 16_384))]
     pub tail: String,

@@ -11,7 +11,7 @@ use super::{
     action::{Output, PodTemplate, Resources, Script, SecretName, Variable, VariablesFrom},
     packages::{DeclaredPackage, MAX_PACKAGES},
     parameters::{MAX_PARAMETERS, MAX_PATTERNS, Parameter},
-    rules::{self, rule},
+    rules,
 };
 
 /// What actions of the same namespace can be made of.
@@ -252,15 +252,18 @@ pub(super) fn action_rules() -> Vec<Value> {
 /// Rules of a template's spec.
 fn template_rules() -> Value {
     json!([
-        rule(
+        rules::rule_at(
+            ".script",
             "has(self.script) != has(self.command)",
             "give exactly one of script (script.inline, run by an interpreter) and command (a program of the image with its arguments)"
         ),
-        rule(
+        rules::rule_at(
+            ".parameters",
             "!has(self.variables) || !has(self.parameters) || self.variables.all(variable, !self.parameters.exists(parameter, parameter.name == variable.name))",
             "a parameter has the name of one of the variables, and both would be the same variable of the script: rename one"
         ),
-        rule(
+        rules::rule_at(
+            ".parameters",
             &format!(
                 "!has(self.parameters) || self.parameters.filter(parameter, {}).map(parameter, parameter.pattern.size()).sum() <= {MAX_PATTERNS}",
                 rules::given("parameter", "pattern")
@@ -269,7 +272,8 @@ fn template_rules() -> Value {
                 "the patterns of the parameters have more than {MAX_PATTERNS} characters together: make them shorter, or let the script check"
             )
         ),
-        rule(
+        rules::rule_at(
+            ".templateRef",
             "!has(self.templateRef)",
             "a template is made of no other, nor of itself: write here what that one says, and leave templateRef to actions"
         ),

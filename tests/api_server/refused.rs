@@ -392,3 +392,47 @@ async fn an_action_with_a_fixed_name_that_would_be_removed_by_itself() {
         says(&object, &["spec.ttlSecondsAfterFinished"]).await;
     }
 }
+
+/// The values that YAML makes of `true`, `1.10`, `off` and `n` without quotes.
+fn no_texts() -> [Value; 3] {
+    [json!(true), json!(1.1), json!(false)]
+}
+
+#[tokio::test]
+async fn a_text_without_quotes() {
+    for value in no_texts() {
+        for (changes, field) in [
+            (json!({"variables": [{"name": "A", "value": value}]}), "spec.variables[0].value"),
+            (json!({"args": ["a", value]}), "spec.args[1]"),
+            (json!({"outputs": [{"name": value}]}), "spec.outputs[0].name"),
+            (json!({"runToken": value}), "spec.runToken"),
+            (json!({"podTemplate": {"metadata": {"labels": {"a": value}}}}), "labels"),
+            (json!({"resources": {"limits": {"cpu": value}}}), "spec.resources.limits.cpu"),
+        ] {
+            refused_with(changes, &[field, longshore::api::texts::IN_QUOTES]).await;
+        }
+    }
+    // A whole number is no text either, but for those fields that take one.
+    refused_with(
+        json!({"variables": [{"name": "PORT", "value": 8080}]}),
+        &["spec.variables[0].value", "write it in quotes"],
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn what_is_a_text_or_a_number_is_not_asked_for_quotes() {
+    for value in [json!("true"), json!("1.10"), json!(""), json!("on")] {
+        let changes = json!({"args": [value], "variables": [{"name": "A", "value": value}]});
+        would_create(&object("quoted", &with(&changes)), Unknown::Refused).await.unwrap();
+    }
+    let changes = json!({"resources": {"limits": {"cpu": 1, "memory": "64Mi"}}});
+    would_create(&object("quoted", &with(&changes)), Unknown::Refused).await.unwrap();
+    // Other refusals do not speak of quotes.
+    let long = object("long", &with(&json!({"variables": [{"name": "A", "value": "x".repeat(32_769)}]})));
+    let message = would_create(&long, Unknown::Refused).await.unwrap_err();
+    assert!(!message.contains("quotes"), "{message}");
+    let number = object("number", &with(&json!({"resources": {"limits": {"cpu": -1}}})));
+    let message = would_create(&number, Unknown::Refused).await.unwrap_err();
+    assert!(!message.contains("quotes"), "{message}");
+}

@@ -267,3 +267,21 @@ async fn parameters_and_packages_that_do_not_go_with_the_action() {
     refused_action(json!({"templateRef": {"kind": "Template", "name": "a"}}), &["Unsupported value"]).await;
     refused_action(json!({"templateRef": {}}), &["spec.templateRef.name", "Required value"]).await;
 }
+
+#[tokio::test]
+async fn parameters_without_quotes_are_asked_for_them() {
+    let words = |field: &'static str| [field, longshore::api::texts::IN_QUOTES];
+    for value in [json!(true), json!(1.1)] {
+        let changes = json!({"parameters": [{"name": "A", "value": value}]});
+        let Err(message) = would_create(&action(&changes), Unknown::Refused).await else { panic!("{value}") };
+        assert!(words("spec.parameters[0].value").iter().all(|word| message.contains(word)), "{message}");
+        let default = json!({"parameters": [{"name": "A", "default": value}]});
+        refused_template(default, &words("spec.parameters[0].default")).await;
+        let allowed = json!({"parameters": [{"name": "A", "enum": [value]}]});
+        refused_template(allowed, &words("spec.parameters[0].enum[0]")).await;
+        let package = json!({"name": "a", "repository": "r.example.com/charts/a", "versions": value});
+        refused_template(json!({"packages": [package]}), &words("spec.packages[0].versions")).await;
+    }
+    accepted_action(json!({"parameters": [{"name": "A", "value": 3}, {"name": "B", "value": "true"}]})).await;
+    accepted_template(json!({"parameters": [{"name": "A", "type": "Integer", "default": 3}]})).await;
+}

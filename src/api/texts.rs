@@ -1,0 +1,81 @@
+//! Texts that people write without quotes, and YAML takes for something else: `true`, `1.10`, `on`.
+//!
+//! The API server has words of its own for a value of another type than its field, which do not say what to
+//! write. It runs no rule then (`hasBlockingErr` in `apiextensions-apiserver/pkg/registry/customresource`). But
+//! it prints the values of an `enum`: beside the type, each of these fields has a choice that no value of
+//! another type fulfils, and whose first branch allows but one value, the words.
+
+use serde_json::{Value, json};
+
+/// Printed as the value that would be supported.
+pub const IN_QUOTES: &str = "a text: write it in quotes, such as 'true', '1.10' or 'on'";
+
+/// The fields, below the spec of an action or of a template.
+const FIELDS: [&str; 20] = [
+    "args/items",
+    "command/items",
+    "outputs/items/properties/name",
+    "packages/items/properties/reference",
+    "packages/items/properties/version",
+    "packages/items/properties/versions",
+    "parameters/items/properties/default",
+    "parameters/items/properties/enum/items",
+    "parameters/items/properties/name",
+    "parameters/items/properties/value",
+    "podTemplate/properties/metadata/properties/annotations/additionalProperties",
+    "podTemplate/properties/metadata/properties/labels/additionalProperties",
+    "podTemplate/properties/nodeSelector/additionalProperties",
+    "resources/properties/limits/additionalProperties",
+    "resources/properties/requests/additionalProperties",
+    "runToken",
+    "script/properties/interpreter/items",
+    "variables/items/properties/name",
+    "variables/items/properties/value",
+    "variablesFrom/items/properties/prefix",
+];
+
+/// Has the refusal of another type say in each of these fields to write quotes.
+pub(super) fn ask_for_quotes(spec: &mut Value) {
+    for field in FIELDS {
+        if let Some(schema) = spec.pointer_mut(&format!("/properties/{field}")) {
+            ask(schema);
+        }
+    }
+}
+
+/// A schema without a type lets every text pass, but for `enum`. Of two branches that fail alike the API server
+/// tells of the first.
+fn ask(schema: &mut Value) {
+    let words = json!({"enum": [IN_QUOTES]});
+    if schema["x-kubernetes-int-or-string"] == true {
+        let (number, no_other) =
+            (schema["anyOf"].take(), json!({"not": {"enum": [true, false]}, "multipleOf": 1}));
+        if let Some(schema) = schema.as_object_mut() {
+            schema.remove("anyOf");
+        }
+        schema["allOf"] = json!([{"anyOf": number}, {"anyOf": [words, no_other]}]);
+    } else {
+        // No number is at least 1 and at most 0.
+        let no_other = json!({"not": {"enum": [true, false]}, "minimum": 1, "maximum": 0});
+        schema["anyOf"] = json!([words, no_other]);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::crd::{deployment_action, deployment_action_template};
+
+    #[test]
+    fn each_field_is_one_of_an_action_or_of_a_template() {
+        let definitions = [deployment_action().unwrap(), deployment_action_template().unwrap()]
+            .map(|definition| serde_json::to_value(definition).unwrap());
+        for field in FIELDS {
+            let path = format!("/spec/versions/0/schema/openAPIV3Schema/properties/spec/properties/{field}");
+            let asks = |definition: &Value| {
+                definition.pointer(&path).is_some_and(|schema| schema.to_string().contains(IN_QUOTES))
+            };
+            assert!(definitions.iter().any(asks), "{field}");
+        }
+    }
+}
