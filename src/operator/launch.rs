@@ -1,7 +1,10 @@
 //! The steps that create pods: an attempt's, and the tombstone of one that was given up.
 
-use k8s_openapi::api::core::v1::Pod;
-use kube::{Api, Client, api::PostParams};
+use k8s_openapi::api::core::v1::{LimitRange, Pod};
+use kube::{
+    Api, Client, ResourceExt,
+    api::{ListParams, PostParams},
+};
 
 use super::{
     CallError, FIELD_MANAGER, call,
@@ -13,6 +16,9 @@ use super::{
     validate::Checked,
 };
 use crate::api::{DeploymentAction, Reason, condition::ConditionType};
+
+/// The most `LimitRange`s of a namespace that are read.
+const MOST_LIMIT_RANGES: u32 = 20;
 
 /// What a creation came to.
 #[derive(Debug)]
@@ -98,16 +104,48 @@ async fn create(client: &Client, pod: &Pod) -> Launched {
     let parameters = PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() };
     match call(pods.create(&parameters, pod)).await {
         Ok(pod) => Launched::Created(Box::new(pod)),
-        Err(error) => refusal(&error).map_or_else(
-            || {
-                if is_name_taken(&error) {
-                    Launched::NameTaken
-                } else {
-                    Launched::Unanswered(error.to_string())
-                }
-            },
-            Launched::Refused,
-        ),
+        Err(error) => match refusal(&error) {
+            Some(refusal) if is_of_limit_range(&refusal.message) => {
+                let from = limit_ranges(client, namespace, &refusal.message).await;
+                Launched::Refused(Refusal {
+                    message: format!("{} ({from}: correct spec.resources)", refusal.message),
+                    ..refusal
+                })
+            }
+            Some(refusal) => Launched::Refused(refusal),
+            None if is_name_taken(&error) => Launched::NameTaken,
+            None => Launched::Unanswered(error.to_string()),
+        },
+    }
+}
+
+/// Which `LimitRange`s of the namespace ask for what the API server said, which names none of them.
+async fn limit_ranges(client: &Client, namespace: &str, said: &str) -> String {
+    let ranges: Api<LimitRange> = Api::namespaced(client.clone(), namespace);
+    let ranges = call(ranges.list(&ListParams::default().limit(MOST_LIMIT_RANGES))).await;
+    // Without an answer it is told what it is, if not which one.
+    let ranges = ranges.map(|list| list.items).unwrap_or_default();
+    let asks = |range: &&LimitRange| {
+        range.spec.iter().flat_map(|spec| &spec.limits).any(|item| {
+            let constraints = [
+                ("maximum", " usage", &item.max),
+                ("minimum", " usage", &item.min),
+                ("", " max limit to request ratio", &item.max_limit_request_ratio),
+            ];
+            constraints.iter().any(|(which, what, amounts)| {
+                amounts.iter().flatten().any(|(resource, amount)| {
+                    let words = format!("{which} {resource}{what} per {} is {}", item.type_, amount.0);
+                    said.contains(words.trim_start())
+                })
+            })
+        })
+    };
+    let names: Vec<String> =
+        ranges.iter().filter(asks).map(|range| format!("LimitRange {:?}", range.name_any())).collect();
+    if names.is_empty() {
+        format!("a LimitRange of namespace {namespace} asks for that; `kubectl get limitranges` shows them")
+    } else {
+        format!("{} of namespace {namespace} asks for that", names.join(", "))
     }
 }
 
@@ -118,6 +156,14 @@ fn is_name_taken(error: &CallError) -> bool {
 /// The authorizer's words, which come before any of admission.
 fn is_no_right_of_ours(code: u16, message: &str) -> bool {
     code == 403 && message.contains("cannot create resource \"pods\"")
+}
+
+/// Whether that is what a `LimitRange` has refused: plugin/pkg/admission/limitranger/admission.go.
+fn is_of_limit_range(message: &str) -> bool {
+    ["usage per", "max limit to request ratio per"]
+        .iter()
+        .flat_map(|what| ["Container", "Pod"].map(|of| format!("{what} {of} is ")))
+        .any(|words| message.contains(&words))
 }
 
 /// A definite no. Anything that the server said while failing itself (5xx, 429) may have been said
@@ -165,8 +211,10 @@ fn refusal(error: &CallError) -> Option<Refusal> {
 #[cfg(test)]
 mod tests {
     use kube::core::Status;
+    use serde_json::{Value, json};
 
     use super::*;
+    use crate::operator::mocked::{failure, server};
 
     fn error(code: u16, reason: &str, message: &str) -> CallError {
         CallError::Kube(kube::Error::Api(Box::new(Status::failure(message, reason).with_code(code))))
@@ -204,5 +252,44 @@ mod tests {
             assert!(refusal(&error(code, reason, "")).is_none(), "{code}");
         }
         assert!(refusal(&CallError::TimedOut).is_none());
+    }
+
+    #[tokio::test]
+    async fn a_limit_range_that_refuses_a_pod_is_named() {
+        for (words, named) in [
+            (
+                "maximum memory usage per Container is 64Mi, but limit is 128Mi",
+                "LimitRange \"small\" of namespace shop",
+            ),
+            ("[minimum cpu usage per Pod is 100m. No request is specified, x]", "LimitRange \"pods\" of"),
+            (
+                "cpu max limit to request ratio per Container is 2, but provided ratio is 4.000000",
+                "\"small\"",
+            ),
+            ("maximum memory usage per Container is 1Gi, but limit is 2Gi", "`kubectl get limitranges`"),
+        ] {
+            let (client, _) = server(move |request| {
+                if request.method == "POST" {
+                    return failure(403, "Forbidden", &format!("pods \"a\" is forbidden: {words}"));
+                }
+                let range = |name: &str, limit: Value| json!({"metadata": {"name": name}, "spec": {"limits": [limit]}});
+                (
+                    200,
+                    json!({"metadata": {}, "items": [
+                        range("small", json!({
+                            "type": "Container", "max": {"memory": "64Mi"}, "maxLimitRequestRatio": {"cpu": "2"},
+                        })),
+                        range("pods", json!({"type": "Pod", "min": {"cpu": "100m"}})),
+                    ]}),
+                )
+            });
+            let mut pod = Pod::default();
+            pod.metadata.namespace = Some("shop".into());
+            let Launched::Refused(refusal) = create(&client, &pod).await else { panic!("{words}") };
+            assert_eq!((refusal.reason, refusal.may_pass), (Reason::PodRefused, false));
+            for word in [words, named, "spec.resources"] {
+                assert!(refusal.message.contains(word), "{}", refusal.message);
+            }
+        }
     }
 }

@@ -73,7 +73,7 @@ async fn a_limit_range_s_refusal_is_told_in_its_words() {
             .run(Action::script(NEVER).with("resources", json!({"limits": {"memory": "128Mi"}})))
             .await;
         done.assert_failed(Reason::PodRefused, None)
-            .assert_says(&["maximum memory usage per Container is 64Mi", "128Mi"]);
+            .assert_says(&["maximum memory usage per Container is 64Mi", "128Mi", "LimitRange \"small\""]);
     })
     .await;
 }

@@ -47,6 +47,10 @@
 - apiGroups: [""]
   resources: [events]
   verbs: [list, watch]
+# A pod that a LimitRange refuses is told of with its name, which the API server does not say.
+- apiGroups: [""]
+  resources: [limitranges]
+  verbs: [list]
 # That a run's script started, and how it ended, is told in events of the action.
 - apiGroups: [events.k8s.io]
   resources: [events]
