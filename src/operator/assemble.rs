@@ -312,8 +312,14 @@ mod tests {
     fn the_first_start_record_counts() {
         let mut log = Assembler::new(of());
         let start = |proof: &str| {
-            let start =
-                Start { version: 1, of: of(), unmasked: vec![], adjusted: vec![], proof: Some(proof.into()) };
+            let start = Start {
+                version: 1,
+                of: of(),
+                unmasked: vec![],
+                adjusted: vec![],
+                suspects: vec![],
+                proof: Some(proof.into()),
+            };
             serde_json::to_string(&Record::Start(start)).unwrap()
         };
         feed(&mut log, &[&format!("1 s 0 {}", start("first")), &format!("2 s 0 {}", start("second"))]);

@@ -17,6 +17,7 @@ pub mod facts;
 pub mod fair;
 pub mod finish;
 pub mod hash;
+mod hints;
 pub mod launch;
 pub mod lease;
 pub mod lock;

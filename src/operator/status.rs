@@ -153,7 +153,9 @@ pub fn terminal(
     } else {
         verdict.reason.advice()
     };
-    let message = sentence(&verdict.message, advice);
+    let advice = [Some(advice).filter(|advice| !advice.is_empty()), verdict.hint.as_deref()];
+    let advice = advice.into_iter().flatten().collect::<Vec<_>>().join(" ");
+    let message = sentence(&verdict.message, &advice);
     let well = verdict.succeeded();
     let stalled = stalled_message(verdict, log);
     let dropped = (!verdict.dropped.is_empty()).then(|| verdict.dropped.join("; "));

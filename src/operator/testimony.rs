@@ -79,7 +79,7 @@ mod tests {
     }
 
     fn start(proof: Option<String>) -> Start {
-        Start { version: 1, of: of(), unmasked: vec![], adjusted: vec![], proof }
+        Start { version: 1, of: of(), unmasked: vec![], adjusted: vec![], suspects: vec![], proof }
     }
 
     fn end(outcome: Outcome, change: impl FnOnce(&mut Termination)) -> Terminated {

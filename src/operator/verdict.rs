@@ -66,6 +66,8 @@ pub struct Verdict {
     pub lost: Option<String>,
     /// Whether the message itself says what to do.
     pub advised: bool,
+    /// A guess at what was wrong, for people.
+    pub hint: Option<String>,
     /// Whether it is certain that the script was never started.
     pub never_started: bool,
 }
@@ -83,6 +85,7 @@ impl Verdict {
             dropped: Vec::new(),
             lost: None,
             advised: false,
+            hint: None,
             never_started: false,
         }
     }
@@ -256,6 +259,7 @@ fn from_record(exit: &Exit, pod: &PodView, required: &[String], asked: Asked) ->
         outputs: exit.outputs.clone(),
         dropped: exit.outputs_dropped.clone(),
         lost: None,
+        hint: None,
         never_started: matches!(exit.outcome, Outcome::NotStarted { .. }),
         // The runner knows better than a table what is wrong.
         advised: matches!(

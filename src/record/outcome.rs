@@ -57,6 +57,9 @@ pub struct Start {
     /// Sentences for people about inputs that were changed or left out.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub adjusted: Vec<String>,
+    /// Values in which a script that fails may have stumbled, each in a few words for people.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub suspects: Vec<String>,
     /// By which a termination message is known to be the runner's ([`super::proof`]). An older runner
     /// gives none.
     #[serde(default, skip_serializing_if = "Option::is_none")]

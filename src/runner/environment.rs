@@ -26,6 +26,8 @@ const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/s
 const TERMINAL: &str = "xterm";
 /// The most sentences about what was adjusted, and the most names in one of them.
 const MAX_ADJUSTED: usize = 20;
+/// The most values that are suspected.
+const MAX_SUSPECTS: usize = 5;
 
 /// All variables, and what among their values is secret.
 #[derive(Debug, Default)]
@@ -36,6 +38,8 @@ pub(super) struct Environment {
     watched: Watched,
     /// What was changed or left out, for people.
     adjusted: Vec<String>,
+    /// Values that may be other than their author believes, for people.
+    suspects: Vec<String>,
 }
 
 impl Environment {
@@ -72,6 +76,9 @@ impl Environment {
                 variables.iter().map(|(name, _)| name).filter(|name| !is_shell_name(name)),
                 "give them names of letters, digits and '_' in spec.variables",
             ));
+            for (name, value) in &variables {
+                environment.suspect(&name.to_string_lossy(), Some(&folder.origin), value.as_encoded_bytes());
+            }
             environment.variables.extend(variables);
         }
         for (index, variable) in bundle.variables.iter().enumerate() {
@@ -124,6 +131,22 @@ impl Environment {
         self.adjusted.extend(sentence.into_iter().take(room));
     }
 
+    /// Values in which a script that fails may have stumbled, in a few words each.
+    pub(super) fn suspects(&self) -> &[String] {
+        &self.suspects
+    }
+
+    /// Remembers a value of one line that has something invisible at an end. Nothing of the value is told but
+    /// that.
+    fn suspect(&mut self, name: &str, origin: Option<&str>, value: &[u8]) {
+        if self.suspects.len() < MAX_SUSPECTS
+            && let Some(what) = invisible_end(value)
+        {
+            let origin = origin.map(|origin| format!(" ({origin})")).unwrap_or_default();
+            self.suspects.push(format!("{name:?}{origin} {what}"));
+        }
+    }
+
     /// The texts to be masked. To be asked once: they are too large to be kept twice.
     pub(super) fn take_patterns(&mut self) -> Result<Patterns, Refusal> {
         self.secrets.take_patterns().map_err(|error| Refusal::new(Problem::Input, error.to_string()))
@@ -162,7 +185,10 @@ impl Environment {
                      write `as: File`"
                 )));
             }
-            Source::Value { value } => self.set(name, value),
+            Source::Value { value } => {
+                self.suspect(name, None, value.as_bytes());
+                self.set(name, value);
+            }
             Source::File { path, secret, optional, origin } => {
                 let input = Input { name, origin, optional: *optional };
                 let path = places.input(path);
@@ -176,6 +202,7 @@ impl Environment {
                 } else if value.contains(&0) {
                     return Err(input.not_a_text());
                 } else {
+                    self.suspect(name, Some(origin), &value);
                     self.set(name, OsString::from_vec(value));
                 }
             }
@@ -193,6 +220,21 @@ impl Environment {
         self.set(place::ENV_RUN, run.number.to_string());
         self.set(place::ENV_ATTEMPT, run.attempt.to_string());
         self.set(place::ENV_IDEMPOTENCY_KEY, format!("{}-{}", run.action_uid, run.number));
+    }
+}
+
+/// What a value of one line begins or ends with that nobody sees: a newline that a file or an editor has
+/// put there, a blank, a byte order mark. Texts of several lines end in a newline as they should.
+fn invisible_end(value: &[u8]) -> Option<&'static str> {
+    let text = value.trim_ascii();
+    match value {
+        _ if text.is_empty() || text.contains(&b'\n') => None,
+        _ if value.ends_with(b"\n") || value.ends_with(b"\r") => Some("ends in a newline"),
+        _ if value.last().is_some_and(u8::is_ascii_whitespace) => Some("ends in a blank"),
+        _ if value.starts_with(b"\n") || value.starts_with(b"\r") => Some("begins with a newline"),
+        _ if value.first().is_some_and(u8::is_ascii_whitespace) => Some("begins with a blank"),
+        _ if text.starts_with("\u{feff}".as_bytes()) => Some("begins with a byte order mark"),
+        _ => None,
     }
 }
 

@@ -9,7 +9,7 @@ use crate::record::{
     transcript::Transcript,
 };
 
-use super::{lines, sink::Sink};
+use super::{environment::Environment, lines, sink::Sink};
 
 /// Turns texts and records into frames, in the order in which they come.
 #[derive(Debug)]
@@ -51,14 +51,15 @@ impl Report {
     }
 
     /// The run is claimed, the script about to start.
-    pub(super) fn start(
-        &mut self,
-        of: &Identity,
-        (unmasked, adjusted): (&[String], &[String]),
-        proof: Option<String>,
-    ) {
-        let (unmasked, adjusted) = (unmasked.to_vec(), adjusted.to_vec());
-        let start = Start { version: VERSION, of: of.clone(), unmasked, adjusted, proof };
+    pub(super) fn start(&mut self, of: &Identity, environment: &Environment, proof: Option<String>) {
+        let start = Start {
+            version: VERSION,
+            of: of.clone(),
+            unmasked: environment.unmasked().to_vec(),
+            adjusted: environment.adjusted().to_vec(),
+            suspects: environment.suspects().to_vec(),
+            proof,
+        };
         self.record(Kind::Start, &Record::Start(start));
     }
 

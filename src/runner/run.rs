@@ -143,8 +143,7 @@ impl Attempt {
             ));
         }
         let note = Note::prepare(self.places.stop_reason()).ok();
-        let told = (environment.unmasked(), environment.adjusted());
-        self.report.start(&self.of, told, self.nonce.as_deref().map(proof));
+        self.report.start(&self.of, &environment, self.nonce.as_deref().map(proof));
         self.report.sink().pump();
         let kills = memory::kills(&self.places);
         let started = Instant::now();

@@ -89,6 +89,26 @@ async fn secrets_are_masked_in_log_and_outputs() {
 }
 
 #[tokio::test]
+async fn a_secret_s_value_that_ends_in_a_newline_is_named_when_the_script_fails() {
+    in_namespace(async |namespace| {
+        namespace.secret("database", json!({"password": "hunter2-hunter2\n"})).await;
+        let of = |script: &str| {
+            Action::script(script).with("variables", json!([from_secret("PASSWORD", "database", "password")]))
+        };
+        let failed = namespace.apply("failed", of("[ \"$PASSWORD\" = hunter2-hunter2 ]")).await;
+        let fine = namespace.apply("fine", of("[ \"$PASSWORD\" != hunter2-hunter2 ]")).await;
+        let failed = failed.finished().await;
+        let names = "\"PASSWORD\" (key \"password\" of Secret \"database\") ends in a newline";
+        failed.assert_failed(Reason::ScriptFailed, Some(1)).assert_says(&["Hint: ", names]);
+        assert!(!serde_json::to_string(&failed.0.status).unwrap().contains("hunter2"));
+        let fine = fine.finished().await;
+        fine.assert_succeeded();
+        assert!(!fine.message().contains("Hint"), "{}", fine.message());
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_secret_too_short_to_be_masked_is_told() {
     in_namespace(async |namespace| {
         namespace.secret("pin", json!({"pin": "4711"})).await;
@@ -151,6 +171,7 @@ async fn a_service_account_s_token_is_there_only_where_one_is_named() {
         let without = without.finished().await;
         without.assert_failed(Reason::ScriptFailed, Some(1));
         assert!(!without.tail().contains("system:serviceaccount"), "{}", without.tail());
+        without.assert_says(&["Hint: ", "the action names no service account", "spec.serviceAccountName"]);
     })
     .await;
 }

@@ -269,6 +269,7 @@ impl Read {
             of: identity(uid, self.run),
             unmasked: vec![],
             adjusted: vec![],
+            suspects: vec![],
             proof: Some(proof(NONCE)),
         };
         LogFact {

@@ -93,3 +93,28 @@ fn too_many_and_too_long_ones_are_refused() {
     let message = told.assert_refused(Problem::Input, INPUT_UNUSABLE);
     assert!(message.contains("ConfigMap \"b\"") && message.contains("more than 8388608 bytes"), "{message}");
 }
+
+#[test]
+fn a_value_that_ends_in_what_nobody_sees_is_named_and_not_shown() {
+    let told = Sandbox::script("exit 1")
+        .secret("PASSWORD", Some(b"hunter2-hunter2\n"))
+        .secret("WINDOWS", Some(b"hunter3-hunter3\r\n"))
+        .secret("FINE", Some(b"hunter4-hunter4"))
+        .secret("KEY", Some(b"-----BEGIN KEY-----\nabcdef\n-----END KEY-----\n"))
+        .input("FILE", Some(b"hunter5-hunter5\n"), false, true)
+        .source("folder", "T_", true, &[("TOKEN", b"hunter6-hunter6\n"), ("EMPTY", b"\n")])
+        .value("MARKED", "\u{feff}plain", false)
+        .value("BLANK", "plain ", false)
+        .run();
+    let suspects = told.start.unwrap().suspects;
+    assert_eq!(
+        suspects,
+        [
+            "\"T_TOKEN\" (Secret \"folder\") ends in a newline",
+            "\"PASSWORD\" (key \"PASSWORD\" of Secret \"s\") ends in a newline",
+            "\"WINDOWS\" (key \"WINDOWS\" of Secret \"s\") ends in a newline",
+            "\"MARKED\" begins with a byte order mark",
+            "\"BLANK\" ends in a blank",
+        ]
+    );
+}

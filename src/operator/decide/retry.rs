@@ -24,6 +24,7 @@ use crate::{
     operator::{
         expand::Blocked,
         facts::LogFact,
+        hints::hint,
         pod,
         status::{progress, retrying, rounded_up, seconds, terminal},
         verdict::Verdict,
@@ -127,6 +128,7 @@ impl Active<'_> {
             verdict.message =
                 format!("{}; it may run until {until}, and no other run begins before", verdict.message);
         }
+        verdict.hint = hint(verdict.reason, self.facts.spec.as_ref(), log);
         if run.attempt > 1 {
             verdict.message = format!("{} (attempt {})", verdict.message, run.attempt);
         }

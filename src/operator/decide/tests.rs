@@ -303,6 +303,7 @@ fn begun(state: LogState) -> LogFact {
         of: exit(Outcome::Exited { code: 0 }).of,
         unmasked: vec![],
         adjusted: vec![],
+        suspects: vec![],
         proof: Some(proof("nonce")),
     };
     LogFact { pod_uid: "pod-1".into(), start: Some(start), state, ..LogFact::default() }
