@@ -322,6 +322,23 @@ async fn a_run_s_status_holds_nothing_of_the_run_before() {
 }
 
 #[tokio::test]
+async fn while_a_script_runs_its_status_shows_how_much_it_has_written() {
+    in_namespace(async |namespace| {
+        // It falls silent at once: nothing but time brings a look.
+        let action = namespace.apply("silent", Action::script("echo one; echo two; sleep 30")).await;
+        let shown = action
+            .until("the status has its lines", |seen| {
+                seen.status().log.as_ref().is_some_and(|log| log.lines == 2)
+            })
+            .await;
+        assert!(!shown.is_finished());
+        assert_eq!((shown.log().bytes, shown.tail()), (8, "one\ntwo\n"));
+        assert_eq!(shown.log().state, LogState::Collecting);
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn an_action_created_again_under_its_name_is_another_action() {
     in_namespace(async |namespace| {
         let first = namespace.apply("again", Action::script("echo one")).await;

@@ -221,7 +221,9 @@ impl<'a> Active<'a> {
         let news = |status: &DeploymentActionStatus| DeploymentActionStatus { log: None, ..status.clone() };
         // Apart from the log, nothing of a running script's status changes.
         if !self.facts.progress_due && news(&wanted) == news(self.status) {
-            return next();
+            // Nothing else brings a look at what a script wrote before it fell silent.
+            let untold = (wanted.log != self.status.log).then(|| self.look_again());
+            return next().not_beyond(untold, self.now);
         }
         write_or(self.facts, wanted, next)
     }

@@ -831,6 +831,15 @@ fn progress_is_written_when_it_is_due() {
 }
 
 #[test]
+fn what_a_script_wrote_before_it_fell_silent_is_told_when_that_is_due() {
+    let mut world = World::running();
+    world.progress_due = false;
+    world.log = Some(LogFact { pod_uid: "pod-1".into(), lines: 7, ..LogFact::default() });
+    let Step::Wait(Some(wait)) = world.step(3) else { panic!("{:?}", world.step(3)) };
+    assert!(wait <= SignedDuration::from_secs(5), "nothing else brings a look: {wait}");
+}
+
+#[test]
 fn the_exit_record_decides_before_the_pod_says_anything() {
     let mut world = World::running();
     world.log = Some(log_with(exit(Outcome::Exited { code: 3 }), LogState::Collecting, 3));
