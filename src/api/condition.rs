@@ -38,11 +38,15 @@ pub enum ConditionType {
     RequestIgnored,
     /// True: the template has changed since the latest run was made of it. Only while True.
     TemplateOutdated,
+    /// True: the `ConfigMap` with the script has changed since the latest run read it. Only while True.
+    SourceOutdated,
+    /// True: containers that others injected did not end after the script, and were ended. Only while True.
+    SidecarsEnded,
 }
 
 impl ConditionType {
     /// Those that say something beside the outcome.
-    pub const OWN: [Self; 8] = [
+    pub const OWN: [Self; 10] = [
         Self::OutputsLost,
         Self::OutputsDropped,
         Self::ValuesUnmasked,
@@ -51,6 +55,8 @@ impl ConditionType {
         Self::VerdictDisputed,
         Self::RequestIgnored,
         Self::TemplateOutdated,
+        Self::SourceOutdated,
+        Self::SidecarsEnded,
     ];
 
     /// When it is True, in one sentence.
@@ -84,6 +90,12 @@ impl ConditionType {
             Self::TemplateOutdated => {
                 "The template has changed since the latest run was made of it, which starts nothing: a new spec.runToken runs it as it is now. The message says which generation."
             }
+            Self::SourceOutdated => {
+                "The ConfigMap with the script has changed since the latest run read it, which starts nothing: a new spec.runToken, or the annotation longshore.dev/rerun, runs it as it is now. Seen within about a minute."
+            }
+            Self::SidecarsEnded => {
+                "Containers that others injected into the pod did not end after the script, and were ended. The pod shows Failed (DeadlineExceeded) for that; the verdict stands. The message says which."
+            }
         }
     }
 
@@ -104,6 +116,8 @@ impl ConditionType {
             Self::VerdictDisputed => "VerdictDisputed",
             Self::RequestIgnored => "RequestIgnored",
             Self::TemplateOutdated => "TemplateOutdated",
+            Self::SourceOutdated => "SourceOutdated",
+            Self::SidecarsEnded => "SidecarsEnded",
         }
     }
 }

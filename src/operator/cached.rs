@@ -12,7 +12,7 @@ use kube::{Resource, ResourceExt, core::NamespaceResourceScope, runtime::reflect
 use serde::{Deserialize, Deserializer};
 
 use super::{decide, prune};
-use crate::api::{DeploymentAction, template::TemplateKind};
+use crate::api::{DeploymentAction, action::ScriptRef, condition::ConditionType, template::TemplateKind};
 
 /// An action as the cache has it.
 #[derive(Debug, Clone, Default)]
@@ -22,7 +22,29 @@ pub struct Cached {
     phase: Option<Box<str>>,
     template: Option<(TemplateKind, Box<str>)>,
     concerns_lock: bool,
+    script: Option<Box<ScriptRead>>,
     content: Content,
+}
+
+/// The script of the latest run, which it had from a `ConfigMap`.
+#[derive(Debug, Clone)]
+pub struct ScriptRead {
+    /// The key that the action names. `None` where its template names one.
+    pub from: Option<ScriptRef>,
+    /// SHA-256 of what the run had.
+    pub sha256: Box<str>,
+    /// Whether the status says that there is another one by now.
+    pub outdated: bool,
+}
+
+impl ScriptRead {
+    fn of(action: &DeploymentAction) -> Option<Box<Self>> {
+        let status = action.status.as_ref()?;
+        let sha256 = status.run.as_ref()?.script_sha256.as_deref()?.into();
+        let from = action.spec.script.as_ref().and_then(|script| script.config_map_key_ref.clone());
+        let outdated = status.conditions().is_true(ConditionType::SourceOutdated);
+        Some(Box::new(Self { from, sha256, outdated }))
+    }
 }
 
 /// What is kept of it, as JSON.
@@ -103,6 +125,12 @@ impl Cached {
         self.template.as_ref().map(|(kind, name)| (*kind, name.as_ref()))
     }
 
+    /// The script of its latest run, where that had one from a `ConfigMap`.
+    #[must_use]
+    pub fn script(&self) -> Option<&ScriptRead> {
+        self.script.as_deref()
+    }
+
     /// Whether its spec or its run names a lock.
     #[must_use]
     pub const fn concerns_lock(&self) -> bool {
@@ -146,6 +174,7 @@ impl From<DeploymentAction> for Cached {
             phase: status.and_then(|status| status.phase.as_deref()).map(Into::into),
             template: template.map(|template| (template.kind(), template.name.as_str().into())),
             concerns_lock: action.spec.lock.is_some() || lock.is_some(),
+            script: ScriptRead::of(&action),
             // Never for these types. What is not there is read from the API server.
             content: content.unwrap_or_default(),
         }

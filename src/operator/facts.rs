@@ -28,6 +28,8 @@ pub struct Facts<'a> {
     pub spec: &'a Result<Checked, Blocked>,
     /// The template that it names, as it is now.
     pub template: Option<&'a Lookup>,
+    /// The `ConfigMap` with the latest run's script, as it is known.
+    pub source: Source,
     /// What resolving the image gave in this pass, where it was tried.
     pub resolution: Option<&'a Resolution>,
     /// The pod that resolves the image of the current run.
@@ -63,6 +65,27 @@ pub struct Facts<'a> {
     pub progress_due: bool,
     /// What is known of the lock that the action names, or its run has.
     pub lock: LockFact,
+}
+
+/// The `ConfigMap` with a script, as it was when it was looked at last.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Source {
+    /// No `ConfigMap` with such a key exists, or none is named.
+    #[default]
+    None,
+    /// It was not looked at yet.
+    Unread,
+    /// It holds this.
+    Found {
+        /// Its name.
+        name: String,
+        /// The key with the script.
+        key: String,
+        /// SHA-256 of the script.
+        sha256: String,
+        /// When the API server was asked for it.
+        asked: Timestamp,
+    },
 }
 
 /// Whether a node reports.

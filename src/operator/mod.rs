@@ -43,6 +43,7 @@ pub mod run;
 pub mod serve;
 mod shown_line;
 pub mod smaller;
+pub mod sources;
 pub mod spec_size;
 pub mod status;
 pub mod stop;

@@ -52,6 +52,7 @@ use super::{
     pod_index::PodIndex,
     remove,
     resolve::jobs::{Jobs, Wanted},
+    sources::Sources,
     stop,
     templates::Templates,
     tombstone::Owner,
@@ -109,6 +110,8 @@ pub struct Context {
     pub action_policies: ActionPolicies,
     /// All templates.
     pub templates: Templates,
+    /// The `ConfigMap`s that scripts came from, as they are known.
+    pub sources: Sources,
     /// Tells of runs by Kubernetes events.
     pub events: Events,
     /// Tells of runs by OpenTelemetry traces.
@@ -397,6 +400,7 @@ impl<'a> Pass<'a> {
             action: &self.action,
             spec: &self.spec.checked,
             template: self.spec.template.as_ref(),
+            source: self.context.sources.of(&self.action, &self.context.templates),
             resolution: self.resolution.as_ref().or(memory.resolution.as_ref()),
             cause: pod.view().and_then(|view| cause(view, &events)),
             resolver,

@@ -114,12 +114,16 @@ async fn script(client: &Client, action: &Checked) -> Result<Option<String>, Str
         }
         Err(error) => return Err(format!("spec.script.configMapKeyRef: ConfigMap {:?}: {error}", from.name)),
     };
-    let text = map.data.as_ref().and_then(|data| data.get(&from.key)).map(String::as_bytes);
-    let binary =
-        || map.binary_data.as_ref().and_then(|data| data.get(&from.key)).map(|bytes| bytes.0.as_slice());
-    text.or_else(binary).map(sha256_hex).map(Some).ok_or_else(|| {
+    script_of(&map, &from.key).map(Some).ok_or_else(|| {
         format!("spec.script.configMapKeyRef: ConfigMap {:?} has no key {:?}", from.name, from.key)
     })
+}
+
+/// SHA-256 of the script under this key.
+pub(super) fn script_of(map: &ConfigMap, key: &str) -> Option<String> {
+    let text = map.data.as_ref().and_then(|data| data.get(key)).map(String::as_bytes);
+    let binary = || map.binary_data.as_ref().and_then(|data| data.get(key)).map(|bytes| bytes.0.as_slice());
+    text.or_else(binary).map(sha256_hex)
 }
 
 async fn image(sources: &Sources<'_>, action: &Checked, failures: u32) -> Result<ResolvedImage, Problem> {

@@ -38,6 +38,7 @@ use super::{
     reconcile::{Context, after_error, reconcile},
     resolve::jobs::Jobs,
     serve::{self, Health},
+    sources::Sources,
     strays::{self, Strays},
     templates::Templates,
     traces::{Traces, TracesError},
@@ -294,6 +295,13 @@ async fn lead(
     let actions =
         watch_actions(&client, &namespaces, writer, (locks.clone(), shown, goes), Arc::clone(&filled));
     let templates = Templates::watch(&client, &namespaces, &action_store, &news);
+    let sources = Sources::default();
+    tokio::spawn(sources.clone().follow(
+        client.clone(),
+        action_store.clone(),
+        templates.clone(),
+        news.clone(),
+    ));
     let admission = Admission::new(options.concurrency, news.clone());
     let context = Arc::new(Context {
         actions: action_store.clone(),
@@ -301,6 +309,7 @@ async fn lead(
         jobs: Jobs::new(client.clone(), registry, &options, news.clone()),
         heavy: Turns::new(HEAVY),
         templates,
+        sources,
         traces,
         events: Events::new(client.clone(), &options.identity),
         collector: Collector::new(client.clone(), pods.clone(), news.clone(), metrics.clone()),

@@ -128,7 +128,8 @@ fn details(status: &mut DeploymentActionStatus) {
     ];
     // What later looks compare stays as it is.
     let compared =
-        [ConditionType::RequestIgnored, ConditionType::TemplateOutdated].map(ConditionType::as_str);
+        [ConditionType::RequestIgnored, ConditionType::TemplateOutdated, ConditionType::SourceOutdated]
+            .map(ConditionType::as_str);
     let is = |condition: &Condition, kind: ConditionType| condition.type_ == kind.as_str();
     status.conditions.retain(|condition| {
         kept.iter().any(|kind| is(condition, *kind)) || compared.contains(&condition.type_.as_str())

@@ -385,14 +385,14 @@ pub fn seen(
     status
 }
 
-/// The same status, telling whether the template has changed since the run: `news` says how.
+/// The same status, telling by a condition of this kind what has changed since the run: `news` says how.
 #[must_use]
-pub fn with_template_news(
+pub fn with_news(
     status: &DeploymentActionStatus,
     now: Timestamp,
+    kind: ConditionType,
     news: Option<&str>,
 ) -> DeploymentActionStatus {
-    let kind = ConditionType::TemplateOutdated;
     let told = status.conditions().get(kind);
     if told.map(|condition| condition.message.as_str()) == news {
         return status.clone();

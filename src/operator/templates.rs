@@ -29,6 +29,7 @@ use super::{
 };
 use crate::api::{
     ClusterDeploymentActionTemplate, DeploymentAction, DeploymentActionTemplate,
+    action::ScriptRef,
     template::{TemplateKind, TemplateSpec},
 };
 
@@ -120,6 +121,19 @@ impl Templates {
     }
 }
 
+impl Templates {
+    /// The `ConfigMap` key that this template names as its script, if it names one.
+    #[must_use]
+    pub fn script_of(&self, kind: TemplateKind, name: &str, namespace: &str) -> Option<ScriptRef> {
+        match kind {
+            TemplateKind::DeploymentActionTemplate => {
+                self.namespaced.script(&ObjectRef::new(name).within(namespace))
+            }
+            TemplateKind::ClusterDeploymentActionTemplate => self.cluster.script(&ObjectRef::new(name)),
+        }
+    }
+}
+
 impl<K> Cache<K>
 where
     K: Content + Clone + Debug + Send + Sync + 'static,
@@ -158,6 +172,10 @@ where
             }
         });
         Self { store, filled }
+    }
+
+    fn script(&self, name: &ObjectRef<K>) -> Option<ScriptRef> {
+        self.store.get(name)?.content().script.as_ref()?.config_map_key_ref.clone()
     }
 
     /// As [`Lookup::version`] of what [`Self::get`] gives, without a copy of it.

@@ -74,7 +74,7 @@ pub(crate) fn pod_view() -> PodView {
         node_seconds: None,
         settled: false,
         mutation: None,
-        others_running: false,
+        others_running: vec![],
         active_deadline_seconds: None,
         stop_requested_at: None,
     }

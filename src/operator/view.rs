@@ -107,8 +107,8 @@ pub struct PodView {
     pub settled: bool,
     /// What was changed of it on its way, where that matters for what runs.
     pub mutation: Option<String>,
-    /// Whether a container beside ours, which somebody injected, still runs.
-    pub others_running: bool,
+    /// The containers beside ours, which somebody injected, that still run.
+    pub others_running: Vec<String>,
     /// How long the pod may take in all, in seconds.
     pub active_deadline_seconds: Option<i64>,
     /// When the reason why its script is to stop was put down on it.
@@ -238,12 +238,15 @@ impl PodView {
             end_seen: None,
             node_seconds: spec.map(node_seconds),
             mutation: mutation(pod, image, packages),
-            others_running: status.is_some_and(|status| {
-                status.container_statuses.iter().flatten().any(|container| {
+            others_running: status
+                .into_iter()
+                .flat_map(|status| status.container_statuses.iter().flatten())
+                .filter(|container| {
                     container.name != CONTAINER
                         && container.state.as_ref().is_some_and(|state| state.terminated.is_none())
                 })
-            }),
+                .map(|container| container.name.clone())
+                .collect(),
             active_deadline_seconds: spec.and_then(|spec| spec.active_deadline_seconds),
             // What is no time was put down by somebody else, at some time.
             stop_requested_at: pod
@@ -327,7 +330,7 @@ impl PodView {
     #[must_use]
     pub fn outlived(&self) -> bool {
         self.terminated().is_some()
-            && self.others_running
+            && !self.others_running.is_empty()
             && !self.deleting
             && self.active_deadline_seconds != Some(AT_ONCE_SECONDS)
     }

@@ -1,17 +1,19 @@
 //! What an action may say of its pod: volumes, security settings, whole Secrets, a script that
 //! comes from a `ConfigMap`.
 
+use std::time::Duration;
+
 use k8s_openapi::api::core::v1::{ConfigMap, Pod, ResourceQuota};
 use kube::{
     Api,
     api::{DeleteParams, Patch, PatchParams},
 };
-use longshore::api::Reason;
-use serde_json::json;
+use longshore::api::{ConditionType, Reason};
+use serde_json::{Value, json};
 
 use crate::{
-    action::Action,
-    namespace::{in_namespace, setting, until},
+    action::{Action, Done, Handle},
+    namespace::{in_namespace, setting, until, within},
     pending::quota,
 };
 
@@ -90,6 +92,46 @@ async fn a_change_of_the_config_map_alone_starts_nothing() {
         let done = action.until("the second run", |done| done.run().number == 2 && done.is_finished()).await;
         assert_eq!(done.run().number, 2);
         action.finished().await.assert_succeeded().assert_tail_has(&["two\n"]);
+    })
+    .await;
+}
+
+/// Waits until the status says, or does not say, that the script has changed since. Nothing tells the operator,
+/// so that it may take two minutes.
+async fn told_of_source(action: &Handle<'_>, outdated: bool) -> Done {
+    within(Duration::from_secs(150), "the status tells of the ConfigMap", async || {
+        let done = Done(action.get().await);
+        let told = done.status().conditions().is_true(ConditionType::SourceOutdated);
+        (told == outdated && done.is_finished()).then_some(done)
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_script_that_changes_after_its_run_is_told_of() {
+    in_namespace(async |namespace| {
+        namespace.config_map("scripts", json!({"run": "echo one", "other": "echo other"})).await;
+        let action = namespace.apply("told", from_map("scripts", &[])).await;
+        action.finished().await.assert_succeeded();
+        let maps: Api<ConfigMap> = namespace.api();
+        let change = async |data: Value| {
+            let patch = Patch::Merge(json!({"data": data}));
+            maps.patch("scripts", &PatchParams::default(), &patch).await.unwrap();
+        };
+        change(json!({"run": "echo two"})).await;
+        let done = told_of_source(&action, true).await;
+        let message = &done.condition(ConditionType::SourceOutdated).message;
+        let says = ["\"run\"", "\"scripts\"", "longshore.dev/rerun"];
+        assert!(says.iter().all(|word| message.contains(word)), "{message}");
+        done.assert_succeeded();
+        assert_eq!(done.run().number, 1);
+        // As the message says. What is run now is no news any more, and another key is none.
+        action.rerun("now").await;
+        action.until("the second run", |done| done.run().number == 2 && done.is_finished()).await;
+        action.finished().await.assert_succeeded().assert_tail_has(&["two\n"]);
+        change(json!({"other": "echo changed"})).await;
+        tokio::time::sleep(Duration::from_secs(70)).await;
+        told_of_source(&action, false).await;
     })
     .await;
 }

@@ -49,7 +49,15 @@ async fn comes_to_rest(action: &Handle<'_>, before: &Done) -> Pod {
     .await;
     let after = Done(action.get().await);
     assert_eq!(after.run(), before.run());
-    assert_eq!(after.status().conditions, before.status().conditions);
+    let but_sidecars = |done: &Done| {
+        let mut conditions = done.status().conditions.clone();
+        conditions.retain(|condition| condition.type_ != ConditionType::SidecarsEnded.as_str());
+        conditions
+    };
+    assert_eq!(but_sidecars(&after), but_sidecars(before));
+    let ended = after.status().conditions().is_true(ConditionType::SidecarsEnded);
+    let reason = pod.status.as_ref().and_then(|status| status.reason.as_deref());
+    assert_eq!(ended, reason == Some("DeadlineExceeded"), "the status says why its pod looks as it does");
     let disputed = ConditionType::VerdictDisputed;
     assert!(!after.status().conditions().is_true(disputed), "{}", after.condition(disputed).message);
     pod
@@ -84,6 +92,21 @@ async fn a_container_that_stays_does_not_delay_a_success() {
         done.assert_succeeded().assert_tail_has(&["hello\n"]);
         assert_eq!((done.output("url"), done.log().lines), ("here", 1));
         comes_to_rest(&action, &done).await;
+        let done = Done(action.get().await);
+        let told = &done.assert_succeeded().condition(ConditionType::SidecarsEnded).message;
+        assert!(["beside", "Failed (DeadlineExceeded)"].iter().all(|word| told.contains(word)), "{told}");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_container_that_ends_by_itself_after_the_script_leaves_a_pod_that_has_succeeded() {
+    in_namespace(async |namespace| {
+        inject_first(namespace, "sleep 6").await;
+        let action = namespace.apply("injected", Action::script("echo hello")).await;
+        let done = action.finished().await;
+        let pod = comes_to_rest(&action, &done).await;
+        assert_eq!(pod.status.unwrap().phase.as_deref(), Some("Succeeded"));
     })
     .await;
 }

@@ -20,11 +20,11 @@ use crate::{
     },
     operator::{
         expand::Lookup,
-        facts::{Facts, PodFact},
+        facts::{Facts, PodFact, Source},
         hash, pod, requests,
         status::{
             is_held_back, log_status, not_requested, outcome_again, seconds, seen, suspended,
-            waits_for_own_lock, with_condition, with_log, with_template_news,
+            waits_for_own_lock, with_condition, with_log, with_news,
         },
         testimony::{Testimony, testimony},
         view::{ContainerView, PodView},
@@ -34,6 +34,9 @@ use crate::{
 
 /// How long a log may take to be read once the verdict is known, in seconds.
 const LOG_DEADLINE_SECONDS: i64 = 60;
+/// How long containers that others injected may take to end by themselves once the run has, in seconds. A
+/// script can tell some of them to, and their pod does not look as if it had failed.
+const LEFT_TO_THEMSELVES_SECONDS: i64 = 10;
 /// How often is looked whether a script has ended whose run has, in seconds.
 const SEEN_RUNNING_SECONDS: i64 = 30;
 /// That a run waits for the lock of the one before is told after this, in seconds: mostly it is given
@@ -41,14 +44,35 @@ const SEEN_RUNNING_SECONDS: i64 = 30;
 const TELL_OF_OWN_LOCK_SECONDS: i64 = 5;
 
 pub(super) fn step(facts: &Facts<'_>, now: Timestamp, status: &DeploymentActionStatus) -> Step {
-    if let Some(run) = &status.run
-        && let Some(step) =
-            lock::give_back(facts, now, status, run).or_else(|| settle(facts, now, status, run))
-    {
-        return step.not_beyond(lock::latest(facts, run, now), now);
-    }
-    let latest = status.run.as_ref().and_then(|run| lock::latest(facts, run, now));
-    rest(facts, now, status).not_beyond(latest, now)
+    let Some(run) = &status.run else { return rest(facts, now, status) };
+    let outlived = own_pod(facts, run).filter(|pod| pod.outlived());
+    let left = outlived.and_then(|_| left_to_themselves_until(facts, status, run));
+    lock::give_back(facts, now, status, run)
+        .or_else(|| settle(facts, now, status, run))
+        .unwrap_or_else(|| rest(facts, now, status))
+        .not_beyond(lock::latest(facts, run, now), now)
+        .not_beyond(left, now)
+}
+
+/// Until when what others injected may end by itself. `None` where another run or attempt follows: nobody looks
+/// at this pod then.
+fn left_to_themselves_until(
+    facts: &Facts<'_>,
+    status: &DeploymentActionStatus,
+    run: &RunStatus,
+) -> Option<Timestamp> {
+    let finished = run.finished_at.as_ref().filter(|_| !may_start(facts.action, status))?;
+    Some(after(finished.0, LEFT_TO_THEMSELVES_SECONDS))
+}
+
+/// The pod of the run's latest attempt.
+fn own_pod<'a>(facts: &'a Facts<'_>, run: &RunStatus) -> Option<&'a PodView> {
+    facts
+        .pod
+        .view()
+        .filter(|pod| run.pod_uid.as_ref().is_none_or(|uid| *uid == pod.uid) && !pod.tombstone)
+        // A status that somebody else wrote must not lead to another action's pod.
+        .filter(|pod| pod.owner_uid == facts.action.metadata.uid)
 }
 
 /// What the last run left is settled, as far as it can be by now.
@@ -79,7 +103,10 @@ fn rest(facts: &Facts<'_>, now: Timestamp, status: &DeploymentActionStatus) -> S
             let again = outcome_again(facts.action, now).filter(|_| untold);
             let wanted = again.unwrap_or_else(|| {
                 let seen = seen(status, facts.action, now);
-                with_template_news(&seen, now, template_news(facts, &seen).as_deref())
+                let template = template_news(facts, &seen);
+                let seen = with_news(&seen, now, ConditionType::TemplateOutdated, template.as_deref());
+                let source = source_news(facts, &seen);
+                with_news(&seen, now, ConditionType::SourceOutdated, source.as_deref())
             });
             write_or(facts, wanted, || {
                 let expires = expires_at(facts, status);
@@ -172,6 +199,26 @@ fn template_news(facts: &Facts<'_>, status: &DeploymentActionStatus) -> Option<S
     ))
 }
 
+/// News of the script's `ConfigMap`: it holds another script than the latest run had.
+fn source_news(facts: &Facts<'_>, status: &DeploymentActionStatus) -> Option<String> {
+    let run = status.run.as_ref()?;
+    let had = run.script_sha256.as_ref()?;
+    let told = || {
+        let condition = status.conditions().get(ConditionType::SourceOutdated);
+        condition.map(|condition| condition.message.clone())
+    };
+    // An answer from before the run's end may be older than its script. Times in a status are whole seconds.
+    let ended = run.finished_at.as_ref().map_or(Timestamp::MAX, |time| after(time.0, 1));
+    match &facts.source {
+        Source::None => None,
+        Source::Found { sha256, .. } if sha256 == had => None,
+        Source::Found { name, key, asked, .. } if *asked >= ended => Some(format!(
+            "key {key:?} of ConfigMap {name:?} holds another script than the latest run had: set a new spec.runToken, or the annotation longshore.dev/rerun, to run it as it is now"
+        )),
+        Source::Unread | Source::Found { .. } => told(),
+    }
+}
+
 pub(super) fn generation(action: &DeploymentAction) -> i64 {
     action.metadata.generation.unwrap_or_default()
 }
@@ -183,12 +230,7 @@ pub(super) fn settle(
     status: &DeploymentActionStatus,
     run: &RunStatus,
 ) -> Option<Step> {
-    let own = facts
-        .pod
-        .view()
-        .filter(|pod| run.pod_uid.as_ref().is_none_or(|uid| *uid == pod.uid) && !pod.tombstone)
-        // A status that somebody else wrote must not lead to another action's pod.
-        .filter(|pod| pod.owner_uid == facts.action.metadata.uid);
+    let own = own_pod(facts, run);
     if let Some(stray) = facts.pod.view()
         && own.is_none()
         && !stray.tombstone
@@ -199,7 +241,11 @@ pub(super) fn settle(
         return Some(Step::delete(stray));
     }
     if let Some(pod) = own.filter(|pod| pod.outlived()) {
-        return Some(Step::expire(pod));
+        match left_to_themselves_until(facts, status, run) {
+            Some(then) if now < then => {}
+            Some(_) => return Some(end_sidecars(now, status, pod)),
+            None => return Some(Step::expire(pod)),
+        }
     }
     if let Some(log) = status.log.as_ref().filter(|log| log.state == LogState::Collecting) {
         return Some(read_on(facts, now, status, run, log, own));
@@ -217,6 +263,21 @@ pub(super) fn settle(
     }
     let free = now >= name_needed_until(facts, run, pod, now);
     (may_be_let_go(run, pod) && free).then(|| Step::release(pod))
+}
+
+/// Ends what has outlived the script. Kubernetes has one way to end containers and keep their pod, and the pod
+/// then counts as failed: the status says that it was no failure of the script's.
+fn end_sidecars(now: Timestamp, status: &DeploymentActionStatus, pod: &PodView) -> Step {
+    let kind = ConditionType::SidecarsEnded;
+    if status.conditions().is_true(kind) {
+        return Step::expire(pod);
+    }
+    let message = format!(
+        "beside the script, {} of pod {} did not end by itself and was ended {LEFT_TO_THEMSELVES_SECONDS} s after the run: the pod shows Failed (DeadlineExceeded) for that, whatever came of the script",
+        pod.others_running.join(", "),
+        pod.name
+    );
+    Step::WriteStatus(Box::new(with_condition(status, now, kind, &message)))
 }
 
 /// The verdict is known and the log is still being read.

@@ -10,7 +10,7 @@ use super::{
 use crate::{
     api::{
         ANNOTATION_CANCEL, ANNOTATION_RERUN, DeploymentAction, DeploymentActionSpec, DeploymentActionStatus,
-        action::RunPolicy,
+        action::{RunPolicy, Script},
         condition::ConditionType,
         status::{LogState, LogStatus, RunStatus, TemplateStatus},
     },
@@ -53,7 +53,7 @@ pub fn stand_in(action: &DeploymentAction) -> Option<DeploymentAction> {
         packages: _,
         image: _,
         image_pull_secrets: _,
-        script: _,
+        script,
         command: _,
         args: _,
         variables: _,
@@ -84,7 +84,6 @@ pub fn stand_in(action: &DeploymentAction) -> Option<DeploymentAction> {
     let run = RunStatus {
         repeats: None,
         settings_hash: None,
-        script_sha256: None,
         required_outputs: Vec::new(),
         duration_seconds: None,
         attempts: Vec::new(),
@@ -113,6 +112,7 @@ pub fn stand_in(action: &DeploymentAction) -> Option<DeploymentAction> {
             // not asked for any more.
             run_policy: if *run_policy == RunPolicy::OnChange { RunPolicy::Manual } else { *run_policy },
             suspend: *suspend,
+            script: read_from(script.as_ref(), &run),
             ttl_seconds_after_finished: *ttl_seconds_after_finished,
             pod_retention_seconds: *pod_retention_seconds,
             run_token: run_token.clone(),
@@ -131,6 +131,13 @@ pub fn stand_in(action: &DeploymentAction) -> Option<DeploymentAction> {
             ..DeploymentActionStatus::default()
         }),
     })
+}
+
+/// Where the run had its script from, if that was a `ConfigMap`, which may hold another one by now.
+fn read_from(script: Option<&Script>, run: &RunStatus) -> Option<Script> {
+    let from = script.and_then(|script| script.config_map_key_ref.clone());
+    let from = from.filter(|_| run.script_sha256.is_some())?;
+    Some(Script { config_map_key_ref: Some(from), ..Script::default() })
 }
 
 /// Whether nothing is to be done but, in its time, about pods and the action's own end.
@@ -160,6 +167,7 @@ fn kept(condition: &str) -> bool {
         ConditionType::VerdictDisputed,
         ConditionType::RequestIgnored,
         ConditionType::TemplateOutdated,
+        ConditionType::SourceOutdated,
     ]
     .map(ConditionType::as_str)
     .contains(&condition)
@@ -173,7 +181,6 @@ mod tests {
     use crate::{
         api::{
             Reason,
-            action::Script,
             condition::MAX_MESSAGE_BYTES,
             status::{LockStatus, Trigger},
         },

@@ -17,7 +17,7 @@ use crate::{
         action_policy::Standing,
         cause::Cause,
         expand::{Blocked, Lookup, check},
-        facts::{Creation, LockFact, LogFact, NodeState, PodFact, Refusal, Resolution, Resolver},
+        facts::{Creation, LockFact, LogFact, NodeState, PodFact, Refusal, Resolution, Resolver, Source},
         hash,
         lock_index::Place,
         tests::{PROCESS, UID, action, pod_view},
@@ -46,6 +46,7 @@ mod packages;
 mod rerun;
 mod restored;
 mod retry;
+mod source;
 mod superseded;
 mod templated;
 mod unknown_end;
@@ -70,6 +71,7 @@ struct World {
     action: DeploymentAction,
     spec: Result<Checked, Blocked>,
     template: Option<Lookup>,
+    source: Source,
     resolution: Option<Resolution>,
     resolver: Option<Resolver>,
     policy_missing: Option<String>,
@@ -99,6 +101,7 @@ impl World {
             action,
             spec,
             template,
+            source: Source::None,
             resolution: None,
             resolver: None,
             policy_missing: None,
@@ -170,6 +173,7 @@ impl World {
             action: &self.action,
             spec: &self.spec,
             template: self.template.as_ref(),
+            source: self.source.clone(),
             resolution: self.resolution.as_ref(),
             resolver: self.resolver.clone(),
             policy_missing: self.policy_missing.clone(),

@@ -46,6 +46,7 @@ fn context(client: &Client, pods: &Writer<Pod>, action: &Arc<Cached>) -> Arc<Con
         jobs: Jobs::new(client.clone(), registry.unwrap(), &options, news.clone()),
         heavy: turns(),
         templates: Templates::watch(client, &[], &actions, &news),
+        sources: Sources::default(),
         actions,
         admission: Admission::new(options.concurrency, news.clone()),
         pods: pods.as_reader(),

@@ -199,7 +199,7 @@ fn what_outlives_the_script_is_ended_after_the_verdict() {
     let mut world = World::running();
     let ended = |pod: &mut PodView| {
         pod.started = true;
-        pod.others_running = true;
+        pod.others_running = vec!["proxy".into()];
         pod.active_deadline_seconds = Some(4000);
         pod.container = ContainerView::Terminated(Box::new(Terminated {
             started_at: None,
@@ -220,12 +220,67 @@ fn what_outlives_the_script_is_ended_after_the_verdict() {
     });
     world.write(4);
     assert!(world.finished());
-    assert!(matches!(world.step(5), Step::Expire { uid, .. } if uid == "pod-1"));
+    // It may end by itself, and is not waited for.
+    assert!(matches!(world.step(5), Step::Release { .. }));
     world.show_pod(|pod| {
         ended(pod);
+        pod.finalizer = false;
+    });
+    let Step::Wait(Some(wait)) = world.step(5) else { panic!("{:?}", world.step(5)) };
+    assert!(wait <= SignedDuration::from_secs(10), "{wait}");
+    let told = ConditionType::SidecarsEnded;
+    assert!(!world.action.status.as_ref().unwrap().conditions().is_true(told));
+    world.write(15);
+    let status = world.action.status.as_ref().unwrap();
+    let message = &status.conditions().get(told).unwrap().message;
+    assert!(message.contains("proxy") && message.contains("DeadlineExceeded"), "{message}");
+    assert!(matches!(world.step(15), Step::Expire { uid, .. } if uid == "pod-1"));
+    world.show_pod(|pod| {
+        ended(pod);
+        pod.finalizer = false;
         pod.active_deadline_seconds = Some(1);
     });
-    assert!(matches!(world.step(6), Step::Release { .. }));
+    assert!(!matches!(world.step(16), Step::Expire { .. }));
+}
+
+#[test]
+fn what_outlives_the_script_is_ended_at_once_where_another_run_follows() {
+    let mut world = World::running();
+    world.log = Some(LogFact {
+        pod_uid: "pod-1".into(),
+        exit: Some((exit(Outcome::Exited { code: 0 }), at(3))),
+        state: LogState::Complete,
+        ..LogFact::default()
+    });
+    world.write(4);
+    world.show_pod(|pod| {
+        pod.started = true;
+        pod.others_running = vec!["proxy".into()];
+        pod.container = ContainerView::Terminated(Box::default());
+    });
+    world.action.spec.run_token = Some("again".into());
+    // Nobody would look at its pod any more.
+    assert!(matches!(world.step(5), Step::Expire { .. }), "{:?}", world.step(5));
+}
+
+#[test]
+fn what_ends_by_itself_after_the_script_is_not_ended() {
+    let mut world = World::running();
+    world.log = Some(LogFact {
+        pod_uid: "pod-1".into(),
+        exit: Some((exit(Outcome::Exited { code: 0 }), at(3))),
+        state: LogState::Complete,
+        ..LogFact::default()
+    });
+    world.write(4);
+    world.show_pod(|pod| {
+        pod.started = true;
+        pod.active_deadline_seconds = Some(4000);
+        pod.container = ContainerView::Terminated(Box::default());
+    });
+    assert!(matches!(world.step(20), Step::Release { .. }));
+    let status = world.action.status.as_ref().unwrap();
+    assert!(!status.conditions().is_true(ConditionType::SidecarsEnded));
 }
 
 #[test]
