@@ -19,26 +19,51 @@ mmdebstrap --variant=extract --include=busybox-static,musl bookworm "$work/packa
 mkdir "$work/packages"
 tar -C "$work/packages" -xf "$work/packages.tar" --no-same-owner ./bin ./lib
 
-# A shell that is linked to musl: Debian has none, but the source of dash.
+# Programs that are linked to musl: Debian has none, but their sources.
+apt=(apt-get -q -o "Dir::Etc::sourcelist=$work/sources.list" -o Dir::Etc::sourceparts=- -o "Dir::State::Lists=$work/lists"
+	-o "Dir::Cache=$work/apt-cache" -o APT::Sandbox::User=root)
+mkdir -p "$work/lists/partial" "$work/apt-cache/archives/partial"
+cp /usr/share/keyrings/debian-archive-keyring.gpg "$work/keyring.gpg"
+echo "deb-src [signed-by=$work/keyring.gpg] http://deb.debian.org/debian bookworm main" >"$work/sources.list"
+"${apt[@]}" update
+
+# source NAME: unpacks it into $work/NAME.
+source_of() {
+	mkdir "$work/$1"
+	cd "$work/$1"
+	"${apt[@]}" source --download-only "$1"
+	tar --strip-components=1 -xzf "$1"_*.orig.tar.gz
+}
+
+# needs_musl PROGRAM: the point of it.
+needs_musl() { readelf --program-headers "$1" | grep -q 'interpreter: /lib/ld-musl-'; }
+
 build_dash() {
-	local apt=(apt-get -q -o "Dir::Etc::sourcelist=$work/sources.list" -o Dir::Etc::sourceparts=- -o "Dir::State::Lists=$work/lists"
-		-o "Dir::Cache=$work/apt-cache" -o APT::Sandbox::User=root)
-	mkdir -p "$work/lists/partial" "$work/apt-cache/archives/partial" "$work/dash"
-	cp /usr/share/keyrings/debian-archive-keyring.gpg "$work/keyring.gpg"
-	echo "deb-src [signed-by=$work/keyring.gpg] http://deb.debian.org/debian bookworm main" >"$work/sources.list"
-	cd "$work/dash"
-	"${apt[@]}" update
-	"${apt[@]}" source --download-only dash
-	tar --strip-components=1 -xzf dash_*.orig.tar.gz
+	source_of dash
 	CC=musl-gcc CC_FOR_BUILD=cc ./configure --without-libedit --disable-dependency-tracking
 	make
 	strip src/dash
-	# The point of it.
-	readelf --program-headers src/dash | grep -q 'interpreter: /lib/ld-musl-'
+	needs_musl src/dash
 }
 (build_dash)
 
+# Without OpenSSL and zlib: the keys of today need neither.
+build_ssh() {
+	source_of openssh
+	CC=musl-gcc ./configure --prefix=/usr --sysconfdir=/etc/ssh --host=x86_64-linux-musl --without-openssl --without-zlib \
+		--with-sandbox=no --without-stackprotect --without-hardening --without-pie
+	make ssh ssh-keygen
+	strip ssh ssh-keygen
+	needs_musl ssh
+}
+(build_ssh)
+
 cc -Os -static -s -o "$work/show" "$here/show.c"
+musl-gcc -Os -static -s -o "$work/who" "$here/who.c"
+
+# git and ssh, and a server to try them with.
+mmdebstrap --variant=minbase --include=git,openssh-client,openssh-server --dpkgopt='path-exclude=/usr/share/doc/*' \
+	--dpkgopt='path-exclude=/usr/share/man/*' --dpkgopt='path-exclude=/usr/share/locale/*' bookworm "$work/git.tar"
 
 # --- blobs ---
 
@@ -147,6 +172,33 @@ mkdir "$work/scratch"
 cp "$work/show" "$work/scratch/"
 layer_of scratch
 
+layer git "$work/git.tar"
+
+# Users as Alpine has them, and a home of root.
+mkdir -p "$work/musl-ssh/usr/bin" "$work/musl-ssh/etc" "$work/musl-ssh/root"
+cp "$work/openssh/ssh" "$work/openssh/ssh-keygen" "$work/musl-ssh/usr/bin/"
+printf 'root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/sbin/nologin\n' >"$work/musl-ssh/etc/passwd"
+layer_of musl-ssh
+
+# Users as UBI has them with an application's own, whose home root's group can write.
+mkdir -p "$work/ubi/etc" "$work/ubi/opt/app-root/src"
+printf '%s\n' root:x:0:0:root:/root:/bin/bash 'nobody:x:65534:65534:Kernel Overflow User:/:/sbin/nologin' \
+	'sshd:x:74:74::/usr/share/empty.sshd:/sbin/nologin' 'default:x:1001:0:Default Application User:/opt/app-root/src:/bin/bash' >"$work/ubi/etc/passwd"
+chmod -R g=u "$work/ubi/opt"
+layer_of ubi
+
+# No shell, and the users of distroless images.
+mkdir -p "$work/distroless/etc" "$work/distroless/home/nonroot"
+cp "$work/who" "$work/show" "$work/distroless/"
+printf '%s\n' root:x:0:0:root:/root:/sbin/nologin nobody:x:65534:65534:nobody:/nonexistent:/sbin/nologin \
+	nonroot:x:65532:65532:nonroot:/home/nonroot:/sbin/nologin >"$work/distroless/etc/passwd"
+layer_of distroless
+
+mkdir -p "$work/no-users/etc" "$work/no-users/root"
+cp "$work/who" "$work/no-users/"
+printf 'root:x:0:0:root:/root:/sbin/nologin\n' >"$work/no-users/etc/passwd"
+layer_of no-users
+
 mkdir -p "$work/app/etc"
 printf 'root:x:0:0::/:/bin/sh\napp:x:1234:5678::/:/bin/sh\n' >"$work/app/etc/passwd"
 printf 'root:x:0:\napp:x:5678:\n' >"$work/app/etc/group"
@@ -164,6 +216,11 @@ image musl "$shell" musl
 image busybox "$shell" busybox
 amd64=$manifest_descriptor
 image scratch '{"Entrypoint":["/show"]}' scratch
+image git "$shell" git
+image git-ubi "{$path,\"User\":\"1001\"}" git ubi
+image musl-ssh "$shell" musl musl-ssh
+image distroless "{$path,\"User\":\"65532\"}" distroless
+image no-users "{$path}" no-users
 # Whoever runs these fails.
 image entrypoint "{$path,\"Entrypoint\":[\"/bin/false\"],\"Cmd\":[\"an argument of the image\"]}" busybox
 image user-numeric "{$path,\"User\":\"1234\"}" busybox
