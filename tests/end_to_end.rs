@@ -53,6 +53,8 @@ mod runs;
 mod scripts;
 #[path = "end_to_end/sidecars.rs"]
 mod sidecars;
+#[path = "end_to_end/ssh.rs"]
+mod ssh;
 #[path = "end_to_end/stops.rs"]
 mod stops;
 #[path = "end_to_end/success.rs"]

@@ -131,6 +131,8 @@ fn bundle(script: &str, secret: bool) -> Bundle {
                 origin: "the benchmark's secret".into(),
             },
             as_file: true,
+            mode: None,
+            path: None,
         }]
     } else {
         vec![]

@@ -197,6 +197,54 @@ pub(super) fn variable() -> Value {
             "!has(self.value) || !has(self.valueFrom)",
             "a variable has either value or valueFrom, not both"
         ),
+        rule_at(
+            ".mode",
+            &format!("!{} || {AS_FILE}", given("self", "mode")),
+            "mode is of a file: write as: File, or leave mode out"
+        ),
+        rule_at(
+            ".path",
+            &format!("!{} || {AS_FILE}", given("self", "path")),
+            "path is of a file: write as: File, or leave path out"
+        ),
+    ])
+}
+
+// A keyword of CEL's, which Kubernetes escapes so.
+const AS_FILE: &str = "(has(self.__as__) && dyn(self.__as__) == 'File')";
+
+/// Rules of all variables together: no two files are in each other's way.
+pub(super) fn variables() -> Value {
+    json!([rule(
+        &format!(
+            "self.all(one, !{} || self.all(other, other.name == one.name || !{} || (other.path != one.path && !other.path.startsWith(one.path + '/'))))",
+            given("one", "path"),
+            given("other", "path")
+        ),
+        "two variables have the same path, or the path of one lies below that of the other, which is a file: give each a path of its own"
+    )])
+}
+
+/// Rules of a file's mode.
+pub(super) fn file_mode() -> Value {
+    json!([rule(
+        "(self / 64) in [4, 5, 6, 7] && (self / 8) % 8 in [0, 1, 4, 5] && self % 8 in [0, 1, 4, 5]",
+        "a file's mode lets its user read it, and lets nobody else write to it: write it as in chmod, with a 0 in front, such as 0600 or 0755 (384 or 493 in JSON); set-user-id, set-group-id and the sticky bit are not offered"
+    )])
+}
+
+/// Rules of a file's path.
+pub(super) fn file_path() -> Value {
+    const NAME: &str = "[-._+@=:,a-zA-Z0-9]+";
+    json!([
+        rule(
+            &format!("self.matches('^(~/)?{NAME}(/{NAME})*$')"),
+            "a file's path is below the working folder, such as config/app.yaml, or below the home where it begins with ~/, such as ~/.ssh/id_ed25519: it is not absolute, and its names consist of letters, digits and '-', '.', '_', '+', '@', '=', ':', ','"
+        ),
+        rule(
+            "!self.matches('(^|/)[.][.]?(/|$)')",
+            "a file's path has no '.' and no '..' in it: write where the file is to lie, such as ~/.ssh/id_ed25519"
+        ),
     ])
 }
 

@@ -16,7 +16,7 @@ use crate::{
     api::{
         action::{
             DeploymentActionSpec, PodTemplate, RunPolicy, Script, ScriptRef, SecurityProfile, ValueFrom,
-            VariableForm, VariablesFrom, Volume,
+            Variable, VariableForm, VariablesFrom, Volume,
         },
         packages::Package,
     },
@@ -106,6 +106,10 @@ struct ExecutedVariable<'a> {
     from: Option<&'a ValueFrom>,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     file: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    mode: Option<i32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    path: Option<&'a str>,
 }
 
 /// The hash of what `spec` executes, with its version in front.
@@ -155,7 +159,7 @@ pub fn is_of(hash: &str, spec: &DeploymentActionSpec) -> Option<bool> {
 /// # Errors
 /// As of [`spec_hash`].
 pub fn settings_hash(spec: &DeploymentActionSpec) -> Result<String, serde_json::Error> {
-    let bearing = DeploymentActionSpec {
+    let mut bearing = DeploymentActionSpec {
         run_policy: RunPolicy::default(),
         run_token: None,
         suspend: None,
@@ -163,6 +167,9 @@ pub fn settings_hash(spec: &DeploymentActionSpec) -> Result<String, serde_json::
         pod_retention_seconds: 0,
         ..spec.clone()
     };
+    for variable in &mut bearing.variables {
+        variable.mode = variable.mode.filter(|mode| *mode != Variable::MODE);
+    }
     meant(bearing)
 }
 
@@ -227,6 +234,8 @@ fn executed(spec: &DeploymentActionSpec) -> Executed<'_> {
                 value: variable.value.as_deref().unwrap_or_default(),
                 from: variable.value_from.as_ref(),
                 file: variable.form == Some(VariableForm::File),
+                mode: variable.mode.filter(|mode| *mode != Variable::MODE),
+                path: variable.path.as_deref(),
             })
             .collect(),
         service_account: service_account_name.as_deref(),
@@ -257,7 +266,7 @@ fn executed(spec: &DeploymentActionSpec) -> Executed<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::action::{Amount, Output, Resources, Variable};
+    use crate::api::action::{Amount, Output, Resources};
 
     fn spec() -> DeploymentActionSpec {
         DeploymentActionSpec {
@@ -356,6 +365,16 @@ mod tests {
             spec_hash(&variable(None, None)).unwrap(),
             spec_hash(&variable(None, Some(VariableForm::File))).unwrap()
         );
+        let file = |mode, path: Option<&str>| {
+            let mut spec = variable(None, Some(VariableForm::File));
+            spec.variables[0].mode = mode;
+            spec.variables[0].path = path.map(Into::into);
+            spec
+        };
+        let hashes = |spec: &DeploymentActionSpec| (spec_hash(spec).unwrap(), settings_hash(spec).unwrap());
+        assert_eq!(hashes(&file(None, None)), hashes(&file(Some(0o600), None)));
+        assert_ne!(hashes(&file(None, None)), hashes(&file(Some(0o400), None)));
+        assert_ne!(hashes(&file(None, None)), hashes(&file(None, Some("~/.netrc"))));
     }
 
     #[test]

@@ -285,9 +285,11 @@ pub(super) fn resources(action: &Checked) -> Option<ResourceRequirements> {
 
 #[cfg(test)]
 mod tests {
+    use k8s_openapi::api::core::v1::SecurityContext;
+
     use super::*;
     use crate::{
-        api::action::{KeyRef, ValueFrom, Variable},
+        api::action::{KeyRef, PodTemplate, ValueFrom, Variable, VariableForm},
         operator::{
             tests::{action, attempt, pod, pod_defaults},
             validate::validate,
@@ -350,6 +352,45 @@ mod tests {
             &pod_defaults(Delivery::ImageVolume),
         );
         assert_eq!(pod.spec.unwrap().automount_service_account_token, Some(true));
+    }
+
+    #[test]
+    fn files_lie_in_memory_and_only_where_there_are_any() {
+        let mut action = action();
+        let volume = |action: &crate::api::DeploymentAction| {
+            let checked = validate(action, "amd64").unwrap();
+            let spec = action_pod(&checked, &attempt(), &pod_defaults(Delivery::ImageVolume)).spec.unwrap();
+            spec.volumes.unwrap().into_iter().find(|volume| volume.name == "longshore-files")
+        };
+        action.spec.variables = vec![Variable { name: "A".into(), ..Default::default() }];
+        assert_eq!(volume(&action), None);
+        action.spec.variables[0].form = Some(VariableForm::File);
+        let medium = volume(&action).unwrap().empty_dir.unwrap().medium;
+        assert_eq!(medium.as_deref(), Some("Memory"));
+    }
+
+    #[test]
+    fn users_are_answered_for_only_where_nobody_can_gain_by_a_wrong_answer() {
+        let mut action = action();
+        let mut answered = |template: PodTemplate, user: Option<i64>| {
+            action.spec.pod_template = Some(template);
+            let (checked, attempt) = (validate(&action, "amd64").unwrap(), Attempt { user, ..attempt() });
+            let spec = action_pod(&checked, &attempt, &pod_defaults(Delivery::ImageVolume)).spec.unwrap();
+            let mounts = spec.containers[0].volume_mounts.clone().unwrap();
+            mounts.iter().any(|mount| mount.name == "longshore-names" && mount.mount_path == place::NAMES_DIR)
+        };
+        let of = |profile| PodTemplate { security_profile: Some(profile), ..Default::default() };
+        assert!(answered(PodTemplate::default(), Some(65532)));
+        assert!(!answered(of(SecurityProfile::Baseline), None));
+        assert!(!answered(of(SecurityProfile::UserNamespaceRoot), Some(0)));
+        let gains = SecurityContext { allow_privilege_escalation: Some(true), ..Default::default() };
+        let gains = PodTemplate { container_security_context: Some(gains), ..Default::default() };
+        assert!(!answered(gains, Some(65532)));
+        for (path, expected) in [("/run/", false), ("/var/run/nscd", false), ("/data", true)] {
+            let mount = VolumeMount { name: "v".into(), mount_path: path.into(), ..Default::default() };
+            let template = PodTemplate { volume_mounts: vec![mount], ..Default::default() };
+            assert_eq!(answered(template, Some(65532)), expected, "{path}");
+        }
     }
 
     #[test]

@@ -259,6 +259,8 @@ impl Checked {
                 (None, None) => Source::Value { value: variable.value.clone().unwrap_or_default() },
             },
             as_file: variable.form == Some(VariableForm::File),
+            mode: variable.mode.and_then(|mode| u32::try_from(mode).ok()),
+            path: variable.path.clone(),
         }
     }
 

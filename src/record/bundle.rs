@@ -129,6 +129,13 @@ pub struct Variable {
     /// Whether the variable holds the path of a file with the value, and not the value.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub as_file: bool,
+    /// The file's mode, where it is not 0600.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mode: Option<u32>,
+    /// The path of a link to the file: below the home if it begins with `~/`, else below the working
+    /// folder.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
 }
 
 /// A folder that the kubelet mounts: the name of each file in it, behind the prefix, is a variable's
@@ -262,6 +269,8 @@ mod tests {
                 name: "A".into(),
                 source: Source::Value { value: "b".into() },
                 as_file: false,
+                mode: None,
+                path: None,
             }],
             outputs: vec![],
             limits: Limits { run_deadline_seconds: 3600, grace_seconds: 30 },

@@ -26,6 +26,8 @@ pub const SCRIPT_FILE: &str = "script";
 /// The folder of the script that runs, and of nothing else: scripts go to their own folder and remove what
 /// lies there.
 pub const SCRIPT_DIR: &str = "/longshore/script";
+/// Values that the script has as files: in memory, since they may be secret.
+pub const FILES_DIR: &str = "/longshore/files";
 /// The script's packages, a folder each.
 pub const PACKAGES_DIR: &str = "/longshore/packages";
 /// Where the container that fetches packages finds pull Secrets, a folder each.
@@ -39,10 +41,17 @@ pub const STATE_DIR: &str = "/longshore/state";
 pub const WORK_VOLUME_DIR: &str = "/longshore/work";
 /// The script's working directory, the script's own and empty at the start.
 pub const WORK_DIR: &str = "/longshore/work/run";
-/// The script's `HOME`.
-pub const HOME_DIR: &str = "/longshore/home";
+/// The volume of the script's `HOME`.
+pub const HOME_VOLUME_DIR: &str = "/longshore/home";
+/// The script's `HOME`, its own too: pip and gpg distrust one that is another user's.
+pub const HOME_DIR: &str = "/longshore/home/run";
 /// The script's `TMPDIR`.
 pub const TMP_DIR: &str = "/tmp";
+/// The folder of the socket at which C libraries ask about users, and the runner answers: glibc before it
+/// reads the image's `/etc/passwd`, musl after.
+pub const NAMES_DIR: &str = "/var/run/nscd";
+/// The socket's file name in [`NAMES_DIR`].
+pub const NAMES_FILE: &str = "socket";
 /// Where the kubelet reads the container's termination message.
 pub const TERMINATION_LOG: &str = "/dev/termination-log";
 

@@ -56,14 +56,14 @@ pub(super) struct ChangingFiles {
 
 /// What is replaced differs in one of these.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Seen {
+pub(super) struct Seen {
     file: (u64, u64),
     modified: (i64, i64),
     len: u64,
 }
 
 impl Seen {
-    fn at(path: &Path) -> Option<Self> {
+    pub(super) fn at(path: &Path) -> Option<Self> {
         // Followed: it is a link, or one leads to it.
         let file = fs::metadata(path).ok()?;
         Some(Self {

@@ -59,7 +59,7 @@ pub(super) fn store_exit(places: &Places, stored: &Stored) -> io::Result<()> {
 }
 
 /// A name in the same folder that the script cannot have taken before.
-fn beside(path: &Path) -> io::Result<PathBuf> {
+pub(super) fn beside(path: &Path) -> io::Result<PathBuf> {
     let mut random = [0; 16];
     getrandom::fill(&mut random)?;
     Ok(path.with_added_extension(hex(&random)))

@@ -3,8 +3,7 @@
 use std::{
     collections::BTreeMap,
     ffi::{OsStr, OsString},
-    fs,
-    os::unix::{ffi::OsStringExt, fs::DirBuilderExt},
+    os::unix::ffi::OsStringExt,
     path::PathBuf,
 };
 
@@ -15,8 +14,15 @@ use crate::record::{
 };
 
 use super::{
-    changing_files::Watched, folders, inputs::Input, patterns::Patterns, places::Places, refusal::Refusal,
-    secrets::Secrets, sources::Sources, user,
+    changing_files::{Seen, Watched},
+    files::Files,
+    inputs::Input,
+    patterns::Patterns,
+    places::Places,
+    refusal::Refusal,
+    secrets::Secrets,
+    sources::Sources,
+    user,
 };
 
 /// Where programs are looked for if the image has no `PATH`: what container runtimes set.
@@ -36,6 +42,8 @@ pub(super) struct Environment {
     secrets: Secrets,
     /// Files of secrets that may change while the script runs.
     watched: Watched,
+    /// Values as files.
+    files: Files,
     /// What was changed or left out, for people.
     adjusted: Vec<String>,
     /// Values that may be other than their author believes, for people.
@@ -55,7 +63,8 @@ impl Environment {
         for (name, value) in [("HOME", places.home()), ("TMPDIR", places.tmp()), ("PWD", places.work())] {
             environment.set(name, value);
         }
-        let user = user::name(&places.passwd());
+        let (user, home) = user::own(&places.passwd());
+        environment.files.also_below(home.map(|home| places.of_image(&home)));
         // tput ends a script with `set -e` where TERM is not set, or names a terminal without colours.
         for (name, value) in [("USER", user.as_str()), ("LOGNAME", &user), ("TERM", TERMINAL)] {
             environment.variables.entry(name.into()).or_insert_with(|| value.into());
@@ -111,6 +120,11 @@ impl Environment {
         std::mem::take(&mut self.watched)
     }
 
+    /// Values as files, to be kept as their sources are. To be asked once.
+    pub(super) fn take_files(&mut self) -> Files {
+        std::mem::take(&mut self.files)
+    }
+
     pub(super) const fn variables(&self) -> &BTreeMap<OsString, OsString> {
         &self.variables
     }
@@ -152,6 +166,11 @@ impl Environment {
         self.secrets.take_patterns().map_err(|error| Refusal::new(Problem::Input, error.to_string()))
     }
 
+    /// The script's home.
+    pub(super) fn home(&self) -> &OsStr {
+        self.variables.get(OsStr::new("HOME")).map_or(OsStr::new(""), OsString::as_os_str)
+    }
+
     /// Where programs are looked for.
     pub(super) fn path(&self) -> &OsStr {
         self.variables.get(OsStr::new("PATH")).map_or(OsStr::new(DEFAULT_PATH), OsString::as_os_str)
@@ -162,21 +181,14 @@ impl Environment {
     }
 
     fn add(&mut self, places: &Places, index: usize, variable: &Variable) -> Result<(), Refusal> {
-        let Variable { name, source, as_file } = variable;
+        let Variable { name, source, as_file, mode: _, path: _ } = variable;
         let refuse = |message: String| Refusal::new(Problem::Input, message);
         if name.is_empty() || name.contains(['=', '\0']) {
             return Err(refuse(format!("{name:?} cannot be the name of an environment variable")));
         }
         match source {
             Source::Value { value } if *as_file => {
-                let path = value_file(places, index, name);
-                if let Some(folder) = path.parent() {
-                    let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(folder);
-                    made.map_err(|error| Refusal::internal("create", folder, &error))?;
-                }
-                // The action may name a variable twice.
-                let _ = fs::remove_file(&path);
-                folders::write(&path, value.as_bytes(), 0o400)?;
+                let path = self.files.add(places, index, variable, value.as_bytes())?;
                 self.set(name, path);
             }
             Source::Value { value } if value.contains('\0') => {
@@ -192,13 +204,15 @@ impl Environment {
             Source::File { path, secret, optional, origin } => {
                 let input = Input { name, origin, optional: *optional };
                 let path = places.input(path);
+                let seen = Seen::at(&path);
                 let Some(value) = input.read(&path)? else { return Ok(()) };
                 if *secret {
                     self.secrets.add(name, &value);
                 }
                 if *as_file {
-                    // The kubelet's own file, in memory: a copy would bring the secret to disk.
-                    self.set(name, path);
+                    let copy = self.files.add(places, index, variable, &value)?;
+                    self.files.follow(path, seen, &copy, variable);
+                    self.set(name, copy);
                 } else if value.contains(&0) {
                     return Err(input.not_a_text());
                 } else {
@@ -254,12 +268,4 @@ fn told<'a>(what: &str, mut names: impl Iterator<Item = &'a OsString>, why: &str
         more => format!(" and {more} more"),
     };
     (!said.is_empty()).then(|| format!("{what} {}{more}: {why}", said.join(", ")))
-}
-
-/// Kubernetes allows nearly any character in a variable's name, slashes and dots among them.
-fn value_file(places: &Places, index: usize, name: &str) -> PathBuf {
-    let plain = !name.starts_with('.')
-        && name.len() <= 200
-        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.'));
-    places.files().join(if plain { name.to_owned() } else { format!(".{index}") })
 }

@@ -7,7 +7,7 @@ use crate::record::outcome::Problem;
 use super::{reach, refusal::Refusal};
 
 /// The longest value. Kubernetes lets a Secret hold 1 MiB; this is a bound, not a rule.
-const MAX_BYTES: u64 = 4 * 1024 * 1024;
+pub(super) const MAX_BYTES: u64 = 4 * 1024 * 1024;
 
 /// Where a value comes from, for messages.
 #[derive(Debug, Clone, Copy)]

@@ -8,7 +8,7 @@
 //! ```
 //!
 //! It is one thread around `select(2)`: a process that must outlive whatever the script does has no
-//! use for a second one, but for the one thing that may be held up by the script ([`note`]). It knows nothing of Kubernetes; all that it is told is in
+//! use for a second one, but for what may be held up by the script ([`note`], [`files`], [`names`]). It knows nothing of Kubernetes; all that it is told is in
 //! [`crate::record`], and all that it says as well.
 
 mod addresses;
@@ -21,6 +21,7 @@ mod elf;
 mod encodings;
 mod environment;
 mod fields;
+mod files;
 mod folders;
 mod inputs;
 mod interpreter;
@@ -29,6 +30,7 @@ mod line_endings;
 mod lines;
 mod mask;
 mod memory;
+mod names;
 mod note;
 mod outputs;
 mod parts;

@@ -76,9 +76,9 @@ impl Places {
         self.state().join("stop-reason")
     }
 
-    /// Where plain values lie that a script wants as files.
+    /// Where values lie that a script wants as files.
     pub(super) fn files(&self) -> PathBuf {
-        self.state().join("files")
+        self.at(place::FILES_DIR)
     }
 
     pub(super) fn work(&self) -> PathBuf {
@@ -97,9 +97,19 @@ impl Places {
         self.at(place::TOKEN_FILE)
     }
 
+    /// A folder of the image's.
+    pub(super) fn of_image(&self, path: &str) -> PathBuf {
+        self.at(path)
+    }
+
     /// The image's users.
     pub(super) fn passwd(&self) -> PathBuf {
         self.at("/etc/passwd")
+    }
+
+    /// Where a C library asks about users.
+    pub(super) fn names(&self) -> PathBuf {
+        self.at(place::NAMES_DIR).join(place::NAMES_FILE)
     }
 
     /// The container's own cgroup.

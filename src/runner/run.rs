@@ -27,7 +27,7 @@ use super::{
     environment::Environment,
     folders, interpreter,
     line_endings::{self, Plain},
-    memory,
+    memory, names,
     note::Note,
     outputs,
     patterns::Patterns,
@@ -142,6 +142,8 @@ impl Attempt {
                 "the pod was stopped (deleted, evicted, or past its own deadline) before the script started",
             ));
         }
+        environment.take_files().keep_up(&self.places);
+        names::serve(&self.places.names(), &self.places.passwd(), environment.home());
         let note = Note::prepare(self.places.stop_reason()).ok();
         self.report.start(&self.of, &environment, self.nonce.as_deref().map(proof));
         self.report.sink().pump();

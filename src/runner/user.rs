@@ -1,4 +1,4 @@
-//! The name of the user whom the script runs as.
+//! The users that the image knows, and the one whom the script runs as.
 
 use std::path::Path;
 
@@ -8,21 +8,53 @@ use super::reach;
 
 /// Longer than the file of any image that is meant to run.
 const MAX_BYTES: u64 = 1024 * 1024;
-/// Where the image has no user of this number.
-const NOBODY_S: &str = "longshore";
 
-/// The name that the image's `passwd` gives the user that runs this.
-pub(super) fn name(passwd: &Path) -> String {
-    let passwd = reach::read_mounted(passwd, MAX_BYTES).unwrap_or_default();
-    of(&String::from_utf8_lossy(&passwd), geteuid()).unwrap_or(NOBODY_S).to_owned()
+/// A line of `passwd`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Entry<'a> {
+    pub(super) name: &'a str,
+    pub(super) user: u32,
+    pub(super) group: u32,
+    pub(super) about: &'a str,
+    pub(super) home: &'a str,
+    pub(super) shell: &'a str,
 }
 
-fn of(passwd: &str, user: Uid) -> Option<&str> {
-    passwd.lines().find_map(|line| {
+/// A user whom the image does not know, but for its numbers.
+pub(super) const UNKNOWN: Entry<'static> =
+    Entry { name: "longshore", user: 0, group: 0, about: "", home: "", shell: "/bin/sh" };
+
+/// The image's users; none where there is no such file.
+pub(super) fn read(passwd: &Path) -> String {
+    let passwd = reach::read_mounted(passwd, MAX_BYTES).unwrap_or_default();
+    String::from_utf8_lossy(&passwd).into_owned()
+}
+
+/// The name and the home that the image's `passwd` gives the user that runs this.
+pub(super) fn own(passwd: &Path) -> (String, Option<String>) {
+    let passwd = read(passwd);
+    let entry = of(&passwd, geteuid());
+    (entry.unwrap_or(UNKNOWN).name.to_owned(), entry.map(|entry| entry.home.to_owned()))
+}
+
+/// The user of this number: the first, where there are several.
+pub(super) fn of(passwd: &str, user: Uid) -> Option<Entry<'_>> {
+    entries(passwd).find(|entry| entry.user == user.as_raw())
+}
+
+/// The user of this name.
+pub(super) fn named<'a>(passwd: &'a str, name: &str) -> Option<Entry<'a>> {
+    entries(passwd).find(|entry| entry.name == name)
+}
+
+fn entries(passwd: &str) -> impl Iterator<Item = Entry<'_>> {
+    passwd.lines().filter_map(|line| {
         let mut fields = line.split(':');
         let name = fields.next().filter(|name| !name.is_empty())?;
-        let number: u32 = fields.nth(1)?.parse().ok()?;
-        (number == user.as_raw()).then_some(name)
+        let user = fields.nth(1)?.parse().ok()?;
+        let group = fields.next()?.parse().ok()?;
+        let mut text = || fields.next().unwrap_or_default();
+        Some(Entry { name, user, group, about: text(), home: text(), shell: text() })
     })
 }
 
@@ -32,10 +64,12 @@ mod tests {
 
     #[test]
     fn the_name_is_that_of_the_first_line_with_the_number() {
-        let passwd = "root:x:0:0:root:/root:/bin/sh\nbroken\n:x:7:7::/:\nseven:x:7:7::/:\nalso:x:7:7::/:\n";
-        assert_eq!(of(passwd, Uid::from_raw(0)), Some("root"));
-        assert_eq!(of(passwd, Uid::from_raw(7)), Some("seven"));
-        assert_eq!(of(passwd, Uid::from_raw(8)), None);
-        assert_eq!(name(Path::new("/no/such")), NOBODY_S);
+        let passwd =
+            "root:x:0:0:root:/root:/bin/sh\nbroken\n:x:7:7::/:\nseven:x:7:8:A:/s:/b\nalso:x:7:7::/:\n";
+        let name = |number| of(passwd, Uid::from_raw(number)).map(|entry| entry.name);
+        assert_eq!((name(0), name(7), name(8)), (Some("root"), Some("seven"), None));
+        let seven = Entry { name: "seven", user: 7, group: 8, about: "A", home: "/s", shell: "/b" };
+        assert_eq!((named(passwd, "seven"), named(passwd, "")), (Some(seven), None));
+        assert_eq!(own(Path::new("/no/such")), ("longshore".to_owned(), None));
     }
 }

@@ -39,7 +39,10 @@ async fn all_that_is_offered() {
             {"name": "A"},
             {"name": "B", "value": ""},
             {"name": "a-b.c_D", "value": "$(A)", "as": "Env"},
-            {"name": "F", "as": "File", "valueFrom": {"secretKeyRef": {"name": "a.b-c", "key": ".dockerconfigjson"}}},
+            {"name": "F", "as": "File", "mode": 0o400, "path": "~/.docker/config.json",
+             "valueFrom": {"secretKeyRef": {"name": "a.b-c", "key": ".dockerconfigjson"}}},
+            {"name": "G", "as": "File", "mode": 0o755, "path": "a/b@c+d=e,f:g_h.sh", "value": ""},
+            {"name": "H", "as": "File", "mode": null, "path": null, "value": ""},
             {"name": "C", "valueFrom": {"configMapKeyRef": {"name": "a", "key": "b", "optional": true}}},
         ],
         "packages": [

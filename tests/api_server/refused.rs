@@ -158,6 +158,43 @@ async fn a_field_reference() {
 }
 
 #[tokio::test]
+async fn modes_and_paths_that_no_file_may_have() {
+    let file = |mode: i64| json!({"name": "A", "as": "File", "value": "x", "mode": mode});
+    // Those of 64 and more: in decimal, as people write them by mistake.
+    for mode in [
+        0, 0o200, 0o077, 0o4755, 0o2755, 0o1755, 0o620, 0o660, 0o666, 0o602, 0o777, 400, 440, 444, 500, 600,
+        640, 644, 700, 755, 777,
+    ] {
+        variable_refused(file(mode), &["spec.variables[0].mode", "0600"]).await;
+    }
+    for mode in [-1, 0o100_644] {
+        variable_refused(file(mode), &["spec.variables[0].mode"]).await;
+    }
+    let at = |path: &str| json!({"name": "A", "as": "File", "value": "x", "path": path});
+    for path in
+        ["/etc/a", "~", "~/", "~root/a", "a/", "a//b", "a b", "a\nb", "a\u{0}b", "ü", "$HOME/a", "a/~/b", "*"]
+    {
+        variable_refused(at(path), &["spec.variables[0].path", "~/.ssh/id_ed25519"]).await;
+    }
+    for path in ["..", "../a", "~/../a", "a/..", "a/../b", "./a", "a/.", "~/."] {
+        variable_refused(at(path), &["spec.variables[0].path", "no '..'"]).await;
+    }
+    variable_refused(at(""), &["spec.variables[0].path"]).await;
+    variable_refused(at(&"a".repeat(201)), &["spec.variables[0].path", "200"]).await;
+    for (field, value) in [("mode", json!(0o600)), ("path", json!("a"))] {
+        for form in [json!(null), json!("Env")] {
+            let variable = json!({"name": "A", "value": "x", "as": form, field: value});
+            variable_refused(variable, &["spec.variables[0]", &format!("{field} is of a file")]).await;
+        }
+    }
+    for (one, other) in [("a", "a"), ("a", "a/b"), ("~/a/b", "~/a")] {
+        let mut both = [at(one), at(other)];
+        both[1]["name"] = "B".into();
+        refused_with(json!({"variables": both}), &["spec.variables", "a path of its own"]).await;
+    }
+}
+
+#[tokio::test]
 async fn names_of_variables_outputs_keys_and_objects() {
     variable_refused(json!({"name": "LONGSHORE_RUN"}), &["spec.variables[0]", "choose another name"]).await;
     for name in ["1A", "A B", "A=B", "ä", "$A"] {

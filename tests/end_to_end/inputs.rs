@@ -43,7 +43,7 @@ async fn the_environment_is_as_documented() {
             &format!("id={}\n", done.run().id),
             "plain=$(HOME) `id` \"quoted\" ü empty=[] unset=[]\n",
             "file=in a file\n",
-            "pwd=/longshore/work/run home=/longshore/home tmp=/tmp entries=0\n",
+            "pwd=/longshore/work/run home=/longshore/home/run tmp=/tmp entries=0\n",
             "stdin=0\n",
             "No such file or directory",
         ]);

@@ -1,7 +1,7 @@
 //! Any image: each kind of image under each profile. The way by which the runner gets in is that of
 //! the operator, so two test binaries share this.
 
-use longshore::api::Reason;
+use longshore::api::{ConditionType, Reason};
 use serde_json::{Value, json};
 
 use crate::{
@@ -18,6 +18,12 @@ const SCRIPT: &str = r#"
     echo "shown=yes" >> "$LONGSHORE_OUTPUT"
 "#;
 
+/// What scripts do by habit, damaged by an editor. It does not go on past `set -e`, it loses no output by
+/// emptying its own folder, and what it started has its time when it is stopped.
+const HABITS: &str = "\u{feff}set -e\r\ncat <<EOF\r\nhere\r\nEOF\r\ncd \"$(dirname \"$0\")\"; rm -rf ./*\r\n\
+    echo kept=yes >> \"$LONGSHORE_OUTPUT\"\r\n\
+    sh -c 'trap \"sleep 2; echo released; exit 0\" TERM; while :; do sleep 0.2; done'\r\necho not here\r\n";
+
 /// Images with a shell, and the user that each has under Baseline.
 const IMAGES: [(&str, &str); 10] = [
     ("glibc", "0"),
@@ -32,6 +38,10 @@ const IMAGES: [(&str, &str); 10] = [
     ("two-platforms", "0"),
 ];
 
+/// bash, dash with glibc and with musl, and busybox's ash.
+const SHELLS: [(&str, &str); 4] =
+    [("/bin/bash", "glibc"), ("/bin/dash", "glibc"), ("/bin/dash", "musl"), ("/bin/sh", "busybox")];
+
 /// Runs the matrix's row of `profile`.
 pub(crate) async fn row(namespace: &Namespace, profile: &str) {
     if profile == "Baseline" {
@@ -42,6 +52,16 @@ pub(crate) async fn row(namespace: &Namespace, profile: &str) {
     for (image, _) in IMAGES {
         actions.push(namespace.apply(image, script(profile).image(&in_registry(image))).await);
     }
+    let mut habits = Vec::new();
+    for (shell, image) in SHELLS {
+        let script = json!({"inline": HABITS, "interpreter": [shell]});
+        let action = of(profile, Action::script("")).with("script", script).outputs(&["kept"]);
+        let action = action.with("runDeadlineSeconds", 5).image(&in_registry(image));
+        let name = format!("habits-{image}-{}", shell.rsplit('/').next().unwrap());
+        habits.push(namespace.apply(&name, action).await);
+    }
+    let lingering = of(profile, Action::command(&["/who", "linger"])).with("runDeadlineSeconds", 5);
+    let lingering = namespace.apply("lingering", lingering.image(&in_registry("no-users"))).await;
     let scratch = namespace
         .apply("scratch", of(profile, Action::command(&["/show", "a b"])).image(&in_registry("scratch")))
         .await;
@@ -52,6 +72,20 @@ pub(crate) async fn row(namespace: &Namespace, profile: &str) {
     for (action, (image, own_user)) in actions.iter().zip(IMAGES) {
         assert_shown(&action.finished().await, image, profile, own_user);
     }
+    for action in habits {
+        let done = action.finished().await;
+        done.assert_failed(Reason::DeadlineExceeded, Some(143)).assert_log_complete();
+        // In between, some shells say that their `sleep` was terminated.
+        let tail = done.tail();
+        let as_meant =
+            tail.starts_with("here\n") && tail.ends_with("released\n") && !tail.contains("not here");
+        assert!(as_meant, "{} under {profile}: {tail}", action.name);
+        assert_eq!(done.output("kept"), "yes");
+        let told = &done.condition(ConditionType::InputsAdjusted).message;
+        assert!(told.contains("CR and LF") && told.contains("byte order mark"), "{told}");
+    }
+    let done = lingering.finished().await;
+    done.assert_failed(Reason::DeadlineExceeded, Some(143)).assert_tail_has(&["released\n"]);
     let done = scratch.finished().await;
     done.assert_succeeded().assert_tail_has(&["a b"]);
     for action in foreign {
@@ -84,7 +118,7 @@ fn assert_shown(done: &Done, image: &str, profile: &str, own_user: &str) {
     assert!(!unverified, "{said}");
 }
 
-fn in_registry(image: &str) -> String {
+pub(crate) fn in_registry(image: &str) -> String {
     format!("{}/test/{image}:1", setting("LONGSHORE_REGISTRY"))
 }
 

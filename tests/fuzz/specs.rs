@@ -57,7 +57,7 @@ fn full() -> Value {
         "variables": [
             {"name": "A"},
             {"name": "a-b.c_D", "value": SENTINEL, "as": "Env"},
-            {"name": "F", "as": "File", "valueFrom": {"secretKeyRef": {"name": "sentinel", "key": "password"}}},
+            {"name": "F", "as": "File", "mode": 0o400, "path": "~/.netrc", "valueFrom": {"secretKeyRef": {"name": "sentinel", "key": "password"}}},
             {"name": "C", "valueFrom": {"configMapKeyRef": {"name": "absent", "key": "b", "optional": true}}},
         ],
         "outputs": [{"name": "url", "required": true}, {"name": "_a.b-c"}],

@@ -150,7 +150,14 @@ impl Sandbox {
 
     pub(crate) fn value(mut self, name: &str, value: &str, as_file: bool) -> Self {
         let source = Source::Value { value: value.into() };
-        self.bundle.variables.push(Variable { name: name.into(), source, as_file });
+        self.bundle.variables.push(Variable { name: name.into(), source, as_file, mode: None, path: None });
+        self
+    }
+
+    /// The latest variable's file is to have this mode, and a link there.
+    pub(crate) fn file(mut self, mode: Option<u32>, path: Option<&str>) -> Self {
+        let variable = self.bundle.variables.last_mut().unwrap();
+        (variable.mode, variable.path) = (mode, path.map(Into::into));
         self
     }
 
@@ -169,7 +176,7 @@ impl Sandbox {
             optional,
             origin: format!("key \"{name}\" of Secret \"s\""),
         };
-        self.bundle.variables.push(Variable { name: name.into(), source, as_file });
+        self.bundle.variables.push(Variable { name: name.into(), source, as_file, mode: None, path: None });
         self
     }
 

@@ -13,7 +13,7 @@ use super::{Attempt, Delivery, PodDefaults, packages};
 use crate::{
     api::{
         ANNOTATION_BUNDLE, ANNOTATION_STOP_REASON,
-        action::{self, PodTemplate, VariablesFrom},
+        action::{self, PodTemplate, SecurityProfile, VariableForm, VariablesFrom},
     },
     operator::validate::{Checked, input_path},
     record::place,
@@ -62,11 +62,18 @@ pub(super) fn volumes(
         Some(("longshore-state", place::STATE_DIR, "256Mi")),
         action.spec.script.is_some().then_some(("longshore-script", place::SCRIPT_DIR, "16Mi")),
         Some(("longshore-work", place::WORK_VOLUME_DIR, &defaults.scratch_limit)),
-        Some(("longshore-home", place::HOME_DIR, &defaults.scratch_limit)),
+        Some(("longshore-home", place::HOME_VOLUME_DIR, &defaults.scratch_limit)),
         Some(("longshore-tmp", place::TMP_DIR, &defaults.scratch_limit)),
     ];
     let folders = folders.into_iter().flatten().map(|(name, path, limit)| Mounted {
         volume: folder(name, limit),
+        path: path.into(),
+        read_only: false,
+    });
+    let files = files(action).map(|volume| (volume, place::FILES_DIR));
+    let names = names(action, attempt).map(|volume| (volume, place::NAMES_DIR));
+    let more = files.into_iter().chain(names).map(|(volume, path)| Mounted {
+        volume,
         path: path.into(),
         read_only: false,
     });
@@ -76,7 +83,7 @@ pub(super) fn volumes(
         path: packages::folder(&package.name),
         read_only: true,
     });
-    let all = own.into_iter().flatten().chain(sources).chain(packages).chain(folders);
+    let all = own.into_iter().flatten().chain(sources).chain(packages).chain(folders).chain(more);
     for Mounted { volume, path, read_only } in all {
         mounts.push(VolumeMount {
             name: volume.name.clone(),
@@ -130,6 +137,41 @@ fn folder(name: &str, limit: &str) -> Volume {
         }),
         ..Default::default()
     }
+}
+
+/// Values as files, which the runner copies: the kubelet's own are root's and readable by the group, and ssh
+/// refuses such a key to root. They are in memory, so that no secret comes to a disk.
+fn files(action: &Checked) -> Option<Volume> {
+    // All that the largest spec can name: 128 values of 1 MiB, and one that is being replaced.
+    const LIMIT: &str = "160Mi";
+    let wanted = action.spec.variables.iter().any(|variable| variable.form == Some(VariableForm::File));
+    wanted.then(|| Volume {
+        name: "longshore-files".into(),
+        empty_dir: Some(EmptyDirVolumeSource {
+            medium: Some("Memory".into()),
+            size_limit: Some(Quantity(LIMIT.into())),
+            ..Default::default()
+        }),
+        ..Default::default()
+    })
+}
+
+/// The folder in which the runner answers who the script's user is.
+///
+/// There is none where a program can get more rights than the script has: a set-user-id program would
+/// believe a script that answers in the runner's place. Nor where a volume of the action's is in the way.
+fn names(action: &Checked, attempt: &Attempt) -> Option<Volume> {
+    let template = action.spec.pod_template.as_ref();
+    let container = template.and_then(|template| template.container_security_context.as_ref());
+    let confined = action.profile() == SecurityProfile::Restricted
+        && attempt.user.is_some_and(|user| user != 0)
+        && container.is_none_or(|own| own.allow_privilege_escalation != Some(true));
+    let mut mounts = template.into_iter().flat_map(|template| &template.volume_mounts);
+    let in_the_way = mounts.any(|mount| {
+        ["/var", "/var/run", place::NAMES_DIR, "/run", "/run/nscd"]
+            .contains(&mount.mount_path.trim_end_matches('/'))
+    });
+    (confined && !in_the_way).then(|| folder("longshore-names", "1Mi"))
 }
 
 /// The volume that holds the runner, by either way.
