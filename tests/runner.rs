@@ -32,7 +32,7 @@ use std::{
 
 use longshore::{
     record::{
-        bundle::{Package, Program},
+        bundle::{Package, Program, WorkingDir},
         frame::{Ending, Kind},
         outcome::{OutOfMemory, Outcome, Problem, Stop, StopCause},
         place,
@@ -46,11 +46,16 @@ use sandbox::{As, Sandbox, wait_for};
 
 #[test]
 fn a_script_s_output_and_exit_code_are_reported() {
-    let told =
-        Sandbox::script("#!/bin/sh\necho out \"$@\"\necho err >&2\nexit 3\n").args(&["a b", "$(c)"]).run();
-    told.assert_exited(3);
-    assert_eq!((told.out().as_str(), told.stderr.as_slice()), ("out a b $(c)\n", &b"err\n"[..]));
-    assert!(told.foreign.is_empty());
+    let script =
+        || Sandbox::script("#!/bin/sh\necho out \"$@\"\necho err >&2\nexit 3\n").args(&["a b", "$(c)"]);
+    for (told, out, err) in [
+        (script().run(), "out a b $(c)\nerr\n", &b""[..]),
+        (script().separate().run(), "out a b $(c)\n", &b"err\n"[..]),
+    ] {
+        told.assert_exited(3);
+        assert_eq!((told.out().as_str(), told.stderr.as_slice()), (out, err));
+        assert!(told.foreign.is_empty());
+    }
 }
 
 #[test]
@@ -132,7 +137,7 @@ fn binary_output_comes_back_byte_by_byte() {
 fn a_last_line_without_a_newline_says_so() {
     let told = Sandbox::script("printf 'one\\ntwo'").run();
     assert_eq!(told.stdout, b"one\ntwo");
-    assert!(told.kinds.contains(&(Kind::Stdout, Ending::NoNewline)));
+    assert!(told.kinds.contains(&(Kind::Both, Ending::NoNewline)));
     assert_eq!(told.end.as_ref().map(|end| end.lines), Some(2));
 }
 
@@ -150,6 +155,50 @@ fn a_hundred_megabytes_come_back_whole() {
     told.assert_exited(0);
     assert_eq!(told.stdout.len(), 100_000_000);
     assert_eq!(told.end.as_ref().map(|end| end.lines), Some(1_000_000));
+}
+
+#[test]
+fn lines_come_in_the_order_in_which_they_were_written() {
+    let shell = "i=0; while [ $i -lt 4000 ]; do echo $i; echo $((i+1)) >&2; i=$((i+2)); done";
+    let python =
+        "import os\nfor i in range(0, 4000, 2): os.write(1, b'%d\\n' % i), os.write(2, b'%d\\n' % (i+1))";
+    let wanted: Vec<String> = (0..4000).map(|number: u32| number.to_string()).collect();
+    for (interpreter, text) in
+        [(&["/bin/sh"][..], shell), (&["/bin/bash", "-e"], shell), (&["/usr/bin/python3"], python)]
+    {
+        let told = Sandbox::script(text).interpreter(interpreter).run_as(As::UnprivilegedPid1);
+        told.assert_exited(0);
+        assert!(told.out().lines().eq(&wanted), "{interpreter:?}");
+    }
+    // Each by a pipe of its own keeps its own order.
+    let told = Sandbox::script(shell).separate().run();
+    let odd = |text: &str| {
+        text.lines().filter_map(|line| line.parse().ok()).map(|number: u32| number % 2).sum::<u32>()
+    };
+    let err = String::from_utf8_lossy(&told.stderr).into_owned();
+    assert_eq!((odd(&told.out()), odd(&err)), (0, 2000));
+    assert!(told.out().lines().is_sorted_by_key(|line| line.parse::<u32>().unwrap()));
+}
+
+#[test]
+fn one_stream_that_does_not_wait_leaves_the_other_as_it_is() {
+    let flags = "import fcntl, os; fcntl.fcntl(2, fcntl.F_SETFL, os.O_NONBLOCK); \
+                 print(fcntl.fcntl(1, fcntl.F_GETFL) & os.O_NONBLOCK)";
+    for how in [As::Process, As::UnprivilegedPid1] {
+        let told = Sandbox::script(flags).interpreter(&["/usr/bin/python3"]).run_as(how);
+        assert_eq!(told.out(), "0\n");
+    }
+}
+
+#[test]
+fn both_streams_can_be_opened_by_name() {
+    let script =
+        "echo 1 > /dev/stdout; echo 2 > /dev/stderr; echo 3 | tee /dev/fd/2; echo 4 >> /proc/self/fd/1";
+    for how in [As::Process, As::UnprivilegedPid1] {
+        let told = Sandbox::script(script).run_as(how);
+        told.assert_exited(0);
+        assert_eq!(told.out(), "1\n2\n3\n3\n4\n");
+    }
 }
 
 #[test]
@@ -229,7 +278,9 @@ fn a_script_that_does_not_listen_is_killed_after_the_grace() {
 fn sigterm_is_passed_on_once() {
     let sandbox = Sandbox::script(
         "trap 'echo term; cat $LONGSHORE_STOP_REASON_FILE' TERM; touch ready; for i in 1 2 3 4 5 6 7 8; do sleep 0.1; done",
-    );
+    )
+    // The shell tells of the child that ended.
+    .separate();
     let running = sandbox.start(As::Process);
     wait_for(&sandbox.at("longshore/work/run/ready"));
     running.signal(Signal::SIGTERM);
@@ -246,7 +297,8 @@ fn sigterm_is_passed_on_once() {
 fn a_script_that_somebody_stops_is_told_by_whom() {
     let sandbox = Sandbox::script(
         "trap 'cat $LONGSHORE_STOP_REASON_FILE; exit 0' TERM; touch ready; while :; do sleep 0.05; done",
-    );
+    )
+    .separate();
     // As the kubelet shows a pod's annotation: there, empty, and then not empty.
     let told_there = sandbox.at("longshore/bundle/stop-reason");
     std::fs::write(&told_there, "").unwrap();
@@ -361,6 +413,10 @@ fn the_environment_is_the_image_s_and_ours_and_the_action_s() {
         .input("ABSENT", None, true, false)
         .interpreter(&["dash"]);
     sandbox.image.push(("FROM_IMAGE".into(), "kept".into()));
+    sandbox.image.push(("LANG".into(), "C.UTF-8".into()));
+    sandbox.image.push(("LC_ALL".into(), "C".into()));
+    sandbox.image.push(("PWD".into(), "/gone".into()));
+    sandbox.image.push(("TZ".into(), "Europe/Berlin".into()));
     sandbox.image.push(("HOME".into(), "/root".into()));
     sandbox.image.push(("LONGSHORE_STRAY".into(), "gone".into()));
     sandbox.image.push(("USER".into(), "of the image".into()));
@@ -372,7 +428,9 @@ fn the_environment_is_the_image_s_and_ours_and_the_action_s() {
         "FROM_IMAGE=kept".to_owned(),
         format!("HOME={}", at("longshore/home/run")),
         "HOST=$(two)".to_owned(),
+        "LANG=C.UTF-8".to_owned(),
         "LATIN=caf\u{fffd}".to_owned(),
+        "LC_ALL=C".to_owned(),
         "LOGNAME=longshore".to_owned(),
         "LONGSHORE_ACTION=deploy".to_owned(),
         "LONGSHORE_ATTEMPT=2".to_owned(),
@@ -386,6 +444,7 @@ fn the_environment_is_the_image_s_and_ours_and_the_action_s() {
         format!("PWD={}", at("longshore/work/run")),
         "TERM=vt220".to_owned(),
         "TMPDIR=/elsewhere".to_owned(),
+        "TZ=Europe/Berlin".to_owned(),
         "USER=of the image".to_owned(),
     ];
     let out = told.out();
@@ -407,6 +466,100 @@ fn a_script_finds_a_terminal_a_user_and_a_folder_of_its_own() {
     told.assert_exited(3);
     let name = if nix::unistd::geteuid().is_root() { "deployer" } else { "longshore" };
     assert_eq!(told.out(), format!("xterm {name} {name}\n0022\n"));
+}
+
+#[test]
+fn programs_are_found_where_the_image_names_no_path() {
+    let mut sandbox = Sandbox::command(&["sh", "-c", "echo found"]);
+    sandbox.image.clear();
+    assert_eq!(sandbox.run().out(), "found\n");
+}
+
+#[test]
+fn a_script_has_the_container_s_limits() {
+    let limits = "ulimit -n; ulimit -Hn; ulimit -s; ulimit -c; ulimit -f";
+    let plain = Command::new("bash").args(["-c", limits]).output().unwrap();
+    let told = Sandbox::script(limits).interpreter(&["bash"]).run();
+    assert_eq!(told.out(), String::from_utf8_lossy(&plain.stdout));
+}
+
+#[test]
+fn a_script_starts_where_it_is_asked_to() {
+    let script = "pwd; echo $PWD; ls; [ -w \"$HOME\" ] && [ -w \"$TMPDIR\" ]";
+    for wanted in [WorkingDir::Path("/srv/app".into()), WorkingDir::Image] {
+        for how in [As::Process, As::UnprivilegedPid1] {
+            let mut sandbox = Sandbox::script(script);
+            let app = sandbox.at("srv/app");
+            fs::create_dir_all(&app).unwrap();
+            fs::write(app.join("own.txt"), "").unwrap();
+            if wanted == WorkingDir::Image {
+                sandbox.workdir.clone_from(&app);
+            }
+            sandbox.bundle.working_dir = Some(wanted.clone());
+            let told = sandbox.run_as(how);
+            told.assert_exited(0);
+            assert_eq!(told.out(), format!("{0}\n{0}\nown.txt\n", app.display()), "{wanted:?}");
+        }
+    }
+}
+
+#[test]
+fn a_relative_program_is_looked_for_where_the_script_starts() {
+    let mut sandbox = Sandbox::command(&["./run"]);
+    fs::create_dir_all(sandbox.at("app")).unwrap();
+    std::os::unix::fs::symlink("/bin/echo", sandbox.at("app/run")).unwrap();
+    sandbox.bundle.working_dir = Some(WorkingDir::Path("/app".into()));
+    sandbox.args(&["ran"]).run().assert_exited(0);
+}
+
+#[test]
+fn a_working_folder_that_cannot_be_used_is_named() {
+    let refused = |name: &str, mode: Option<u32>| {
+        let mut sandbox = Sandbox::script("echo never");
+        fs::write(sandbox.at("file"), "").unwrap();
+        let closed = sandbox.at("closed");
+        fs::create_dir_all(&closed).unwrap();
+        fs::set_permissions(&closed, fs::Permissions::from_mode(mode.unwrap_or(0o755))).unwrap();
+        sandbox.bundle.working_dir = Some(WorkingDir::Path(name.into()));
+        let told = sandbox.run_as(As::UnprivilegedPid1);
+        fs::set_permissions(&closed, fs::Permissions::from_mode(0o755)).unwrap();
+        told.assert_refused(Problem::WorkingDir, CANNOT_START).to_owned()
+    };
+    for (name, words) in [
+        ("/no/such", &["spec.workingDir", "/no/such", "not there", "volumeMounts"][..]),
+        ("/file", &["spec.workingDir", "/file", "no folder"]),
+    ] {
+        let message = refused(name, None);
+        assert!(words.iter().all(|word| message.contains(word)), "{message}");
+    }
+    if nix::unistd::geteuid().is_root() {
+        // Neither enough to enter it, nor to see what lies in it.
+        for mode in [0o000, 0o600, 0o300] {
+            let message = refused("/closed", Some(mode));
+            assert!(message.contains("user 65532 may not enter and read"), "{message}");
+            assert!(message.contains("spec.podTemplate.securityContext.runAsUser"), "{message}");
+        }
+    }
+}
+
+#[test]
+fn a_user_of_the_image_that_is_replaced_is_told() {
+    let run = |named: Option<&str>| {
+        let mut sandbox = Sandbox::script("id -u");
+        fs::create_dir_all(sandbox.at("etc")).unwrap();
+        fs::write(sandbox.at("etc/passwd"), "root:x:0:0::/:\napp:x:4711:0::/:\n").unwrap();
+        sandbox.bundle.image_user = named.map(Into::into);
+        let told = sandbox.run_as(As::UnprivilegedPid1);
+        told.assert_exited(0);
+        told
+    };
+    assert!(run(None).start.unwrap().adjusted.is_empty());
+    let told = run(Some("app"));
+    let adjusted = told.start.as_ref().unwrap().adjusted.concat();
+    let runs = format!("runs as user {},", told.out().trim());
+    for word in ["USER is app", &runs, "spec.podTemplate.securityContext.runAsUser: 4711 to run as app"] {
+        assert!(adjusted.contains(word), "{adjusted}");
+    }
 }
 
 #[test]
@@ -450,14 +603,19 @@ fn an_input_that_cannot_be_used_names_variable_and_source() {
 
 #[test]
 fn a_secret_is_masked_however_it_is_written() {
-    let told = Sandbox::script(
+    let script = || {
+        Sandbox::script(
         "printf %s \"$TOKEN\" | cut -c1-4 | tr -d '\\n'; sleep 0.3; printf '5678\\n'; echo \"a${TOKEN}b\" >&2; echo $PIN; \
          echo \"out=$TOKEN\" >> $LONGSHORE_OUTPUT; echo $TOKEN >> $LONGSHORE_OUTPUT; printf 123",
     )
     .secret("TOKEN", Some(b"12345678\n"))
     .secret("PIN", Some(b"1234\n"))
     .outputs(&["out"])
-    .run();
+    };
+    let merged = script().run();
+    merged.assert_exited(0);
+    assert_eq!(merged.out(), "***\na***\nb\n1234\n123");
+    let told = script().separate().run();
     told.assert_exited(0);
     assert_eq!((told.out().as_str(), told.stderr.as_slice()), ("***\n1234\n123", &b"a***\nb\n"[..]));
     assert_eq!(told.outputs(), [("out", "***")].into());

@@ -13,7 +13,7 @@ use std::{
 
 use longshore::record::{
     VERSION,
-    bundle::{Bundle, Limits, Program, RunIdentity, Source, Variable},
+    bundle::{Bundle, Limits, Program, RunIdentity, Source, Streams, Variable},
     place, sha256_hex,
 };
 
@@ -155,5 +155,8 @@ fn bundle(script: &str, secret: bool) -> Bundle {
         variables,
         outputs: vec![],
         limits: Limits { run_deadline_seconds: 600, grace_seconds: 1 },
+        working_dir: None,
+        image_user: None,
+        streams: Streams::default(),
     }
 }

@@ -204,6 +204,11 @@ printf 'root:x:0:0::/:/bin/sh\napp:x:1234:5678::/:/bin/sh\n' >"$work/app/etc/pas
 printf 'root:x:0:\napp:x:5678:\n' >"$work/app/etc/group"
 layer_of app
 
+mkdir -p "$work/folders/srv/app" "$work/folders/srv/closed"
+echo own >"$work/folders/srv/app/own.txt"
+chmod 0700 "$work/folders/srv/closed"
+layer_of folders
+
 # busybox with a header that says AArch64 (183): no amd64 machine runs it.
 cp -a "$work/busybox" "$work/arm64"
 printf '\267\0' | dd of="$work/arm64/bin/busybox" bs=1 seek=18 conv=notrunc status=none
@@ -226,6 +231,9 @@ image entrypoint "{$path,\"Entrypoint\":[\"/bin/false\"],\"Cmd\":[\"an argument 
 image user-numeric "{$path,\"User\":\"1234\"}" busybox
 image user-numeric-group "{$path,\"User\":\"1234:5678\"}" busybox
 image user-named "{$path,\"User\":\"app\"}" busybox app
+image workdir "{$path,\"WorkingDir\":\"/srv/app\"}" busybox folders
+image workdir-closed "{$path,\"WorkingDir\":\"/srv/closed\"}" busybox folders
+image workdir-missing "{$path,\"WorkingDir\":\"/srv/missing\"}" busybox folders
 image user-root "{$path,\"User\":\"0\"}" busybox
 image user-none "{$path}" busybox
 manifest arm64 "$shell" arm64

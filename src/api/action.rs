@@ -172,6 +172,17 @@ pub struct DeploymentActionSpec {
     #[schemars(range(min = 0, max = 31_536_000))]
     pub pod_retention_seconds: i64,
 
+    /// The folder in which the script starts: an absolute path of a folder of the image or of a volume, or
+    /// `Image` for the image's own (its WORKDIR). It must be there. The default is an empty folder of the
+    /// script's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 1024), extend("x-kubernetes-validations" = rules::working_dir()))]
+    pub working_dir: Option<String>,
+
+    /// How the script's output reaches the log.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub log: Option<Log>,
+
     /// CPU, memory and other resources that the script's container requests and is limited to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resources: Option<Resources>,
@@ -225,6 +236,40 @@ impl DeploymentActionSpec {
             grace_seconds: self.termination_grace_period_seconds.unwrap_or(defaults::GRACE),
         }
     }
+}
+
+/// In `workingDir`: the folder that the image names.
+pub const IMAGE_S_FOLDER: &str = "Image";
+
+/// How a script's output reaches the log.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Log {
+    /// `Merged` (where nothing is given): standard output and standard error are one pipe. The log has the
+    /// lines in the order in which they were written, and does not tell the two apart. `Separate`: each has
+    /// a pipe. The log tells the two apart, and lines that follow each other closely may change places.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub streams: Option<LogStreams>,
+}
+
+impl Log {
+    /// How standard output and standard error reach the log.
+    #[must_use]
+    pub fn streams(&self) -> LogStreams {
+        self.streams.unwrap_or_default()
+    }
+}
+
+/// `Merged` (where nothing is given): standard output and standard error are one pipe. The log has the lines
+/// in the order in which they were written, and does not tell the two apart. `Separate`: each has a pipe. The
+/// log tells the two apart, and lines that follow each other closely may change places.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+pub enum LogStreams {
+    /// By one pipe.
+    #[default]
+    Merged,
+    /// By a pipe each.
+    Separate,
 }
 
 /// A lock, and what becomes of a run while others have it.

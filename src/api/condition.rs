@@ -78,7 +78,7 @@ impl ConditionType {
                 "A secret value is too short to be masked in the log. The message says whose."
             }
             Self::InputsAdjusted => {
-                "The script's line endings or its byte order mark were taken out, or keys of variablesFrom are no variables, or none that a shell can read. The message says which."
+                "The script's line endings or its byte order mark were taken out, or keys of variablesFrom are no variables, or none that a shell can read, or another user runs than the one that the image names. The message says which."
             }
             Self::ImageUnverified => {
                 "What the node reports that it ran is none of the image's digests that are known."

@@ -119,6 +119,8 @@ pub enum Reason {
     FrozenInputsChanged,
     /// The container could not be started: the runtime failed, the node rejected the pod, or a container that somebody put in front of it failed.
     StartFailed,
+    /// The folder that spec.workingDir names is not there, is no folder, or the script's user may not enter and read it.
+    WorkingDirUnusable,
     /// The image does not have the interpreter that the script needs.
     InterpreterNotFound,
     /// The image does not have the program that spec.command names.
@@ -515,6 +517,13 @@ const ROWS: &[Row] = &[
         class: Class::Failure,
         when: "The container could not be started: the runtime failed, the node rejected the pod, or a container that somebody put in front of it failed.",
         advice: "The message has the runtime's or the node's own words.",
+    },
+    Row {
+        reason: Reason::WorkingDirUnusable,
+        name: "WorkingDirUnusable",
+        class: Class::Failure,
+        when: "The folder that spec.workingDir names is not there, is no folder, or the script's user may not enter and read it.",
+        advice: "Correct spec.workingDir, make the folder in the image, or mount a volume there; a changed spec starts a run.",
     },
     Row {
         reason: Reason::InterpreterNotFound,

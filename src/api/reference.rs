@@ -61,8 +61,8 @@ fn templates(page: &mut String) -> Result<(), serde_json::Error> {
         "\n# DeploymentActionTemplate and ClusterDeploymentActionTemplate, longshore.dev/v1alpha1\n\n\
          Short names `dat` and `cdat`, category `longshore`. A template has these fields of an action's spec, with the \
          same bounds: `image` (required), `imagePullSecrets`, `script`, `command`, `args`, `variables`, `variablesFrom`, `outputs`, \
-         `serviceAccountName`, `runDeadlineSeconds`, `pendingDeadlineSeconds`, `terminationGracePeriodSeconds`, `resources` \
-         and `podTemplate`. And it has:\n\n| field | type | default | minimum | maximum | what for |\n|---|---|---|---|---|---|\n",
+         `serviceAccountName`, `runDeadlineSeconds`, `pendingDeadlineSeconds`, `terminationGracePeriodSeconds`, \
+         `workingDir`, `log`, `resources` and `podTemplate`. And it has:\n\n| field | type | default | minimum | maximum | what for |\n|---|---|---|---|---|---|\n",
     );
     rows("spec", &schema, page);
     page.push_str("\nRefused at apply, beside what is refused in an action:\n\n");

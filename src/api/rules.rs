@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use schemars::{Schema, SchemaGenerator, json_schema};
 use serde_json::{Value, json};
 
-use super::template;
+use super::{action::IMAGE_S_FOLDER, template};
 
 /// The longest inline script, in characters. Serialized it must fit
 /// [`crate::record::bundle::MAX_BYTES`] with all else that travels in the bundle.
@@ -65,6 +65,7 @@ pub(super) fn spec() -> Value {
             "runToken has no effect under runPolicy Once, which runs one time only: remove it, or use runPolicy OnChange or Manual",
         ),
     ];
+    rules.push(no_file_elsewhere());
     rules.extend(template::action_rules());
     Value::Array(rules)
 }
@@ -180,6 +181,35 @@ pub(super) fn file_name() -> Value {
         "self.matches('^[a-zA-Z0-9_][-._a-zA-Z0-9]*$')",
         "a script's file name consists of letters, digits, '_', '-' and '.', and begins with a letter, a digit or '_', such as deploy.ps1"
     )])
+}
+
+/// A file is put into a folder that is empty at the start, and not into the image's or a volume's.
+pub(super) fn no_file_elsewhere() -> Value {
+    rule_at(
+        ".workingDir",
+        &format!(
+            "!{} || !has(self.variables) || self.variables.all(one, !{} || one.path.startsWith('~/'))",
+            given("self", "workingDir"),
+            given("one", "path")
+        ),
+        "a variable's file has a path in the empty folder that workingDir replaces: let the path begin with ~/, or leave workingDir out",
+    )
+}
+
+/// Rules of `workingDir`.
+pub(super) fn working_dir() -> Value {
+    json!([
+        rule(
+            &format!(
+                "self == '{IMAGE_S_FOLDER}' || (self.matches('^/[^/]?') && !self.contains('//') && !self.matches('/[.][.]?(/|$)'))"
+            ),
+            "workingDir is an absolute path without '//', '.' and '..', such as /app, or Image for the image's own folder; nothing in it is expanded"
+        ),
+        rule(
+            "!self.matches('^/longshore(/|$)') || self.matches('^/longshore/packages(/|$)')",
+            "/longshore is Longshore's own, but for the packages in /longshore/packages: leave workingDir out for an empty folder, or name one of the image or of a volume"
+        ),
+    ])
 }
 
 /// Rules of one variable.

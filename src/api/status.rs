@@ -109,6 +109,10 @@ pub struct ImageStatus {
     /// that is a number and not root, else 65532. Not set where the image decides (Baseline).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub run_as_user: Option<i64>,
+    /// The user that the image names, where that is a name and `runAsUser` runs in its place.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
+    pub replaced_user: Option<String>,
 }
 
 /// The template that a run was made of, frozen with it: a later change of the template starts nothing.

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::{
-    action::{Output, PodTemplate, Resources, Script, SecretName, Variable, VariablesFrom},
+    action::{Log, Output, PodTemplate, Resources, Script, SecretName, Variable, VariablesFrom},
     packages::{DeclaredPackage, MAX_PACKAGES},
     parameters::{MAX_PARAMETERS, MAX_PATTERNS, Parameter},
     rules,
@@ -145,6 +145,16 @@ pub struct TemplateSpec {
     #[schemars(range(min = 0, max = 3_600))]
     pub termination_grace_period_seconds: Option<i64>,
 
+    /// The folder in which the script starts: an absolute path, or `Image` for the image's own. The default is
+    /// an empty folder of the script's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 1024), extend("x-kubernetes-validations" = rules::working_dir()))]
+    pub working_dir: Option<String>,
+
+    /// How the script's output reaches the log.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub log: Option<Log>,
+
     /// CPU, memory and other resources of the script's container.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resources: Option<Resources>,
@@ -198,7 +208,7 @@ impl TemplateKind {
 }
 
 /// Fields of an action that its template owns.
-const OWNED: [&str; 14] = [
+const OWNED: [&str; 16] = [
     "image",
     "imagePullSecrets",
     "script",
@@ -211,6 +221,8 @@ const OWNED: [&str; 14] = [
     "runDeadlineSeconds",
     "pendingDeadlineSeconds",
     "terminationGracePeriodSeconds",
+    "workingDir",
+    "log",
     "resources",
     "podTemplate",
 ];
@@ -252,6 +264,7 @@ pub(super) fn action_rules() -> Vec<Value> {
 /// Rules of a template's spec.
 fn template_rules() -> Value {
     json!([
+        rules::no_file_elsewhere(),
         rules::rule_at(
             ".script",
             "has(self.script) != has(self.command)",

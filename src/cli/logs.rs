@@ -10,7 +10,7 @@ use kube::{Api, Client, Config, api::LogParams, config::KubeConfigOptions};
 use super::CliError;
 use crate::{
     api::{CONTAINER, DeploymentAction},
-    record::frame::{Ending, Frame, Kind},
+    record::frame::{Ending, Frame},
 };
 
 /// Prints the log of an action's latest run.
@@ -28,7 +28,8 @@ pub struct Logs {
     #[arg(short, long)]
     follow: bool,
     /// Put in front of each line how many seconds after the script's start it was written, and
-    /// whether to standard output (o) or standard error (e).
+    /// whether to standard output (o) or standard error (e), or b for both, which is the default of
+    /// spec.log.streams.
     #[arg(short, long)]
     timestamps: bool,
 }
@@ -107,7 +108,7 @@ impl Printer {
             return Ok(());
         }
         if self.timestamps && self.fresh {
-            let stream = if frame.kind == Kind::Stdout { 'o' } else { 'e' };
+            let stream = char::from(frame.kind.letter());
             write!(out, "{:>4}.{:03} {stream} ", frame.millis / 1000, frame.millis % 1000)?;
         }
         out.write_all(&frame.text)?;
@@ -134,9 +135,20 @@ mod tests {
 
     #[test]
     fn the_log_is_printed_as_the_script_wrote_it() {
-        let lines =
-            ["1 s 0 {}", "2 o 1 one", "3 o+ 2 two ", "4 o 2 parts", "no frame", "5 e- 1234 end", "6 z 9 {}"];
-        assert_eq!(printed(false, &lines), "one\ntwo parts\nend");
-        assert_eq!(printed(true, &lines), "   0.001 o one\n   0.002 o two parts\n   1.234 e end");
+        let lines = [
+            "1 s 0 {}",
+            "2 o 1 one",
+            "3 o+ 2 two ",
+            "4 o 2 parts",
+            "no frame",
+            "5 b 7 both",
+            "6 e- 1234 end",
+            "7 z 9 {}",
+        ];
+        assert_eq!(printed(false, &lines), "one\ntwo parts\nboth\nend");
+        assert_eq!(
+            printed(true, &lines),
+            "   0.001 o one\n   0.002 o two parts\n   0.007 b both\n   1.234 e end"
+        );
     }
 }

@@ -92,7 +92,7 @@ impl Assembler {
         }
         self.next = frame.sequence.saturating_add(1);
         match frame.kind {
-            Kind::Stdout | Kind::Stderr => {
+            Kind::Stdout | Kind::Stderr | Kind::Both => {
                 self.transcript.push(&frame.text, frame.ending);
                 self.tail.push(&frame.text, frame.ending != Ending::Continued);
                 Accepted::Progress
@@ -237,7 +237,7 @@ mod tests {
             &mut log,
             &[
                 "1 o 0 a",
-                "2 e 1 b",
+                "2 b 1 b",
                 &format!("3 x 2 {}", exit(of(), 0)),
                 &format!("4 z 2 {}", end(2, 4, "a\nb\n")),
             ],

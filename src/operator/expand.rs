@@ -188,6 +188,8 @@ fn expand(action: &DeploymentActionSpec, template: &TemplateSpec) -> Result<Depl
         termination_grace_period_seconds,
         resources,
         pod_template,
+        working_dir,
+        log,
     } = template.clone();
     Ok(DeploymentActionSpec {
         template_ref: None,
@@ -207,6 +209,8 @@ fn expand(action: &DeploymentActionSpec, template: &TemplateSpec) -> Result<Depl
         termination_grace_period_seconds,
         resources,
         pod_template,
+        working_dir,
+        log,
         pod_retention_seconds: action.pod_retention_seconds,
         run_policy: action.run_policy,
         run_token: action.run_token.clone(),

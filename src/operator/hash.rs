@@ -15,8 +15,8 @@ use serde::Serialize;
 use crate::{
     api::{
         action::{
-            DeploymentActionSpec, PodTemplate, RunPolicy, Script, ScriptRef, SecurityProfile, ValueFrom,
-            Variable, VariableForm, VariablesFrom, Volume,
+            DeploymentActionSpec, LogStreams, PodTemplate, RunPolicy, Script, ScriptRef, SecurityProfile,
+            ValueFrom, Variable, VariableForm, VariablesFrom, Volume,
         },
         packages::Package,
     },
@@ -68,6 +68,8 @@ struct Executed<'a> {
     parameters: Vec<ExecutedParameter<'a>>,
     #[serde(skip_serializing_if = "<[Package]>::is_empty")]
     packages: &'a [Package],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    working_dir: Option<&'a str>,
 }
 
 #[derive(Serialize)]
@@ -165,6 +167,8 @@ pub fn settings_hash(spec: &DeploymentActionSpec) -> Result<String, serde_json::
         suspend: None,
         ttl_seconds_after_finished: None,
         pod_retention_seconds: 0,
+        // The default written out is no change.
+        log: spec.log.clone().filter(|log| log.streams() != LogStreams::default()),
         ..spec.clone()
     };
     for variable in &mut bearing.variables {
@@ -187,6 +191,8 @@ fn executed(spec: &DeploymentActionSpec) -> Executed<'_> {
         service_account_name,
         pod_template,
         packages,
+        working_dir,
+        log: _,
         image_pull_secrets: _,
         outputs: _,
         run_deadline_seconds: _,
@@ -260,13 +266,14 @@ fn executed(spec: &DeploymentActionSpec) -> Executed<'_> {
             })
             .collect(),
         packages,
+        working_dir: working_dir.as_deref(),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::action::{Amount, Output, Resources};
+    use crate::api::action::{Amount, Log, Output, Resources};
 
     fn spec() -> DeploymentActionSpec {
         DeploymentActionSpec {
@@ -309,6 +316,11 @@ mod tests {
             settings(&spec()),
             settings(&DeploymentActionSpec { run_deadline_seconds: Some(5), ..spec() })
         );
+        let log = |streams| DeploymentActionSpec { log: Some(Log { streams }), ..spec() };
+        for default in [None, Some(LogStreams::Merged)] {
+            assert_eq!(settings(&spec()), settings(&log(default)), "{default:?}");
+        }
+        assert_ne!(settings(&spec()), settings(&log(Some(LogStreams::Separate))));
         let same = DeploymentActionSpec {
             suspend: Some(true),
             run_token: Some("x".into()),
@@ -341,6 +353,7 @@ mod tests {
             run_policy: RunPolicy::Manual,
             run_token: Some("x".into()),
             outputs: vec![Output { name: "url".into(), required: Some(true) }],
+            log: Some(Log { streams: Some(LogStreams::Separate) }),
             ..spec()
         };
         assert_eq!(spec_hash(&same).unwrap(), spec_hash(&spec()).unwrap());
@@ -399,6 +412,7 @@ mod tests {
             DeploymentActionSpec { args: vec!["a".into()], ..spec() },
             DeploymentActionSpec { packages: vec![Package::default()], ..spec() },
             DeploymentActionSpec { service_account_name: Some("a".into()), ..spec() },
+            DeploymentActionSpec { working_dir: Some("Image".into()), ..spec() },
             DeploymentActionSpec { script: None, command: Some(vec!["echo hi".into()]), ..spec() },
         ] {
             assert_ne!(spec_hash(&changed).unwrap(), spec_hash(&spec()).unwrap());

@@ -23,12 +23,12 @@ use crate::{
         packages::PackageStatus,
         status::Deadlines,
     },
-    record::place,
+    record::{bundle::WorkingDir, place},
 };
 
 pub use packages::{FETCHER, FetchDefaults, folder as package_folder, package_argument};
 pub use resolver::{resolver_name, resolver_pod};
-pub use security::{may_run_as, run_as_user};
+pub use security::{may_run_as, replaced_user, run_as_user};
 pub(super) use security::{of_own_container, of_own_pod};
 
 /// For the runner to drain and report after the script's grace period, in seconds.
@@ -202,7 +202,8 @@ fn action_container(action: &Checked, attempt: &Attempt, volume_mounts: Vec<Volu
         image_pull_policy: Some("IfNotPresent".into()),
         command: Some(vec![format!("{}/{}", place::RUNNER_DIR, place::RUNNER_FILE)]),
         args: Some(vec!["run".into()]),
-        working_dir: Some(place::WORK_VOLUME_DIR.into()),
+        // The image's, where the script is to start there: only the container runtime knows which that is.
+        working_dir: (action.working_dir() != Some(WorkingDir::Image)).then(|| place::WORK_VOLUME_DIR.into()),
         env: Some(vec![
             // Not in the bundle: it is no input, and the script's variables come later.
             EnvVar {
@@ -391,6 +392,21 @@ mod tests {
             let template = PodTemplate { volume_mounts: vec![mount], ..Default::default() };
             assert_eq!(answered(template, Some(65532)), expected, "{path}");
         }
+    }
+
+    #[test]
+    fn the_container_starts_in_the_image_s_folder_where_that_is_wanted() {
+        let folder = |wanted: Option<&str>| {
+            let mut action = action();
+            action.spec.working_dir = wanted.map(Into::into);
+            let checked = validate(&action, "amd64").unwrap();
+            let pod = action_pod(&checked, &attempt(), &pod_defaults(Delivery::ImageVolume));
+            pod.spec.unwrap().containers.remove(0).working_dir
+        };
+        assert_eq!(folder(Some("Image")), None);
+        // The runner enters it, and says in words why it cannot.
+        assert_eq!(folder(Some("/app")).as_deref(), Some(place::WORK_VOLUME_DIR));
+        assert_eq!(folder(None).as_deref(), Some(place::WORK_VOLUME_DIR));
     }
 
     #[test]

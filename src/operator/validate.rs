@@ -7,17 +7,21 @@ use super::{hash, spec_size};
 use crate::{
     api::{
         self, DeploymentAction, DeploymentActionSpec,
-        action::{KeyRef, Resources, ScriptRef, SecurityProfile, VariableForm, VariablesFrom},
+        action::{
+            IMAGE_S_FOLDER, KeyRef, Log, LogStreams, Resources, ScriptRef, SecurityProfile, VariableForm,
+            VariablesFrom,
+        },
         packages::PackageStatus,
         status::{Deadlines, TemplateStatus},
     },
     record::{
         self,
         bundle::{
-            Bundle, Folder, Limits, MAX_BYTES, Output, Package, Program, RunIdentity, Source, Variable,
+            Bundle, Folder, Limits, MAX_BYTES, Output, Package, Program, RunIdentity, Source, Streams,
+            Variable, WorkingDir,
         },
     },
-    registry::ImageReference,
+    registry::{ImageReference, MAX_NAME},
 };
 
 /// A digest's length, for the size of a bundle whose image is not resolved yet.
@@ -135,7 +139,7 @@ impl Checked {
     /// What the runner is told to do in this attempt with this image.
     #[must_use]
     pub fn bundle(&self, frozen: &Frozen<'_>) -> Bundle {
-        let Frozen { run_id, number, attempt, image, packages, script_sha256 } = *frozen;
+        let Frozen { run_id, number, attempt, image, replaced_user, packages, script_sha256 } = *frozen;
         let spec = &self.spec;
         Bundle {
             version: record::VERSION,
@@ -166,7 +170,22 @@ impl Checked {
                 run_deadline_seconds: self.deadlines.run_seconds.unsigned_abs(),
                 grace_seconds: self.deadlines.grace_seconds.unsigned_abs(),
             },
+            working_dir: self.working_dir(),
+            image_user: replaced_user.map(Into::into),
+            streams: match spec.log.as_ref().map(Log::streams).unwrap_or_default() {
+                LogStreams::Merged => Streams::Merged,
+                LogStreams::Separate => Streams::Separate,
+            },
         }
+    }
+
+    /// The folder in which the script starts, where it is not one of its own.
+    #[must_use]
+    pub fn working_dir(&self) -> Option<WorkingDir> {
+        self.spec.working_dir.as_deref().map(|path| match path {
+            IMAGE_S_FOLDER => WorkingDir::Image,
+            path => WorkingDir::Path(path.to_owned()),
+        })
     }
 
     fn program(&self, sha256: &str) -> Program {
@@ -278,6 +297,7 @@ impl Checked {
             number: u32::MAX,
             attempt: u32::MAX,
             image: &image,
+            replaced_user: Some(&"0".repeat(MAX_NAME)),
             packages: &packages,
             script_sha256: Some(&"0".repeat(64)),
         });
@@ -311,6 +331,8 @@ pub struct Frozen<'a> {
     pub attempt: u32,
     /// The image, pinned.
     pub image: &'a str,
+    /// The user that the image names, where another runs in its place.
+    pub replaced_user: Option<&'a str>,
     /// The packages, pinned.
     pub packages: &'a [PackageStatus],
     /// SHA-256 of the script, where it comes from a `ConfigMap`.
@@ -353,6 +375,30 @@ mod tests {
     fn a_plain_action_is_executable() {
         let checked = validate(&action(), "amd64").unwrap();
         assert_eq!(checked.image.to_string(), "registry.example.com/tools:1");
+    }
+
+    #[test]
+    fn the_runner_is_told_where_a_script_starts_and_how_its_output_comes() {
+        let frozen = Frozen {
+            run_id: "r-1",
+            number: 1,
+            attempt: 1,
+            image: "r/i@sha256:00",
+            replaced_user: Some("app"),
+            packages: &[],
+            script_sha256: None,
+        };
+        let mut action = action();
+        let plain = validate(&action, "amd64").unwrap().bundle(&Frozen { replaced_user: None, ..frozen });
+        assert_eq!((plain.working_dir, plain.image_user, plain.streams), (None, None, Streams::Merged));
+        action.spec.log = Some(Log { streams: Some(LogStreams::Separate) });
+        for (folder, wanted) in [("Image", WorkingDir::Image), ("/Image", WorkingDir::Path("/Image".into()))]
+        {
+            action.spec.working_dir = Some(folder.into());
+            let bundle = validate(&action, "amd64").unwrap().bundle(&frozen);
+            assert_eq!(bundle.working_dir, Some(wanted));
+            assert_eq!((bundle.image_user.as_deref(), bundle.streams), (Some("app"), Streams::Separate));
+        }
     }
 
     #[test]

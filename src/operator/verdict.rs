@@ -268,6 +268,7 @@ fn from_record(exit: &Exit, pod: &PodView, required: &[String], asked: Asked) ->
                 problem: Problem::Input
                     | Problem::TooLong
                     | Problem::ScriptChanged
+                    | Problem::WorkingDir
                     | Problem::InterpreterNotFound
                     | Problem::CommandNotFound,
                 ..
@@ -393,6 +394,7 @@ fn not_started(problem: Problem, stopped_by: impl FnOnce() -> Reason) -> Reason 
         Problem::Bundle => Reason::BundleRejected,
         Problem::Input | Problem::TooLong => Reason::InputInvalid,
         Problem::ScriptChanged => Reason::FrozenInputsChanged,
+        Problem::WorkingDir => Reason::WorkingDirUnusable,
         Problem::InterpreterNotFound => Reason::InterpreterNotFound,
         Problem::CommandNotFound => Reason::CommandNotFound,
         Problem::NotExecutable => Reason::NotExecutable,

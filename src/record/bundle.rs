@@ -38,6 +38,42 @@ pub struct Bundle {
     pub outputs: Vec<Output>,
     /// How long it may take.
     pub limits: Limits,
+    /// The folder in which it starts; where none is given, an empty one of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub working_dir: Option<WorkingDir>,
+    /// The user that the image names, where another one runs in its place.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image_user: Option<String>,
+    /// How its output reaches the log.
+    #[serde(default, skip_serializing_if = "Streams::is_default")]
+    pub streams: Streams,
+}
+
+/// The folder in which a script starts.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum WorkingDir {
+    /// The image's, in which the container starts.
+    Image,
+    /// This one, an absolute path.
+    Path(String),
+}
+
+/// How standard output and standard error reach the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub enum Streams {
+    /// By one pipe: in the order in which they were written, and nobody can tell them apart.
+    #[default]
+    Merged,
+    /// By a pipe each: they can be told apart, and their order is known only as far as they were read in time.
+    Separate,
+}
+
+impl Streams {
+    #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// Names one attempt of one run of one action.
@@ -274,6 +310,9 @@ mod tests {
             }],
             outputs: vec![],
             limits: Limits { run_deadline_seconds: 3600, grace_seconds: 30 },
+            working_dir: None,
+            image_user: None,
+            streams: Streams::Merged,
         }
     }
 
@@ -281,6 +320,20 @@ mod tests {
     fn a_bundle_comes_back_as_it_went() {
         let text = bundle().to_json().unwrap();
         assert_eq!(Bundle::from_json(&text, &sha256_hex(text.as_bytes())).unwrap(), bundle());
+    }
+
+    #[test]
+    fn what_is_not_the_default_comes_back_too() {
+        for working_dir in [WorkingDir::Image, WorkingDir::Path("/app".into())] {
+            let bundle = Bundle {
+                working_dir: Some(working_dir),
+                image_user: Some("app".into()),
+                streams: Streams::Separate,
+                ..bundle()
+            };
+            let text = bundle.to_json().unwrap();
+            assert_eq!(Bundle::from_json(&text, &sha256_hex(text.as_bytes())).unwrap(), bundle);
+        }
     }
 
     #[test]

@@ -13,7 +13,7 @@ pub const BUNDLE_UNUSABLE: u8 = 240;
 /// A variable's value cannot be read or cannot stand in an environment, or the mounted script is not
 /// the one that was frozen; nothing was started.
 pub const INPUT_UNUSABLE: u8 = 241;
-/// Interpreter or command is missing, cannot be executed, or its arguments are too long.
+/// Interpreter, command or working directory is missing or cannot be used, or the arguments are too long.
 pub const CANNOT_START: u8 = 242;
 /// An earlier start claimed the run and left no exit record.
 pub const UNKNOWN: u8 = 243;
@@ -32,7 +32,8 @@ pub fn of(outcome: &Outcome) -> u8 {
         Outcome::NotStarted { problem, .. } => match problem {
             Problem::Bundle => BUNDLE_UNUSABLE,
             Problem::Input | Problem::ScriptChanged => INPUT_UNUSABLE,
-            Problem::InterpreterNotFound
+            Problem::WorkingDir
+            | Problem::InterpreterNotFound
             | Problem::CommandNotFound
             | Problem::NotExecutable
             | Problem::TooLong => CANNOT_START,

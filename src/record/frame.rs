@@ -12,6 +12,8 @@
 //! 9 z 95 {"end":{...}}
 //! ```
 //!
+//! `b` stands in the place of `o` and `e` if both streams are one pipe.
+//!
 //! Sequence number (from 1, without gaps), kind, milliseconds since the script's start, text. The
 //! kind is a letter and marks: `+` the text goes on in the next frame of the same kind, `-` the
 //! line ended without a newline, `~` the text is escaped: `\\` is a backslash, `\r` a carriage
@@ -39,6 +41,8 @@ pub enum Kind {
     Stdout,
     /// `e`: the script's standard error.
     Stderr,
+    /// `b`: both, by one pipe, in the order in which they were written.
+    Both,
     /// `c`: progress and heartbeats; reserved, and skipped by who does not know them.
     Control,
     /// `x`: how the script ended ([`super::outcome::Exit`]).
@@ -48,11 +52,14 @@ pub enum Kind {
 }
 
 impl Kind {
-    const fn letter(self) -> u8 {
+    /// The letter by which a frame names it.
+    #[must_use]
+    pub const fn letter(self) -> u8 {
         match self {
             Self::Start => b's',
             Self::Stdout => b'o',
             Self::Stderr => b'e',
+            Self::Both => b'b',
             Self::Control => b'c',
             Self::Exit => b'x',
             Self::End => b'z',
@@ -64,6 +71,7 @@ impl Kind {
             b's' => Self::Start,
             b'o' => Self::Stdout,
             b'e' => Self::Stderr,
+            b'b' => Self::Both,
             b'c' => Self::Control,
             b'x' => Self::Exit,
             b'z' => Self::End,
@@ -74,7 +82,7 @@ impl Kind {
     /// Whether the frame's text is a part of the log.
     #[must_use]
     pub const fn is_log(self) -> bool {
-        matches!(self, Self::Stdout | Self::Stderr)
+        matches!(self, Self::Stdout | Self::Stderr | Self::Both)
     }
 }
 
@@ -238,6 +246,7 @@ mod tests {
     fn a_frame_reads_as_designed() {
         assert_eq!(line(&frame(b"Applying manifests")), "7 o 12 Applying manifests\n");
         assert_eq!(line(&frame(b"")), "7 o 12 \n");
+        assert_eq!(line(&Frame { kind: Kind::Both, ..frame(b"a") }), "7 b 12 a\n");
         assert_eq!(line(&frame(b"a\\b\r")), "7 o~ 12 a\\\\b\\r\n");
         assert_eq!(line(&Frame { ending: Ending::Continued, ..frame(b"a") }), "7 o+ 12 a\n");
         assert_eq!(line(&Frame { ending: Ending::NoNewline, ..frame(b"a\r") }), "7 o-~ 12 a\\r\n");

@@ -147,6 +147,8 @@ pub enum Problem {
     Input,
     /// The script that the kubelet mounted is not the one that was frozen.
     ScriptChanged,
+    /// The script's working directory is missing, is no folder, or may not be entered and read.
+    WorkingDir,
     /// The image has no such interpreter.
     InterpreterNotFound,
     /// The image has no such program.

@@ -33,4 +33,4 @@ pub use package::{Form, Layer, PackageManifest};
 pub use platform::Platform;
 pub use reference::{ImageReference, ReferenceError};
 pub use resolve::{Registry, RegistryConfig, ResolvedImage, SetupError};
-pub use user::{DEFAULT_USER, ImageUser, pod_user};
+pub use user::{DEFAULT_USER, ImageUser, MAX_NAME, pod_user};

@@ -7,7 +7,7 @@ pub const DEFAULT_USER: i64 = 65532;
 const MAX_UID: i64 = i32::MAX as i64;
 
 /// Longer than any user name that Linux allows (32 characters).
-const MAX_NAME: usize = 64;
+pub const MAX_NAME: usize = 64;
 
 /// An image config's `User`, without the group.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -4,7 +4,7 @@ use std::{
     collections::BTreeMap,
     ffi::{OsStr, OsString},
     os::unix::ffi::OsStringExt,
-    path::PathBuf,
+    path::{Path, PathBuf},
 };
 
 use crate::record::{
@@ -20,6 +20,7 @@ use super::{
     patterns::Patterns,
     places::Places,
     refusal::Refusal,
+    replaced_user,
     secrets::Secrets,
     sources::Sources,
     user,
@@ -56,15 +57,18 @@ impl Environment {
     pub(super) fn prepare(
         places: &Places,
         bundle: &Bundle,
+        work: &Path,
         image: impl Iterator<Item = (OsString, OsString)>,
     ) -> Result<Self, Refusal> {
         let mut environment = Self::default();
         environment.variables.extend(image.filter(|(name, _)| !place::is_reserved(name)));
-        for (name, value) in [("HOME", places.home()), ("TMPDIR", places.tmp()), ("PWD", places.work())] {
+        for (name, value) in [("HOME", places.home()), ("TMPDIR", places.tmp()), ("PWD", work.into())] {
             environment.set(name, value);
         }
         let (user, home) = user::own(&places.passwd());
         environment.files.also_below(home.map(|home| places.of_image(&home)));
+        let replaced = bundle.image_user.as_deref();
+        environment.adjust(replaced.and_then(|named| replaced_user::told(&places.passwd(), named)));
         // tput ends a script with `set -e` where TERM is not set, or names a terminal without colours.
         for (name, value) in [("USER", user.as_str()), ("LOGNAME", &user), ("TERM", TERMINAL)] {
             environment.variables.entry(name.into()).or_insert_with(|| value.into());

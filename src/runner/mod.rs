@@ -40,6 +40,7 @@ mod program;
 mod reach;
 mod ready;
 mod refusal;
+mod replaced_user;
 mod report;
 mod run;
 mod script;
@@ -53,6 +54,7 @@ mod stop;
 mod streams;
 mod supervise;
 mod user;
+mod working_dir;
 
 pub use crate::record::exit_code::{
     BUNDLE_UNUSABLE, CANNOT_START, INPUT_UNUSABLE, RUNNER_FAILED, STOPPED_BEFORE_START, UNKNOWN, USAGE,

@@ -3,9 +3,12 @@
 use std::{
     ffi::{CString, NulError, OsStr, OsString},
     fs::File,
-    io::{self, PipeReader},
+    io::{self, PipeReader, PipeWriter},
     iter,
-    os::{fd::AsRawFd, unix::ffi::OsStrExt},
+    os::{
+        fd::{AsRawFd, OwnedFd},
+        unix::ffi::OsStrExt,
+    },
     path::{Path, PathBuf},
 };
 
@@ -16,7 +19,7 @@ use nix::{
     unistd::{AccessFlags, Pid, access},
 };
 
-use crate::record::outcome::Problem;
+use crate::record::{bundle::Streams, frame::Kind, outcome::Problem};
 
 use super::{
     elf::{self, Format},
@@ -86,15 +89,17 @@ pub(super) fn not_executable(file: &Path) -> Refusal {
 pub(super) struct Started {
     /// Its main process, which leads a process group of its own.
     pub(super) pid: Pid,
-    /// Its standard output.
-    pub(super) stdout: PipeReader,
-    /// Its standard error.
-    pub(super) stderr: PipeReader,
+    /// The pipes that its standard output and standard error come from.
+    pub(super) output: Vec<(Kind, PipeReader)>,
 }
 
 /// Starts the script: in a process group of its own, without standard input, with its output in
 /// pipes, with the signals as every program expects them. Its working directory is the runner's.
-pub(super) fn spawn(invocation: &Invocation, environment: &Environment) -> Result<Started, Refusal> {
+pub(super) fn spawn(
+    invocation: &Invocation,
+    environment: &Environment,
+    streams: Streams,
+) -> Result<Started, Refusal> {
     let Invocation { program, name, args } = invocation;
     let texts = || -> Result<_, NulError> {
         let argv: Vec<CString> =
@@ -109,8 +114,8 @@ pub(super) fn spawn(invocation: &Invocation, environment: &Environment) -> Resul
     let (argv, envp) = texts().map_err(|_| {
         Refusal::new(Problem::Input, "an argument holds a NUL byte, which a program cannot be given")
     })?;
-    let pipe = || io::pipe().map_err(|error| Refusal::internal("start", program, &error));
-    let ((stdout, out), (stderr, err)) = (pipe()?, pipe()?);
+    let Pipes { output, out, err } =
+        pipes(streams).map_err(|error| Refusal::internal("start", program, &error))?;
     let nothing =
         File::open(NOTHING).map_err(|error| Refusal::internal("open", Path::new(NOTHING), &error))?;
     // Not std's Command: a child of its inherits the mask by which we wait for SIGTERM, and where it
@@ -132,7 +137,40 @@ pub(super) fn spawn(invocation: &Invocation, environment: &Environment) -> Resul
         posix_spawn(program.as_path(), &actions, &attributes, &argv, &envp)
     };
     let pid = spawn().map_err(|error| explain(error, program, environment))?;
-    Ok(Started { pid, stdout, stderr })
+    Ok(Started { pid, output })
+}
+
+/// Both ends of the script's pipes.
+struct Pipes {
+    output: Vec<(Kind, PipeReader)>,
+    /// Its standard output.
+    out: OwnedFd,
+    /// Its standard error.
+    err: OwnedFd,
+}
+
+fn pipes(streams: Streams) -> io::Result<Pipes> {
+    let (reader, out) = io::pipe()?;
+    Ok(match streams {
+        Streams::Merged => {
+            let err = opened_again(&out)?;
+            Pipes { output: vec![(Kind::Both, reader)], out: out.into(), err }
+        }
+        Streams::Separate => {
+            let (errors, err) = io::pipe()?;
+            let output = vec![(Kind::Stdout, reader), (Kind::Stderr, errors)];
+            Pipes { output, out: out.into(), err: err.into() }
+        }
+    })
+}
+
+/// The same pipe as an open file of its own. Programs that make their standard error nonblocking (ssh, node)
+/// would otherwise do so to standard output as well, and others lose lines there.
+fn opened_again(pipe: &PipeWriter) -> io::Result<OwnedFd> {
+    let path = format!("/proc/self/fd/{}", pipe.as_raw_fd());
+    let opened = File::options().write(true).open(path).map(OwnedFd::from);
+    // It is the same pipe in any case.
+    opened.or_else(|_| pipe.try_clone().map(OwnedFd::from))
 }
 
 fn explain(error: Errno, program: &Path, environment: &Environment) -> Refusal {

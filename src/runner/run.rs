@@ -41,6 +41,7 @@ use super::{
     sink::Sink,
     streams::Streams,
     supervise::{self, Supervisor},
+    working_dir,
 };
 
 /// Runs the bundle's script, or says why not. Returns the container's exit code.
@@ -129,12 +130,11 @@ impl Attempt {
             return Err(Refusal::new(Problem::Internal, format!("{} is not set", place::ENV_POD_UID)));
         }
         folders::prepare(&self.places)?;
-        let mut environment = Environment::prepare(&self.places, bundle, env::vars_os())?;
+        // Before programs are looked for: a relative path is the script's.
+        let work = working_dir::enter(&self.places, bundle.working_dir.as_ref())?;
+        let mut environment = Environment::prepare(&self.places, bundle, &work, env::vars_os())?;
         let secrets = ChangingFiles::new(environment.take_watched(), environment.take_patterns()?);
         *patterns = secrets.patterns().clone();
-        // Before programs are looked for: a relative path is the script's.
-        let work = self.places.work();
-        env::set_current_dir(&work).map_err(|error| Refusal::internal("change to", &work, &error))?;
         let invocation = self.invocation(bundle, &mut environment)?;
         if signals.take().stop {
             return Err(Refusal::new(
@@ -149,15 +149,9 @@ impl Attempt {
         self.report.sink().pump();
         let kills = memory::kills(&self.places);
         let started = Instant::now();
-        let Started { pid, stdout, stderr } = program::spawn(&invocation, &environment)?;
+        let Started { pid, output } = program::spawn(&invocation, &environment, bundle.streams)?;
         self.report.script_starts(started);
-        Ok(Running {
-            script: Script::new(pid),
-            streams: Streams::new(stdout, stderr, secrets),
-            note,
-            started,
-            kills,
-        })
+        Ok(Running { script: Script::new(pid), streams: Streams::new(output, secrets), note, started, kills })
     }
 
     fn invocation(&self, bundle: &Bundle, environment: &mut Environment) -> Result<Invocation, Refusal> {

@@ -1,4 +1,4 @@
-//! The script's standard output and standard error: from pipes to the report.
+//! The script's standard output and standard error: from one pipe or two to the report.
 
 use std::{
     io::{self, PipeReader, Read},
@@ -6,7 +6,10 @@ use std::{
     time::Instant,
 };
 
-use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::{
+    fcntl::{FcntlArg, OFlag, fcntl},
+    sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout},
+};
 
 use crate::record::frame::Kind;
 
@@ -68,35 +71,73 @@ impl Stream {
     }
 }
 
-/// Both streams, each with its own masker and its own unfinished line.
+/// Tells which of two pipes had something to read first.
+///
+/// The kernel puts pipes into the list of an `epoll(7)` in the order in which they become readable. It puts
+/// each there once, so what both were given since the last look has no order.
+#[derive(Debug)]
+struct Arrivals(Option<Epoll>);
+
+impl Arrivals {
+    fn of(streams: &[Stream]) -> Self {
+        let watch = || {
+            let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
+            for (number, stream) in (0..).zip(streams) {
+                if let Some(pipe) = &stream.pipe {
+                    epoll.add(pipe, EpollEvent::new(EpollFlags::EPOLLIN | EpollFlags::EPOLLET, number))?;
+                }
+            }
+            nix::Result::Ok(epoll)
+        };
+        // One pipe has its order. Without an epoll the order of two is a guess, and the log is whole.
+        Self((streams.len() > 1).then(watch).and_then(Result::ok))
+    }
+
+    /// Puts the one of `ready` that came first in front.
+    fn order(&self, ready: &mut [usize]) {
+        let mut events = [EpollEvent::empty(); 2];
+        let Some(epoll) = &self.0 else { return };
+        if epoll.wait(&mut events, EpollTimeout::ZERO).is_ok_and(|count| count > 0) {
+            ready.sort_by_key(|number| u64::try_from(*number) != Ok(events[0].data()));
+        }
+    }
+}
+
+/// The streams, each with its own masker and its own unfinished line.
 #[derive(Debug)]
 pub(super) struct Streams {
-    both: [Stream; 2],
+    all: Vec<Stream>,
+    arrivals: Arrivals,
     buffer: Vec<u8>,
     secrets: ChangingFiles,
 }
 
 impl Streams {
-    pub(super) fn new(out: PipeReader, err: PipeReader, secrets: ChangingFiles) -> Self {
+    pub(super) fn new(pipes: Vec<(Kind, PipeReader)>, secrets: ChangingFiles) -> Self {
         let patterns = secrets.patterns();
-        Self {
-            both: [Stream::new(Kind::Stdout, out, patterns), Stream::new(Kind::Stderr, err, patterns)],
-            buffer: vec![0; READ_BYTES],
-            secrets,
-        }
+        let all: Vec<_> = pipes.into_iter().map(|(kind, pipe)| Stream::new(kind, pipe, patterns)).collect();
+        Self { arrivals: Arrivals::of(&all), all, buffer: vec![0; READ_BYTES], secrets }
     }
 
     /// The pipes that are still open, by their number.
     pub(super) fn open(&self) -> impl Iterator<Item = (usize, BorrowedFd<'_>)> {
-        self.both
+        self.all
             .iter()
             .enumerate()
             .filter_map(|(number, stream)| Some((number, stream.pipe.as_ref()?.as_fd())))
     }
 
+    /// Reads once from each of these pipes, in the order in which they became readable.
+    pub(super) fn read_all(&mut self, mut ready: Vec<usize>, report: &mut Report) {
+        self.arrivals.order(&mut ready);
+        for number in ready {
+            self.read(number, report);
+        }
+    }
+
     /// Reads once from the pipe with this number, where there is something to read.
-    pub(super) fn read(&mut self, number: usize, report: &mut Report) {
-        let Some(stream) = self.both.get_mut(number) else { return };
+    fn read(&mut self, number: usize, report: &mut Report) {
+        let Some(stream) = self.all.get_mut(number) else { return };
         let len = stream.read(&mut self.buffer, report);
         if len == 0 {
             return;
@@ -104,7 +145,7 @@ impl Streams {
         if self.secrets.look() {
             self.learn();
         }
-        self.both[number].take(&self.buffer[..len], report);
+        self.all[number].take(&self.buffer[..len], report);
     }
 
     /// When to call [`Self::look`].
@@ -128,23 +169,23 @@ impl Streams {
     }
 
     fn learn(&mut self) {
-        for stream in &mut self.both {
+        for stream in &mut self.all {
             stream.masker.learn(self.secrets.patterns());
         }
     }
 
     /// How much was read so far.
     pub(super) fn bytes(&self) -> u64 {
-        self.both.iter().map(|stream| stream.bytes).sum()
+        self.all.iter().map(|stream| stream.bytes).sum()
     }
 
     pub(super) fn all_closed(&self) -> bool {
-        self.both.iter().all(|stream| stream.pipe.is_none())
+        self.all.iter().all(|stream| stream.pipe.is_none())
     }
 
     /// Ends the streams, whether or not somebody still holds the pipes.
     pub(super) fn close(&mut self, report: &mut Report) {
-        for stream in &mut self.both {
+        for stream in &mut self.all {
             stream.close(report);
         }
     }
@@ -162,11 +203,29 @@ mod tests {
         *,
     };
 
+    fn separate() -> (Streams, [io::PipeWriter; 2], Report) {
+        let ((out, to_out), (err, to_err)) = (io::pipe().unwrap(), io::pipe().unwrap());
+        let secrets = ChangingFiles::new(Watched::default(), Patterns::default());
+        let pipes = vec![(Kind::Stdout, out), (Kind::Stderr, err)];
+        (Streams::new(pipes, secrets), [to_out, to_err], Report::new(Sink::new(None)))
+    }
+
+    #[test]
+    fn the_pipe_that_was_written_to_first_is_read_first() {
+        let (streams, mut script, _report) = separate();
+        for first in [1, 0, 1, 1, 0] {
+            script[first].write_all(b"x").unwrap();
+            script[1 - first].write_all(b"x").unwrap();
+            script[first].write_all(b"x").unwrap();
+            let mut ready = [0, 1];
+            streams.arrivals.order(&mut ready);
+            assert_eq!(ready, [first, 1 - first]);
+        }
+    }
+
     #[test]
     fn a_pipe_that_somebody_emptied_meanwhile_is_not_waited_for() {
-        let ((out, mut script), (err, _other)) = (io::pipe().unwrap(), io::pipe().unwrap());
-        let secrets = ChangingFiles::new(Watched::default(), Patterns::default());
-        let (mut streams, mut report) = (Streams::new(out, err, secrets), Report::new(Sink::new(None)));
+        let (mut streams, [mut script, _other], mut report) = separate();
         streams.read(0, &mut report);
         assert_eq!((streams.bytes(), streams.open().count()), (0, 2));
         script.write_all(b"x").unwrap();

@@ -179,9 +179,8 @@ impl Supervisor<'_> {
         let now = Instant::now();
         self.report.set_time(now);
         self.streams.look(now);
-        for (number, _) in numbers.into_iter().zip(ready).filter(|(_, ready)| *ready) {
-            self.streams.read(number, self.report);
-        }
+        let ready = numbers.into_iter().zip(ready).filter_map(|(number, ready)| ready.then_some(number));
+        self.streams.read_all(ready.collect(), self.report);
         self.report.sink().pump();
         let mut arrived = self.signals.take();
         arrived.child |= self.unburied;

@@ -31,6 +31,19 @@ async fn images_by_the_grammar() {
 }
 
 #[tokio::test]
+async fn folders_in_which_a_script_starts() {
+    for folder in
+        ["Image", "/", "/app", "/app/", "/a/.b/..c", "/longshore/packages/orders", "/longshore.d", "/srv/a b"]
+    {
+        accepted(json!({"workingDir": folder})).await;
+    }
+    accepted(json!({"workingDir": null, "log": null})).await;
+    for streams in [json!("Merged"), json!("Separate"), json!(null)] {
+        accepted(json!({"log": {"streams": streams}})).await;
+    }
+}
+
+#[tokio::test]
 async fn all_that_is_offered() {
     accepted(json!({
         "script": {"inline": "print(1)", "interpreter": ["python3", "-u"]},

@@ -32,6 +32,8 @@ async fn no_field_is_immutable() {
             json!({"pendingDeadlineSeconds": 1}),
             json!({"terminationGracePeriodSeconds": 1}),
             json!({"podRetentionSeconds": 1}),
+            json!({"workingDir": "/app"}),
+            json!({"log": {"streams": "Separate"}}),
             json!({"resources": {"limits": {"cpu": 1}}}),
             json!({"podTemplate": {"metadata": {"labels": {"a": "b"}}}}),
             json!({"runPolicy": "Once"}),

@@ -48,6 +48,25 @@ async fn an_image_without_a_version() {
 }
 
 #[tokio::test]
+async fn a_working_folder_that_is_none() {
+    for folder in
+        ["", "app", "./app", "image", "//app", "/app//b", "/app/..", "/../etc", "/./a", "$HOME", " /app"]
+    {
+        let words: &[&str] =
+            if folder.is_empty() { &["spec.workingDir"] } else { &["spec.workingDir", "/app", "Image"] };
+        refused_with(json!({"workingDir": folder}), words).await;
+    }
+    for folder in ["/longshore", "/longshore/", "/longshore/state", "/longshore/packages2"] {
+        refused_with(json!({"workingDir": folder}), &["spec.workingDir", "Longshore's own"]).await;
+    }
+    let file =
+        |path: &str| json!({"workingDir": "/app", "variables": [{"name": "A", "as": "File", "path": path}]});
+    refused_with(file("config/app.yaml"), &["spec.workingDir", "begin with ~/"]).await;
+    assert!(would_create(&object("file", &with(&file("~/.netrc"))), Unknown::Refused).await.is_ok());
+    refused_with(json!({"log": {"streams": "Both"}}), &["spec.log.streams", "Merged", "Separate"]).await;
+}
+
+#[tokio::test]
 async fn an_action_without_an_image() {
     refused_with(json!({"image": null}), &["spec", "name the image", "registry.example.com"]).await;
 }

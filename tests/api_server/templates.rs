@@ -87,6 +87,8 @@ async fn a_template_with_all_that_it_may_have() {
         "runDeadlineSeconds": 1,
         "pendingDeadlineSeconds": 1,
         "terminationGracePeriodSeconds": 0,
+        "workingDir": "Image",
+        "log": {"streams": "Separate"},
         "resources": {"limits": {"cpu": 1}},
         "podTemplate": {"nodeSelector": {"a": "b"}},
         "parameters": [
@@ -234,6 +236,8 @@ async fn an_action_says_nothing_that_its_template_says() {
         ("runDeadlineSeconds", json!(1)),
         ("pendingDeadlineSeconds", json!(1)),
         ("terminationGracePeriodSeconds", json!(1)),
+        ("workingDir", json!("Image")),
+        ("log", json!({"streams": "Separate"})),
         ("resources", json!({"limits": {"cpu": 1}})),
         ("podTemplate", json!({"nodeSelector": {"a": "b"}})),
     ] {

@@ -153,7 +153,7 @@ impl Handle<'_> {
         until("the script's first line", async || {
             let log = pods.logs(&name, &kube::api::LogParams::default()).await.unwrap_or_default();
             log.lines()
-                .any(|line| line.split(' ').nth(1).is_some_and(|kind| kind.starts_with('o')))
+                .any(|line| line.split(' ').nth(1).is_some_and(|kind| kind.starts_with('b')))
                 .then_some(())
         })
         .await;
@@ -266,6 +266,7 @@ impl Done {
         let advised = matches!(
             reason,
             Reason::InputInvalid
+                | Reason::WorkingDirUnusable
                 | Reason::InterpreterNotFound
                 | Reason::CommandNotFound
                 | Reason::FrozenInputsChanged

@@ -56,7 +56,7 @@ async fn ran(namespace: &Namespace, done: &Done) -> (Timestamp, Timestamp) {
     let parameters = LogParams { timestamps: true, ..LogParams::default() };
     let pod = done.run().pod_name.clone().expect("it has a pod");
     let log = namespace.api::<Pod>().logs(&pod, &parameters).await.expect("reading the log");
-    let lines = log.lines().filter(|line| line.split(' ').nth(2).is_some_and(|kind| kind.starts_with('o')));
+    let lines = log.lines().filter(|line| line.split(' ').nth(2).is_some_and(|kind| kind.starts_with('b')));
     let times: Vec<Timestamp> =
         lines.map(|line| line.split(' ').next().expect("a time").parse().expect("a time")).collect();
     (times[0], times[times.len() - 1])

@@ -6,7 +6,15 @@ use longshore::{
 };
 use serde_json::json;
 
-use crate::{action::Action, namespace::in_namespace};
+use crate::{
+    action::Action,
+    namespace::{in_namespace, setting},
+};
+
+/// One of the images that differ as users' images do.
+fn in_test_registry(image: &str) -> String {
+    format!("{}/test/{image}:1", setting("LONGSHORE_REGISTRY"))
+}
 
 #[tokio::test]
 async fn an_exit_code_is_told_with_the_last_lines() {
@@ -289,6 +297,104 @@ async fn a_child_out_of_memory_does_not_fail_a_script_that_goes_on() {
             .run(Action::script(script).with("resources", json!({"limits": {"memory": "48Mi"}})))
             .await;
         done.assert_succeeded().assert_tail_has(&["the child ended with 137"]);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn lines_stand_in_the_log_in_the_order_in_which_they_were_written() {
+    in_namespace(async |namespace| {
+        let script = "i=0; while [ $i -lt 60 ]; do echo $i; echo $((i+1)) >&2; i=$((i+2)); done";
+        let wanted: Vec<String> = (0..60).map(|number: u32| number.to_string()).collect();
+        let mut all = Vec::new();
+        for image in ["glibc", "musl", "busybox"] {
+            let action = Action::script(script).image(&in_test_registry(image));
+            let separate = action.clone().with("log", json!({"streams": "Separate"}));
+            all.push((namespace.apply(image, action).await, true));
+            all.push((namespace.apply(&format!("{image}-separate"), separate).await, false));
+        }
+        for (action, in_order) in all {
+            let done = action.finished().await;
+            done.assert_succeeded().assert_log_complete();
+            assert_eq!(done.status().log.as_ref().unwrap().lines, 60);
+            if in_order {
+                assert!(done.tail().lines().eq(&wanted), "{}", done.tail());
+            }
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_script_starts_in_the_folder_that_is_named() {
+    in_namespace(async |namespace| {
+        let script = "echo in=$(pwd) $(ls); touch \"$HOME/a\" \"$TMPDIR/b\"";
+        let volume = json!({
+            "volumes": [{"name": "data", "emptyDir": {}}],
+            "volumeMounts": [{"name": "data", "mountPath": "/srv/data"}],
+        });
+        let of = |image: &str, folder: &str| {
+            Action::script(script).image(&in_test_registry(image)).with("workingDir", folder)
+        };
+        let cases = [
+            ("own", of("workdir", "Image"), "in=/srv/app own.txt\n"),
+            ("path", of("workdir", "/srv/app"), "in=/srv/app own.txt\n"),
+            ("volume", of("busybox", "/srv/data").with("podTemplate", volume), "in=/srv/data\n"),
+            ("none", Action::script(script).image(&in_test_registry("workdir")), "in=/longshore/work/run\n"),
+            // The container runtime makes it.
+            ("made", of("workdir-missing", "Image"), "in=/srv/missing\n"),
+        ];
+        let refused = [
+            (
+                "closed",
+                of("workdir-closed", "Image"),
+                ["the image's WORKDIR", "/srv/closed", "65532 may not enter"],
+            ),
+            ("missing", of("busybox", "/srv/app"), ["spec.workingDir", "/srv/app", "not there"]),
+        ];
+        let (mut good, mut bad) = (Vec::new(), Vec::new());
+        for (name, action, said) in cases {
+            good.push((namespace.apply(name, action).await, said));
+        }
+        for (name, action, words) in refused {
+            bad.push((namespace.apply(name, action).await, words));
+        }
+        for (action, said) in good {
+            let done = action.finished().await;
+            done.assert_succeeded();
+            assert_eq!(done.tail(), said);
+        }
+        for (action, words) in &bad {
+            action.finished().await.assert_failed(Reason::WorkingDirUnusable, None).assert_says(words);
+        }
+        // It never started, so a correction runs.
+        let (missing, _) = &bad[1];
+        missing.patch_spec(json!({"workingDir": "/bin"})).await;
+        missing.finished().await.assert_succeeded();
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_user_of_the_image_that_is_replaced_is_told_with_what_mends_it() {
+    in_namespace(async |namespace| {
+        let action = Action::script("id -u").image(&in_test_registry("user-named"));
+        let named = namespace.apply("named", action.clone()).await;
+        let done = named.finished().await;
+        done.assert_succeeded();
+        let told = &done.condition(ConditionType::InputsAdjusted).message;
+        assert!(
+            told.contains("USER is app") && told.contains(&format!("as user {},", done.tail().trim())),
+            "{told}"
+        );
+        assert!(told.contains("spec.podTemplate.securityContext.runAsUser: 1234"), "{told}");
+        // That line mends it.
+        let mended = json!({"podTemplate": {"securityContext": {"runAsUser": 1234}}});
+        named.patch_spec(mended).await;
+        let done = named.finished().await;
+        done.assert_succeeded();
+        assert_eq!(done.tail(), "1234\n");
+        assert!(!done.conditions().contains("InputsAdjusted"), "{}", done.conditions());
     })
     .await;
 }

@@ -70,6 +70,8 @@ fn full() -> Value {
         "runDeadlineSeconds": 60,
         "pendingDeadlineSeconds": 3,
         "terminationGracePeriodSeconds": 0,
+        "workingDir": "/srv/app",
+        "log": {"streams": "Separate"},
         "podRetentionSeconds": 0,
         "runPolicy": "OnChange",
         "runToken": "release 57 / ü",

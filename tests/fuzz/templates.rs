@@ -138,6 +138,8 @@ fn full() -> Value {
         "runDeadlineSeconds": 60,
         "pendingDeadlineSeconds": 3,
         "terminationGracePeriodSeconds": 0,
+        "workingDir": "Image",
+        "log": {"streams": "Merged"},
         "resources": {"requests": {"cpu": "100m"}, "limits": {"memory": "256Mi"}},
         "podTemplate": specs::pod_template(),
     })

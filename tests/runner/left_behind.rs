@@ -30,11 +30,12 @@ fn the_last_lines_of_a_process_substitution_are_in_the_log() {
         ("", "{ sleep 0.1; echo last; } & exit 1"),
     ] {
         for how in BOTH {
-            for _ in 0..3 {
+            for separate in [false, true, true] {
                 let sandbox = Sandbox::script(&format!("{redirect}\n{script}")).interpreter(&["/bin/bash"]);
+                let sandbox = if separate { sandbox.separate() } else { sandbox };
                 let told = sandbox.run_as(how);
                 told.assert_exited(1);
-                assert_eq!(told.out(), "last\n", "{redirect}; {script}");
+                assert_eq!(told.out(), "last\n", "{redirect}; {script}; {separate}");
                 assert!(!told.end.unwrap().cut, "{redirect}");
             }
         }
@@ -74,7 +75,7 @@ fn a_child_that_cleans_up_has_the_grace_period_after_its_script_has_gone() {
     let script = "bash -c 'trap \"echo releasing; sleep 3; echo released; exit 0\" TERM; touch ready\n\
                   while :; do sleep 0.05; done'; echo never";
     for how in BOTH {
-        let sandbox = Sandbox::script(script).interpreter(&["/bin/bash"]);
+        let sandbox = Sandbox::script(script).interpreter(&["/bin/bash"]).separate();
         let running = sandbox.start(how);
         wait_for(&sandbox.at(place::WORK_DIR).join("ready"));
         running.signal(Signal::SIGTERM);
@@ -83,7 +84,11 @@ fn a_child_that_cleans_up_has_the_grace_period_after_its_script_has_gone() {
         assert_eq!(told.out(), "releasing\nreleased\n");
         assert_eq!(told.exit().stop, Some(Stop { cause: StopCause::Terminated, killed: false }));
     }
-    let told = Sandbox::script(script).interpreter(&["/bin/bash"]).limits(2, 20).run_as(As::UnprivilegedPid1);
+    let told = Sandbox::script(script)
+        .interpreter(&["/bin/bash"])
+        .separate()
+        .limits(2, 20)
+        .run_as(As::UnprivilegedPid1);
     told.assert_signaled(15);
     assert_eq!(told.out(), "releasing\nreleased\n");
     assert_eq!(told.exit().stop, Some(Stop { cause: StopCause::RunDeadline, killed: false }));

@@ -14,7 +14,7 @@ use std::{
 
 use longshore::record::{
     VERSION,
-    bundle::{Bundle, Folder, Limits, Output, Program, RunIdentity, Source, Variable},
+    bundle::{Bundle, Folder, Limits, Output, Program, RunIdentity, Source, Streams, Variable},
     frame::{Ending, Frame, Kind, MAX_LINE_BYTES},
     outcome::{End, Exit, Outcome, Problem, Record, Start, Termination},
     place, sha256_hex,
@@ -44,6 +44,8 @@ pub(crate) struct Sandbox {
     pub(crate) bundle: Bundle,
     /// The image's environment.
     pub(crate) image: Vec<(String, String)>,
+    /// The folder in which the container starts.
+    pub(crate) workdir: PathBuf,
     /// What is in the pod's spec, where it is not the bundle's real hash.
     pub(crate) sha256: Option<String>,
 }
@@ -83,8 +85,12 @@ impl Sandbox {
                 variables: vec![],
                 outputs: vec![],
                 limits: Limits { run_deadline_seconds: 60, grace_seconds: 20 },
+                working_dir: None,
+                image_user: None,
+                streams: Streams::Merged,
             },
             image: vec![("PATH".into(), "/usr/bin:/bin".into())],
+            workdir: "/".into(),
             sha256: None,
         };
         for folder in
@@ -140,6 +146,11 @@ impl Sandbox {
 
     pub(crate) fn limits(mut self, run_deadline_seconds: u64, grace_seconds: u64) -> Self {
         self.bundle.limits = Limits { run_deadline_seconds, grace_seconds };
+        self
+    }
+
+    pub(crate) fn separate(mut self) -> Self {
+        self.bundle.streams = Streams::Separate;
         self
     }
 
@@ -237,6 +248,7 @@ impl Sandbox {
             .args(&words[1..])
             .arg("--root")
             .arg(&self.root)
+            .current_dir(&self.workdir)
             .env_clear()
             .envs(self.image.iter().cloned())
             .env(place::ENV_BUNDLE_SHA256, self.sha256.clone().unwrap_or_else(|| sha256_hex(text.as_bytes())))
@@ -318,6 +330,7 @@ pub(crate) fn wait_for(path: &Path) {
 #[derive(Debug, Default)]
 pub(crate) struct Told {
     pub(crate) code: Option<i32>,
+    /// Both streams, if they are one pipe.
     pub(crate) stdout: Vec<u8>,
     pub(crate) stderr: Vec<u8>,
     /// Kind and ending of every frame.
@@ -345,7 +358,7 @@ impl Told {
             assert_eq!(frame.sequence, told.kinds.len() as u64, "gapless");
             if frame.kind.is_log() {
                 transcript.push(&frame.text, frame.ending);
-                let stream = if frame.kind == Kind::Stdout { &mut told.stdout } else { &mut told.stderr };
+                let stream = if frame.kind == Kind::Stderr { &mut told.stderr } else { &mut told.stdout };
                 stream.extend_from_slice(&frame.text);
                 if frame.ending == Ending::Line {
                     stream.push(b'\n');

@@ -11,7 +11,8 @@ fn whatever_the_runtime_sends_the_script_is_asked_by_sigterm() {
     // nginx, Apache, systemd (SIGRTMIN+3), and others that images name.
     for signal in ["QUIT", "WINCH", "37", "HUP", "USR1", "USR2", "PWR"] {
         let sandbox =
-            Sandbox::script("trap 'echo term; exit 5' TERM; touch ready; while :; do sleep 0.05; done");
+            Sandbox::script("trap 'echo term; exit 5' TERM; touch ready; while :; do sleep 0.05; done")
+                .separate();
         let running = sandbox.start(As::Process);
         wait_for(&sandbox.at("longshore/work/run/ready"));
         let sent = Command::new("kill").args(["-s", signal, &running.child.id().to_string()]).status();

@@ -96,6 +96,7 @@ impl Beginning<'_> {
                     config_digest: config_digest.clone(),
                     running: None,
                     run_as_user: pod::run_as_user(&self.checked.spec, user),
+                    replaced_user: pod::replaced_user(&self.checked.spec, user),
                 };
                 self.freeze(image, packages, script_sha256.clone())
             }
@@ -126,7 +127,7 @@ impl Beginning<'_> {
             required_outputs: self.checked.required_outputs(),
             ..self.run.clone()
         };
-        match freeze(self.checked, &run, &image.resolved, packages) {
+        match freeze(self.checked, &run, &image, packages) {
             Ok((_, sha256)) => {
                 let name = pod::pod_name(&self.checked.name, &self.checked.uid, run.number, run.attempt);
                 let message = format!("creating pod {name}");
@@ -296,14 +297,15 @@ pub(super) fn held_back(facts: &Facts<'_>, checked: &Checked) -> Option<(Reason,
 pub(super) fn freeze(
     checked: &Checked,
     run: &RunStatus,
-    image: &str,
+    image: &ImageStatus,
     packages: &[PackageStatus],
 ) -> Result<(String, String), String> {
     let frozen = Frozen {
         run_id: &run.id,
         number: run.number,
         attempt: run.attempt,
-        image,
+        image: &image.resolved,
+        replaced_user: image.replaced_user.as_deref(),
         packages,
         script_sha256: run.script_sha256.as_deref(),
     };

@@ -121,8 +121,7 @@ impl Active<'_> {
             return never(Reason::FrozenInputsChanged, what);
         }
         let rebuilt = self.facts.spec.as_ref().ok().and_then(|checked| {
-            let (bundle, sha256) =
-                begin::freeze(checked, self.run, &image.resolved, &self.status.packages).ok()?;
+            let (bundle, sha256) = begin::freeze(checked, self.run, image, &self.status.packages).ok()?;
             (sha256 == frozen).then_some((checked, bundle))
         });
         let Some((checked, bundle)) = rebuilt else {

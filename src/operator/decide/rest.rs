@@ -65,6 +65,8 @@ pub fn stand_in(action: &DeploymentAction) -> Option<DeploymentAction> {
         termination_grace_period_seconds: _,
         resources: _,
         pod_template: _,
+        working_dir: _,
+        log: _,
         retry: _,
         lock: _,
     } = &action.spec;
@@ -81,16 +83,6 @@ pub fn stand_in(action: &DeploymentAction) -> Option<DeploymentAction> {
         outputs: _,
         history: _,
     } = before;
-    let run = RunStatus {
-        repeats: None,
-        settings_hash: None,
-        required_outputs: Vec::new(),
-        duration_seconds: None,
-        attempts: Vec::new(),
-        // What was compared to the record of a script's end.
-        exit_code: run.exit_code.or_else(|| run.attempts.last()?.exit_code),
-        ..run.clone()
-    };
     Some(DeploymentAction {
         metadata: ObjectMeta {
             name: action.metadata.name.clone(),
@@ -112,7 +104,7 @@ pub fn stand_in(action: &DeploymentAction) -> Option<DeploymentAction> {
             // not asked for any more.
             run_policy: if *run_policy == RunPolicy::OnChange { RunPolicy::Manual } else { *run_policy },
             suspend: *suspend,
-            script: read_from(script.as_ref(), &run),
+            script: read_from(script.as_ref(), run),
             ttl_seconds_after_finished: *ttl_seconds_after_finished,
             pod_retention_seconds: *pod_retention_seconds,
             run_token: run_token.clone(),
@@ -127,7 +119,7 @@ pub fn stand_in(action: &DeploymentAction) -> Option<DeploymentAction> {
             last_handled_rerun: last_handled_rerun.clone(),
             log: log.as_ref().map(|log| LogStatus { state: log.state, ..LogStatus::default() }),
             conditions: kept.into_iter().cloned().collect(),
-            run: Some(run),
+            run: Some(of_run(run)),
             ..DeploymentActionStatus::default()
         }),
     })
@@ -138,6 +130,20 @@ fn read_from(script: Option<&Script>, run: &RunStatus) -> Option<Script> {
     let from = script.and_then(|script| script.config_map_key_ref.clone());
     let from = from.filter(|_| run.script_sha256.is_some())?;
     Some(Script { config_map_key_ref: Some(from), ..Script::default() })
+}
+
+/// The parts of a run that somebody looks at once it has ended.
+fn of_run(run: &RunStatus) -> RunStatus {
+    RunStatus {
+        repeats: None,
+        settings_hash: None,
+        required_outputs: Vec::new(),
+        duration_seconds: None,
+        attempts: Vec::new(),
+        // What was compared to the record of a script's end.
+        exit_code: run.exit_code.or_else(|| run.attempts.last()?.exit_code),
+        ..run.clone()
+    }
 }
 
 /// Whether nothing is to be done but, in its time, about pods and the action's own end.

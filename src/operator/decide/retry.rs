@@ -192,7 +192,7 @@ impl Active<'_> {
             if let Some(what) = self.not_as_recorded(image) {
                 return Err(what);
             }
-            let (_, sha256) = begin::freeze(checked, run, &image.resolved, &self.status.packages)?;
+            let (_, sha256) = begin::freeze(checked, run, image, &self.status.packages)?;
             Ok((checked, sha256))
         };
         match frozen(self.run) {

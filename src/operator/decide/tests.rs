@@ -682,7 +682,7 @@ fn an_image_or_user_that_only_the_status_names_is_not_run() {
             let status = world.action.status.as_ref().unwrap();
             (status.run.clone().unwrap(), status.image.clone().unwrap())
         };
-        let (_, sha256) = begin::freeze(world.spec.as_ref().unwrap(), &run, &image.resolved, &[]).unwrap();
+        let (_, sha256) = begin::freeze(world.spec.as_ref().unwrap(), &run, &image, &[]).unwrap();
         run_mut(&mut world).bundle_sha256 = Some(sha256);
         world
     };

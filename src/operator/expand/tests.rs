@@ -1,7 +1,7 @@
 use serde_json::{Value, json};
 
 use super::*;
-use crate::operator::tests::action;
+use crate::{api::action::LogStreams, operator::tests::action, record::bundle::WorkingDir};
 
 fn template(spec: &Value) -> Template {
     let mut whole = json!({"image": "registry.example.com/tools:1", "script": {"inline": "echo"}});
@@ -37,6 +37,7 @@ fn checked(template_spec: &Value, action_spec: &Value) -> Result<Checked, (Reaso
 fn the_template_says_what_is_executed_and_the_parameters_become_variables() {
     let template = json!({
         "args": ["x"], "serviceAccountName": "deployer", "runDeadlineSeconds": 60,
+        "workingDir": "Image", "log": {"streams": "Separate"},
         "variables": [{"name": "OWN", "value": "1"}],
         "parameters": [
             {"name": "HOST"}, {"name": "REPLICAS", "type": "Integer", "default": 2},
@@ -77,6 +78,8 @@ fn the_template_says_what_is_executed_and_the_parameters_become_variables() {
         (checked.spec.args.len(), checked.spec.service_account_name.as_deref()),
         (1, Some("deployer"))
     );
+    assert_eq!(checked.working_dir(), Some(WorkingDir::Image));
+    assert_eq!(checked.spec.log.as_ref().unwrap().streams(), LogStreams::Separate);
     let frozen = checked.template.as_ref().unwrap();
     assert_eq!((frozen.uid.as_str(), frozen.generation, frozen.sha256.len()), ("t-1", 3, 64));
     assert_eq!((checked.spec.run_token.as_deref(), checked.spec.pod_retention_seconds), (Some("r-1"), 60));

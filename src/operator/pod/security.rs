@@ -23,6 +23,18 @@ pub fn run_as_user(spec: &DeploymentActionSpec, image: &ImageUser) -> Option<i64
     })
 }
 
+/// The user that the image names, where [`run_as_user`] has another one run although the action asks for
+/// none. Root is left out: that it does not run is what the profile is for.
+#[must_use]
+pub fn replaced_user(spec: &DeploymentActionSpec, image: &ImageUser) -> Option<String> {
+    match image {
+        ImageUser::Named(name) if profile(spec) == SecurityProfile::Restricted => {
+            own_user(spec).is_none().then(|| name.clone())
+        }
+        _ => None,
+    }
+}
+
 /// Whether [`run_as_user`] can have said this of the spec, with whatever image.
 #[must_use]
 pub fn may_run_as(spec: &DeploymentActionSpec, user: Option<i64>) -> bool {
@@ -195,6 +207,24 @@ mod tests {
             let spec = DeploymentActionSpec { pod_template: Some(template(profile)), ..Default::default() };
             assert!(may_run_as(&spec, expected), "{profile:?} {expected:?}");
         }
+    }
+
+    #[test]
+    fn a_user_by_name_is_replaced_where_nobody_asks_for_another() {
+        let named = ImageUser::Named("app".into());
+        let replaced = |template: PodTemplate, image: &ImageUser| {
+            replaced_user(&DeploymentActionSpec { pod_template: Some(template), ..Default::default() }, image)
+        };
+        assert_eq!(replaced(template(SecurityProfile::Restricted), &named).as_deref(), Some("app"));
+        for image in [ImageUser::Root, ImageUser::Unset, ImageUser::Numeric(7), ImageUser::Unreadable] {
+            assert_eq!(replaced(template(SecurityProfile::Restricted), &image), None, "{image:?}");
+        }
+        for profile in [SecurityProfile::UserNamespaceRoot, SecurityProfile::Baseline] {
+            assert_eq!(replaced(template(profile), &named), None, "{profile:?}");
+        }
+        let security_context = PodSecurityContext { run_as_user: Some(7), ..Default::default() };
+        let own = PodTemplate { security_context: Some(security_context), ..Default::default() };
+        assert_eq!(replaced(own, &named), None);
     }
 
     #[test]

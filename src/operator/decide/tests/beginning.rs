@@ -195,6 +195,27 @@ fn root_in_a_user_namespace_waits_for_a_node_that_has_them() {
 }
 
 #[test]
+fn the_runner_is_told_of_a_user_whom_another_replaces() {
+    let mut world = World::new(action());
+    let Resolution::Resolved { pinned, packages, .. } = resolved() else { panic!() };
+    world.resolution = Some(Resolution::Resolved {
+        pinned,
+        platform_digest: None,
+        config_digest: None,
+        user: ImageUser::Named("app".into()),
+        packages,
+        script_sha256: None,
+    });
+    world.write(0);
+    let image = world.action.status.as_ref().unwrap().image.clone().unwrap();
+    assert_eq!((image.run_as_user, image.replaced_user.as_deref()), (Some(65_532), Some("app")));
+    // In each attempt, by what is on record.
+    world.resolution = None;
+    let Step::Launch(attempt) = world.step(1) else { panic!("{:?}", world.step(1)) };
+    assert!(attempt.bundle.contains(r#""imageUser":"app""#), "{}", attempt.bundle);
+}
+
+#[test]
 fn what_outlives_the_script_is_ended_after_the_verdict() {
     let mut world = World::running();
     let ended = |pod: &mut PodView| {

@@ -1,0 +1,60 @@
+//! The folder in which the script starts.
+
+use std::{
+    env, fs, io,
+    path::{Path, PathBuf},
+};
+
+use nix::unistd::geteuid;
+
+use crate::record::{bundle::WorkingDir, outcome::Problem};
+
+use super::{places::Places, refusal::Refusal};
+
+/// Goes to the folder that is wanted, or says why that cannot be. Gives its path.
+pub(super) fn enter(places: &Places, wanted: Option<&WorkingDir>) -> Result<PathBuf, Refusal> {
+    match wanted {
+        None => {
+            let work = places.work();
+            env::set_current_dir(&work).map_err(|error| Refusal::internal("change to", &work, &error))?;
+            Ok(work)
+        }
+        Some(WorkingDir::Path(path)) => {
+            let folder = places.of_image(path);
+            go(&folder).map_err(|error| refuse("spec.workingDir", &folder, &error))?;
+            Ok(folder)
+        }
+        // The container runtime has made it where it was missing, and started the runner in it, as root.
+        Some(WorkingDir::Image) => {
+            let folder = env::current_dir().map_err(|error| {
+                Refusal::new(Problem::WorkingDir, format!("the image's WORKDIR cannot be told: {error}"))
+            })?;
+            go(&folder).map_err(|error| refuse("the image's WORKDIR", &folder, &error))?;
+            Ok(folder)
+        }
+    }
+}
+
+fn go(folder: &Path) -> io::Result<()> {
+    env::set_current_dir(folder)?;
+    // One that may be entered and not read: `ls` and each pattern of a shell would find nothing in it.
+    fs::read_dir(folder).map(drop)
+}
+
+fn refuse(what: &str, folder: &Path, error: &io::Error) -> Refusal {
+    let folder = folder.display();
+    let message = match error.kind() {
+        io::ErrorKind::NotFound => format!(
+            "{what} is {folder}, which is not there: correct the path, make the folder in the image, or mount a \
+             volume there (spec.podTemplate.volumeMounts)"
+        ),
+        io::ErrorKind::NotADirectory => format!("{what} is {folder}, which is no folder: name one"),
+        io::ErrorKind::PermissionDenied => format!(
+            "{what} is {folder}, which user {} may not enter and read: `chmod -R a+rX` it in the image, or name \
+             the user whose it is in spec.podTemplate.securityContext.runAsUser",
+            geteuid()
+        ),
+        _ => format!("{what} is {folder}, which cannot be entered: {error}"),
+    };
+    Refusal::new(Problem::WorkingDir, message)
+}
