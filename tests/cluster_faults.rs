@@ -133,7 +133,7 @@ async fn finished(namespace: &Namespace, name: &str) -> Done {
     let actions: Api<DeploymentAction> = namespace.api();
     within(BACK, "the action is finished although a part was killed", async || {
         // While the API server is away, there is no answer.
-        let done = Done(actions.get(name).await.ok()?);
+        let done = Done::of(actions.get(name).await.ok()?);
         (done.is_seen() && done.is_finished()).then_some(done)
     })
     .await

@@ -111,7 +111,7 @@ async fn a_queue_of_a_hundred_drains_in_order_and_without_overlap() {
             }
             let last = &actions[COUNT - 1];
             within(Duration::from_mins(10), "the last one has ended", async || {
-                let seen = action::Done(last.get().await);
+                let seen = action::Done::of(last.get().await);
                 seen.is_finished().then_some(())
             })
             .await;
@@ -167,7 +167,7 @@ async fn a_node_that_is_cut_off_keeps_its_lock_until_it_tells_of_the_end() {
             // Nothing tells of its end any more: neither the action's going nor that of its pod.
             first.delete(&DeleteParams::background()).await;
             tokio::time::sleep(Duration::from_secs(6)).await;
-            let seen = action::Done(second.get().await);
+            let seen = action::Done::of(second.get().await);
             assert_eq!(seen.run().pod_name, None, "it has the lock while the script may run");
             node.reconnect();
             second.finished().await.assert_succeeded();
@@ -402,7 +402,7 @@ async fn a_run_on_a_node_that_is_put_out_of_service_ends_long_before_its_deadlin
             let nodes: Api<Node> = Api::all(namespace.client.clone());
             nodes.patch(node.name(), &PatchParams::default(), &taints).await.unwrap();
             let done = within(Duration::from_mins(5), "the run has ended", async || {
-                let seen = action::Done(action.get().await);
+                let seen = action::Done::of(action.get().await);
                 seen.is_finished().then_some(seen)
             })
             .await;

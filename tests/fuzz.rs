@@ -111,7 +111,7 @@ async fn mutated_resources_do_no_harm() {
         let plain = namespace.apply("plain", Action::script("echo hello")).await;
         let begun = Instant::now();
         within(Duration::from_mins(1), "a plain action is finished", async || {
-            action::Done(plain.get().await).is_finished().then_some(())
+            action::Done::of(plain.get().await).is_finished().then_some(())
         })
         .await;
         println!("a plain action took {} ms then", begun.elapsed().as_millis());

@@ -160,7 +160,7 @@ async fn runs_go_on_through_upgrade_and_rollback() {
         );
         helm(&["rollback", NAME, "--namespace", NAMESPACE, "--wait", "--timeout", "2m"]);
         assert_eq!(flags(&namespace.client).await, before);
-        assert!(!Done(action.get().await).is_finished());
+        assert!(!Done::of(action.get().await).is_finished());
         action.open(&pod);
         action.assert_ran_once(&pod).await;
     })
@@ -205,7 +205,7 @@ async fn an_operator_of_some_namespaces_serves_them_with_the_rights_that_it_has_
         // Its own test goes where it serves.
         let told = helm(&["test", NAME, "--namespace", NAMESPACE, "--timeout", "2m"]);
         assert!(told.contains("Succeeded"), "{told}");
-        assert!(!Done(aside.get().await).is_seen());
+        assert!(!Done::of(aside.get().await).is_seen());
         let user = format!("system:serviceaccount:{NAMESPACE}:{NAME}");
         for (name, may) in [(&namespace.name, "yes"), (&other.name, "no")] {
             let arguments = ["auth", "can-i", "create", "pods", "--as", &user, "--namespace", name];

@@ -81,7 +81,7 @@ async fn an_uninstall_leaves_nothing_stuck_and_a_new_operator_takes_up_what_is_t
         .await;
         is_gone(&doomed).await;
         for action in [&through, &meanwhile, &deleted] {
-            let seen = Done(action.get().await);
+            let seen = Done::of(action.get().await);
             assert!(!seen.is_finished(), "{}: {}", action.name, seen.message());
         }
 

@@ -117,7 +117,7 @@ impl Handle<'_> {
 
     pub(crate) async fn until(&self, what: &str, when: impl Fn(&Done) -> bool) -> Done {
         until(what, async || {
-            let seen = Done(self.get().await);
+            let seen = Done::of(self.get().await);
             when(&seen).then_some(seen)
         })
         .await
@@ -130,7 +130,7 @@ impl Handle<'_> {
 
     /// The same, which may take so long.
     pub(crate) async fn finished_within(&self, bound: Duration) -> Done {
-        let over = async || Some(Done(self.get().await)).filter(Done::is_over);
+        let over = async || Some(Done::of(self.get().await)).filter(Done::is_over);
         within(bound, "the action is finished", over).await
     }
 
@@ -162,16 +162,20 @@ impl Handle<'_> {
 
     /// The pod of the latest run.
     pub(crate) async fn pod(&self) -> Pod {
-        let name = Done(self.get().await).run().pod_name.clone().expect("the action has a pod");
+        let name = Done::of(self.get().await).run().pod_name.clone().expect("the action has a pod");
         self.namespace.api::<Pod>().get(&name).await.expect("reading the pod")
     }
 }
 
 /// What became of an action.
 #[derive(Debug, Clone)]
-pub(crate) struct Done(pub(crate) DeploymentAction);
+pub(crate) struct Done(pub(crate) Box<DeploymentAction>);
 
 impl Done {
+    pub(crate) fn of(action: DeploymentAction) -> Self {
+        Self(Box::new(action))
+    }
+
     pub(crate) fn status(&self) -> &DeploymentActionStatus {
         self.0.status.as_ref().expect("the API server sets a status")
     }

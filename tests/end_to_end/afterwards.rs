@@ -25,10 +25,10 @@ async fn a_pod_is_removed_after_its_retention_and_the_action_stays() {
             namespace.pods().await.is_empty().then_some(())
         })
         .await;
-        let after = Done(action.get().await);
+        let after = Done::of(action.get().await);
         after.assert_succeeded().assert_tail_has(&["hello\n"]);
         tokio::time::sleep(Duration::from_secs(3)).await;
-        assert_eq!(Done(action.get().await).run().number, 1);
+        assert_eq!(Done::of(action.get().await).run().number, 1);
     })
     .await;
 }
@@ -72,7 +72,7 @@ async fn a_bundle_that_somebody_changes_after_the_end_changes_no_verdict() {
         let pods = namespace.api::<Pod>();
         pods.patch(&pod.name_any(), &PatchParams::default(), &forged).await.unwrap();
         tokio::time::sleep(Duration::from_secs(2)).await;
-        let after = Done(action.get().await);
+        let after = Done::of(action.get().await);
         after.assert_succeeded();
         assert_eq!(after.run(), before.run());
     })

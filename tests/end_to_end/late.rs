@@ -177,7 +177,7 @@ async fn a_creation_that_arrives_after_its_attempt_was_given_up_finds_a_tombston
         let done = action.finished().await;
         done.assert_failed(Reason::PendingDeadlineExceeded, None).assert_says(&["the answer was lost"]);
         is_entombed(&action, &late).await;
-        assert_eq!(Done(action.get().await).run(), done.run());
+        assert_eq!(Done::of(action.get().await).run(), done.run());
     })
     .await;
 }
@@ -188,7 +188,7 @@ async fn a_creation_that_arrives_after_its_run_was_cancelled_finds_a_tombstone()
         lose_answers(namespace).await;
         let action = namespace.apply("late", Action::script("echo this must not run")).await;
         let late = sent(namespace).await;
-        let id = Done(action.get().await).run().id.clone();
+        let id = Done::of(action.get().await).run().id.clone();
         action.patch(json!({"metadata": {"annotations": {ANNOTATION_CANCEL: id}}})).await;
         action.finished().await.assert_failed(Reason::Cancelled, None);
         is_entombed(&action, &late).await;

@@ -47,7 +47,7 @@ async fn queued(action: &Handle<'_>, position: u32) -> Done {
 }
 
 async fn cancel(action: &Handle<'_>) {
-    let id = Done(action.get().await).run().id.clone();
+    let id = Done::of(action.get().await).run().id.clone();
     action.patch(json!({"metadata": {"annotations": {ANNOTATION_CANCEL: id}}})).await;
 }
 
@@ -115,7 +115,7 @@ async fn the_lease_names_run_and_pod_and_whoever_waits_is_told() {
         let third = namespace.apply("third", locked("echo hello")).await;
         let waiting = queued(&second, 1).await;
         queued(&third, 2).await;
-        let id = Done(first.get().await).run().id.clone();
+        let id = Done::of(first.get().await).run().id.clone();
         waiting.assert_says(&["prod", "first", &id, "place 1"]);
         assert!(waiting.conditions().contains("Reconciling=True"), "{}", waiting.conditions());
         assert!(waiting.0.status.as_ref().unwrap().image.is_none(), "its tag is resolved once it starts");
@@ -193,7 +193,7 @@ async fn cancelled_deleted_or_suspended_while_it_waits_it_lets_others_pass() {
         queued(last, 1).await;
         cancel(&first).await;
         last.finished().await.assert_succeeded();
-        assert_eq!(Done(suspended.get().await).status().phase.as_deref(), Some("Suspended"));
+        assert_eq!(Done::of(suspended.get().await).status().phase.as_deref(), Some("Suspended"));
         suspended.patch_spec(json!({"suspend": null})).await;
         suspended.finished().await.assert_succeeded();
     })
@@ -210,7 +210,7 @@ async fn waits_for_the_end_of(namespace: &Namespace, pod: &Pod, second: &Handle<
             let all = live.status.and_then(|status| status.container_statuses).unwrap_or_default();
             all.iter().any(|one| one.state.as_ref().is_some_and(|state| state.running.is_some()))
         });
-        let seen = Done(seen);
+        let seen = Done::of(seen);
         assert!(!runs || seen.run().pod_name.is_none(), "both run: {:?}", seen.run());
         (!runs).then_some(())
     })
@@ -263,7 +263,7 @@ async fn a_lease_that_is_deleted_while_a_script_runs_lets_nobody_in() {
         let second = namespace.apply("second", locked("echo hello")).await;
         queued(&second, 1).await;
         tokio::time::sleep(Duration::from_secs(3)).await;
-        assert_eq!(Done(second.get().await).run().pod_name, None);
+        assert_eq!(Done::of(second.get().await).run().pod_name, None);
         cancel(&first).await;
         waits_for_the_end_of(namespace, &pod, &second).await;
         second.finished().await.assert_succeeded();

@@ -100,7 +100,7 @@ async fn a_change_of_the_config_map_alone_starts_nothing() {
 /// so that it may take two minutes.
 async fn told_of_source(action: &Handle<'_>, outdated: bool) -> Done {
     within(Duration::from_secs(150), "the status tells of the ConfigMap", async || {
-        let done = Done(action.get().await);
+        let done = Done::of(action.get().await);
         let told = done.status().conditions().is_true(ConditionType::SourceOutdated);
         (told == outdated && done.is_finished()).then_some(done)
     })

@@ -15,7 +15,7 @@ use crate::{
 };
 
 async fn cancel(action: &Handle<'_>) {
-    let id = Done(action.get().await).run().id.clone();
+    let id = Done::of(action.get().await).run().id.clone();
     action.annotate(ANNOTATION_CANCEL, id).await;
 }
 
@@ -37,7 +37,7 @@ async fn run_again_as_often_as_asked_and_kept_in_the_history() {
         action.annotate(ANNOTATION_RERUN, Value::Null).await;
         action.annotate(ANNOTATION_RERUN, "a").await;
         tokio::time::sleep(Duration::from_secs(3)).await;
-        assert_eq!(Done(action.get().await).run().number, 2);
+        assert_eq!(Done::of(action.get().await).run().number, 2);
         let third = action.rerun("b").await;
         let kept: Vec<_> =
             third.status().history.iter().map(|run| (run.number, run.outcome, run.exit_code)).collect();
@@ -66,14 +66,14 @@ async fn asked_for_in_mid_run_one_more_run_follows() {
         for token in ["a", "b"] {
             action.annotate(ANNOTATION_RERUN, token).await;
         }
-        assert_eq!(Done(action.get().await).status().last_handled_rerun, None);
+        assert_eq!(Done::of(action.get().await).status().last_handled_rerun, None);
         action
             .until("the token is handled", |seen| seen.status().last_handled_rerun.as_deref() == Some("b"))
             .await;
         let done = action.finished().await;
         done.assert_succeeded();
         tokio::time::sleep(Duration::from_secs(3)).await;
-        assert_eq!(Done(action.get().await).run().number, 2);
+        assert_eq!(Done::of(action.get().await).run().number, 2);
     })
     .await;
 }

@@ -213,7 +213,7 @@ async fn a_change_in_mid_run_queues_one_run() {
             action.patch_spec(json!({"script": {"inline": format!("echo {text}")}})).await;
         }
         // The run under way is not disturbed, and the status speaks of it.
-        let busy = Done(action.get().await);
+        let busy = Done::of(action.get().await);
         assert_eq!((busy.run().number, busy.status().observed_generation), (1, Some(1)));
         let done = action.finished().await;
         done.assert_succeeded();

@@ -47,7 +47,7 @@ async fn comes_to_rest(action: &Handle<'_>, before: &Done) -> Pod {
         (free && matches!(phase.as_str(), "Succeeded" | "Failed")).then_some(pod)
     })
     .await;
-    let after = Done(action.get().await);
+    let after = Done::of(action.get().await);
     assert_eq!(after.run(), before.run());
     let but_sidecars = |done: &Done| {
         let mut conditions = done.status().conditions.clone();
@@ -92,7 +92,7 @@ async fn a_container_that_stays_does_not_delay_a_success() {
         done.assert_succeeded().assert_tail_has(&["hello\n"]);
         assert_eq!((done.output("url"), done.log().lines), ("here", 1));
         comes_to_rest(&action, &done).await;
-        let done = Done(action.get().await);
+        let done = Done::of(action.get().await);
         let told = &done.assert_succeeded().condition(ConditionType::SidecarsEnded).message;
         assert!(["beside", "Failed (DeadlineExceeded)"].iter().all(|word| told.contains(word)), "{told}");
     })

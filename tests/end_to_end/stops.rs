@@ -76,7 +76,7 @@ async fn a_deadline_that_somebody_lowers_after_the_script_s_end_changes_no_verdi
         })
         .await;
         tokio::time::sleep(Duration::from_secs(2)).await;
-        let after = crate::action::Done(action.get().await);
+        let after = crate::action::Done::of(action.get().await);
         after.assert_succeeded();
         assert!(
             !after.status().conditions().is_true(ConditionType::VerdictDisputed),
@@ -124,7 +124,7 @@ async fn a_pod_deleted_in_mid_run_is_not_run_again() {
         for other in namespace.pods().await {
             assert_eq!(other.uid(), pod.uid(), "another pod was started");
         }
-        assert_eq!(crate::action::Done(action.get().await).run().number, 1);
+        assert_eq!(crate::action::Done::of(action.get().await).run().number, 1);
     })
     .await;
 }
@@ -142,7 +142,7 @@ async fn a_pod_deleted_by_force_in_mid_run_is_not_run_again() {
         done.assert_failed(reason, done.run().exit_code);
         tokio::time::sleep(Duration::from_secs(3)).await;
         assert!(namespace.pods().await.iter().all(|other| other.uid() == pod.uid()));
-        assert_eq!(crate::action::Done(action.get().await).run().number, 1);
+        assert_eq!(crate::action::Done::of(action.get().await).run().number, 1);
     })
     .await;
 }

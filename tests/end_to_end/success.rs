@@ -216,7 +216,7 @@ async fn a_namespace_made_in_the_same_moment_is_no_hindrance() {
         let other = namespace.sibling().await;
         let outcome = other.apply("early", Action::script("echo hello")).await;
         let done = until("finished", async || {
-            let done = crate::action::Done(outcome.get().await);
+            let done = crate::action::Done::of(outcome.get().await);
             (done.is_finished() && done.is_seen()).then_some(done)
         })
         .await;

@@ -145,7 +145,7 @@ async fn each(
 
 /// Cancels the present run of the action.
 pub(crate) async fn cancel(action: &Handle<'_>) {
-    let id = Done(action.get().await).run().id.clone();
+    let id = Done::of(action.get().await).run().id.clone();
     action.annotate(ANNOTATION_CANCEL, id).await;
 }
 
@@ -153,7 +153,7 @@ pub(crate) async fn cancel(action: &Handle<'_>) {
 pub(crate) async fn finished_and_true(action: &Handle<'_>, alone: Alone, bound: Duration) -> Done {
     within(bound, &format!("{} is finished", action.name), async || {
         oracle::assert_true(action.namespace, alone).await;
-        let seen = Done(action.get().await);
+        let seen = Done::of(action.get().await);
         (seen.is_seen() && seen.is_finished()).then_some(seen)
     })
     .await
@@ -172,7 +172,7 @@ pub(crate) async fn no_more_than(action: &Handle<'_>, most: usize, duration: Dur
 /// Waits for the end of an action whose verdict may take a while.
 pub(crate) async fn finished_within(action: &Handle<'_>, bound: Duration) -> Done {
     within(bound, &format!("{} is finished", action.name), async || {
-        let seen = Done(action.get().await);
+        let seen = Done::of(action.get().await);
         (seen.is_seen() && seen.is_finished()).then_some(seen)
     })
     .await

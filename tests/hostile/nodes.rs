@@ -74,7 +74,7 @@ async fn by_the_clock(at_first: i64, in_mid_run: i64) {
             assert_eq!(done.reason(), Some(Reason::Succeeded), "{}: {}", action.name, done.message());
         }
         let twice = until("the first one's second run has ended", async || {
-            let seen = Done(first.get().await);
+            let seen = Done::of(first.get().await);
             (seen.run().number == 2 && seen.is_finished()).then_some(seen)
         })
         .await;

@@ -101,7 +101,7 @@ async fn before_it_could_tell(by_hand: bool) {
         }
         no_more_than(&first, 1, Duration::from_secs(30)).await;
         assert!(lives(&second).is_empty(), "the lock was passed on: {:?}", lives(&second));
-        let seen = Done(first.get().await);
+        let seen = Done::of(first.get().await);
         assert_eq!(seen.run().attempt, 1, "it was tried again: {}", seen.message());
         node.reconnect();
         drop(twin);
@@ -180,7 +180,7 @@ async fn a_phase_that_somebody_sets_while_the_pod_waits_denies_no_start() {
         let _twin = twin(namespace).await;
         started(&first, 1).await;
         no_more_than(&first, 1, Duration::from_secs(15)).await;
-        let seen = Done(first.get().await);
+        let seen = Done::of(first.get().await);
         assert_eq!(seen.run().attempt, 1, "it was tried again: {}", seen.message());
         node.reconnect();
     })

@@ -92,13 +92,13 @@ async fn measured(namespace: &Namespace, what: &str) -> (Duration, Duration) {
         let begun = Instant::now();
         let action = lone.apply(&format!("lone-{number}"), Action::script("echo hello")).await;
         within(Duration::from_mins(3), "its first status", async || {
-            let seen = Done(action.get().await);
+            let seen = Done::of(action.get().await);
             seen.0.status.as_ref().is_some_and(|status| !status.conditions.is_empty()).then_some(())
         })
         .await;
         first.push(begun.elapsed());
         within(Duration::from_mins(4), "its end", async || {
-            let seen = Done(action.get().await);
+            let seen = Done::of(action.get().await);
             seen.is_finished().then_some(())
         })
         .await;
