@@ -16,10 +16,16 @@ fn blocks(page: &str) -> Vec<String> {
     fence.captures_iter(page).map(|block| block[1].to_owned()).collect()
 }
 
+/// As kubectl reads it, to which a number that begins with 0 is octal.
+fn yaml(text: &str) -> Option<Value> {
+    let options = serde_saphyr::options! { legacy_octal_numbers: true };
+    serde_saphyr::from_str_with_options(text, options).ok()
+}
+
 /// The action or template that a block shows, whole or in part; none where it shows something else.
 fn action(block: &str) -> Option<Value> {
     const PARTS: [&str; 4] = ["variables", "variablesFrom", "outputs", "podTemplate"];
-    let shown: Value = serde_saphyr::from_str(block).ok()?;
+    let shown = yaml(block)?;
     if shown["kind"] == "DeploymentAction" || shown["kind"] == "DeploymentActionTemplate" {
         let mut whole = shown;
         whole["metadata"]["namespace"] = json!("default");
@@ -36,7 +42,7 @@ fn action(block: &str) -> Option<Value> {
 /// Whole objects of other kinds that a block shows: roles, accounts and policies that go with actions.
 fn others(block: &str) -> Vec<Value> {
     const KINDS: [&str; 4] = ["Role", "RoleBinding", "ServiceAccount", "ActionPolicy"];
-    let documents = block.split("\n---\n").filter_map(|text| serde_saphyr::from_str::<Value>(text).ok());
+    let documents = block.split("\n---\n").filter_map(yaml);
     documents
         .filter(|shown| shown["kind"].as_str().is_some_and(|kind| KINDS.contains(&kind)))
         .map(|mut shown| {

@@ -36,7 +36,7 @@ pub(crate) enum Path {
     RetryNeverStarted,
     CancelPending,
     CancelRunning,
-    /// The spec changes while its pod waits for a node that never starts it.
+    /// The spec changes while its pod waits for a node that there is not.
     Correct,
     TimeoutPending,
     TimeoutRunning,
@@ -201,8 +201,10 @@ impl Path {
 
     fn spec(self, scene: &Scene, round: u32) -> Value {
         let waits = matches!(self, Self::CancelPending | Self::TimeoutPending);
-        let node = if waits || (self == Self::Correct && round == 1) {
+        let node = if waits {
             scene.place.slow_node.as_str()
+        } else if self == Self::Correct && round == 1 {
+            "nowhere"
         } else {
             scene.node()
         };

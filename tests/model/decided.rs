@@ -15,6 +15,7 @@ use longshore::{
     api::Reason,
     operator::{
         action_policy::Standing,
+        cause::Cause,
         decide::{Step, decide, stand_in},
         expand::Blocked,
         facts::{Creation, Facts, LockFact, NodeState, PodFact, Refusal, Resolution, Source},
@@ -123,6 +124,7 @@ impl Known<'_> {
         let off = self.off && node.is_some_and(is_first_node);
         let resolution = resolved();
         let process = process_name(self.process);
+        let generation = self.action.action.metadata.generation;
         let facts = Facts {
             process: &process,
             action: &self.action.action,
@@ -141,7 +143,8 @@ impl Known<'_> {
             creation: self.creation.fact(),
             not_before: self.not_before.map(at),
             log: log.as_ref(),
-            cause: None,
+            // What is changed is changed for what keeps the script from starting, as far as is known.
+            cause: self.action.run().is_some_and(|run| Some(run.generation) != generation).then(cause),
             node: off.then_some(NodeState::OutOfService),
             progress_due: true,
             // The action names none.
@@ -160,6 +163,10 @@ impl Known<'_> {
         }
         step
     }
+}
+
+fn cause() -> Cause {
+    Cause { reason: Reason::SecretMissing, message: "secret \"db\" not found".into() }
 }
 
 /// The name of a process of the operator.

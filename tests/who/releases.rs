@@ -28,6 +28,8 @@ fn owned() -> Value {
         "terminationGracePeriodSeconds": 0,
         "resources": {"limits": {"cpu": 64}},
         "podTemplate": {"nodeSelector": {"disk": "ssd"}},
+        "workingDir": "/app",
+        "log": {"streams": "Separate"},
     })
 }
 

@@ -274,7 +274,7 @@ impl<'a> Active<'a> {
         if self.is_cancelled() {
             return self.announced(self.seen(pod), remove);
         }
-        if self.yields_its_pod() {
+        if self.yields_its_pod(pod) {
             return self.yielding(self.seen(pod), remove);
         }
         let (reason, message) = self.facts.cause.as_ref().map_or_else(

@@ -5,8 +5,6 @@
 //! the change back means nothing. Should the script start before its pod is gone, the run ends as it would have,
 //! and the next one begins then.
 
-use k8s_openapi::jiff::Timestamp;
-
 use super::{
     Step,
     active::Active,
@@ -14,17 +12,13 @@ use super::{
     idle,
 };
 use crate::{
-    api::{
-        DeploymentAction, DeploymentActionStatus, Reason, action::RunPolicy, history::RunOutcome,
-        status::RunStatus,
-    },
-    operator::{hash, status::seconds, verdict::Verdict},
+    api::{DeploymentAction, DeploymentActionStatus, Reason, action::RunPolicy, status::RunStatus},
+    operator::{hash, status::seconds, verdict::Verdict, view::PodView},
 };
 
-/// How much longer a run is left alone for each one before it that yielded, in seconds, and how long at most: a
-/// spec that never rests must not keep its script from starting for ever.
-const PATIENCE_SECONDS: i64 = 10;
-const MOST_PATIENCE_SECONDS: i64 = 60;
+/// How long after a run was taken up its pod yields where nothing says what it waits for, in seconds. A script
+/// may have started that the kubelet has not told of yet, and a deletion would stop it.
+const TOLD_BY_THEN_SECONDS: i64 = 60;
 
 /// The verdict on a run whose script has not been started.
 pub(super) fn before_start() -> Verdict {
@@ -64,16 +58,11 @@ impl Active<'_> {
         self.run.superseded_at.is_some() || asks_for_another(self.facts.action, self.run)
     }
 
-    /// Whether its pod, which waits, is to go for it.
-    pub(super) fn yields_its_pod(&self) -> bool {
-        self.yields() && (self.run.superseded_at.is_some() || self.now >= self.left_alone_until())
-    }
-
-    fn left_alone_until(&self) -> Timestamp {
-        let yielded = |outcome: RunOutcome| outcome == RunOutcome::Superseded;
-        let yielded = self.status.history.iter().take_while(|past| yielded(past.outcome)).count();
-        let seconds = i64::try_from(yielded).unwrap_or(i64::MAX).saturating_mul(PATIENCE_SECONDS);
-        after(taken_up(self.run, self.now), seconds.min(MOST_PATIENCE_SECONDS))
+    /// Whether its pod, which waits, is to go for it: something is known to keep its script from starting.
+    pub(super) fn yields_its_pod(&self, pod: &PodView) -> bool {
+        let quiet = after(taken_up(self.run, self.now), TOLD_BY_THEN_SECONDS);
+        let held = pod.node.is_none() || self.facts.cause.is_some() || self.now >= quiet;
+        self.run.superseded_at.is_some() || (held && self.yields())
     }
 
     /// Puts on record that the run yields, before anything is done for it.

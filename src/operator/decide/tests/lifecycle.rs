@@ -46,6 +46,11 @@ fn corrected(mut world: World, write: bool) -> World {
     world
 }
 
+/// No node has taken its pod.
+fn unbound() -> World {
+    World::with_pod(|pod| pod.node = None)
+}
+
 fn yielded() -> World {
     let mut world = corrected(World::launching(), true);
     world.gives_way(4);
@@ -248,7 +253,7 @@ fn rows() -> Vec<Row> {
         row(
             "Launching",
             "the pod waits; the spec changed, its log followed",
-            changed(corrected(pending(), true), |world| {
+            changed(corrected(unbound(), true), |world| {
                 world.log = Some(LogFact { pod_uid: "pod-1".into(), ..LogFact::default() });
             }),
             4,

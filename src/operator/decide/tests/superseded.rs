@@ -86,7 +86,7 @@ fn what_no_run_depends_on_disturbs_none() {
         |spec| spec.run_policy = RunPolicy::Manual,
     ];
     for (at, change) in changes.into_iter().enumerate() {
-        let mut world = World::with_pod(|_| {});
+        let mut world = World::with_pod(|pod| pod.node = None);
         world.change(change);
         assert!(matches!(world.step(4), Step::Wait(Some(_))), "change {at}: {:?}", world.step(4));
     }
@@ -106,7 +106,7 @@ fn whatever_bears_on_a_run_may_be_the_correction() {
         |spec| spec.image = Some("registry.example.com/tools:2".into()),
     ];
     for (at, change) in changes.into_iter().enumerate() {
-        let mut world = World::with_pod(|_| {});
+        let mut world = World::with_pod(|pod| pod.node = None);
         world.change(change);
         announced(&mut world, 4);
         // And where it has no pod yet.
