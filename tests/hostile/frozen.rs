@@ -39,7 +39,7 @@ async fn is_found_out(namespace: &Namespace, name: &str, change: Value) {
         .until("the first run has ended", |seen| seen.status().history.iter().any(|past| past.number == 1))
         .await;
     let first = done.status().history.iter().find(|past| past.number == 1).unwrap();
-    assert_eq!((first.reason.as_str(), first.attempts), ("FrozenInputsChanged", 1), "{name}: {first:?}");
+    assert_eq!((first.reason.as_str(), first.attempts), ("Superseded", 1), "{name}: {first:?}");
     let attempts: Vec<u32> =
         lives(&action).iter().filter(|life| life.attempt.0 == first.id).map(|life| life.attempt.1).collect();
     assert_eq!(attempts, [1], "{name}");
