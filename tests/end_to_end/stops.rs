@@ -49,7 +49,8 @@ async fn a_script_that_ignores_its_deadline_is_killed_after_its_grace() {
         let done = namespace.run(action).await;
         done.assert_failed(Reason::DeadlineExceeded, Some(137)).assert_log_complete();
         done.assert_says(&["SIGKILL", "grace"]);
-        assert!((3..=7).contains(&done.run().duration_seconds.unwrap()), "{:?}", done.run().duration_seconds);
+        // Not before its grace period was over; how long after depends on the machine.
+        assert!(done.run().duration_seconds >= Some(3), "{:?}", done.run().duration_seconds);
     })
     .await;
 }
