@@ -51,10 +51,7 @@ pub fn progress(
     } else {
         "Launching"
     };
-    let conditions = Builder::default()
-        .with(ConditionType::Ready, Some(false), reason.as_str(), message)
-        .with(ConditionType::Succeeded, None, reason.as_str(), message)
-        .with(ConditionType::Reconciling, Some(true), reason.as_str(), message)
+    let conditions = under_way(reason.as_str(), message)
         .when(ConditionType::InputsAdjusted, "InputsAdjusted", adjusted(log).as_deref())
         .when(ConditionType::ImageUnverified, "ImageUnverified", unverified(image.as_ref()).as_deref())
         .when(ConditionType::RequestIgnored, "RequestIgnored", requests::ignored(action).as_deref())
@@ -72,6 +69,29 @@ pub fn progress(
         conditions,
         run: Some(run),
     }
+}
+
+/// What every action says whose run is under way or follows by itself.
+fn under_way(reason: &str, message: &str) -> Builder {
+    Builder::default()
+        .with(ConditionType::Ready, Some(false), reason, message)
+        .with(ConditionType::Succeeded, None, reason, message)
+        .with(ConditionType::Reconciling, Some(true), reason, message)
+}
+
+/// What every action says whose run has ended, `stalled` being what is said where it did not end well.
+fn ended(well: bool, reason: &str, message: &str, stalled: &str) -> Builder {
+    Builder::default()
+        .with(ConditionType::Ready, Some(well), reason, message)
+        .with(ConditionType::Succeeded, Some(well), reason, message)
+        .with(ConditionType::Finished, Some(true), reason, "")
+        .when(ConditionType::Stalled, reason, (!well).then_some(stalled))
+}
+
+/// The message of this condition, where the status has it.
+#[must_use]
+pub fn told(status: &DeploymentActionStatus, kind: ConditionType) -> Option<String> {
+    status.conditions().get(kind).map(|condition| condition.message.clone())
 }
 
 /// `then`, as the API server stores it, and not before it.
@@ -162,18 +182,7 @@ pub fn terminal(
     let unmasked = unmasked(log);
     // Another run follows at once: whoever waits for that must not take this one's end for it.
     let goes_on = verdict.reason == Reason::Superseded;
-    let over = if goes_on {
-        Builder::default()
-            .with(ConditionType::Ready, Some(false), reason, &message)
-            .with(ConditionType::Succeeded, None, reason, &message)
-            .with(ConditionType::Reconciling, Some(true), reason, &message)
-    } else {
-        Builder::default()
-            .with(ConditionType::Ready, Some(well), reason, &message)
-            .with(ConditionType::Succeeded, Some(well), reason, &message)
-            .with(ConditionType::Finished, Some(true), reason, "")
-            .when(ConditionType::Stalled, reason, (!well).then_some(stalled.as_str()))
-    };
+    let over = if goes_on { under_way(reason, &message) } else { ended(well, reason, &message, &stalled) };
     let phase = match well {
         _ if goes_on => "Pending",
         true => "Succeeded",
@@ -316,10 +325,7 @@ pub fn waits_for_own_lock(
     DeploymentActionStatus {
         observed_generation: Some(generation),
         phase: Some("Queued".into()),
-        conditions: Builder::default()
-            .with(ConditionType::Ready, Some(false), reason, message)
-            .with(ConditionType::Succeeded, None, reason, message)
-            .with(ConditionType::Reconciling, Some(true), reason, message)
+        conditions: under_way(reason, message)
             .when(ConditionType::RequestIgnored, "RequestIgnored", requests::ignored(action).as_deref())
             .build(&before.conditions, generation, &seconds(now)),
         last_handled_rerun: requests::handled(action, &before, None),
@@ -349,11 +355,7 @@ pub fn outcome_again(action: &DeploymentAction, now: Timestamp) -> Option<Deploy
     Some(DeploymentActionStatus {
         observed_generation: Some(generation),
         phase: Some(if well { "Succeeded" } else { "Failed" }.to_owned()),
-        conditions: Builder::default()
-            .with(ConditionType::Ready, Some(well), reason.as_str(), &message)
-            .with(ConditionType::Succeeded, Some(well), reason.as_str(), &message)
-            .with(ConditionType::Finished, Some(true), reason.as_str(), "")
-            .when(ConditionType::Stalled, reason.as_str(), (!well).then_some(stalled.as_str()))
+        conditions: ended(well, reason.as_str(), &message, &stalled)
             .when(ConditionType::RequestIgnored, "RequestIgnored", requests::ignored(action).as_deref())
             .build(&before.conditions, generation, &seconds(now)),
         ..before
@@ -368,24 +370,16 @@ pub fn seen(
     now: Timestamp,
 ) -> DeploymentActionStatus {
     let generation = action.metadata.generation.unwrap_or_default();
-    let mut status = status.clone();
-    status.observed_generation = Some(generation);
-    let kind = ConditionType::RequestIgnored;
-    let told = status.conditions().get(kind).map(|condition| condition.message.clone());
+    let status = DeploymentActionStatus { observed_generation: Some(generation), ..status.clone() };
     let ignored = requests::ignored(action);
-    if told != ignored {
-        status.conditions.retain(|condition| condition.type_ != kind.as_str());
-        if let Some(message) = ignored {
-            status = with_condition(&status, now, kind, &message);
-        }
-    }
+    let mut status = with_news(&status, now, ConditionType::RequestIgnored, ignored.as_deref());
     for condition in &mut status.conditions {
         condition.observed_generation = Some(generation);
     }
     status
 }
 
-/// The same status, telling by a condition of this kind what has changed since the run: `news` says how.
+/// The same status, telling by a condition of this kind what is new since the run, if anything is.
 #[must_use]
 pub fn with_news(
     status: &DeploymentActionStatus,

@@ -1,15 +1,13 @@
 //! Tells that the script runs as another user than the one that the image names.
 
-use std::path::Path;
-
 use nix::unistd::{Uid, geteuid};
 
 use super::user;
 
 /// A sentence with the line that mends it. None where the image's `passwd` gives `named` the number of the
 /// user that runs this.
-pub(super) fn told(passwd: &Path, named: &str) -> Option<String> {
-    of(&user::read(passwd), named, geteuid())
+pub(super) fn told(passwd: &str, named: &str) -> Option<String> {
+    of(passwd, named, geteuid())
 }
 
 fn of(passwd: &str, named: &str, runs: Uid) -> Option<String> {

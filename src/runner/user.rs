@@ -31,9 +31,8 @@ pub(super) fn read(passwd: &Path) -> String {
 }
 
 /// The name and the home that the image's `passwd` gives the user that runs this.
-pub(super) fn own(passwd: &Path) -> (String, Option<String>) {
-    let passwd = read(passwd);
-    let entry = of(&passwd, geteuid());
+pub(super) fn own(passwd: &str) -> (String, Option<String>) {
+    let entry = of(passwd, geteuid());
     (entry.unwrap_or(UNKNOWN).name.to_owned(), entry.map(|entry| entry.home.to_owned()))
 }
 
@@ -70,6 +69,6 @@ mod tests {
         assert_eq!((name(0), name(7), name(8)), (Some("root"), Some("seven"), None));
         let seven = Entry { name: "seven", user: 7, group: 8, about: "A", home: "/s", shell: "/b" };
         assert_eq!((named(passwd, "seven"), named(passwd, "")), (Some(seven), None));
-        assert_eq!(own(Path::new("/no/such")), ("longshore".to_owned(), None));
+        assert_eq!(own(&read(Path::new("/no/such"))), ("longshore".to_owned(), None));
     }
 }

@@ -45,9 +45,8 @@ const USUAL: &[Kind] = &[
     Kind::Believer,
 ];
 
-/// A change of the spec is followed by a second run, and the whole takes minutes: the suite goes this far, which is
-/// to where the first run has yielded and the second one has begun. `LONGSHORE_MODEL_KINDS=ChangeSpec` goes to the
-/// end.
+/// So deep the suite explores a change of the spec: a second run follows it, and the whole takes minutes. By then
+/// the first run has yielded and the second one has begun. `LONGSHORE_MODEL_KINDS=ChangeSpec` goes to the end.
 const CHANGED_DEPTH: usize = 25;
 
 /// The same, or those that `LONGSHORE_MODEL_KINDS` names, with commas between.

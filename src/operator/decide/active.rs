@@ -19,7 +19,7 @@ use crate::{
     operator::{
         cause::ends_the_pod,
         facts::{Facts, LogFact, NodeState, OUT_OF_SERVICE, PodFact},
-        status::{progress, seconds},
+        status::{progress, seconds, told},
         verdict::{Asked, Finding, Verdict, of_record, said, weigh},
         view::{AT_ONCE_SECONDS, PodView},
     },
@@ -239,9 +239,7 @@ impl<'a> Active<'a> {
         );
         let run = self.seen(pod);
         let wanted = self.progress(Reason::Stopping, &message, run);
-        let told = |status: &DeploymentActionStatus| {
-            status.conditions().get(ConditionType::Ready).map(|ready| ready.message.clone())
-        };
+        let told = |status: &DeploymentActionStatus| told(status, ConditionType::Ready);
         if self.facts.progress_due && told(&wanted) != told(self.status) {
             return Step::WriteStatus(Box::new(wanted));
         }

@@ -23,7 +23,7 @@ use crate::{
         facts::{Facts, PodFact, Source},
         hash, pod, requests,
         status::{
-            is_held_back, log_status, not_requested, outcome_again, seconds, seen, suspended,
+            is_held_back, log_status, not_requested, outcome_again, seconds, seen, suspended, told,
             waits_for_own_lock, with_condition, with_log, with_news,
         },
         testimony::{Testimony, testimony},
@@ -182,7 +182,7 @@ fn template_news(facts: &Facts<'_>, status: &DeploymentActionStatus) -> Option<S
     let frozen = status.template.as_ref()?;
     let Some(Lookup::Found(now)) = facts.template else {
         // Not known is no news either way: what is told stays.
-        let told = status.conditions().get(ConditionType::TemplateOutdated).map(|told| told.message.clone());
+        let told = told(status, ConditionType::TemplateOutdated);
         return told.filter(|_| facts.template == Some(&Lookup::Unread));
     };
     let same_name = (now.kind, &now.name) == (frozen.kind, &frozen.name);
@@ -203,10 +203,6 @@ fn template_news(facts: &Facts<'_>, status: &DeploymentActionStatus) -> Option<S
 fn source_news(facts: &Facts<'_>, status: &DeploymentActionStatus) -> Option<String> {
     let run = status.run.as_ref()?;
     let had = run.script_sha256.as_ref()?;
-    let told = || {
-        let condition = status.conditions().get(ConditionType::SourceOutdated);
-        condition.map(|condition| condition.message.clone())
-    };
     // An answer from before the run's end may be older than its script. Times in a status are whole seconds.
     let ended = run.finished_at.as_ref().map_or(Timestamp::MAX, |time| after(time.0, 1));
     match &facts.source {
@@ -215,11 +211,11 @@ fn source_news(facts: &Facts<'_>, status: &DeploymentActionStatus) -> Option<Str
         Source::Found { name, key, asked, .. } if *asked >= ended => Some(format!(
             "key {key:?} of ConfigMap {name:?} holds another script than the latest run had: set a new spec.runToken, or the annotation longshore.dev/rerun, to run it as it is now"
         )),
-        Source::Unread | Source::Found { .. } => told(),
+        Source::Unread | Source::Found { .. } => told(status, ConditionType::SourceOutdated),
     }
 }
 
-pub(super) fn generation(action: &DeploymentAction) -> i64 {
+fn generation(action: &DeploymentAction) -> i64 {
     action.metadata.generation.unwrap_or_default()
 }
 
@@ -366,8 +362,7 @@ pub(super) fn start(action: &DeploymentAction, status: &DeploymentActionStatus) 
             (RunPolicy::OnChange | RunPolicy::Once, _) => Start::Run(Trigger::Created),
         };
     };
-    let token = spec.run_policy != RunPolicy::Once && spec.run_token.is_some();
-    if token && spec.run_token != last.run_token {
+    if has_another_token(action, last) {
         return Start::Run(Trigger::RunToken);
     }
     if rerun {
@@ -384,8 +379,7 @@ pub(super) fn start(action: &DeploymentAction, status: &DeploymentActionStatus) 
         return Start::Rebase(executed(action));
     }
     if spec.run_policy == RunPolicy::OnChange
-        && last.generation != generation(action)
-        && (hash::is_of(&last.spec_hash, spec) == Some(false) || is_mended(action, status, last))
+        && (executes_another(action, last) || is_mended(action, status, last))
     {
         return Start::Run(Trigger::SpecChanged);
     }
@@ -397,8 +391,24 @@ pub(super) fn start(action: &DeploymentAction, status: &DeploymentActionStatus) 
 /// not go on by itself.
 fn is_mended(action: &DeploymentAction, status: &DeploymentActionStatus, last: &RunStatus) -> bool {
     let failed = outcome_of(status, last) == Some(RunOutcome::Failed);
-    let before = last.settings_hash.as_ref().filter(|before| hash::is_current(before));
-    failed && before.is_some_and(|before| *before != settings(action))
+    failed && bears_otherwise(action, last, last.settings_hash.as_ref())
+}
+
+/// Whether the action has another token than the run, under a policy in which that counts.
+pub(super) fn has_another_token(action: &DeploymentAction, run: &RunStatus) -> bool {
+    let spec = &action.spec;
+    spec.run_policy != RunPolicy::Once && spec.run_token.is_some() && spec.run_token != run.run_token
+}
+
+/// Whether the action executes something else by now than the run does.
+pub(super) fn executes_another(action: &DeploymentAction, run: &RunStatus) -> bool {
+    run.generation != generation(action) && hash::is_of(&run.spec_hash, &action.spec) == Some(false)
+}
+
+/// Whether something that bears on the run was changed since its settings had this hash.
+pub(super) fn bears_otherwise(action: &DeploymentAction, run: &RunStatus, before: Option<&String>) -> bool {
+    let before = before.filter(|before| hash::is_current(before));
+    run.generation != generation(action) && before.is_some_and(|before| *before != settings(action))
 }
 
 /// How a run has ended. The conditions do not say: while the next one is held back, they tell of that.

@@ -175,7 +175,7 @@ impl Active<'_> {
         if self.is_cancelled() {
             return end(&cancel::before_attempt(next));
         }
-        if superseded::executes_another(facts.action, self.run) {
+        if idle::executes_another(facts.action, self.run) {
             return end(&superseded::before_attempt(next));
         }
         if let Some(step) = idle::settle(facts, self.now, self.status, self.run) {

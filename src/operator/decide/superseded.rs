@@ -12,8 +12,8 @@ use super::{
     idle,
 };
 use crate::{
-    api::{DeploymentAction, DeploymentActionStatus, Reason, action::RunPolicy, status::RunStatus},
-    operator::{hash, status::seconds, verdict::Verdict, view::PodView},
+    api::{DeploymentAction, DeploymentActionStatus, Reason, status::RunStatus},
+    operator::{status::seconds, verdict::Verdict, view::PodView},
 };
 
 /// How long after a run was taken up its pod yields where nothing says what it waits for, in seconds. A script
@@ -34,22 +34,13 @@ fn verdict(when: &str) -> Verdict {
     Verdict::of(Reason::Superseded, format!("the spec changed {when}, and the next run is of the new one"))
 }
 
-/// Whether the action executes something else by now than the run does.
-pub(super) fn executes_another(action: &DeploymentAction, run: &RunStatus) -> bool {
-    run.generation != idle::generation(action) && hash::is_of(&run.spec_hash, &action.spec) == Some(false)
-}
-
 /// Whether the action asks by now for another run than the one that is under way: anything that bears on the
 /// attempt was changed, or there is another token.
 fn asks_for_another(action: &DeploymentAction, run: &RunStatus) -> bool {
-    let spec = &action.spec;
-    let token = spec.run_policy != RunPolicy::Once && spec.run_token.is_some();
     let before = run.attempt_settings_hash.as_ref().or(run.settings_hash.as_ref());
-    let before = before.filter(|before| hash::is_current(before));
-    executes_another(action, run)
-        || (token && spec.run_token != run.run_token)
-        || (run.generation != idle::generation(action)
-            && before.is_some_and(|before| *before != idle::settings(action)))
+    idle::executes_another(action, run)
+        || idle::has_another_token(action, run)
+        || idle::bears_otherwise(action, run, before)
 }
 
 impl Active<'_> {
