@@ -24,6 +24,9 @@ const HABITS: &str = "\u{feff}set -e\r\ncat <<EOF\r\nhere\r\nEOF\r\ncd \"$(dirna
     echo kept=yes >> \"$LONGSHORE_OUTPUT\"\r\n\
     sh -c 'trap \"sleep 2; echo released; exit 0\" TERM; while :; do sleep 0.2; done'\r\necho not here\r\n";
 
+/// By then a shell has its trap, also on a machine that starts fifty pods at once on two cores.
+const DEADLINE_SECONDS: i64 = 15;
+
 /// Images with a shell, and the user that each has under Baseline.
 const IMAGES: [(&str, &str); 10] = [
     ("glibc", "0"),
@@ -56,11 +59,11 @@ pub(crate) async fn row(namespace: &Namespace, profile: &str) {
     for (shell, image) in SHELLS {
         let script = json!({"inline": HABITS, "interpreter": [shell]});
         let action = of(profile, Action::script("")).with("script", script).outputs(&["kept"]);
-        let action = action.with("runDeadlineSeconds", 5).image(&in_registry(image));
+        let action = action.with("runDeadlineSeconds", DEADLINE_SECONDS).image(&in_registry(image));
         let name = format!("habits-{image}-{}", shell.rsplit('/').next().unwrap());
         habits.push(namespace.apply(&name, action).await);
     }
-    let lingering = of(profile, Action::command(&["/who", "linger"])).with("runDeadlineSeconds", 5);
+    let lingering = of(profile, Action::command(&["/who", "linger"])).with("runDeadlineSeconds", DEADLINE_SECONDS);
     let lingering = namespace.apply("lingering", lingering.image(&in_registry("no-users"))).await;
     let scratch = namespace
         .apply("scratch", of(profile, Action::command(&["/show", "a b"])).image(&in_registry("scratch")))

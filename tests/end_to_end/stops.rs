@@ -30,12 +30,13 @@ async fn a_script_may_clean_up_at_its_deadline() {
         let script = "#!/usr/bin/env bash\n\
             trap 'echo cleaning up: $(cat \"$LONGSHORE_STOP_REASON_FILE\"); exit 12' TERM\n\
             echo begun\nsleep 600 & wait\n";
-        let done = namespace.run(Action::script(script).with("runDeadlineSeconds", 2)).await;
+        let done = namespace.run(Action::script(script).with("runDeadlineSeconds", 4)).await;
         done.assert_failed(Reason::DeadlineExceeded, Some(12)).assert_log_complete();
         done.assert_says(&["spec.runDeadlineSeconds", "exit code 12"])
             .assert_tail_has(&["begun", "cleaning up: "]);
         assert!(!done.tail().contains("cleaning up: \n"), "no reason for the stop: {}", done.tail());
-        assert!((2..=6).contains(&done.run().duration_seconds.unwrap()), "{:?}", done.run().duration_seconds);
+        // Not before its deadline, and long before its own end; how long between depends on the machine.
+        assert!((4..60).contains(&done.run().duration_seconds.unwrap()), "{:?}", done.run().duration_seconds);
     })
     .await;
 }
