@@ -23,7 +23,10 @@ use kube::{
 };
 use longshore::{
     api::{DeploymentAction, DeploymentActionSpec, DeploymentActionStatus, action::PodTemplate},
-    operator::{cached::Cached, hash::spec_hash, memory::Memory},
+    operator::{
+        caches::{cached::Cached, memory::Memory},
+        spec::hash::spec_hash,
+    },
 };
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};

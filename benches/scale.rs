@@ -41,12 +41,11 @@ use kube::{
     Api, Client,
     api::{DeleteParams, PostParams},
 };
-use serde_json::{Value, json};
-use tokio::time::{Instant, sleep};
-
 use load::Load;
 use node::{Cluster, FakeNode, Options};
 use operator::Operator;
+use serde_json::{Value, json};
+use tokio::time::{Instant, sleep};
 
 /// Pods of finished actions are removed two minutes after their run was taken up.
 const PODS_GONE: Duration = Duration::from_mins(5);

@@ -95,6 +95,6 @@ fn a_test_that_does_not_exist_is_noticed() {
     assert!(fault("tests/claims.rs", "every_claim").is_some(), "nor is a part of its name");
     assert!(fault("tests/gone.rs", "every_claim_names_a_test").is_some());
     assert!(include_str!("suite.sh").contains(" tests/faults.sh"));
-    assert!(is_run("tests/who/matrix.rs", SUITE) && is_run("src/operator/pod.rs", SUITE));
-    assert!(!is_run("tests/who_else.rs", SUITE) && !is_run("src/operator/pod.rs", "cargo test --bins"));
+    assert!(is_run("tests/who/matrix.rs", SUITE) && is_run("src/operator/pod/build.rs", SUITE));
+    assert!(!is_run("tests/who_else.rs", SUITE) && !is_run("src/operator/pod/build.rs", "cargo test --bins"));
 }

@@ -18,10 +18,9 @@ mod samples;
 
 use std::{error::Error, fs, path::PathBuf};
 
-use kube::Client;
-
 use audit::AuditLog;
 use kinds::Kind;
+use kube::Client;
 use operator::Operator;
 use place::Place;
 

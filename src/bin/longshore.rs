@@ -6,10 +6,12 @@ use clap::{Parser, Subcommand};
 use longshore::{
     api,
     operator::{
+        commands::{
+            await_end::{VerifyOptions, verify},
+            uninstall::{UninstallOptions, uninstall},
+        },
         options::{LogFormat, Options},
-        run::{self, RunError},
-        uninstall::{UninstallOptions, uninstall},
-        verify::{VerifyOptions, verify},
+        process::run::{self, RunError},
     },
 };
 use tracing::warn;

@@ -4,69 +4,21 @@
 //! [`reconcile`] carries it out by the one of [`resolve`], [`launch`], [`stop`], [`finish`] and
 //! [`write_status`] that does only that, and asks again. [`collect`] reads logs beside it.
 
-pub mod action_policy;
-pub mod admission;
-pub mod assemble;
-pub mod cached;
-pub mod cause;
-pub mod collect;
-pub mod decide;
-pub mod events;
-pub mod expand;
-pub mod facts;
+pub mod caches;
+pub mod commands;
 pub mod fair;
-pub mod finish;
-pub mod hash;
-mod hints;
-pub mod launch;
-pub mod lease;
-pub mod lock;
-pub mod lock_index;
-pub mod memory;
-pub mod metrics;
-pub mod mutation;
-pub mod nodes;
-pub mod observe;
+pub mod leadership;
+pub mod lifecycle;
+pub mod logs;
 pub mod options;
-pub mod phases;
 pub mod pod;
-pub mod pod_index;
 pub mod process;
-mod prune;
-pub mod pull_secrets;
-pub mod ranges;
 pub mod reconcile;
-pub mod remove;
-pub mod requests;
-pub mod resolve;
-pub mod run;
-pub mod serve;
-mod shown_line;
-pub mod smaller;
-pub mod sources;
-pub mod spec_size;
-pub mod status;
-pub mod stop;
-pub mod strays;
-pub mod tail;
-pub mod templates;
-pub mod testimony;
-pub mod tombstone;
-pub mod traces;
-pub mod uninstall;
-pub mod use_policy;
-pub mod validate;
-pub mod verdict;
-pub mod verify;
-pub mod view;
-pub mod warnings;
-pub mod watch;
-pub mod write_status;
-
+pub mod spec;
+pub mod steps;
+pub mod telemetry;
 #[cfg(test)]
-mod mocked;
-#[cfg(test)]
-pub(crate) mod tests;
+pub(crate) mod testing;
 
 use std::time::Duration;
 

@@ -4,7 +4,7 @@ use std::{net::SocketAddr, sync::Arc};
 
 use clap::{Parser, ValueEnum};
 
-use super::pod::{Delivery, FetchDefaults, PodDefaults};
+use super::pod::attempt::{Delivery, FetchDefaults, PodDefaults};
 
 /// How the runner gets into pods.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

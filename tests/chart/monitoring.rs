@@ -5,9 +5,9 @@ use std::{collections::BTreeSet, fs, path::Path, time::Duration};
 use k8s_openapi::jiff::Timestamp;
 use longshore::{
     api::{Reason, status::LogState},
-    operator::{
+    operator::telemetry::{
         metrics::{Active, Metrics},
-        phases::{Part, Phase},
+        parts::{Part, Phase},
     },
 };
 use regex::Regex;

@@ -12,7 +12,7 @@ use std::{
 
 use clap::Parser;
 use kube::Client;
-use longshore::operator::{options::Options, run::run_with};
+use longshore::operator::{options::Options, process::run::run_with};
 
 use crate::{
     plan::Plan,

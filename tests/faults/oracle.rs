@@ -6,7 +6,7 @@ use k8s_openapi::{api::core::v1::Pod, jiff::Timestamp};
 use kube::ResourceExt;
 use longshore::{
     api::{ANNOTATION_RERUN, DeploymentAction, status::LogState},
-    operator::decide::NAME_NEEDED_SECONDS,
+    operator::lifecycle::decide::NAME_NEEDED_SECONDS,
 };
 
 use crate::{

@@ -370,6 +370,6 @@ fn has_ended(action: &DeploymentAction, attempt: u32) -> bool {
 async fn cancel(scene: &Scene) {
     // Also where no status tells of the run yet: its id is known.
     let Some(uid) = scene.action().and_then(|action| action.uid()) else { return };
-    let id = longshore::operator::pod::run_id(&uid, 1);
+    let id = longshore::operator::pod::names::run_id(&uid, 1);
     scene.patch(json!({"metadata": {"annotations": {ANNOTATION_CANCEL: id}}})).await;
 }

@@ -12,7 +12,7 @@ use kube::{
 };
 use longshore::{
     api::{ConditionType, DeploymentAction, Reason},
-    operator::lock::lease_name,
+    operator::lifecycle::lock_facts::lease_name,
 };
 use tokio::time::{Instant, sleep};
 

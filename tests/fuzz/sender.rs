@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use http::{Method, Request};
 use http_body_util::BodyExt;
 use kube::{Client, client::Body};
-use longshore::{api::ANNOTATION_CANCEL, operator::pod::run_id};
+use longshore::{api::ANNOTATION_CANCEL, operator::pod::names::run_id};
 use serde_json::{Value, json};
 
 use crate::{

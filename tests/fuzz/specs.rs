@@ -5,7 +5,7 @@ use longshore::{
         ANNOTATION_BUNDLE, CONTAINER, FINALIZER_COLLECT, LABEL_ACTION, LABEL_ACTION_UID, LABEL_ATTEMPT,
         LABEL_MANAGED_BY, LABEL_RESOLVER, LABEL_RUN, LABEL_TOMBSTONE, MANAGED_BY,
     },
-    operator::pod::pod_name,
+    operator::pod::names::pod_name,
 };
 use serde_json::{Value, json};
 

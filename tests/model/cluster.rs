@@ -9,7 +9,7 @@ use std::{
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ManagedFieldsEntry, Time};
 use longshore::{
     api::{DeploymentAction, DeploymentActionStatus, status::RunStatus},
-    operator::{
+    operator::spec::{
         expand::{Blocked, check},
         validate::Checked,
     },

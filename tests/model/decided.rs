@@ -7,21 +7,24 @@ use std::{
     sync::{Arc, LazyLock, Mutex, PoisonError},
 };
 
-use crate::{
-    cluster::{Stored, is_silent},
-    pods::{Millis, Pod, Read, at, is_first_node},
-};
 use longshore::{
     api::Reason,
     operator::{
-        action_policy::Standing,
-        cause::Cause,
-        decide::{Step, decide, stand_in},
-        expand::Blocked,
-        facts::{Creation, Facts, LockFact, NodeState, PodFact, Refusal, Resolution, Source},
-        view::PodView,
+        lifecycle::{
+            cause::Cause,
+            decide::{Step, decide, stand_in},
+            facts::{Creation, Facts, NodeState, PodFact, Refusal, Resolution, Source},
+            lock_facts::LockFact,
+        },
+        pod::view::PodView,
+        spec::{expand::Blocked, policy::Standing},
     },
     registry::ImageUser,
+};
+
+use crate::{
+    cluster::{Stored, is_silent},
+    pods::{Millis, Pod, Read, at, is_first_node},
 };
 
 /// What the operator knows, as the model has it.

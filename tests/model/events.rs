@@ -1,15 +1,16 @@
 //! What can happen next, and what it changes.
 
+use longshore::{
+    api::status::Deadlines,
+    operator::{lifecycle::decide::Step, pod::attempt, steps::launch::wants},
+};
+
 use crate::{
     Broken, Lifecycle,
     cluster::{Memory, State},
     operator::{Answer, calls, is_stray, is_unwanted, next_stray},
     people::{BELIEVER, Kind, ask, can_ask},
     pods::{Flying, How, Millis, Pod, Process, Shown},
-};
-use longshore::{
-    api::status::Deadlines,
-    operator::{decide::Step, launch::wants, pod},
 };
 
 /// So long after it was sent a creation arrives at the latest: the API server answers within 60 s.
@@ -294,7 +295,7 @@ fn launch_of_believer(state: &State) -> Option<Flying> {
     let live = state.action.as_ref()?;
     let bundle_sha256 = live.run()?.bundle_sha256.clone()?;
     let bundle = Some(bundle_sha256.as_str().into());
-    let asked = pod::Attempt {
+    let asked = attempt::Attempt {
         run: number,
         attempt,
         bundle: String::new(),

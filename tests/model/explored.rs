@@ -2,10 +2,10 @@
 
 use std::time::Instant;
 
+use longshore::api::action::RetryCause;
 use stateright::{Checker, HasDiscoveries, Model};
 
 use crate::{Broken, Lifecycle, people::Kind, rules};
-use longshore::api::action::RetryCause;
 
 const ALL_CAUSES: &[RetryCause] = &[
     RetryCause::NeverStarted,

@@ -2,18 +2,19 @@
 
 use std::sync::Arc;
 
+use longshore::{
+    api::{DeploymentActionStatus, Reason, status::RunStatus},
+    operator::{
+        lifecycle::decide::{NAME_NEEDED_SECONDS, Step},
+        steps::launch::wants,
+    },
+};
+
 use crate::{
     Broken, Lifecycle,
     cluster::{Memory, Pass, Rests, State, Stored},
     decided::{Decided, Known, process_name},
     pods::{Attempt, Flying, How, Millis, Pod, Read, number},
-};
-use longshore::{
-    api::{DeploymentActionStatus, Reason, status::RunStatus},
-    operator::{
-        decide::{NAME_NEEDED_SECONDS, Step},
-        launch::wants,
-    },
 };
 
 /// So many steps has one pass, as in `reconcile.rs`.

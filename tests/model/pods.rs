@@ -6,10 +6,12 @@ use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use longshore::{
     api::status::LogState,
     operator::{
-        facts::LogFact,
-        pod::{RUNNER_GRACE_SECONDS, pod_name},
-        status::seconds,
-        view::{AT_ONCE_SECONDS, ContainerView, PodView, Terminated},
+        lifecycle::{facts::LogFact, status::seconds},
+        pod::{
+            attempt::RUNNER_GRACE_SECONDS,
+            names::pod_name,
+            view::{AT_ONCE_SECONDS, ContainerView, PodView, Terminated},
+        },
     },
     record::{
         VERSION, exit_code,

@@ -6,10 +6,10 @@ use std::{
     sync::PoisonError,
 };
 
+use longshore::api::action::RetryCause;
 use stateright::Property;
 
 use crate::{Lifecycle, cluster::State, events::Event, operator::Answer, pods::How};
-use longshore::api::action::RetryCause;
 
 /// So many events may pass until all is at rest, once nothing goes wrong any more.
 const MOST_EVENTS: usize = 200;

@@ -11,7 +11,7 @@ use kube::{
 };
 use longshore::{
     api::{ActionPolicy, DeploymentAction, action_policy::NAME, policy},
-    operator::action_policy::{Policy, violations},
+    operator::spec::policy::{Policy, violations},
 };
 use serde_json::{Value, json};
 

@@ -1,10 +1,6 @@
 //! Who may do what, at a glance: each person with each deed, as `docs/access.md` has it. What a person
 //! has and what a deed is, is in [`crate::deeds`].
 
-use crate::{
-    deeds::{Deed, Place, Who, in_place},
-    person::Person,
-};
 use Answer::{NoRole, NoUse, Yes};
 use Deed::{
     Cancel, Change, ChangeConfigMap, Create, NameAccount, NameAccountInTemplate, NameOtherInTemplate,
@@ -12,6 +8,11 @@ use Deed::{
     WriteClusterTemplate, WriteTemplate,
 };
 use Who::{Creator, Elsewhere, Reader, Stranger, TemplateAuthor};
+
+use crate::{
+    deeds::{Deed, Place, Who, in_place},
+    person::Person,
+};
 
 const PAGE: &str = include_str!("../../docs/access.md");
 

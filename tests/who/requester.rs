@@ -1,7 +1,7 @@
 //! Who may create which actions: each person with each thing that an action can name.
 
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams};
-use longshore::{api::DeploymentAction, operator::validate::validate};
+use longshore::{api::DeploymentAction, operator::spec::validate::validate};
 use serde_json::{Value, json};
 
 use crate::{

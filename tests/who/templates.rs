@@ -8,7 +8,7 @@ use kube::{
 };
 use longshore::{
     api::{DeploymentAction, DeploymentActionTemplate, template::TemplateKind},
-    operator::expand::{Lookup, Template, check},
+    operator::spec::expand::{Lookup, Template, check},
 };
 use serde_json::{Value, json};
 

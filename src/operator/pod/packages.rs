@@ -9,10 +9,13 @@ use k8s_openapi::{
     apimachinery::pkg::api::resource::Quantity,
 };
 
-use super::{Attempt, Delivery, PodDefaults, resources, security};
+use super::{
+    attempt::{Attempt, Delivery, FetchDefaults, PodDefaults, resources},
+    security,
+};
 use crate::{
     api::packages::{PackageKind, PackageStatus},
-    operator::validate::Checked,
+    operator::spec::validate::Checked,
     record::place,
     registry::PullSecretForm,
 };
@@ -24,46 +27,10 @@ const PULL_SECRETS: &str = "longshore-pull-secrets";
 const MODE: i32 = 0o440;
 /// What a folder may take beyond its files, in bytes: the fetcher counts files in blocks, and folders.
 const SLACK_BYTES: u64 = 16 << 20;
-/// A longer environment value is not passed to a program by Linux (`MAX_ARG_STRLEN`, 128 KiB).
-const CA_PART_BYTES: usize = 64 << 10;
-
-/// What the container that fetches packages is told.
-#[derive(Debug, Clone, Default)]
-pub struct FetchDefaults {
-    /// Registries to speak plain HTTP with.
-    pub plain_http: Vec<String>,
-    /// Certificates of authorities that registries may have, in parts.
-    ca: Vec<String>,
-    /// The most that a package may take, in bytes.
-    pub limit_bytes: u64,
-    /// The most files, folders and links that a package may have.
-    pub max_entries: u32,
-}
-
-impl FetchDefaults {
-    /// With the certificates (PEM) of authorities.
-    #[must_use]
-    pub fn new(plain_http: &[String], ca_pem: Option<&[u8]>, limit_bytes: u64, max_entries: u32) -> Self {
-        let pem = ca_pem.map(|pem| String::from_utf8_lossy(pem).into_owned()).unwrap_or_default();
-        Self { plain_http: plain_http.to_vec(), ca: parts(&pem), limit_bytes, max_entries }
-    }
-}
-
-/// The text in parts of lines.
-fn parts(text: &str) -> Vec<String> {
-    let mut parts: Vec<String> = Vec::new();
-    for line in text.split_inclusive('\n') {
-        match parts.last_mut().filter(|part| part.len() + line.len() <= CA_PART_BYTES) {
-            Some(part) => part.push_str(line),
-            None => parts.push(line.to_owned()),
-        }
-    }
-    parts
-}
 
 /// The folder in which the script has the package.
 #[must_use]
-pub fn folder(package: &str) -> String {
+pub fn package_folder(package: &str) -> String {
     format!("{}/{package}", place::PACKAGES_DIR)
 }
 
@@ -136,7 +103,7 @@ pub(super) fn fetcher(action: &Checked, attempt: &Attempt, defaults: &PodDefault
         .iter()
         .map(|(index, package)| VolumeMount {
             name: format!("longshore-package-{index}"),
-            mount_path: folder(&package.name),
+            mount_path: package_folder(&package.name),
             ..Default::default()
         })
         .collect();
@@ -203,10 +170,9 @@ mod tests {
     use crate::{
         api::action::SecretName,
         operator::{
-            mutation::mutation,
-            pod::action_pod,
-            tests::{action, attempt, package, pod_defaults},
-            validate::validate,
+            pod::{build::action_pod, mutation::mutation},
+            spec::validate::validate,
+            testing::objects::{action, attempt, package, pod_defaults},
         },
     };
 
@@ -236,7 +202,7 @@ mod tests {
         assert!(arguments.contains("--package=p1=") && !arguments.contains("p0"), "{arguments}");
         let mounts = spec.containers[0].volume_mounts.as_ref().unwrap();
         for name in ["p0", "p1"] {
-            let mount = mounts.iter().find(|mount| mount.mount_path == folder(name)).unwrap();
+            let mount = mounts.iter().find(|mount| mount.mount_path == package_folder(name)).unwrap();
             assert_eq!(mount.read_only, Some(true));
         }
     }

@@ -7,22 +7,19 @@ use k8s_openapi::{
 };
 
 use super::{
-    Delivery, PodDefaults, init_containers, node_selector, resources, security, short_name, uid_part, volumes,
+    attempt::{Delivery, PodDefaults, resources},
+    names::resolver_name,
+    runner::{init_containers, node_selector},
+    security, volumes,
 };
 use crate::{
     api::{CONTAINER, LABEL_ACTION, LABEL_ACTION_UID, LABEL_MANAGED_BY, LABEL_RESOLVER, MANAGED_BY},
-    operator::validate::Checked,
+    operator::spec::validate::Checked,
     record::place,
 };
 
 /// Long enough to pull what takes long, in seconds; the pending deadline ends it earlier.
 const BACKSTOP_SECONDS: i64 = 60;
-
-/// The name of the pod that resolves the image of a run.
-#[must_use]
-pub fn resolver_name(action: &str, uid: &str, run: u32) -> String {
-    format!("{}-{}-{run}-resolve", short_name(action), uid_part(uid))
-}
 
 /// The pod that resolves the image of a run. It has the action's service account, whose pull Secrets
 /// may be needed, and no token of it.
@@ -86,7 +83,7 @@ pub fn resolver_pod(action: &Checked, run: u32, defaults: &PodDefaults) -> Pod {
 }
 
 /// The action's pull Secrets, as a pod has them.
-pub(super) fn pull_secrets(action: &Checked) -> Option<Vec<LocalObjectReference>> {
+pub(crate) fn pull_secrets(action: &Checked) -> Option<Vec<LocalObjectReference>> {
     let names = &action.spec.image_pull_secrets;
     (!names.is_empty())
         .then(|| names.iter().map(|secret| LocalObjectReference { name: secret.name.clone() }).collect())
@@ -94,10 +91,10 @@ pub(super) fn pull_secrets(action: &Checked) -> Option<Vec<LocalObjectReference>
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use crate::operator::{
-        tests::{action, pod_defaults},
-        validate::validate,
+        pod::resolver::*,
+        spec::validate::validate,
+        testing::objects::{action, pod_defaults},
     };
 
     #[test]

@@ -182,7 +182,7 @@ fn restricted() -> SecurityContext {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use crate::operator::pod::security::*;
 
     fn template(profile: SecurityProfile) -> PodTemplate {
         PodTemplate { security_profile: Some(profile), ..Default::default() }

@@ -9,13 +9,16 @@ use k8s_openapi::{
     apimachinery::pkg::api::resource::Quantity,
 };
 
-use super::{Attempt, Delivery, PodDefaults, packages};
+use super::{
+    attempt::{Attempt, Delivery, PodDefaults},
+    packages,
+};
 use crate::{
     api::{
         ANNOTATION_BUNDLE, ANNOTATION_STOP_REASON,
         action::{self, PodTemplate, SecurityProfile, VariableForm, VariablesFrom},
     },
-    operator::validate::{Checked, input_path},
+    operator::spec::validate::{Checked, input_path},
     record::place,
 };
 
@@ -80,7 +83,7 @@ pub(super) fn volumes(
     let (mut volumes, mut mounts) = (Vec::new(), Vec::new());
     let packages = attempt.packages.iter().enumerate().map(|(index, package)| Mounted {
         volume: packages::volume(index, package, defaults),
-        path: packages::folder(&package.name),
+        path: packages::package_folder(&package.name),
         read_only: true,
     });
     let all = own.into_iter().flatten().chain(sources).chain(packages).chain(folders).chain(more);

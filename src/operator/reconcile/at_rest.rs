@@ -8,7 +8,12 @@ use kube::{Api, Resource, ResourceExt, runtime::controller::Action};
 use super::{Context, Pass, ReconcileError, lock};
 use crate::{
     api::DeploymentAction,
-    operator::{cached::Cached, call, decide::Step, expand::Expanded, memory::Memory},
+    operator::{
+        caches::{cached::Cached, memory::Memory},
+        call,
+        lifecycle::decide::Step,
+        spec::expanded::Expanded,
+    },
 };
 
 /// The longest that an action waits that waits for a time: as of any other.

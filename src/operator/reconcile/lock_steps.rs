@@ -9,9 +9,9 @@ use tracing::{info, warn};
 use super::{Pass, ReconcileError, lock};
 use crate::operator::{
     CallError,
-    facts::LockFact,
-    lock::{self as locks, Claim, LockSeen},
-    memory::Memory,
+    caches::memory::Memory,
+    lifecycle::lock_facts::{LockFact, LockSeen},
+    steps::lock_lease::{self as locks, Claim},
 };
 
 /// The place of a run that waits for its lock is written so often at most.

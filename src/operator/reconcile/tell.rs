@@ -10,7 +10,7 @@ use crate::{
         condition::ConditionType,
         status::{LogState, RunStatus},
     },
-    operator::phases::{Part, Phase},
+    operator::telemetry::parts::{Part, Phase},
     record::outcome::Exit,
 };
 

@@ -13,14 +13,14 @@ use crate::{
         status::{Deadlines, ImageStatus, LockStatus, LogState, RunStatus},
     },
     operator::{
-        facts::LogFact,
         fair::Limits,
-        hash::spec_hash,
-        mocked::{Seen, failure, server},
+        lifecycle::{facts::LogFact, status::terminal, verdict::Verdict},
         options::UsePolicyOption,
-        status::terminal,
-        tests::{PROCESS, UID, action},
-        verdict::Verdict,
+        spec::hash::spec_hash,
+        testing::{
+            objects::{PROCESS, UID, action},
+            server::{Seen, failure, server},
+        },
     },
     registry::{Registry, RegistryConfig},
 };
@@ -151,7 +151,8 @@ async fn where_something_may_be_to_be_done_all_of_the_action_is_read_first() {
         _ => failure(404, "NotFound", "none"),
     });
     let mut pods = Writer::default();
-    let mut pod = crate::operator::tests::pod(crate::operator::pod::Delivery::ImageVolume);
+    let mut pod =
+        crate::operator::testing::objects::pod(crate::operator::pod::attempt::Delivery::ImageVolume);
     pod.metadata.uid = Some("pod-1".into());
     pod.metadata.namespace = Some("shop".into());
     pod.status = Some(

@@ -1,0 +1,288 @@
+//! An action as the cache has it: serialized, and of one whose run has ended and that nothing is asked of
+//! only what decides whether that is so still.
+//!
+//! There are as many as there are actions, for as long as these are there, and hardly ever is one looked
+//! at. An action as the program works with it takes kilobytes whatever is in it, and a list of short texts
+//! eight times as much as in JSON.
+
+use std::borrow::Cow;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::{Resource, ResourceExt, core::NamespaceResourceScope, runtime::reflector::ObjectRef};
+use serde::{Deserialize, Deserializer};
+
+use super::prune;
+use crate::{
+    api::{DeploymentAction, action::ScriptRef, condition::ConditionType, template::TemplateKind},
+    operator::lifecycle::decide,
+};
+
+/// An action as the cache has it.
+#[derive(Debug, Clone, Default)]
+pub struct Cached {
+    /// Name, namespace, UID and resource version alone.
+    metadata: ObjectMeta,
+    phase: Option<Box<str>>,
+    template: Option<(TemplateKind, Box<str>)>,
+    concerns_lock: bool,
+    script: Option<Box<ScriptRead>>,
+    content: Content,
+}
+
+/// The script of the latest run, which it had from a `ConfigMap`.
+#[derive(Debug, Clone)]
+pub struct ScriptRead {
+    /// The key that the action names. `None` where its template names one.
+    pub from: Option<ScriptRef>,
+    /// SHA-256 of what the run had.
+    pub sha256: Box<str>,
+    /// Whether the status says that there is another one by now.
+    pub outdated: bool,
+}
+
+impl ScriptRead {
+    fn of(action: &DeploymentAction) -> Option<Box<Self>> {
+        let status = action.status.as_ref()?;
+        let sha256 = status.run.as_ref()?.script_sha256.as_deref()?.into();
+        let from = action.spec.script.as_ref().and_then(|script| script.config_map_key_ref.clone());
+        let outdated = status.conditions().is_true(ConditionType::SourceOutdated);
+        Some(Box::new(Self { from, sha256, outdated }))
+    }
+}
+
+/// What is kept of it, as JSON.
+#[derive(Debug, Clone, Default)]
+enum Content {
+    /// Nothing: what was made of metadata alone.
+    #[default]
+    Nothing,
+    /// All of it that is ever read.
+    Whole(Box<[u8]>),
+    /// What stands in for it while nothing is to be done.
+    StandIn(Box<[u8]>),
+}
+
+/// What stands in for an action while nothing is to be done: [`decide::stand_in`]. It has no resource
+/// version, and nothing can be written by it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StandIn(DeploymentAction);
+
+impl StandIn {
+    /// The action, without what is not needed to see that nothing is to be done.
+    #[must_use]
+    pub fn into_action(self) -> DeploymentAction {
+        self.0
+    }
+}
+
+impl Cached {
+    /// One of which nothing is known but what names it.
+    #[must_use]
+    pub fn bare(metadata: &ObjectMeta) -> Self {
+        Self { metadata: named(metadata), ..Self::default() }
+    }
+
+    /// The action, with all of it that is ever read. `None` where the cache does not have that.
+    #[must_use]
+    pub fn whole(&self) -> Option<DeploymentAction> {
+        match &self.content {
+            Content::Whole(content) => serde_json::from_slice(content).ok(),
+            Content::StandIn(_) | Content::Nothing => None,
+        }
+    }
+
+    /// What stands in for the action, where nothing was to be done when it was read.
+    #[must_use]
+    pub fn stand_in(&self) -> Option<StandIn> {
+        match &self.content {
+            Content::StandIn(content) => serde_json::from_slice(content).ok().map(StandIn),
+            Content::Whole(_) | Content::Nothing => None,
+        }
+    }
+
+    /// What is known of it, for those who only look at its run and write nothing.
+    #[must_use]
+    pub fn known(&self) -> DeploymentAction {
+        let known = self.whole().or_else(|| self.stand_in().map(StandIn::into_action));
+        known.unwrap_or_else(|| DeploymentAction {
+            metadata: self.metadata.clone(),
+            ..DeploymentAction::default()
+        })
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn reference(&self) -> ObjectRef<DeploymentAction> {
+        ObjectRef::new(&self.name_any()).within(self.metadata.namespace.as_deref().unwrap_or_default())
+    }
+
+    /// The phase that its status tells.
+    #[must_use]
+    pub fn phase(&self) -> Option<&str> {
+        self.phase.as_deref()
+    }
+
+    /// The template that it names.
+    #[must_use]
+    pub fn template(&self) -> Option<(TemplateKind, &str)> {
+        self.template.as_ref().map(|(kind, name)| (*kind, name.as_ref()))
+    }
+
+    /// The script of its latest run, where that had one from a `ConfigMap`.
+    #[must_use]
+    pub fn script(&self) -> Option<&ScriptRead> {
+        self.script.as_deref()
+    }
+
+    /// Whether its spec or its run names a lock.
+    #[must_use]
+    pub const fn concerns_lock(&self) -> bool {
+        self.concerns_lock
+    }
+
+    /// Whether this is a later state of the same action. Resource versions of one resource can be compared
+    /// since Kubernetes 1.35 (KEP-5504); where they are no numbers, no state is later.
+    #[must_use]
+    pub fn is_newer_than(&self, other: &Self) -> bool {
+        let version =
+            |action: &Self| action.resource_version().and_then(|version| version.parse::<u64>().ok());
+        self.metadata.uid == other.metadata.uid && version(self) > version(other)
+    }
+}
+
+/// What names an object, and nothing else of its metadata.
+fn named(metadata: &ObjectMeta) -> ObjectMeta {
+    ObjectMeta {
+        name: metadata.name.clone(),
+        namespace: metadata.namespace.clone(),
+        uid: metadata.uid.clone(),
+        resource_version: metadata.resource_version.clone(),
+        ..ObjectMeta::default()
+    }
+}
+
+impl From<DeploymentAction> for Cached {
+    fn from(mut action: DeploymentAction) -> Self {
+        prune::action(&mut action);
+        let status = action.status.as_ref();
+        let lock = status.and_then(|status| status.run.as_ref()?.lock.as_ref());
+        let template = action.spec.template_ref.as_ref();
+        let bytes = |action: &DeploymentAction| serde_json::to_vec(action).map(Vec::into_boxed_slice);
+        let content = match decide::stand_in(&action) {
+            Some(stand_in) => bytes(&stand_in).map(Content::StandIn),
+            None => bytes(&action).map(Content::Whole),
+        };
+        Self {
+            metadata: named(&action.metadata),
+            phase: status.and_then(|status| status.phase.as_deref()).map(Into::into),
+            template: template.map(|template| (template.kind(), template.name.as_str().into())),
+            concerns_lock: action.spec.lock.is_some() || lock.is_some(),
+            script: ScriptRead::of(&action),
+            // Never for these types. What is not there is read from the API server.
+            content: content.unwrap_or_default(),
+        }
+    }
+}
+
+/// Each action of a list becomes small at once: a page of them is never there as a whole.
+impl<'de> Deserialize<'de> for Cached {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        DeploymentAction::deserialize(deserializer).map(Self::from)
+    }
+}
+
+impl Resource for Cached {
+    type DynamicType = ();
+    type Scope = NamespaceResourceScope;
+
+    fn kind((): &()) -> Cow<'_, str> {
+        DeploymentAction::kind(&())
+    }
+
+    fn group((): &()) -> Cow<'_, str> {
+        DeploymentAction::group(&())
+    }
+
+    fn version((): &()) -> Cow<'_, str> {
+        DeploymentAction::version(&())
+    }
+
+    fn plural((): &()) -> Cow<'_, str> {
+        DeploymentAction::plural(&())
+    }
+
+    fn meta(&self) -> &ObjectMeta {
+        &self.metadata
+    }
+
+    fn meta_mut(&mut self) -> &mut ObjectMeta {
+        &mut self.metadata
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use k8s_openapi::jiff::Timestamp;
+
+    use super::*;
+    use crate::{
+        api::{Reason, action::Lock, status::RunStatus},
+        operator::{
+            CallError,
+            lifecycle::{status::terminal, verdict::Verdict},
+            spec::hash::spec_hash,
+            steps::write_status::write_status,
+            testing::{
+                objects::action,
+                server::{failure, server},
+            },
+        },
+    };
+
+    fn finished() -> DeploymentAction {
+        let mut action = action();
+        let run = RunStatus {
+            number: 1,
+            generation: 1,
+            attempt: 1,
+            spec_hash: spec_hash(&action.spec).unwrap(),
+            ..RunStatus::default()
+        };
+        let verdict = Verdict::of(Reason::Succeeded, "");
+        action.status = Some(terminal(&action, Timestamp::UNIX_EPOCH, &verdict, run, None, None));
+        action
+    }
+
+    #[test]
+    fn an_action_of_which_something_may_be_asked_is_kept_whole() {
+        let mut action = action();
+        action.spec.lock = Some(Lock { name: "prod".into(), ..Lock::default() });
+        let read: Cached = serde_json::from_value(serde_json::to_value(&action).unwrap()).unwrap();
+        let whole = read.whole().unwrap();
+        assert_eq!((&whole.spec, &whole.status), (&action.spec, &action.status));
+        assert_eq!((whole.resource_version(), read.stand_in()), (action.resource_version(), None));
+        assert!(read.concerns_lock());
+        assert_eq!(read.reference(), ObjectRef::from_obj(&action));
+        assert_eq!(read.uid(), action.uid());
+    }
+
+    #[test]
+    fn a_list_makes_each_of_its_actions_small() {
+        let items: Vec<Cached> = serde_json::from_value(serde_json::json!([finished(), action()])).unwrap();
+        assert_eq!(items.iter().map(|one| one.stand_in().is_some()).collect::<Vec<_>>(), [true, false]);
+        assert_eq!(items[0].phase(), Some("Succeeded"));
+        // What is asked of all of them needs no more than that.
+        assert_eq!(items[0].known().status.unwrap().run.unwrap().number, 1);
+        assert_eq!(items[0].resource_version(), finished().resource_version());
+    }
+
+    #[tokio::test]
+    async fn what_stands_in_for_an_action_is_never_written_in_its_place() {
+        let (client, seen) = server(|_| failure(500, "InternalError", "not to be asked"));
+        let stand_in = Cached::from(finished()).stand_in().unwrap().into_action();
+        let status = stand_in.status.clone().unwrap();
+        let error = write_status(&client, &stand_in, &status).await.unwrap_err();
+        assert!(matches!(error, CallError::Partial), "{error}");
+        assert!(seen.lock().unwrap().is_empty());
+    }
+}

@@ -1,0 +1,267 @@
+//! The templates, in a cache: naming one costs an action no call to the API server.
+
+use std::{
+    fmt::Debug,
+    hash::Hash,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use futures::{StreamExt, future, stream::BoxStream};
+use kube::{
+    Api, Client, Resource, ResourceExt,
+    core::DeserializeGuard,
+    runtime::{
+        WatchStreamExt,
+        reflector::{self, ObjectRef, Store, store::Writer},
+        watcher::{self, Event, watcher},
+    },
+};
+use tokio::sync::mpsc;
+use tracing::warn;
+
+use super::{cached::Cached, watch};
+use crate::{
+    api::{
+        ClusterDeploymentActionTemplate, DeploymentAction, DeploymentActionTemplate,
+        action::ScriptRef,
+        template::{TemplateKind, TemplateSpec},
+    },
+    operator::spec::{
+        expand::{Lookup, Template},
+        expanded::Version,
+    },
+};
+
+/// Both kinds of templates. Clones share them.
+#[derive(Clone)]
+pub struct Templates {
+    namespaced: Cache<DeploymentActionTemplate>,
+    cluster: Cache<ClusterDeploymentActionTemplate>,
+}
+
+/// The templates of one kind.
+#[derive(Clone)]
+struct Cache<K: Resource<DynamicType = ()> + 'static>
+where
+    K::DynamicType: Hash + Eq,
+{
+    store: Store<K>,
+    /// Whether it was filled once: before, what it does not have may exist.
+    filled: Arc<AtomicBool>,
+}
+
+/// What is read of a template of either kind.
+trait Content: Resource<DynamicType = ()> {
+    const KIND: TemplateKind;
+    fn content(&self) -> &TemplateSpec;
+}
+
+impl Content for DeploymentActionTemplate {
+    const KIND: TemplateKind = TemplateKind::DeploymentActionTemplate;
+    fn content(&self) -> &TemplateSpec {
+        &self.spec.0
+    }
+}
+
+impl Content for ClusterDeploymentActionTemplate {
+    const KIND: TemplateKind = TemplateKind::ClusterDeploymentActionTemplate;
+    fn content(&self) -> &TemplateSpec {
+        &self.spec.0
+    }
+}
+
+impl Templates {
+    /// Watches templates from now on: those of `namespaces`, or of all where none is named, and those of
+    /// the cluster. What `actions` has of a template's actions is looked at when the template changes.
+    #[must_use]
+    pub fn watch(
+        client: &Client,
+        namespaces: &[String],
+        actions: &Store<Cached>,
+        news: &mpsc::UnboundedSender<ObjectRef<DeploymentAction>>,
+    ) -> Self {
+        let all = watcher::Config::default();
+        let of_namespaces = watch::watches(client, namespaces, &all).into_iter().map(readable).collect();
+        let cluster = watcher(Api::all(client.clone()), all).default_backoff().boxed();
+        Self {
+            namespaced: Cache::fill(watch::merge(of_namespaces), actions.clone(), news.clone()),
+            cluster: Cache::fill(readable(cluster), actions.clone(), news.clone()),
+        }
+    }
+
+    /// The template that the action names. `None` where it names none.
+    #[must_use]
+    pub fn of(&self, action: &DeploymentAction) -> Option<Lookup> {
+        let reference = action.spec.template_ref.as_ref()?;
+        let name = reference.name.as_str();
+        Some(match reference.kind() {
+            TemplateKind::DeploymentActionTemplate => {
+                let namespace = action.metadata.namespace.as_deref().unwrap_or_default();
+                self.namespaced.get(&ObjectRef::new(name).within(namespace))
+            }
+            TemplateKind::ClusterDeploymentActionTemplate => self.cluster.get(&ObjectRef::new(name)),
+        })
+    }
+}
+
+impl Templates {
+    /// Which one that is.
+    #[must_use]
+    pub fn version_of(&self, action: &DeploymentAction) -> Option<Version> {
+        let reference = action.spec.template_ref.as_ref()?;
+        let name = reference.name.as_str();
+        Some(match reference.kind() {
+            TemplateKind::DeploymentActionTemplate => {
+                let namespace = action.metadata.namespace.as_deref().unwrap_or_default();
+                self.namespaced.version(&ObjectRef::new(name).within(namespace))
+            }
+            TemplateKind::ClusterDeploymentActionTemplate => self.cluster.version(&ObjectRef::new(name)),
+        })
+    }
+}
+
+impl Templates {
+    /// The `ConfigMap` key that this template names as its script, if it names one.
+    #[must_use]
+    pub fn script_of(&self, kind: TemplateKind, name: &str, namespace: &str) -> Option<ScriptRef> {
+        match kind {
+            TemplateKind::DeploymentActionTemplate => {
+                self.namespaced.script(&ObjectRef::new(name).within(namespace))
+            }
+            TemplateKind::ClusterDeploymentActionTemplate => self.cluster.script(&ObjectRef::new(name)),
+        }
+    }
+}
+
+impl<K> Cache<K>
+where
+    K: Content + Clone + Debug + Send + Sync + 'static,
+{
+    fn fill(
+        events: BoxStream<'static, watcher::Result<Event<K>>>,
+        actions: Store<Cached>,
+        news: mpsc::UnboundedSender<ObjectRef<DeploymentAction>>,
+    ) -> Self {
+        let (store, writer): (_, Writer<K>) = reflector::store();
+        let filled = Arc::new(AtomicBool::new(false));
+        let events = events
+            .modify(|template| {
+                template.managed_fields_mut().clear();
+                // A copy of the whole, where `kubectl apply` made it.
+                template.annotations_mut().clear();
+            })
+            .reflect(writer);
+        let told = Arc::clone(&filled);
+        tokio::spawn(async move {
+            let mut events = std::pin::pin!(events);
+            while let Some(event) = events.next().await {
+                match event {
+                    Ok(Event::Apply(template) | Event::Delete(template)) => {
+                        tell(&actions, &news, |action| names(action, &template));
+                    }
+                    Ok(Event::InitDone) => {
+                        told.store(true, Ordering::Release);
+                        tell(&actions, &news, |action| kind_of(action) == Some(K::KIND));
+                    }
+                    Ok(Event::Init | Event::InitApply(_)) => {}
+                    Err(error) => {
+                        warn!(kind = K::KIND.as_str(), %error, "templates cannot be watched");
+                    }
+                }
+            }
+        });
+        Self { store, filled }
+    }
+
+    fn script(&self, name: &ObjectRef<K>) -> Option<ScriptRef> {
+        self.store.get(name)?.content().script.as_ref()?.config_map_key_ref.clone()
+    }
+
+    /// As [`Lookup::version`] of what [`Self::get`] gives, without a copy of it.
+    fn version(&self, name: &ObjectRef<K>) -> Version {
+        let filled = self.filled.load(Ordering::Acquire);
+        match self.store.get(name) {
+            Some(template) => Version::Found {
+                uid: template.uid().unwrap_or_default(),
+                generation: template.meta().generation.unwrap_or_default(),
+            },
+            None if filled => Version::Missing,
+            None => Version::Unread,
+        }
+    }
+
+    fn get(&self, name: &ObjectRef<K>) -> Lookup {
+        // Asked first: what is filled meanwhile counts as unread once more, and not as missing.
+        let filled = self.filled.load(Ordering::Acquire);
+        match self.store.get(name) {
+            Some(template) => Lookup::Found(Template {
+                kind: K::KIND,
+                name: template.name_any(),
+                uid: template.uid().unwrap_or_default(),
+                generation: template.meta().generation.unwrap_or_default(),
+                spec: template.content().clone(),
+            }),
+            None if filled => Lookup::Missing,
+            None => Lookup::Unread,
+        }
+    }
+}
+
+/// One that cannot be read is passed over and told of, and counts as not there: it must not end the
+/// watch.
+fn readable<K>(
+    watch: BoxStream<'static, watcher::Result<Event<DeserializeGuard<K>>>>,
+) -> BoxStream<'static, watcher::Result<Event<K>>>
+where
+    K: Content + Clone + Default + Send + 'static,
+{
+    let read = |guard: DeserializeGuard<K>| {
+        guard.0.map_err(|invalid| {
+            warn!(
+                kind = K::KIND.as_str(),
+                name = invalid.metadata.name,
+                namespace = invalid.metadata.namespace,
+                error = %invalid.error,
+                "this template cannot be read and is passed over"
+            );
+            let mut bare = K::default();
+            *bare.meta_mut() = invalid.metadata;
+            Box::new(bare)
+        })
+    };
+    let read = move |event| match event {
+        Event::Init => Some(Event::Init),
+        Event::InitDone => Some(Event::InitDone),
+        Event::InitApply(guard) => read(guard).ok().map(Event::InitApply),
+        Event::Apply(guard) => Some(read(guard).map_or_else(|bare| Event::Delete(*bare), Event::Apply)),
+        Event::Delete(guard) => Some(Event::Delete(read(guard).unwrap_or_else(|bare| *bare))),
+    };
+    watch.filter_map(move |event| future::ready(event.map(read).transpose())).boxed()
+}
+
+fn kind_of(action: &Cached) -> Option<TemplateKind> {
+    Some(action.template()?.0)
+}
+
+/// Whether the action is made of this template.
+fn names<K: Content>(action: &Cached, template: &K) -> bool {
+    let place = &template.meta().namespace;
+    action
+        .template()
+        .is_some_and(|(kind, name)| kind == K::KIND && Some(name) == template.meta().name.as_deref())
+        && (place.is_none() || *place == action.meta().namespace)
+}
+
+fn tell(
+    actions: &Store<Cached>,
+    news: &mpsc::UnboundedSender<ObjectRef<DeploymentAction>>,
+    concerned: impl Fn(&Cached) -> bool,
+) {
+    for action in actions.state().iter().filter(|action| concerned(action)) {
+        // The receiver is gone only where the process ends.
+        let _ = news.send(action.reference());
+    }
+}

@@ -1,0 +1,384 @@
+//! `longshore uninstall`: what must happen before the operator is taken away for good.
+//!
+//! Only the operator takes the finalizer off its pods. Without it, a pod that is deleted stays, and
+//! its namespace with it. So the operator is ended first, and then the finalizer is taken off all
+//! pods; scripts that run go on. A second run does what the first left undone.
+
+use std::time::Duration;
+
+use clap::Parser;
+use futures::{StreamExt, stream};
+use k8s_openapi::{
+    api::{apps::v1::Deployment, core::v1::Pod},
+    apimachinery::pkg::apis::meta::v1::LabelSelector,
+};
+use kube::{
+    Api, Client, ResourceExt,
+    api::{ListParams, Patch, PatchParams},
+    core::{PartialObjectMeta, Selector},
+};
+use serde_json::json;
+use tokio::time::{Instant, sleep};
+
+use crate::{
+    api::{FINALIZER_COLLECT, LABEL_MANAGED_BY, MANAGED_BY},
+    operator::{CallError, FIELD_MANAGER, call, pod::view::is_held, steps::release},
+};
+
+/// Between two looks.
+const EVERY: Duration = Duration::from_secs(1);
+/// So many pods in one answer.
+const PAGE: u32 = 500;
+/// So many pods are patched at once.
+const AT_ONCE: usize = 16;
+
+/// Flags of `longshore uninstall`.
+#[derive(Debug, Clone, Parser)]
+pub struct UninstallOptions {
+    /// Namespace of the operator.
+    #[arg(long, env = "LONGSHORE_NAMESPACE")]
+    pub namespace: String,
+
+    /// The operator's Deployment.
+    #[arg(long)]
+    pub deployment: String,
+
+    /// Namespace whose pods are let go, where the operator does not serve all; may be given several times.
+    #[arg(long = "watch-namespace", value_name = "NAMESPACE")]
+    pub watch_namespaces: Vec<String>,
+
+    /// Seconds that all of it may take.
+    #[arg(long, default_value_t = 180)]
+    pub timeout_seconds: u32,
+}
+
+/// Why something is left.
+#[derive(Debug, thiserror::Error)]
+pub enum UninstallError {
+    /// The Deployment cannot be scaled.
+    #[error("Deployment {deployment} cannot be scaled to 0: {source}")]
+    Scale {
+        /// Its name.
+        deployment: String,
+        /// Why.
+        source: CallError,
+    },
+    /// The Deployment has a selector that cannot be asked for.
+    #[error("Deployment {deployment} has a selector that cannot be read: {words}")]
+    Selector {
+        /// Its name.
+        deployment: String,
+        /// Why.
+        words: String,
+    },
+    /// Something cannot be listed.
+    #[error("{what} cannot be listed: {source}")]
+    List {
+        /// What.
+        what: String,
+        /// Why.
+        source: CallError,
+    },
+    /// The operator does not end.
+    #[error(
+        "the operator's pods are still there: {pods}. If their node is gone, delete them with --grace-period=0 --force \
+         and try again"
+    )]
+    OperatorStays {
+        /// Their names.
+        pods: String,
+    },
+    /// Some pods keep the finalizer.
+    #[error("{left} pods still have the finalizer {FINALIZER_COLLECT}; the first of them, {first}: {words}")]
+    PodsHeld {
+        /// How many.
+        left: usize,
+        /// Namespace and name of one of them.
+        first: String,
+        /// Why.
+        words: String,
+    },
+}
+
+/// Ends the operator and lets go of its pods. `tell` gets a line a step.
+///
+/// # Errors
+/// Where something is left; nothing of what was done is undone.
+pub async fn uninstall(
+    client: &Client,
+    options: &UninstallOptions,
+    tell: impl Fn(&str),
+) -> Result<(), UninstallError> {
+    let until = Instant::now() + Duration::from_secs(options.timeout_seconds.into());
+    match scale_to_zero(client, options).await? {
+        None => tell(&format!("Deployment {} is gone already", options.deployment)),
+        Some(selector) => {
+            tell(&format!("Deployment {} is scaled to 0", options.deployment));
+            wait_for_operator(client, options, &selector, until).await?;
+            tell("the operator has ended");
+        }
+    }
+    let mut scopes: Vec<Api<Pod>> =
+        options.watch_namespaces.iter().map(|namespace| Api::namespaced(client.clone(), namespace)).collect();
+    if scopes.is_empty() {
+        scopes.push(Api::all(client.clone()));
+    }
+    let mut released = 0;
+    // Until a look finds none: a creation that was on its way lands late.
+    loop {
+        let held = held(&scopes).await?;
+        if held.is_empty() {
+            break;
+        }
+        let (count, failed) = release(client, &held).await;
+        released += count;
+        if let Some((first, error)) = failed.first()
+            && Instant::now() >= until
+        {
+            return Err(UninstallError::PodsHeld {
+                left: failed.len(),
+                first: first.clone(),
+                words: error.to_string(),
+            });
+        }
+        if !failed.is_empty() {
+            tell(&format!("{} pods are not let go yet", failed.len()));
+            sleep(EVERY).await;
+        }
+    }
+    tell(&format!("{released} pods were let go; those that run go on"));
+    Ok(())
+}
+
+/// Returns the selector of the Deployment's pods; none where there is no Deployment.
+async fn scale_to_zero(
+    client: &Client,
+    options: &UninstallOptions,
+) -> Result<Option<String>, UninstallError> {
+    let deployments: Api<Deployment> = Api::namespaced(client.clone(), &options.namespace);
+    let scale = |source| UninstallError::Scale { deployment: options.deployment.clone(), source };
+    let Some(deployment) = call(deployments.get_opt(&options.deployment)).await.map_err(scale)? else {
+        return Ok(None);
+    };
+    let parameters = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
+    let none = Patch::Merge(json!({"spec": {"replicas": 0}}));
+    call(deployments.patch_scale(&options.deployment, &parameters, &none)).await.map_err(scale)?;
+    let selector = deployment.spec.selector;
+    match labels(selector) {
+        Ok(labels) => Ok(Some(labels)),
+        Err(words) => Err(UninstallError::Selector { deployment: options.deployment.clone(), words }),
+    }
+}
+
+/// An empty one would be every pod of the namespace.
+fn labels(selector: LabelSelector) -> Result<String, String> {
+    let selector = Selector::try_from(selector).map_err(|error| error.to_string())?;
+    let labels = selector.to_string();
+    if labels.is_empty() { Err("it is empty".to_owned()) } else { Ok(labels) }
+}
+
+async fn wait_for_operator(
+    client: &Client,
+    options: &UninstallOptions,
+    selector: &str,
+    until: Instant,
+) -> Result<(), UninstallError> {
+    let pods: Api<Pod> = Api::namespaced(client.clone(), &options.namespace);
+    let parameters = ListParams::default().labels(selector);
+    loop {
+        let list = call(pods.list_metadata(&parameters)).await.map_err(|source| UninstallError::List {
+            what: format!("the operator's pods in {}", options.namespace),
+            source,
+        })?;
+        if list.items.is_empty() {
+            return Ok(());
+        }
+        if Instant::now() >= until {
+            let names: Vec<_> = list.iter().map(ResourceExt::name_any).collect();
+            return Err(UninstallError::OperatorStays { pods: names.join(", ") });
+        }
+        sleep(EVERY).await;
+    }
+}
+
+/// All pods of ours that have the finalizer.
+async fn held(scopes: &[Api<Pod>]) -> Result<Vec<PartialObjectMeta<Pod>>, UninstallError> {
+    let ours = ListParams::default().labels(&format!("{LABEL_MANAGED_BY}={MANAGED_BY}")).limit(PAGE);
+    let mut held = Vec::new();
+    for pods in scopes {
+        let mut page = ours.clone();
+        loop {
+            let list = call(pods.list_metadata(&page))
+                .await
+                .map_err(|source| UninstallError::List { what: "the pods of actions".to_owned(), source })?;
+            held.extend(list.items.into_iter().filter(is_held));
+            match list.metadata.continue_.filter(|token| !token.is_empty()) {
+                Some(token) => page = page.continue_token(&token),
+                None => break,
+            }
+        }
+    }
+    Ok(held)
+}
+
+/// How many were let go, and which were not.
+async fn release(client: &Client, held: &[PartialObjectMeta<Pod>]) -> (usize, Vec<(String, CallError)>) {
+    let results: Vec<_> = stream::iter(held)
+        .map(async |pod| {
+            let (namespace, name) = (pod.namespace().unwrap_or_default(), pod.name_any());
+            let answer = release::release(client, &namespace, &name, &pod.uid().unwrap_or_default()).await;
+            answer.map_err(|error| (format!("{namespace}/{name}"), error))
+        })
+        .buffer_unordered(AT_ONCE)
+        .collect()
+        .await;
+    let failed: Vec<_> = results.into_iter().filter_map(Result::err).collect();
+    (held.len() - failed.len(), failed)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    };
+
+    use serde_json::Value;
+
+    use super::*;
+    use crate::operator::testing::server::{Seen, failure, server};
+
+    const DEPLOYMENT: &str = "/apis/apps/v1/namespaces/system/deployments/longshore";
+
+    fn options(more: &[&str]) -> UninstallOptions {
+        let flags = ["uninstall", "--namespace", "system", "--deployment", "longshore"];
+        UninstallOptions::parse_from(flags.iter().chain(more))
+    }
+
+    fn list(pods: &[Value], next: &str) -> (u16, Value) {
+        let kind = json!({"apiVersion": "meta.k8s.io/v1", "kind": "PartialObjectMetadata"});
+        let items: Vec<Value> = pods
+            .iter()
+            .map(|pod| {
+                let mut item = kind.clone();
+                item["metadata"] = pod.clone();
+                item
+            })
+            .collect();
+        (
+            200,
+            json!({
+                "apiVersion": "meta.k8s.io/v1", "kind": "PartialObjectMetadataList",
+                "metadata": {"continue": next}, "items": items,
+            }),
+        )
+    }
+
+    fn pod(name: &str, finalizers: &[&str]) -> Value {
+        json!({"name": name, "namespace": "shop", "uid": name, "finalizers": finalizers})
+    }
+
+    fn deployment() -> (u16, Value) {
+        let selector = json!({"matchLabels": {"app": "longshore"}});
+        let pod = json!({"metadata": {}, "spec": {"containers": []}});
+        (200, json!({"metadata": {"name": "longshore"}, "spec": {"selector": selector, "template": pod}}))
+    }
+
+    fn scaled() -> (u16, Value) {
+        (200, json!({"apiVersion": "autoscaling/v1", "kind": "Scale", "metadata": {}}))
+    }
+
+    fn patched() -> (u16, Value) {
+        (200, json!({"apiVersion": "meta.k8s.io/v1", "kind": "PartialObjectMetadata", "metadata": {}}))
+    }
+
+    async fn told(client: &Client, options: &UninstallOptions) -> (Result<(), UninstallError>, Vec<String>) {
+        let lines = Mutex::new(Vec::new());
+        let result = uninstall(client, options, |line| lines.lock().unwrap().push(line.to_owned())).await;
+        (result, lines.into_inner().unwrap())
+    }
+
+    fn patches(seen: &[Seen]) -> Vec<String> {
+        seen.iter().filter(|seen| seen.method == "PATCH").map(|seen| seen.path.clone()).collect()
+    }
+
+    #[tokio::test]
+    async fn the_operator_ends_before_its_pods_are_let_go() {
+        let looks = Arc::new(AtomicUsize::new(0));
+        let (client, seen) = server(move |request| match (request.method.as_str(), request.path.as_str()) {
+            ("GET", DEPLOYMENT) => deployment(),
+            ("PATCH", path) if path == format!("{DEPLOYMENT}/scale") => scaled(),
+            ("PATCH", _) => patched(),
+            (_, "/api/v1/namespaces/system/pods") => match looks.fetch_add(1, Ordering::Relaxed) {
+                0 | 1 => list(&[pod("longshore-1", &[])], ""),
+                _ => list(&[], ""),
+            },
+            (_, "/api/v1/pods") => match looks.fetch_add(1, Ordering::Relaxed) {
+                3 => list(&[pod("one", &["a/b", FINALIZER_COLLECT]), pod("stranger", &["a/b"])], "more"),
+                4 => list(&[pod("two", &[FINALIZER_COLLECT]), pod("free", &[])], ""),
+                // One that was on its way.
+                5 => list(&[pod("late", &[FINALIZER_COLLECT])], ""),
+                _ => list(&[], ""),
+            },
+            other => panic!("{other:?}"),
+        });
+        let (result, lines) = told(&client, &options(&[])).await;
+        result.unwrap();
+        assert_eq!(lines.last().unwrap(), "3 pods were let go; those that run go on");
+        let seen = seen.lock().unwrap();
+        let patches = patches(&seen);
+        assert_eq!(patches[0], format!("{DEPLOYMENT}/scale"));
+        assert_eq!(seen[1].body, json!({"spec": {"replicas": 0}}));
+        let pods = |name: &str| format!("/api/v1/namespaces/shop/pods/{name}");
+        assert_eq!(patches[1..].iter().collect::<std::collections::BTreeSet<_>>().len(), 3);
+        assert!(["one", "two", "late"].iter().all(|name| patches.contains(&pods(name))), "{patches:?}");
+        let first_release = seen.iter().position(|seen| seen.path == pods("one")).unwrap();
+        let last_look = seen.iter().rposition(|seen| seen.path == "/api/v1/namespaces/system/pods").unwrap();
+        assert!(last_look < first_release);
+    }
+
+    #[tokio::test]
+    async fn without_a_deployment_pods_are_let_go_in_the_namespaces_that_are_named() {
+        let (client, seen) = server(|request| match (request.method.as_str(), request.path.as_str()) {
+            ("GET", DEPLOYMENT) => failure(404, "NotFound", "no such deployment"),
+            ("GET", "/api/v1/namespaces/shop/pods" | "/api/v1/namespaces/bank/pods") => list(&[], ""),
+            other => panic!("{other:?}"),
+        });
+        let flags = ["--watch-namespace", "shop", "--watch-namespace", "bank"];
+        let (result, lines) = told(&client, &options(&flags)).await;
+        result.unwrap();
+        assert_eq!(lines[0], "Deployment longshore is gone already");
+        assert_eq!(seen.lock().unwrap().len(), 3);
+    }
+
+    #[tokio::test]
+    async fn an_operator_that_stays_keeps_its_pods() {
+        let (client, seen) = server(|request| match (request.method.as_str(), request.path.as_str()) {
+            ("GET", DEPLOYMENT) => deployment(),
+            ("PATCH", _) => scaled(),
+            (_, "/api/v1/namespaces/system/pods") => list(&[pod("longshore-1", &[])], ""),
+            other => panic!("{other:?}"),
+        });
+        let (result, _) = told(&client, &options(&["--timeout-seconds", "1"])).await;
+        let words = result.unwrap_err().to_string();
+        assert!(words.contains("longshore-1") && words.contains("--force"), "{words}");
+        assert_eq!(patches(&seen.lock().unwrap()), [format!("{DEPLOYMENT}/scale")]);
+    }
+
+    #[tokio::test]
+    async fn a_pod_that_cannot_be_let_go_is_named() {
+        let (client, _) = server(|request| match (request.method.as_str(), request.path.as_str()) {
+            ("GET", DEPLOYMENT) => failure(404, "NotFound", "no such deployment"),
+            ("GET", _) => list(&[pod("held", &[FINALIZER_COLLECT])], ""),
+            _ => failure(403, "Forbidden", "a webhook says no"),
+        });
+        let (result, _) = told(&client, &options(&["--timeout-seconds", "1"])).await;
+        let words = result.unwrap_err().to_string();
+        assert!(words.contains("shop/held") && words.contains("a webhook says no"), "{words}");
+    }
+
+    #[test]
+    fn a_selector_of_nothing_is_not_every_pod() {
+        assert!(labels(LabelSelector::default()).is_err());
+    }
+}

@@ -1,0 +1,418 @@
+//! Locks: whether a run may start by them, and when the next one may.
+//!
+//! An object that vanished proves nothing about its process. So a lock is passed on only when the
+//! container that ran under it is seen terminated, or certainly never was, or when no clock lets it run
+//! any more.
+
+use std::ops::ControlFlow;
+
+use k8s_openapi::{
+    apimachinery::pkg::apis::meta::v1::Time,
+    jiff::{SignedDuration, Timestamp},
+};
+
+use super::{
+    Step,
+    clocks::{after, deadlines, longest, node_looked_at},
+    write_or,
+};
+use crate::{
+    api::{
+        DeploymentActionStatus, Reason,
+        action::{Lock, WhenHeld},
+        status::{LockStatus, RunStatus},
+    },
+    operator::{
+        lifecycle::{
+            facts::Facts,
+            lock_facts::{Held, HolderStands, LockSeen, lease_name},
+            status::{is_held_back, progress, rounded_up, seconds, suspended, terminal},
+            verdict::Verdict,
+        },
+        pod::view::PodView,
+    },
+};
+
+/// How often a run that waits is looked at, and its place told, where nothing else brings it up.
+const LOOK_AGAIN: SignedDuration = SignedDuration::from_secs(30);
+/// How often a lock is looked at whose holder's action is gone: of its pod an event tells as a rule.
+const LOOK_AT_GONE: SignedDuration = SignedDuration::from_secs(10);
+/// How long an operator may take from the lock's taking until that is in its action's status.
+const ON_RECORD: SignedDuration = SignedDuration::from_secs(10);
+/// Until all actions are known, which is a moment after a start.
+const UNKNOWN: SignedDuration = SignedDuration::from_millis(200);
+
+/// Whether a run that has nothing frozen may go on: it has its lock, or needs none. What it is by then
+/// comes back; else what is to be done first.
+pub(super) fn gate(facts: &Facts<'_>, now: Timestamp, run: RunStatus) -> ControlFlow<Step, RunStatus> {
+    let wanted = facts.action.spec.lock.as_ref();
+    if let Some(held) = run.held_lock() {
+        if wanted.is_some_and(|wanted| wanted.name == held.name) {
+            return ControlFlow::Continue(run);
+        }
+        // The spec names another one by now, and nothing has started.
+        if !facts.lock.given_back {
+            return ControlFlow::Break(release(&run, held));
+        }
+    }
+    let Some(wanted) = wanted else {
+        return ControlFlow::Continue(RunStatus { lock: None, queue_position: None, ..run });
+    };
+    Gate::new(facts, now, run, wanted).pass()
+}
+
+struct Gate<'a> {
+    facts: &'a Facts<'a>,
+    now: Timestamp,
+    wanted: &'a Lock,
+    run: RunStatus,
+    lock: LockStatus,
+    /// Whether the status says that this run waits for this lock.
+    recorded: bool,
+}
+
+impl<'a> Gate<'a> {
+    fn new(facts: &'a Facts<'a>, now: Timestamp, mut run: RunStatus, wanted: &'a Lock) -> Self {
+        let held_back = facts.action.status.as_ref().is_some_and(is_held_back);
+        let same = run.lock.clone().filter(|lock| lock.name == wanted.name && lock.acquired_at.is_none());
+        let recorded = same.is_some() && run.queue_position.is_some();
+        let lock = same.unwrap_or_else(|| ticket(facts, wanted));
+        if held_back && !recorded && facts.action.spec.suspend != Some(true) {
+            // It was suspended, and waits anew.
+            run.requested_at = Some(seconds(now));
+        }
+        Self { facts, now, wanted, run, lock, recorded }
+    }
+
+    fn pass(self) -> ControlFlow<Step, RunStatus> {
+        if self.facts.action.spec.suspend == Some(true) {
+            return ControlFlow::Break(self.step_aside());
+        }
+        if !self.facts.lock.place.known {
+            return ControlFlow::Break(Step::Wait(Some(UNKNOWN)));
+        }
+        if let Some(obstacle) = self.obstacle() {
+            return ControlFlow::Break(self.wait(&obstacle, None));
+        }
+        if !self.recorded {
+            return ControlFlow::Break(Step::WriteStatus(Box::new(self.queued("the lock is looked at"))));
+        }
+        let name = self.wanted.name.clone();
+        let Some(seen) = &self.facts.lock.seen else {
+            return ControlFlow::Break(match self.facts.not_before {
+                Some(time) if time > self.now => Step::until(time.min(self.deadline()), self.now),
+                _ => Step::LookAtLock { lock: name, run: self.run.id.clone() },
+            });
+        };
+        ControlFlow::Break(match passing(seen, self.now) {
+            Passing::Ours(since) => self.has_it(since),
+            Passing::Now => Step::TakeLock { lock: name, run: self.run.id.clone() },
+            Passing::Never(reason, why) => self.end(reason, &why),
+            Passing::Later(why, until) => self.wait(&why, until),
+        })
+    }
+
+    /// Who comes first, by what is on record.
+    fn obstacle(&self) -> Option<String> {
+        let place = &self.facts.lock.place;
+        if let Some(holder) = &place.holder {
+            return Some(format!("{} has it", holder.words()));
+        }
+        let runs = if place.ahead == 1 { "1 run has" } else { &format!("{} runs have", place.ahead) };
+        (place.ahead > 0).then(|| format!("{runs} asked for it before"))
+    }
+
+    fn position(&self) -> u32 {
+        self.facts.lock.place.ahead.saturating_add(1)
+    }
+
+    fn deadline(&self) -> Timestamp {
+        let begun = self.run.requested_at.as_ref().map_or(self.now, |time| time.0);
+        match self.wanted.when_held() {
+            WhenHeld::Queue => after(begun, self.wanted.queue_deadline()),
+            // It waits for no other, but until the lock can be looked at.
+            WhenHeld::Fail => after(begun, deadlines(self.facts, &self.run).pending_seconds),
+        }
+    }
+
+    /// The run waits, and the status says for what: not each time that something changes, or a queue of
+    /// a hundred would write ten thousand times.
+    fn wait(&self, why: &str, until: Option<Timestamp>) -> Step {
+        let unreadable = matches!(self.facts.lock.seen, Some(LockSeen::Unreadable(_)));
+        if self.wanted.when_held() == WhenHeld::Fail && !unreadable {
+            let message = format!("lock {}: {why}", self.wanted.name);
+            return self.end(Reason::LockHeld, &message);
+        }
+        if self.now >= self.deadline() {
+            let message = format!(
+                "lock {} was not had until the queue deadline: {why}; place {} in the queue",
+                self.wanted.name,
+                self.position()
+            );
+            return self.end(Reason::QueueDeadlineExceeded, &message);
+        }
+        let again = self.now.saturating_add(LOOK_AGAIN).unwrap_or(self.now);
+        let again = again.min(self.deadline()).min(until.unwrap_or(Timestamp::MAX));
+        let wanted = self.queued(why);
+        let told = self.facts.action.status.as_ref().and_then(|status| status.run.as_ref());
+        let next = |run: &RunStatus| run.queue_position == Some(1);
+        let news = !self.recorded
+            || told.is_none_or(|told| told.generation != self.run.generation)
+            || (self.position() == 1 && !told.is_some_and(next));
+        if news || self.facts.lock.position_due {
+            write_or(self.facts, wanted, || Step::until(again, self.now))
+        } else {
+            Step::until(again, self.now)
+        }
+    }
+
+    fn queued(&self, why: &str) -> DeploymentActionStatus {
+        let position = self.position();
+        let message = format!("waits for lock {}: {why}; place {position} in the queue", self.wanted.name);
+        let run =
+            RunStatus { lock: Some(self.lock.clone()), queue_position: Some(position), ..self.run.clone() };
+        progress(self.facts.action, self.now, Reason::Queued, &message, run, None, None)
+    }
+
+    /// The run has its lock; the status says so before anything is done with it.
+    fn has_it(&self, since: Timestamp) -> Step {
+        let lock = LockStatus { acquired_at: Some(seconds(since)), ..self.lock.clone() };
+        let message = format!("has lock {}; the image is being resolved", self.wanted.name);
+        let run = RunStatus { lock: Some(lock), queue_position: None, ..self.run.clone() };
+        Step::WriteStatus(Box::new(progress(
+            self.facts.action,
+            self.now,
+            Reason::Resolving,
+            &message,
+            run,
+            None,
+            None,
+        )))
+    }
+
+    /// A run that is suspended while it waits lets others pass, and keeps its ticket.
+    fn step_aside(&self) -> Step {
+        let run = RunStatus { lock: Some(self.lock.clone()), queue_position: None, ..self.run.clone() };
+        let trigger = run.trigger;
+        let mut wanted = suspended(self.facts.action, self.now, trigger);
+        wanted.run = Some(run);
+        write_or(self.facts, wanted, || Step::Wait(None))
+    }
+
+    fn end(&self, reason: Reason, message: &str) -> Step {
+        let run = RunStatus { lock: Some(self.lock.clone()), ..self.run.clone() };
+        let verdict = Verdict::of(reason, message);
+        Step::WriteStatus(Box::new(terminal(self.facts.action, self.now, &verdict, run, None, None)))
+    }
+}
+
+/// A place at the queue's end.
+fn ticket(facts: &Facts<'_>, wanted: &Lock) -> LockStatus {
+    let ticket = facts.action.metadata.resource_version.clone().unwrap_or_default();
+    LockStatus { name: wanted.name.clone(), ticket, ..LockStatus::default() }
+}
+
+/// Whether a lock may be taken, by what a live look has found.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Passing {
+    /// The run has it, since then.
+    Ours(Timestamp),
+    /// It may be taken now.
+    Now,
+    /// Not now: why, and when to look again at the latest.
+    Later(String, Option<Timestamp>),
+    /// It cannot be had.
+    Never(Reason, String),
+}
+
+pub(super) fn passing(seen: &LockSeen, now: Timestamp) -> Passing {
+    let soon = now.saturating_add(LOOK_AT_GONE).ok();
+    match seen {
+        // plugin/pkg/admission/namespace/lifecycle/admission.go. Kubernetes waits for the pods of earlier runs,
+        // which are let go once this one has ended.
+        LockSeen::Unreadable(why) if why.contains("because it is being terminated") => {
+            Passing::Never(Reason::NamespaceTerminating, format!("the lock cannot be taken: {why}"))
+        }
+        LockSeen::Unreadable(why) => Passing::Later(format!("it cannot be looked at: {why}"), soon),
+        LockSeen::Stranger(lease) => Passing::Never(
+            Reason::LockNameTaken,
+            format!("Lease {lease} has the name of the lock's, and has not Longshore's labels"),
+        ),
+        LockSeen::Ours { since } => Passing::Ours(*since),
+        LockSeen::Free { pods } => match pods.iter().find(|pod| pod.may_run(now)) {
+            Some(pod) => {
+                let why = format!("{} runs under it, although no Lease says so", of_pod(pod));
+                Passing::Later(why, soon)
+            }
+            None => Passing::Now,
+        },
+        LockSeen::Held(held) => passing_on(held, now, soon),
+    }
+}
+
+/// Whether a lock that another run has may be taken from it.
+fn passing_on(held: &Held, now: Timestamp, soon: Option<Timestamp>) -> Passing {
+    let by = held.by.words();
+    if held.stands == HolderStands::UnderWay {
+        return Passing::Later(format!("{by} has it"), soon);
+    }
+    if let Some(pod) = held.pods.iter().find(|pod| pod.may_run(now)) {
+        return Passing::Later(format!("{by} had it, and {} may still run", of_pod(pod)), soon);
+    }
+    let Some(name) = &held.pod else {
+        // No creation was sent, and none will be: who sends one puts the pod down before.
+        if held.stands == HolderStands::Gone {
+            return Passing::Now;
+        }
+        let then = held.by.since.and_then(|since| since.checked_add(ON_RECORD).ok()).unwrap_or(now);
+        return if now >= then {
+            Passing::Now
+        } else {
+            Passing::Later(format!("{by} is about to have it"), Some(then))
+        };
+    };
+    if let Some(pod) = &held.recorded {
+        return if pod.may_run(now) {
+            Passing::Later(format!("{by} had it, and {} may still run", of_pod(pod)), soon)
+        } else {
+            Passing::Now
+        };
+    }
+    match held.until {
+        Some(until) if now >= until => Passing::Now,
+        Some(until) => {
+            let why = format!(
+                "{by} had it, and nothing shows that its pod {name} has ended: it is passed on at {until}, when no clock lets \
+                 it run any more"
+            );
+            Passing::Later(why, soon.map(|soon| soon.min(until)))
+        }
+        None => {
+            let why = format!(
+                "{by} had it, and its Lease does not say until when: delete the Lease once its pod {name} certainly runs no more"
+            );
+            Passing::Later(why, soon)
+        }
+    }
+}
+
+fn of_pod(pod: &PodView) -> String {
+    format!("pod {} (UID {})", pod.name, pod.uid)
+}
+
+fn release(run: &RunStatus, lock: &LockStatus) -> Step {
+    Step::ReleaseLock { lock: lock.name.clone(), run: run.id.clone() }
+}
+
+/// Puts the pod of the attempt down on the lock's Lease: before it is created, and again, with its UID,
+/// once it is. `None` where that is done, or the run has no lock.
+pub(super) fn mark(facts: &Facts<'_>, run: &RunStatus, uid: Option<&str>) -> Option<Step> {
+    let held = run.held_lock()?;
+    let pod = run.pod_name.clone()?;
+    let done = facts
+        .lock
+        .marked
+        .as_ref()
+        .is_some_and(|(name, seen)| *name == pod && (uid.is_none() || seen.as_deref() == uid));
+    (!done && !facts.lock.lost).then(|| Step::MarkLock {
+        lock: held.name.clone(),
+        run: run.id.clone(),
+        pod,
+        uid: uid.map(str::to_owned),
+        seconds: longest(deadlines(facts, run)),
+    })
+}
+
+/// The run as it ends, with the time until which its lock is held: where it is not certain that nothing
+/// runs any more, `bound`.
+pub(super) fn held_until(mut run: RunStatus, now: Timestamp, certain: bool, bound: Timestamp) -> RunStatus {
+    if let Some(lock) = run.lock.as_mut().filter(|lock| lock.acquired_at.is_some()) {
+        lock.held_until = Some(if certain { seconds(now) } else { rounded_up(bound) });
+    }
+    run
+}
+
+/// Gives the lock of a run that has ended back once that may be. `None` where it has none, or may not
+/// yet.
+pub(super) fn give_back(
+    facts: &Facts<'_>,
+    now: Timestamp,
+    status: &DeploymentActionStatus,
+    run: &RunStatus,
+) -> Option<Step> {
+    let held = run.held_lock()?;
+    if facts.lock.given_back {
+        let mut status = status.clone();
+        if let Some(lock) = status.run.as_mut().and_then(|run| run.lock.as_mut()) {
+            lock.released_at = Some(seconds(now));
+        }
+        return Some(Step::WriteStatus(Box::new(status)));
+    }
+    let passed = held.held_until.as_ref().is_none_or(|until| now >= until.0);
+    let over = has_ended(facts, run) || (passed && !is_seen_running(facts, run));
+    over.then(|| release(run, held))
+}
+
+/// Whether the run's own pod is there and shows that it runs no more, or its node is out of service.
+pub(super) fn has_ended(facts: &Facts<'_>, run: &RunStatus) -> bool {
+    let owner = &facts.action.metadata.uid;
+    let ended = facts.pod.view().is_some_and(|pod| {
+        let own = pod.tombstone || run.pod_uid.as_ref() == Some(&pod.uid);
+        // A kubelet that rejects a pod anew forgets that its container ran.
+        let forgotten = run.started_at.is_some() && pod.stillborn.is_some();
+        pod.owner_uid == *owner && own && pod.runs_no_more() && !forgotten
+    });
+    ended || facts.is_off()
+}
+
+/// Whether the run's own pod is there, and its node, which reports, says that it runs: then no clock gives
+/// anything to others that the run has.
+pub(super) fn is_seen_running(facts: &Facts<'_>, run: &RunStatus) -> bool {
+    let own = facts.pod.view().filter(|pod| run.pod_uid.as_ref().is_none_or(|uid| *uid == pod.uid));
+    own.is_some_and(|pod| pod.owner_uid == facts.action.metadata.uid && pod.is_seen_running())
+}
+
+/// Of an action that is being deleted: gives the lock back where it is certain that nothing runs under
+/// it; else whoever comes next finds out. `Break` where something is to be done, or to be waited for.
+pub(super) fn leave(facts: &Facts<'_>, now: Timestamp, run: &RunStatus, orphaned: bool) -> ControlFlow<Step> {
+    let Some(held) = run.held_lock().filter(|_| !facts.lock.given_back) else {
+        return ControlFlow::Continue(());
+    };
+    let pod = facts.pod.view().filter(|pod| pod.owner_uid == facts.action.metadata.uid);
+    // Before its inputs were frozen no pod was asked for.
+    let certain = run.bundle_sha256.is_none()
+        || pod.is_some_and(PodView::runs_no_more)
+        || (held.held_until.as_ref().is_some_and(|until| now >= until.0) && !is_seen_running(facts, run));
+    if certain {
+        return ControlFlow::Break(release(run, held));
+    }
+    match pod {
+        // Its end is waited for, which our finalizer keeps in sight.
+        Some(pod) if pod.deleting && pod.finalizer && !orphaned => ControlFlow::Break(Step::Wait(None)),
+        _ => ControlFlow::Continue(()),
+    }
+}
+
+/// Where another run is wanted and the latest one has not given its lock back: why that waits.
+pub(super) fn own(held: &LockStatus, run: &RunStatus) -> String {
+    let until = held.held_until.as_ref().map(|time| format!(" at {}", time.0)).unwrap_or_default();
+    format!(
+        "another run is asked for, and waits until run {} gives lock {} back: when its container is seen to have ended, or{until}, \
+         when no clock lets it run any more (Lease {})",
+        run.number,
+        held.name,
+        lease_name(&held.name)
+    )
+}
+
+/// When the lock is given back at the latest, or is looked at again because its node may be out of service
+/// by then.
+pub(super) fn latest(facts: &Facts<'_>, run: &RunStatus, now: Timestamp) -> Option<Timestamp> {
+    run.held_lock()?.held_until.as_ref().map(|Time(time)| node_looked_at(facts, *time, now))
+}
+
+/// The lock of a run whose status was lost, by its pod.
+pub(super) fn of_lost(pod: &PodView, now: Timestamp) -> Option<LockStatus> {
+    let name = pod.lock.clone()?;
+    Some(LockStatus { name, acquired_at: Some(seconds(now)), ..LockStatus::default() })
+}

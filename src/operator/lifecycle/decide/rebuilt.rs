@@ -1,0 +1,122 @@
+//! An action whose status was emptied, as a restore from a backup does: what its pods still tell.
+//!
+//! The pods and tombstones of its UID are the record then, as the API server has them: a cache may be behind
+//! the pod that was made last. Where none are left, nobody knows whether it ran, and it is not run by itself.
+//! That it is not new shows in its metadata: the API server puts down there who wrote its status.
+
+use k8s_openapi::jiff::Timestamp;
+
+use super::{Step, clocks::runs_until, idle, lock};
+use crate::{
+    api::{
+        DeploymentAction, Reason,
+        condition::ConditionType,
+        status::{ImageStatus, RunStatus},
+    },
+    operator::{
+        lifecycle::{
+            facts::Facts,
+            status::{progress, rounded_up, seconds, terminal},
+            verdict::Verdict,
+        },
+        pod::{names::run_id, view::PodView},
+    },
+};
+
+/// Puts the latest run on record again, if any pod tells of one. What it was that the run executed is
+/// not known any more: the spec as it is now is taken for it, so that nothing runs a second time.
+pub(super) fn step(facts: &Facts<'_>, now: Timestamp) -> Option<Step> {
+    let action = facts.action;
+    let uid = action.metadata.uid.as_deref()?;
+    let ours = facts.older.iter().filter(|pod| pod.owner_uid.as_deref() == Some(uid));
+    let latest = ours.filter(|pod| pod.attempt.is_some()).max_by_key(|pod| pod.attempt);
+    if latest.is_none() && !was_emptied(action) {
+        return None;
+    }
+    if !facts.all_pods {
+        return Some(Step::LookForPods);
+    }
+    let Some((pod, (number, attempt))) = latest.and_then(|pod| Some((pod, pod.attempt?))) else {
+        return Some(lost(facts, uid, now));
+    };
+    let run = RunStatus {
+        number,
+        id: run_id(uid, number),
+        generation: action.metadata.generation.unwrap_or_default(),
+        attempt,
+        run_token: action.spec.run_token.clone(),
+        spec_hash: idle::executed(action),
+        bundle_sha256: Some(pod.bundle_sha256.clone().unwrap_or_default()),
+        pod_name: Some(pod.name.clone()),
+        requested_at: Some(seconds(now)),
+        lock: lock::of_lost(pod, now),
+        ..RunStatus::default()
+    };
+    if pod.tombstone {
+        let message =
+            format!("the status was lost, and of attempt {attempt} only its tombstone is left: {}", pod.name);
+        let verdict = Verdict::of(Reason::Unknown, message);
+        return Some(Step::WriteStatus(Box::new(terminal(action, now, &verdict, run, None, None))));
+    }
+    let run = RunStatus { pod_uid: Some(pod.uid.clone()), started_at: started(pod), ..run };
+    let image = ImageStatus {
+        requested: action.spec.image.clone().unwrap_or_default(),
+        resolved: pod.image.clone().unwrap_or_default(),
+        ..ImageStatus::default()
+    };
+    let reason = if pod.started { Reason::Running } else { Reason::PodPending };
+    let message = format!("the status was lost, and is rebuilt from pod {}", pod.name);
+    Some(Step::WriteStatus(Box::new(progress(action, now, reason, &message, run, Some(image), None))))
+}
+
+/// Nothing tells what ran. A creation may be on its way, so what comes next waits as after any run whose end
+/// nobody knows.
+fn lost(facts: &Facts<'_>, uid: &str, now: Timestamp) -> Step {
+    let action = facts.action;
+    let number = unused(action, now);
+    let run = RunStatus {
+        number,
+        id: run_id(uid, number),
+        generation: action.metadata.generation.unwrap_or_default(),
+        attempt: 1,
+        run_token: action.spec.run_token.clone(),
+        spec_hash: idle::executed(action),
+        bundle_sha256: Some(String::new()),
+        requested_at: Some(seconds(now)),
+        ..RunStatus::default()
+    };
+    let until = rounded_up(runs_until(facts, &run, now)).0;
+    let message = format!(
+        "the status was emptied, and no pod is left that tells what ran; it may run until {until}, and no other run begins before"
+    );
+    let verdict = Verdict::of(Reason::Unknown, message);
+    Step::WriteStatus(Box::new(terminal(action, now, &verdict, run, None, None)))
+}
+
+/// The number of a run that no run before had: names of pods and the script's idempotency key follow from
+/// it. A run takes longer than a second.
+fn unused(action: &DeploymentAction, now: Timestamp) -> u32 {
+    let created = action.metadata.creation_timestamp.as_ref().map_or(now, |time| time.0);
+    let seconds = u32::try_from(now.duration_since(created).as_secs()).unwrap_or_default();
+    let history = action.status.iter().flat_map(|status| &status.history);
+    history.map(|past| past.number).max().unwrap_or_default().max(seconds).saturating_add(1)
+}
+
+/// Whether somebody has written the status, and it does not say any more why it tells of no run.
+fn was_emptied(action: &DeploymentAction) -> bool {
+    let status = action.status.as_ref();
+    let ready = status.and_then(|status| status.conditions().get(ConditionType::Ready));
+    // An action that was never asked to run, or may not yet.
+    let told = [Reason::NotRequested, Reason::Suspended].map(Reason::as_str);
+    if ready.is_some_and(|ready| told.contains(&ready.reason.as_str())) {
+        return false;
+    }
+    let created = action.metadata.creation_timestamp.as_ref();
+    let mut writers = action.metadata.managed_fields.iter().flatten();
+    // A copy of another action brings along who wrote that one's, from before it was made.
+    writers.any(|writer| writer.subresource.as_deref() == Some("status") && writer.time.as_ref() > created)
+}
+
+fn started(pod: &PodView) -> Option<k8s_openapi::apimachinery::pkg::apis::meta::v1::Time> {
+    pod.started_at().filter(|_| pod.started)
+}

@@ -1,0 +1,115 @@
+//! The pods of runs that have ended: when our finalizer comes off them, and when they are removed.
+
+use k8s_openapi::jiff::Timestamp;
+
+use super::{Step, clocks::after};
+use crate::{
+    api::{DeploymentActionStatus, status::RunStatus},
+    operator::{lifecycle::facts::Facts, pod::view::PodView},
+};
+
+/// So long a creation can arrive once nobody sends another one, in seconds: the API server answers within
+/// 60 s or not at all. While the pod's name is taken, it comes to nothing.
+pub const NAME_NEEDED_SECONDS: i64 = 120;
+
+/// Nothing is to be done but to remove pods in their time.
+pub(super) fn retire(facts: &Facts<'_>, now: Timestamp, status: &DeploymentActionStatus) -> Step {
+    let retention = facts.action.spec.pod_retention_seconds;
+    let run = status.run.as_ref();
+    let latest = facts.pod.view().zip(run).and_then(|(pod, run)| {
+        let finished = run.finished_at.as_ref()?;
+        let held = after(run.taken_up()?.0, NAME_NEEDED_SECONDS).max(created_long_ago(pod));
+        let held = held.max(name_needed_until(facts, run, pod, now));
+        // With our finalizer on it, it has not ended although its run has: its end brings an event.
+        (!pod.finalizer).then(|| (pod, after(finished.0, retention).max(held)))
+    });
+    let older_needed = |pod| older_name_needed_until(facts, run, pod);
+    let older = facts.older.iter().filter_map(|pod| {
+        pod.terminated()?;
+        let ended = pod.ended_at().map_or(now, |time| time.0);
+        Some((pod, after(ended, retention.max(NAME_NEEDED_SECONDS)).max(older_needed(pod))))
+    });
+    let ours = |pod: &PodView| !pod.tombstone && !pod.deleting && pod.owner_uid == facts.action.metadata.uid;
+    let ended =
+        facts.older.iter().filter(|pod| pod.finalizer && (pod.deleting || pod.terminated().is_some()));
+    let ended = ended.map(|pod| (pod, older_needed(pod)));
+    let latest_too = facts.pod.view().zip(run);
+    let latest_too = latest_too.filter(|(pod, run)| !pod.tombstone && may_be_let_go(run, pod));
+    let latest_too = latest_too.map(|(pod, run)| (pod, name_needed_until(facts, run, pod, now)));
+    let owned = |(pod, _): &(&PodView, _)| pod.owner_uid == facts.action.metadata.uid;
+    let free = ended.chain(latest_too).filter(owned).min_by_key(|(_, due)| *due);
+    if let Some((pod, due)) = free
+        && now >= due
+    {
+        return Step::release(pod);
+    }
+    let next = older.chain(latest).filter(|(pod, _)| ours(pod)).min_by_key(|(_, due)| *due);
+    match (next, free) {
+        (Some((pod, due)), _) if now >= due => Step::delete(pod),
+        (Some((_, due)), Some((_, other))) => Step::until(due.min(other), now),
+        (Some((_, due)), None) | (None, Some((_, due))) => Step::until(due, now),
+        (None, None) => Step::Wait(None),
+    }
+}
+
+/// Whether nothing more is to be learned of a pod whose run has ended.
+fn is_done_with(pod: &PodView) -> bool {
+    pod.terminated().is_some() || pod.deleting || !pod.started
+}
+
+/// Whether the latest run needs its pod's finalizer no more. While it has its lock yet, nothing else may
+/// show that the pod has ended, which the lock waits for.
+pub(super) fn may_be_let_go(run: &RunStatus, pod: &PodView) -> bool {
+    let awaited = run.finished_at.is_some() && run.held_lock().is_some();
+    pod.finalizer && is_done_with(pod) && !awaited
+}
+
+/// Until when a creation of the latest attempt can still arrive, which only a pod under its name keeps from
+/// starting the script again. A pod that is let go can be gone in the next moment.
+pub(super) fn name_needed_until(
+    facts: &Facts<'_>,
+    run: &RunStatus,
+    pod: &PodView,
+    now: Timestamp,
+) -> Timestamp {
+    if !facts.creation.unanswered {
+        return Timestamp::MIN;
+    }
+    let launcher = run.launcher.as_ref().filter(|launcher| launcher.process == facts.process);
+    // Another process may have sent one until this one took the attempt over, or until it was over.
+    let others = match launcher {
+        Some(launcher) => launcher.taken_over_at.as_ref().map_or(Timestamp::MIN, |time| time.0),
+        None => over_since(facts, run).unwrap_or(now),
+    };
+    after(others, NAME_NEEDED_SECONDS).max(created_long_ago(pod))
+}
+
+/// The same of an attempt before it: all of its creations were sent before the latest one was announced.
+pub(super) fn older_name_needed_until(
+    facts: &Facts<'_>,
+    run: Option<&RunStatus>,
+    pod: &PodView,
+) -> Timestamp {
+    if pod.settled {
+        return Timestamp::MIN;
+    }
+    // Of an action that is being deleted and whose status was emptied, nothing was sent after that.
+    let deleted = facts.action.metadata.deletion_timestamp.as_ref();
+    let announced = run.and_then(RunStatus::taken_up).or(deleted).map(|time| time.0);
+    let others = announced.map_or(Timestamp::MIN, |time| after(time, NAME_NEEDED_SECONDS));
+    others.max(created_long_ago(pod))
+}
+
+/// Since when no pod of the latest attempt may be asked for.
+fn over_since(facts: &Facts<'_>, run: &RunStatus) -> Option<Timestamp> {
+    let waits = run.next_attempt_at.is_some();
+    let ended = run.attempts.last().filter(|_| waits).and_then(|attempt| attempt.finished_at.as_ref());
+    let deleted = facts.action.metadata.deletion_timestamp.as_ref();
+    [run.finished_at.as_ref(), ended, deleted].into_iter().flatten().map(|time| time.0).min()
+}
+
+/// When this process's own creation, whose answer it does not have, has arrived or comes to nothing: it
+/// sends none once it has seen the pod.
+fn created_long_ago(pod: &PodView) -> Timestamp {
+    pod.created_at.as_ref().map_or(Timestamp::MIN, |time| after(time.0, NAME_NEEDED_SECONDS))
+}

@@ -1,0 +1,12 @@
+//! The life of an action: facts, requests, verdict, status, and `decide`. Pure: no client, no clock.
+
+pub mod cause;
+pub mod decide;
+pub mod facts;
+mod hints;
+pub mod lock_facts;
+pub mod requests;
+pub mod smaller_status;
+pub mod status;
+pub mod testimony;
+pub mod verdict;

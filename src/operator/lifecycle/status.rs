@@ -1,0 +1,593 @@
+//! The status as it should be: a pure function of facts and an injected time.
+
+use k8s_openapi::{
+    apimachinery::pkg::apis::meta::v1::Time,
+    jiff::{SignedDuration, Timestamp},
+};
+
+use super::{facts::LogFact, requests, verdict::Verdict};
+use crate::{
+    api::{
+        DeploymentAction, DeploymentActionStatus, Reason,
+        condition::{Builder, ConditionType, MAX_MESSAGE_BYTES},
+        history::{AttemptStatus, MAX_ATTEMPTS, PastPackage, PastRun, RunOutcome, remember},
+        packages::PackageStatus,
+        reason::Class,
+        status::{ImageStatus, LogState, LogStatus, MAX_MISSING, RunStatus, TemplateStatus, Trigger},
+    },
+    record::outcome::truncate,
+};
+
+/// The longest message of `Stalled`, in bytes: Helm prints it in one line.
+const MAX_STALLED_BYTES: usize = 512;
+/// How many lines of the log a failure's message ends with.
+const STALLED_LINES: usize = 3;
+
+/// `now`, as the API server stores it.
+#[must_use]
+pub fn seconds(now: Timestamp) -> Time {
+    Time(Timestamp::from_second(now.as_second()).unwrap_or(now))
+}
+
+/// The status of a run that is under way.
+#[must_use]
+pub fn progress(
+    action: &DeploymentAction,
+    now: Timestamp,
+    reason: Reason,
+    message: &str,
+    run: RunStatus,
+    image: Option<ImageStatus>,
+    log: Option<&LogFact>,
+) -> DeploymentActionStatus {
+    let before = action.status.clone().unwrap_or_default();
+    let generation = run.generation;
+    let phase = if run.queue_position.is_some() {
+        "Queued"
+    } else if run.bundle_sha256.is_none() {
+        "Pending"
+    } else if run.started_at.is_some() {
+        "Running"
+    } else {
+        "Launching"
+    };
+    let conditions = under_way(reason.as_str(), message)
+        .when(ConditionType::InputsAdjusted, "InputsAdjusted", adjusted(log).as_deref())
+        .when(ConditionType::ImageUnverified, "ImageUnverified", unverified(image.as_ref()).as_deref())
+        .when(ConditionType::RequestIgnored, "RequestIgnored", requests::ignored(action).as_deref())
+        .build(&before.conditions, generation, &seconds(now));
+    DeploymentActionStatus {
+        observed_generation: Some(generation),
+        phase: Some(phase.to_owned()),
+        last_handled_rerun: requests::handled(action, &before, Some(run.number)),
+        packages: packages_of(&before, &run),
+        template: template(&before, &run),
+        history: before.history,
+        image,
+        outputs: std::collections::BTreeMap::new(),
+        log: log.map(log_status),
+        conditions,
+        run: Some(run),
+    }
+}
+
+/// What every action says whose run is under way or follows by itself.
+fn under_way(reason: &str, message: &str) -> Builder {
+    Builder::default()
+        .with(ConditionType::Ready, Some(false), reason, message)
+        .with(ConditionType::Succeeded, None, reason, message)
+        .with(ConditionType::Reconciling, Some(true), reason, message)
+}
+
+/// What every action says whose run has ended, `stalled` being what is said where it did not end well.
+fn ended(well: bool, reason: &str, message: &str, stalled: &str) -> Builder {
+    Builder::default()
+        .with(ConditionType::Ready, Some(well), reason, message)
+        .with(ConditionType::Succeeded, Some(well), reason, message)
+        .with(ConditionType::Finished, Some(true), reason, "")
+        .when(ConditionType::Stalled, reason, (!well).then_some(stalled))
+}
+
+/// The message of this condition, where the status has it.
+#[must_use]
+pub fn told(status: &DeploymentActionStatus, kind: ConditionType) -> Option<String> {
+    status.conditions().get(kind).map(|condition| condition.message.clone())
+}
+
+/// `then`, as the API server stores it, and not before it.
+#[must_use]
+pub fn rounded_up(then: Timestamp) -> Time {
+    let whole = seconds(then).0;
+    if whole == then {
+        Time(whole)
+    } else {
+        Time(whole.saturating_add(SignedDuration::from_secs(1)).unwrap_or(then))
+    }
+}
+
+/// The status of a run whose attempt has ended and that waits for another one, due at `then` and one
+/// of at most `of`.
+#[must_use]
+#[allow(clippy::too_many_arguments, reason = "as the other two, and when")]
+pub fn retrying(
+    action: &DeploymentAction,
+    now: Timestamp,
+    verdict: &Verdict,
+    mut run: RunStatus,
+    image: Option<ImageStatus>,
+    log: Option<&LogFact>,
+    (then, of): (Time, u32),
+) -> DeploymentActionStatus {
+    end_attempt(&mut run, now, verdict, image.as_ref());
+    let attempt = run.attempt;
+    let message = format!(
+        "attempt {attempt} of {of}: {}: {}; attempt {} begins at {}",
+        verdict.reason,
+        verdict.message,
+        attempt.saturating_add(1),
+        then.0
+    );
+    run.next_attempt_at = Some(then);
+    let status = progress(action, now, Reason::RetryPending, &message, run, image, log);
+    DeploymentActionStatus { phase: Some("Retrying".to_owned()), ..status }
+}
+
+/// The template that is frozen with this very run.
+fn template(before: &DeploymentActionStatus, run: &RunStatus) -> Option<TemplateStatus> {
+    let same = before.run.as_ref().is_some_and(|before| before.number == run.number);
+    before.template.clone().filter(|_| same)
+}
+
+/// The status of a run that has ended.
+#[must_use]
+pub fn terminal(
+    action: &DeploymentAction,
+    now: Timestamp,
+    verdict: &Verdict,
+    mut run: RunStatus,
+    image: Option<ImageStatus>,
+    log: Option<&LogFact>,
+) -> DeploymentActionStatus {
+    let mut before = action.status.clone().unwrap_or_default();
+    let generation = run.generation;
+    run.finished_at = Some(seconds(now));
+    run.next_attempt_at = None;
+    run.queue_position = None;
+    if let Some(lock) = run.lock.as_mut().filter(|lock| lock.acquired_at.is_some()) {
+        // Where nothing was ever started, the lock is free at once.
+        lock.held_until.get_or_insert_with(|| seconds(now));
+    }
+    run.exit_code = verdict.exit_code;
+    run.duration_seconds = verdict.millis.and_then(|millis| i64::try_from((millis + 500) / 1000).ok());
+    end_attempt(&mut run, now, verdict, image.as_ref());
+    let packages = packages_of(&before, &run);
+    remember(&mut before.history, past(&run, verdict, image.as_ref(), &packages));
+    let reason = verdict.reason.as_str();
+    // Where no script was started, there is no log of one.
+    let log = log.filter(|log| verdict.reason != Reason::StartFailed || log.start.is_some() || log.lines > 0);
+    let silent = verdict.reason == Reason::ScriptFailed && log.is_some_and(|log| log.lines == 0);
+    let advice = if verdict.advised {
+        ""
+    } else if silent {
+        "It wrote nothing: `set -x` shows what it does."
+    } else {
+        verdict.reason.advice()
+    };
+    let advice = [Some(advice).filter(|advice| !advice.is_empty()), verdict.hint.as_deref()];
+    let advice = advice.into_iter().flatten().collect::<Vec<_>>().join(" ");
+    let message = sentence(&verdict.message, &advice);
+    let well = verdict.succeeded();
+    let stalled = stalled_message(verdict, log);
+    let dropped = (!verdict.dropped.is_empty()).then(|| verdict.dropped.join("; "));
+    let unmasked = unmasked(log);
+    // Another run follows at once: whoever waits for that must not take this one's end for it.
+    let goes_on = verdict.reason == Reason::Superseded;
+    let over = if goes_on { under_way(reason, &message) } else { ended(well, reason, &message, &stalled) };
+    let phase = match well {
+        _ if goes_on => "Pending",
+        true => "Succeeded",
+        false => "Failed",
+    };
+    let conditions = over
+        .when(ConditionType::OutputsDropped, "OutputsDropped", dropped.as_deref())
+        .when(ConditionType::OutputsLost, "OutputsLost", verdict.lost.as_deref())
+        .when(ConditionType::ValuesUnmasked, "ValuesUnmasked", unmasked.as_deref())
+        .when(ConditionType::InputsAdjusted, "InputsAdjusted", adjusted(log).as_deref())
+        .when(ConditionType::ImageUnverified, "ImageUnverified", unverified(image.as_ref()).as_deref())
+        .when(ConditionType::RequestIgnored, "RequestIgnored", requests::ignored(action).as_deref())
+        .build(&before.conditions, generation, &seconds(now));
+    DeploymentActionStatus {
+        observed_generation: Some(generation),
+        last_handled_rerun: requests::handled(action, &before, Some(run.number)),
+        packages,
+        template: template(&before, &run),
+        history: before.history,
+        phase: Some(phase.to_owned()),
+        image,
+        run: Some(run),
+        outputs: verdict.outputs.clone(),
+        log: log.map(log_status),
+        conditions,
+    }
+}
+
+/// Puts down how the present attempt ended, in the same write that says so.
+fn end_attempt(run: &mut RunStatus, now: Timestamp, verdict: &Verdict, image: Option<&ImageStatus>) {
+    let told = run.attempts.iter().any(|of| of.attempt == run.attempt);
+    if run.bundle_sha256.is_none() || told {
+        // None was announced, or it ended before.
+        return;
+    }
+    run.attempts.push(AttemptStatus {
+        attempt: run.attempt,
+        reason: verdict.reason.as_str().to_owned(),
+        pod_name: run.pod_name.clone(),
+        pod_uid: run.pod_uid.clone(),
+        node_name: run.node_name.clone(),
+        image: image.and_then(|image| image.running.clone()),
+        started_at: run.started_at.clone(),
+        finished_at: Some(seconds(now)),
+        exit_code: verdict.exit_code,
+    });
+    let beyond = run.attempts.len().saturating_sub(MAX_ATTEMPTS);
+    run.attempts.drain(..beyond);
+}
+
+/// What is kept of a run that ends now. It is written with the verdict, not with the next run: so the
+/// latest run is among them, and what is kept is what the verdict was reached with.
+fn past(
+    run: &RunStatus,
+    verdict: &Verdict,
+    image: Option<&ImageStatus>,
+    packages: &[PackageStatus],
+) -> PastRun {
+    PastRun {
+        number: run.number,
+        id: run.id.clone(),
+        attempts: run.attempts.last().map_or(0, |last| last.attempt),
+        outcome: RunOutcome::of(verdict.reason),
+        reason: verdict.reason.as_str().to_owned(),
+        trigger: run.trigger,
+        image: image.map(|image| image.resolved.clone()),
+        packages: packages
+            .iter()
+            .map(|package| PastPackage { name: package.name.clone(), resolved: package.resolved.clone() })
+            .collect(),
+        started_at: run.attempts.iter().find_map(|of| of.started_at.clone()),
+        finished_at: run.finished_at.clone(),
+        exit_code: run.exit_code,
+    }
+}
+
+/// The packages that were recorded for this run.
+fn packages_of(before: &DeploymentActionStatus, run: &RunStatus) -> Vec<PackageStatus> {
+    let same = before.run.as_ref().is_some_and(|of| of.number == run.number && of.bundle_sha256.is_some());
+    if same { before.packages.clone() } else { Vec::new() }
+}
+
+/// The status of an action that nobody has asked to run.
+#[must_use]
+pub fn not_requested(action: &DeploymentAction, now: Timestamp) -> DeploymentActionStatus {
+    let before = action.status.clone().unwrap_or_default();
+    let generation = action.metadata.generation.unwrap_or_default();
+    let reason = Reason::NotRequested;
+    DeploymentActionStatus {
+        observed_generation: Some(generation),
+        phase: Some("Idle".into()),
+        conditions: Builder::default()
+            .with(
+                ConditionType::Ready,
+                Some(true),
+                reason.as_str(),
+                &sentence(reason.when(), reason.advice()),
+            )
+            .when(ConditionType::RequestIgnored, "RequestIgnored", requests::ignored(action).as_deref())
+            .build(&before.conditions, generation, &seconds(now)),
+        last_handled_rerun: requests::handled(action, &before, None),
+        ..before
+    }
+}
+
+/// The status of an action whose next run `spec.suspend` holds back. What the latest run left stays,
+/// and its conditions go: whoever waits for the next run must not take them for its own.
+#[must_use]
+pub fn suspended(action: &DeploymentAction, now: Timestamp, trigger: Trigger) -> DeploymentActionStatus {
+    let before = action.status.clone().unwrap_or_default();
+    let generation = action.metadata.generation.unwrap_or_default();
+    let reason = Reason::Suspended;
+    let message = sentence(
+        &format!("a run is asked for ({trigger:?}), and spec.suspend holds it back"),
+        reason.advice(),
+    );
+    DeploymentActionStatus {
+        observed_generation: Some(generation),
+        phase: Some("Suspended".into()),
+        conditions: Builder::default()
+            .with(ConditionType::Ready, Some(false), reason.as_str(), &message)
+            .when(ConditionType::RequestIgnored, "RequestIgnored", requests::ignored(action).as_deref())
+            .build(&before.conditions, generation, &seconds(now)),
+        last_handled_rerun: requests::handled(action, &before, None),
+        ..before
+    }
+}
+
+/// The status of an action whose next run waits until its latest one has given its lock back. As with a
+/// run that is suspended, the conditions of the latest one go.
+#[must_use]
+pub fn waits_for_own_lock(
+    action: &DeploymentAction,
+    now: Timestamp,
+    message: &str,
+) -> DeploymentActionStatus {
+    let before = action.status.clone().unwrap_or_default();
+    let generation = action.metadata.generation.unwrap_or_default();
+    let reason = Reason::Queued.as_str();
+    DeploymentActionStatus {
+        observed_generation: Some(generation),
+        phase: Some("Queued".into()),
+        conditions: under_way(reason, message)
+            .when(ConditionType::RequestIgnored, "RequestIgnored", requests::ignored(action).as_deref())
+            .build(&before.conditions, generation, &seconds(now)),
+        last_handled_rerun: requests::handled(action, &before, None),
+        ..before
+    }
+}
+
+/// Whether the status says that a run is held back: by `spec.suspend`, or by the lock of the latest one.
+#[must_use]
+pub fn is_held_back(status: &DeploymentActionStatus) -> bool {
+    let ready = status.conditions().get(ConditionType::Ready);
+    let held_back = [Reason::Suspended, Reason::Queued].map(Reason::as_str);
+    ready.is_some_and(|ready| held_back.contains(&ready.reason.as_str()))
+}
+
+/// The outcome of the latest run, told again where a run that was held back is not asked for any more.
+#[must_use]
+pub fn outcome_again(action: &DeploymentAction, now: Timestamp) -> Option<DeploymentActionStatus> {
+    let before = action.status.clone()?;
+    let number = before.run.as_ref()?.number;
+    let past = before.history.iter().find(|past| past.number == number)?;
+    let reason = Reason::parse(&past.reason)?;
+    let well = reason.class() == Class::Success;
+    let generation = action.metadata.generation.unwrap_or_default();
+    let message = sentence(&format!("run {number} ended as {reason}"), reason.advice());
+    let stalled = format!("{reason}: run {number}");
+    Some(DeploymentActionStatus {
+        observed_generation: Some(generation),
+        phase: Some(if well { "Succeeded" } else { "Failed" }.to_owned()),
+        conditions: ended(well, reason.as_str(), &message, &stalled)
+            .when(ConditionType::RequestIgnored, "RequestIgnored", requests::ignored(action).as_deref())
+            .build(&before.conditions, generation, &seconds(now)),
+        ..before
+    })
+}
+
+/// The same status, for an action as it is now, which starts no run.
+#[must_use]
+pub fn seen(
+    status: &DeploymentActionStatus,
+    action: &DeploymentAction,
+    now: Timestamp,
+) -> DeploymentActionStatus {
+    let generation = action.metadata.generation.unwrap_or_default();
+    let status = DeploymentActionStatus { observed_generation: Some(generation), ..status.clone() };
+    let ignored = requests::ignored(action);
+    let mut status = with_news(&status, now, ConditionType::RequestIgnored, ignored.as_deref());
+    for condition in &mut status.conditions {
+        condition.observed_generation = Some(generation);
+    }
+    status
+}
+
+/// The same status, telling by a condition of this kind what is new since the run, if anything is.
+#[must_use]
+pub fn with_news(
+    status: &DeploymentActionStatus,
+    now: Timestamp,
+    kind: ConditionType,
+    news: Option<&str>,
+) -> DeploymentActionStatus {
+    let told = status.conditions().get(kind);
+    if told.map(|condition| condition.message.as_str()) == news {
+        return status.clone();
+    }
+    let mut bare = status.clone();
+    bare.conditions.retain(|condition| condition.type_ != kind.as_str());
+    news.map_or_else(|| bare.clone(), |news| with_condition(&bare, now, kind, news))
+}
+
+/// The same status, with one more condition that is True.
+#[must_use]
+pub fn with_condition(
+    status: &DeploymentActionStatus,
+    now: Timestamp,
+    kind: ConditionType,
+    message: &str,
+) -> DeploymentActionStatus {
+    let mut status = status.clone();
+    let generation = status.observed_generation.unwrap_or_default();
+    let added = Builder::default().with(kind, Some(true), kind.as_str(), message).build(
+        &status.conditions,
+        generation,
+        &seconds(now),
+    );
+    status.conditions.extend(added);
+    status
+}
+
+/// The status of a run that has ended, with what its log has come to since the verdict.
+#[must_use]
+pub fn with_log(status: &DeploymentActionStatus, now: Timestamp, log: &LogFact) -> DeploymentActionStatus {
+    let mut status = status.clone();
+    status.log = Some(log_status(log));
+    let stalled = ConditionType::Stalled.as_str();
+    if let Some(stalled) = status.conditions.iter_mut().find(|condition| condition.type_ == stalled) {
+        let what = stalled.message.split(LOG).next().unwrap_or_default();
+        stalled.message = with_last_lines(what.to_owned(), Some(log));
+    }
+    let told = [
+        (ConditionType::ValuesUnmasked, unmasked(Some(log))),
+        (ConditionType::InputsAdjusted, adjusted(Some(log))),
+    ];
+    for (kind, message) in told {
+        if let Some(message) = message.filter(|_| !status.conditions().is_true(kind)) {
+            status = with_condition(&status, now, kind, &message);
+        }
+    }
+    status
+}
+
+/// That the node ran something else than what was pinned, as far as can be told. Runtimes report
+/// the digest of the index, of the platform's manifest or of the config (kubernetes#115199).
+fn unverified(image: Option<&ImageStatus>) -> Option<String> {
+    let image = image?;
+    let running = image.running.as_deref()?;
+    let digest = |reference: &str| reference.rsplit(['@', '/']).next().unwrap_or_default().to_owned();
+    let pinned = digest(&image.resolved);
+    let mut known: Vec<&str> =
+        [Some(pinned.as_str()), image.platform_digest.as_deref(), image.config_digest.as_deref()]
+            .into_iter()
+            .flatten()
+            .collect();
+    known.dedup();
+    if known.contains(&digest(running).as_str()) {
+        return None;
+    }
+    let unread = image.config_digest.is_none();
+    Some(format!(
+        "the node reports that it ran {running}, which is none of the image's digests: {}{}; a runtime that has the \
+         same image under several manifests names any of them: compare the two where it matters",
+        known.join(", "),
+        if unread { " (the registry told no others)" } else { "" }
+    ))
+}
+
+/// Which secret values are too short to be masked.
+fn unmasked(log: Option<&LogFact>) -> Option<String> {
+    let start = log?.start.as_ref().filter(|start| !start.unmasked.is_empty())?;
+    Some(format!("too short to be masked in the log, fewer than 6 bytes: {}", start.unmasked.join(", ")))
+}
+
+/// What was changed or left out of what the script was to get.
+fn adjusted(log: Option<&LogFact>) -> Option<String> {
+    let start = log?.start.as_ref().filter(|start| !start.adjusted.is_empty())?;
+    Some(start.adjusted.join("; "))
+}
+
+/// What a log's reading has come to.
+#[must_use]
+pub fn log_status(log: &LogFact) -> LogStatus {
+    let mut missing = log.missing.clone();
+    if missing.len() > MAX_MISSING {
+        let more = missing.len() - MAX_MISSING;
+        missing.truncate(MAX_MISSING);
+        missing.push(format!("and {more} more"));
+    }
+    LogStatus {
+        state: log.state,
+        lines: log.lines,
+        bytes: log.bytes,
+        sha256: (log.state == LogState::Complete).then(|| log.sha256.clone()),
+        missing,
+        foreign_lines: log.foreign,
+        tail: log.tail.clone(),
+    }
+}
+
+/// What happened, and what to do, as sentences. The advice is kept whole.
+fn sentence(what: &str, advice: &str) -> String {
+    let mut what = what.to_owned();
+    truncate(&mut what, MAX_MESSAGE_BYTES - advice.len() - 2);
+    let stop = if what.is_empty() || what.ends_with(['.', '!', '?']) { "" } else { "." };
+    let gap = if what.is_empty() || advice.is_empty() { "" } else { " " };
+    format!("{what}{stop}{gap}{advice}")
+}
+
+/// The failure class, what happened, and the last lines of the log: what Helm prints.
+fn stalled_message(verdict: &Verdict, log: Option<&LogFact>) -> String {
+    let mut text = format!("{}: {}", verdict.reason, verdict.message);
+    truncate(&mut text, MAX_STALLED_BYTES / 2);
+    with_last_lines(text, log)
+}
+
+/// Between what happened and the last lines of the log.
+const LOG: &str = "; log: ";
+
+fn with_last_lines(mut text: String, log: Option<&LogFact>) -> String {
+    let tail = log.map(|log| log.tail.as_str()).unwrap_or_default();
+    let mut last: Vec<&str> =
+        tail.lines().rev().map(str::trim).filter(|line| !line.is_empty()).take(STALLED_LINES).collect();
+    last.reverse();
+    if !last.is_empty() {
+        text.push_str(LOG);
+        text.push_str(&last.join(" | "));
+    }
+    truncate(&mut text, MAX_STALLED_BYTES);
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::operator::testing::objects::action;
+
+    #[test]
+    fn what_helm_prints_has_class_code_and_the_last_lines() {
+        let mut verdict = Verdict::of(Reason::ScriptFailed, "the script ended with exit code 3 after 1 s");
+        verdict.exit_code = Some(3);
+        let log = LogFact { tail: "one\ntwo\nthree\n\nfour\n".into(), ..Default::default() };
+        let status =
+            terminal(&action(), Timestamp::UNIX_EPOCH, &verdict, RunStatus::default(), None, Some(&log));
+        let stalled = status.conditions().get(ConditionType::Stalled).unwrap();
+        assert_eq!(
+            stalled.message,
+            "ScriptFailed: the script ended with exit code 3 after 1 s; log: two | three | four"
+        );
+        let wide = LogFact { tail: "x".repeat(9000), ..Default::default() };
+        assert!(stalled_message(&verdict, Some(&wide)).len() <= MAX_STALLED_BYTES);
+    }
+
+    #[test]
+    fn any_digest_of_the_image_verifies_what_ran() {
+        let image = |running: &str| ImageStatus {
+            resolved: "r/tools@sha256:11".into(),
+            platform_digest: Some("sha256:22".into()),
+            config_digest: Some("sha256:33".into()),
+            running: Some(running.into()),
+            ..Default::default()
+        };
+        for fine in ["r/tools@sha256:11", "docker-pullable://mirror/tools@sha256:22", "sha256:33"] {
+            assert_eq!(unverified(Some(&image(fine))), None, "{fine}");
+        }
+        let message = unverified(Some(&image("r/tools@sha256:44"))).unwrap();
+        assert!(message.contains("sha256:44") && message.contains("sha256:33"), "{message}");
+        assert_eq!(unverified(Some(&ImageStatus { running: None, ..image("") })), None);
+    }
+
+    #[test]
+    fn conditions_are_those_of_the_truth_table() {
+        let of = |status: &DeploymentActionStatus| {
+            status
+                .conditions
+                .iter()
+                .map(|condition| format!("{}={}", condition.type_, condition.status))
+                .collect::<Vec<_>>()
+                .join(" ")
+        };
+        let now = Timestamp::UNIX_EPOCH;
+        let run = RunStatus::default();
+        assert_eq!(
+            of(&progress(&action(), now, Reason::Running, "", run.clone(), None, None)),
+            "Ready=False Succeeded=Unknown Reconciling=True"
+        );
+        assert_eq!(
+            of(&terminal(&action(), now, &Verdict::of(Reason::Succeeded, ""), run.clone(), None, None)),
+            "Ready=True Succeeded=True Finished=True"
+        );
+        assert_eq!(
+            of(&terminal(&action(), now, &Verdict::of(Reason::Unknown, ""), run, None, None)),
+            "Ready=False Succeeded=False Finished=True Stalled=True"
+        );
+        assert_eq!(of(&not_requested(&action(), now)), "Ready=True");
+    }
+}

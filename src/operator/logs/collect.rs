@@ -1,0 +1,488 @@
+//! The collector: reads the logs of running pods and puts them together.
+//!
+//! End of stream is neither end of run nor end of log (the kubelet closes a stream after 4 h, the
+//! API server restarts, a file rotates): it reconnects until the end record is there, or the
+//! container has ended and one full read is done.
+
+use std::{
+    collections::{HashMap, HashSet},
+    pin::pin,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use futures::{AsyncBufRead, AsyncBufReadExt};
+use k8s_openapi::{api::core::v1::Pod, jiff::Timestamp};
+use kube::{
+    Api, Client,
+    api::LogParams,
+    runtime::reflector::{ObjectRef, Store},
+};
+use tokio::{sync::mpsc, task::JoinHandle, time::Instant};
+use tracing::{debug, warn};
+
+use super::assemble::{Accepted, Assembler};
+use crate::{
+    api::{CONTAINER, DeploymentAction, status::LogState},
+    operator::{call, lifecycle::facts::LogFact, pod::view::PodView, telemetry::metrics::Metrics},
+    record::{
+        frame::MAX_LINE_BYTES,
+        outcome::{Identity, StopCause},
+    },
+};
+
+/// How often a log that only grows is shown to the lifecycle.
+const SHOW_EVERY: Duration = Duration::from_secs(5);
+/// After this long without a byte a stream is taken for dead and opened again.
+const SILENCE: Duration = Duration::from_mins(5);
+/// How often a silent stream looks whether its container has ended.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
+/// The first and the longest pause before a log is asked for again.
+const PAUSE: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(5));
+/// So long a kubelet is asked again for the log of a container that has ended and that it says it
+/// does not have: it removes the containers of an evicted pod at once, and its answers may lag
+/// behind what it reports by a moment.
+const REFUSED_FOR: Duration = Duration::from_secs(5);
+/// A line without end is cut here: our runner writes none so long.
+const LONGEST_LINE: usize = 4 * MAX_LINE_BYTES;
+
+/// Whose log it is.
+#[derive(Debug, Clone)]
+pub struct Source {
+    /// The action, to be looked at again when there is news.
+    pub action: ObjectRef<DeploymentAction>,
+    /// The pod's namespace.
+    pub namespace: String,
+    /// The pod's name.
+    pub pod: String,
+    /// What its records say of themselves.
+    pub of: Identity,
+}
+
+struct Entry {
+    fact: Arc<Mutex<LogFact>>,
+    task: JoinHandle<()>,
+}
+
+/// All logs that are being read, by the pod's UID.
+pub struct Collector {
+    client: Client,
+    pods: Store<Pod>,
+    news: mpsc::UnboundedSender<ObjectRef<DeploymentAction>>,
+    metrics: Metrics,
+    entries: Mutex<HashMap<String, Entry>>,
+}
+
+impl Collector {
+    /// Reads with `client`, looks at `pods` for whether a container has ended, and tells `news`.
+    #[must_use]
+    pub fn new(
+        client: Client,
+        pods: Store<Pod>,
+        news: mpsc::UnboundedSender<ObjectRef<DeploymentAction>>,
+        metrics: Metrics,
+    ) -> Self {
+        Self { client, pods, news, metrics, entries: Mutex::default() }
+    }
+
+    /// Reads this log from now on; once is enough.
+    pub fn follow(&self, source: Source) {
+        let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        let uid = source.of.pod_uid.clone();
+        entries.entry(uid).or_insert_with(|| {
+            let fact =
+                Arc::new(Mutex::new(LogFact { pod_uid: source.of.pod_uid.clone(), ..LogFact::default() }));
+            let reader = Reader {
+                api: Api::namespaced(self.client.clone(), &source.namespace),
+                pods: self.pods.clone(),
+                news: self.news.clone(),
+                metrics: self.metrics.clone(),
+                log: Assembler::new(source.of.clone()),
+                fact: Arc::clone(&fact),
+                shown: Instant::now(),
+                unshown: false,
+                source,
+            };
+            Entry { fact, task: tokio::spawn(reader.run()) }
+        });
+    }
+
+    /// What was read of this pod's log; `None` where it is not followed.
+    #[must_use]
+    pub fn fact(&self, pod_uid: &str) -> Option<LogFact> {
+        self.look(pod_uid, LogFact::clone)
+    }
+
+    /// Whether the log says that the script was asked to stop, and not by its own deadline.
+    #[must_use]
+    pub fn was_stopped(&self, pod_uid: &str) -> bool {
+        let stopped = |log: &LogFact| {
+            let stop = log.exit.as_ref().and_then(|(exit, _)| exit.stop);
+            stop.is_some_and(|stop| stop.cause == StopCause::Terminated)
+        };
+        self.look(pod_uid, stopped).unwrap_or_default()
+    }
+
+    fn look<T>(&self, pod_uid: &str, read: impl FnOnce(&LogFact) -> T) -> Option<T> {
+        let entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        let fact = entries.get(pod_uid)?.fact.lock().unwrap_or_else(PoisonError::into_inner);
+        Some(read(&fact))
+    }
+
+    /// Stops reading, and forgets what was read.
+    pub fn forget(&self, pod_uid: &str) {
+        let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(entry) = entries.remove(pod_uid) {
+            entry.task.abort();
+        }
+    }
+
+    /// Forgets all logs but those of pods with these UIDs, once their reading is over.
+    pub fn keep(&self, pod_uids: &HashSet<String>) {
+        let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        entries.retain(|uid, entry| pod_uids.contains(uid) || !entry.task.is_finished());
+    }
+
+    /// How many logs are being read or kept.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// How one reading of a stream ended.
+#[derive(Debug, PartialEq, Eq)]
+enum Reading {
+    /// With the end record.
+    End,
+    /// With the stream, as the server ends it.
+    Stream,
+    /// Before the stream's end: what came of it may not be all there is.
+    Broken,
+}
+
+/// What became of the pod.
+#[derive(Debug, PartialEq, Eq)]
+enum Found {
+    /// It is there, and its container has not ended, or nobody could tell.
+    Running,
+    /// It is there, and its container has ended.
+    Ended,
+    /// It is not there any more, or it is being removed and its container has ended: a log that
+    /// cannot be read then never will be.
+    Gone,
+}
+
+struct Reader {
+    source: Source,
+    api: Api<Pod>,
+    pods: Store<Pod>,
+    news: mpsc::UnboundedSender<ObjectRef<DeploymentAction>>,
+    metrics: Metrics,
+    log: Assembler,
+    fact: Arc<Mutex<LogFact>>,
+    shown: Instant,
+    /// Whether something was read since.
+    unshown: bool,
+}
+
+impl Reader {
+    async fn run(mut self) {
+        let mut pause = PAUSE.0;
+        let mut ended = false;
+        let mut refused_since = None;
+        loop {
+            ended = ended || self.cached().is_some_and(|pod| self.has_ended(&pod));
+            let reading = self.read_once(!ended).await;
+            let whole = matches!(reading, Ok(Reading::Stream));
+            self.show_news();
+            if reading.is_ok() {
+                refused_since = None;
+            }
+            match reading {
+                Ok(Reading::End) => break,
+                // One full reading of a container that had ended before it.
+                Ok(Reading::Stream) if ended => break,
+                Ok(Reading::Stream) => pause = PAUSE.0,
+                Ok(Reading::Broken) => pause = (pause * 2).min(PAUSE.1),
+                Err(error) => {
+                    debug!(pod = self.source.pod, %error, "log cannot be read yet");
+                    // A kubelet that says no means it; one that cannot be asked says nothing.
+                    if ended && is_refusal(&error) {
+                        let since = *refused_since.get_or_insert_with(Instant::now);
+                        if since.elapsed() >= REFUSED_FOR || self.found().await == Found::Gone {
+                            break;
+                        }
+                    }
+                    pause = (pause * 2).min(PAUSE.1);
+                }
+            }
+            if !ended {
+                ended = self.found().await != Found::Running;
+                if ended && whole {
+                    // What is left is read without following, at once.
+                    self.metrics.log_again();
+                    continue;
+                }
+            }
+            tokio::time::sleep(pause).await;
+            self.metrics.log_again();
+        }
+        let fact = self.log.settled();
+        if fact.state == LogState::Incomplete && (fact.start.is_some() || fact.lines > 0) {
+            warn!(pod = self.source.pod, missing = ?fact.missing, "log is incomplete");
+        }
+        self.show(fact);
+    }
+
+    /// Reads the log once from where the API begins: the newest file.
+    async fn read_once(&mut self, follow: bool) -> Result<Reading, kube::Error> {
+        self.log.reconnected();
+        let params = LogParams { container: Some(CONTAINER.to_owned()), follow, ..LogParams::default() };
+        let opening = self.api.log_stream(&self.source.pod, &params);
+        let stream = match tokio::time::timeout(SILENCE, opening).await {
+            Ok(stream) => stream?,
+            Err(_) => return Ok(Reading::Broken),
+        };
+        let mut stream = pin!(stream);
+        let mut line = Vec::new();
+        let mut heard = Instant::now();
+        loop {
+            match tokio::time::timeout(LOOK_EVERY, read_some(&mut stream, &mut line)).await {
+                Ok(Ok(Some(whole))) => {
+                    heard = Instant::now();
+                    if whole {
+                        self.take(&line);
+                        line.clear();
+                        if self.log.has_end() {
+                            return Ok(Reading::End);
+                        }
+                    }
+                }
+                Ok(Ok(None)) => return Ok(Reading::Stream),
+                Ok(Err(error)) => {
+                    debug!(pod = self.source.pod, %error, "log stream broke");
+                    return Ok(Reading::Broken);
+                }
+                Err(_) if follow && self.cached().is_some_and(|pod| self.has_ended(&pod)) => {
+                    return Ok(Reading::Broken);
+                }
+                Err(_) if heard.elapsed() > SILENCE => return Ok(Reading::Broken),
+                // A script that wrote and now says nothing: what it wrote is not kept back.
+                Err(_) => self.show_news(),
+            }
+        }
+    }
+
+    fn take(&mut self, line: &[u8]) {
+        match self.log.accept(line, Timestamp::now()) {
+            Accepted::Record => self.show(self.log.fact()),
+            Accepted::Progress if self.shown.elapsed() >= SHOW_EVERY => self.show(self.log.fact()),
+            Accepted::Progress => self.unshown = true,
+            Accepted::Nothing => {}
+        }
+    }
+
+    /// Shows what was read and not shown yet.
+    fn show_news(&mut self) {
+        if self.unshown {
+            self.show(self.log.fact());
+        }
+    }
+
+    fn show(&mut self, fact: LogFact) {
+        // The end record alone settles nothing: `settled` does, in the same moment.
+        let fact = if fact.end.is_some() { self.log.settled() } else { fact };
+        self.shown = Instant::now();
+        self.unshown = false;
+        *self.fact.lock().unwrap_or_else(PoisonError::into_inner) = fact;
+        // Nobody listens any more only while the process ends.
+        let _ = self.news.send(self.source.action.clone());
+    }
+
+    fn cached(&self) -> Option<Arc<Pod>> {
+        let name = ObjectRef::new(&self.source.pod).within(&self.source.namespace);
+        self.pods.get(&name).filter(|pod| self.is_ours(pod))
+    }
+
+    /// A cache that does not know the pod says nothing: it may not be filled yet (an operator that
+    /// has just begun), or be behind. The API server is asked then.
+    async fn found(&self) -> Found {
+        let found = |pod: &Pod| match (self.has_ended(pod), pod.metadata.deletion_timestamp.is_some()) {
+            (true, true) => Found::Gone,
+            (true, false) => Found::Ended,
+            (false, _) => Found::Running,
+        };
+        if let Some(pod) = self.cached() {
+            return found(&pod);
+        }
+        match call(self.api.get_opt(&self.source.pod)).await {
+            Ok(Some(pod)) if self.is_ours(&pod) => found(&pod),
+            Ok(_) => Found::Gone,
+            Err(error) => {
+                debug!(pod = self.source.pod, %error, "whether it is there cannot be told");
+                Found::Running
+            }
+        }
+    }
+
+    fn is_ours(&self, pod: &Pod) -> bool {
+        pod.metadata.uid.as_deref() == Some(&self.source.of.pod_uid)
+    }
+
+    fn has_ended(&self, pod: &Pod) -> bool {
+        let view = PodView::of(pod);
+        view.terminated().is_some() || view.stillborn.is_some() || view.gone
+    }
+}
+
+/// Whether the API server or the kubelet says that there is no such log.
+fn is_refusal(error: &kube::Error) -> bool {
+    matches!(error, kube::Error::Api(status) if matches!(status.code, 400 | 404))
+}
+
+/// Reads on until a newline, or as much as there is: `Some(true)` where `line` is whole, `None` at
+/// the stream's end.
+async fn read_some(
+    stream: &mut (impl AsyncBufRead + Unpin),
+    line: &mut Vec<u8>,
+) -> std::io::Result<Option<bool>> {
+    let available = stream.fill_buf().await?;
+    if available.is_empty() {
+        return Ok(None);
+    }
+    let newline = available.iter().position(|&byte| byte == b'\n');
+    let (text, used) = newline.map_or((available, available.len()), |at| (&available[..at], at + 1));
+    let room = LONGEST_LINE.saturating_sub(line.len());
+    line.extend_from_slice(&text[..text.len().min(room)]);
+    stream.consume_unpin(used);
+    Ok(Some(newline.is_some()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use kube::runtime::reflector;
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::{operator::testing::server, record};
+
+    const START: &str = "1 o 0 a\n2 o 1 b\n";
+
+    fn whole() -> String {
+        let of = json!({"podUid": "p", "runId": "r-1"});
+        let end = json!({"end": {
+            "version": 1, "of": of, "lines": 3, "bytes": 6,
+            "sha256": record::sha256_hex(b"a\nb\nc\n"), "dropped": [],
+        }});
+        format!("{START}3 o 2 c\n4 z 3 {end}\n")
+    }
+
+    #[derive(Clone, Copy)]
+    enum Log {
+        /// The first reading breaks off early.
+        Early,
+        /// Its end never comes.
+        Open,
+        /// There is none to be read.
+        None,
+    }
+
+    /// What is read of a log, from a server that says of the
+    /// pod what `pod` says, by an operator whose cache is empty.
+    async fn collected(log: Log, pod: (u16, Value)) -> LogFact {
+        shown(log, pod, |fact| fact.state != LogState::Collecting).await
+    }
+
+    /// The first that is shown of it and is `wanted`.
+    async fn shown(log: Log, pod: (u16, Value), wanted: impl Fn(&LogFact) -> bool) -> LogFact {
+        let readings = Arc::new(AtomicUsize::new(0));
+        let (client, _) = server::server(move |request| {
+            if !request.path.ends_with("/log") {
+                return pod.clone();
+            }
+            let first = readings.fetch_add(1, Ordering::SeqCst) == 0;
+            match log {
+                Log::Early if first => (200, Value::String(START.to_owned())),
+                Log::Early => (200, Value::String(whole())),
+                Log::Open => (200, Value::String(START.to_owned())),
+                Log::None => server::failure(400, "BadRequest", "container \"action\" is not available"),
+            }
+        });
+        let (news, mut looks) = mpsc::unbounded_channel();
+        let (pods, _writer) = reflector::store();
+        let collector = Collector::new(client, pods, news, Metrics::default());
+        collector.follow(Source {
+            action: ObjectRef::new("deploy").within("shop"),
+            namespace: "shop".into(),
+            pod: "deploy-1".into(),
+            of: Identity { pod_uid: "p".into(), run_id: "r-1".into() },
+        });
+        while looks.recv().await.is_some() {
+            let fact = collector.fact("p").unwrap();
+            if wanted(&fact) {
+                return fact;
+            }
+        }
+        panic!("nothing was settled");
+    }
+
+    #[tokio::test]
+    async fn a_cache_that_does_not_know_the_pod_ends_no_log() {
+        let running = json!({"metadata": {"name": "deploy-1", "uid": "p"}});
+        let fact = collected(Log::Early, (200, running)).await;
+        assert_eq!((fact.state, fact.lines), (LogState::Complete, 3), "{:?}", fact.missing);
+    }
+
+    #[tokio::test]
+    async fn a_pod_that_is_another_one_now_is_read_once_more_and_no_longer() {
+        let other = json!({"metadata": {"name": "deploy-1", "uid": "other"}});
+        let fact = collected(Log::Early, (200, other)).await;
+        assert_eq!((fact.state, fact.lines), (LogState::Complete, 3), "{:?}", fact.missing);
+    }
+
+    #[tokio::test]
+    async fn the_log_that_a_node_removed_with_its_evicted_container_is_waited_for_a_moment() {
+        let evicted = json!({
+            "metadata": {"name": "deploy-1", "uid": "p"},
+            "status": {"phase": "Failed", "reason": "Evicted", "containerStatuses": [{
+                "name": "action", "image": "", "imageID": "", "ready": false, "restartCount": 1,
+                "state": {"terminated": {"exitCode": 137, "reason": "ContainerStatusUnknown"}},
+            }]},
+        });
+        let begun = Instant::now();
+        let fact = collected(Log::None, (200, evicted)).await;
+        assert_eq!((fact.state, fact.lines), (LogState::Incomplete, 0));
+        let took = begun.elapsed();
+        assert!(REFUSED_FOR <= took && took < 3 * REFUSED_FOR, "{took:?}");
+    }
+
+    #[tokio::test]
+    async fn what_a_script_wrote_before_it_fell_silent_is_shown() {
+        let running = json!({"metadata": {"name": "deploy-1", "uid": "p"}});
+        let fact = shown(Log::Open, (200, running), |fact| fact.lines > 0).await;
+        assert_eq!((fact.state, fact.lines), (LogState::Collecting, 2));
+    }
+
+    #[tokio::test]
+    async fn a_pod_that_is_removed_and_never_had_a_log_is_waited_for_no_longer() {
+        let removed = json!({
+            "metadata": {"name": "deploy-1", "uid": "p", "deletionTimestamp": "2026-11-01T10:00:00Z"},
+            "status": {"containerStatuses": [{
+                "name": "action", "image": "", "imageID": "", "ready": false, "restartCount": 0,
+                "state": {"terminated": {"exitCode": 137, "reason": "ContainerStatusUnknown"}},
+            }]},
+        });
+        let reading = collected(Log::None, (200, removed));
+        let fact = tokio::time::timeout(Duration::from_secs(5), reading).await.unwrap();
+        assert_eq!((fact.state, fact.lines), (LogState::Incomplete, 0));
+    }
+}

@@ -1,0 +1,108 @@
+//! What others in the cluster made of our pod, where that matters: pure.
+
+use k8s_openapi::api::core::v1::Pod;
+
+use super::mutated_packages;
+use crate::{
+    api::{CONTAINER, packages::PackageStatus},
+    record::place,
+    registry::reference::digest_of,
+};
+
+/// What something in the cluster changed between our creation and the pod that the API server
+/// returned, where it matters for what runs. Containers that others add do not.
+#[must_use]
+pub fn mutation(pod: &Pod, image: &str, packages: &[PackageStatus]) -> Option<String> {
+    let spec = pod.spec.as_ref()?;
+    let wanted = vec![format!("{}/{}", place::RUNNER_DIR, place::RUNNER_FILE)];
+    let Some(container) = spec.containers.iter().find(|container| container.name == CONTAINER) else {
+        return Some(format!("the container {CONTAINER:?} is missing"));
+    };
+    if !container.image.as_deref().is_some_and(|found| is_same_content(found, image)) {
+        return Some(format!(
+            "its image is {} and not {image}",
+            container.image.as_deref().unwrap_or("none")
+        ));
+    }
+    if container.command.as_ref() != Some(&wanted) {
+        return Some(format!(
+            "its command is {:?} and not {wanted:?}",
+            container.command.clone().unwrap_or_default()
+        ));
+    }
+    if container.args.as_deref() != Some(&["run".to_owned()]) {
+        return Some(format!(
+            "its arguments are {:?} and not [\"run\"]",
+            container.args.clone().unwrap_or_default()
+        ));
+    }
+    let bundle = container.env.iter().flatten().find(|variable| variable.name == place::ENV_BUNDLE_SHA256);
+    if bundle.is_none_or(|variable| variable.value.is_none()) {
+        return Some(format!("its environment has no {} any more", place::ENV_BUNDLE_SHA256));
+    }
+    if spec.restart_policy.as_deref() != Some("Never") {
+        return Some(format!(
+            "its restart policy is {} and not Never",
+            spec.restart_policy.as_deref().unwrap_or("none")
+        ));
+    }
+    if container.restart_policy.as_deref().is_some_and(|policy| policy != "Never")
+        || container.restart_policy_rules.as_ref().is_some_and(|rules| !rules.is_empty())
+    {
+        return Some("its container has restart rules".to_owned());
+    }
+    mutated_packages::mutation(spec, container, packages)
+}
+
+/// Whether both references name the same content: their digest does, and a cluster without a way to the
+/// registry has a mirror of another name.
+pub(super) fn is_same_content(found: &str, wanted: &str) -> bool {
+    found == wanted || digest_of(found).is_some_and(|found| digest_of(wanted) == Some(found))
+}
+
+#[cfg(test)]
+mod tests {
+    use k8s_openapi::api::core::v1::{Container, PodSpec};
+
+    use super::*;
+    use crate::operator::{
+        pod::attempt::Delivery,
+        testing::objects::{attempt, pod},
+    };
+
+    #[test]
+    fn a_mirror_of_the_same_digest_is_the_same() {
+        let (one, other) = (format!("sha256:{}", "1".repeat(64)), format!("sha256:{}", "2".repeat(64)));
+        let wanted = format!("registry.example.com/shop/tools@{one}");
+        for found in ["mirror.local/shop/tools@", "mirror.local:5000/a/b/tools:1.0@", "tools@"] {
+            assert!(is_same_content(&format!("{found}{one}"), &wanted), "{found}");
+            assert!(!is_same_content(&format!("{found}{other}"), &wanted), "{found}");
+        }
+        for found in ["registry.example.com/shop/tools:1.0", "tools", "", "x@sha256:1", &one] {
+            assert!(!is_same_content(found, &wanted), "{found}");
+        }
+        assert!(!is_same_content("x@latest", "y@latest"));
+    }
+
+    #[test]
+    fn a_change_that_matters_is_told() {
+        let image = attempt().image;
+        let fine = pod(Delivery::ImageVolume);
+        assert_eq!(mutation(&fine, &image, &[]), None);
+        let change = |change: &dyn Fn(&mut PodSpec)| {
+            let mut pod = fine.clone();
+            change(pod.spec.as_mut().unwrap());
+            mutation(&pod, &image, &[])
+        };
+        assert!(change(&|spec| spec.containers[0].image = Some("evil".into())).is_some());
+        assert!(change(&|spec| spec.containers[0].command = None).is_some());
+        assert!(change(&|spec| spec.containers[0].args = Some(vec!["install".into()])).is_some());
+        assert!(change(&|spec| spec.containers[0].env = None).is_some());
+        assert!(change(&|spec| spec.restart_policy = Some("OnFailure".into())).is_some());
+        assert!(change(&|spec| spec.containers[0].restart_policy = Some("Always".into())).is_some());
+        assert!(
+            change(&|spec| spec.containers.push(Container { name: "sidecar".into(), ..Default::default() }))
+                .is_none()
+        );
+    }
+}

@@ -1,0 +1,95 @@
+//! The tombstone of an attempt that was given up: pure.
+
+use k8s_openapi::{
+    api::core::v1::{Container, Pod, PodSchedulingGate, PodSpec, ResourceRequirements},
+    apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference},
+};
+use kube::ResourceExt;
+
+use super::{
+    attempt::resources,
+    names::{labels, pod_name},
+    security::{of_own_container, of_own_pod},
+};
+use crate::{
+    api::{DeploymentAction, LABEL_TOMBSTONE},
+    operator::spec::validate::{Checked, owner},
+};
+
+/// Whose tombstone it is. An action whose spec cannot be executed any more has one too.
+#[derive(Debug, Clone)]
+pub struct Owner {
+    /// The action's namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+    /// Its UID.
+    pub uid: String,
+    /// What marks the pod as this action's.
+    pub reference: OwnerReference,
+    /// Of the script's container, where the spec can be read: a quota may ask for them.
+    pub resources: Option<ResourceRequirements>,
+}
+
+impl Owner {
+    /// The action, and what its spec was checked to be. `None` where it has no name or UID.
+    #[must_use]
+    pub fn of(action: &DeploymentAction, checked: Option<&Checked>) -> Option<Self> {
+        Some(Self {
+            namespace: action.namespace().unwrap_or_default(),
+            name: action.name_any(),
+            uid: action.uid()?,
+            reference: owner(action)?,
+            resources: checked.and_then(resources),
+        })
+    }
+}
+
+/// A pod under the attempt's name in which nothing can run: while it stands, no late creation of
+/// the attempt can succeed. It lives as long as the action.
+#[must_use]
+pub fn tombstone(of: &Owner, run: u32, attempt: u32) -> Pod {
+    let mut labels = labels(&of.name, &of.uid, run, attempt);
+    labels.insert(LABEL_TOMBSTONE.to_owned(), "true".to_owned());
+    Pod {
+        metadata: ObjectMeta {
+            name: Some(pod_name(&of.name, &of.uid, run, attempt)),
+            namespace: Some(of.namespace.clone()),
+            labels: Some(labels),
+            owner_references: Some(vec![of.reference.clone()]),
+            ..Default::default()
+        },
+        spec: Some(PodSpec {
+            restart_policy: Some("Never".into()),
+            automount_service_account_token: Some(false),
+            // Never removed: the scheduler passes the pod over.
+            scheduling_gates: Some(vec![PodSchedulingGate { name: "longshore.dev/tombstone".into() }]),
+            security_context: Some(of_own_pod()),
+            containers: vec![Container {
+                name: "nothing".into(),
+                image: Some("longshore.invalid/nothing:0".into()),
+                resources: of.resources.clone(),
+                security_context: Some(of_own_container()),
+                ..Default::default()
+            }],
+            ..Default::default()
+        }),
+        status: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::operator::{
+        pod::attempt::Delivery,
+        testing::objects::{action, pod},
+    };
+
+    #[test]
+    fn a_tombstone_has_the_attempt_s_name_and_can_run_nothing() {
+        let tombstone = tombstone(&Owner::of(&action(), None).unwrap(), 1, 1);
+        assert_eq!(tombstone.metadata.name, pod(Delivery::ImageVolume).metadata.name);
+        assert!(!tombstone.spec.unwrap().scheduling_gates.unwrap().is_empty());
+    }
+}

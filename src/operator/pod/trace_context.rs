@@ -1,0 +1,42 @@
+//! The identifiers of a trace. They follow from UID, run and attempt, so the script has its parent first.
+
+use std::borrow::Cow;
+
+use opentelemetry::{SpanId, TraceId};
+use sha2::{Digest as _, Sha256};
+
+use crate::operator::telemetry::parts::Phase;
+
+/// The parent of what a script traces, as W3C Trace Context writes it.
+#[must_use]
+pub fn traceparent(action_uid: &str, run: u32, attempt: u32) -> String {
+    let script = of_attempt(Phase::Script, attempt);
+    let (trace, span) = (trace_id(action_uid, run), span_id(action_uid, run, &script));
+    format!("00-{trace}-{span}-01")
+}
+
+/// Names a phase of an attempt; that of the first attempt has the phase's own name.
+pub(crate) fn of_attempt(phase: Phase, attempt: u32) -> Cow<'static, str> {
+    match attempt {
+        0 | 1 => phase.as_str().into(),
+        _ => format!("{}-{attempt}", phase.as_str()).into(),
+    }
+}
+
+pub(crate) fn digest(action_uid: &str, run: u32, what: &str) -> [u8; 32] {
+    Sha256::digest(format!("longshore.dev/trace {action_uid} {run} {what}")).into()
+}
+
+pub(crate) fn trace_id(action_uid: &str, run: u32) -> TraceId {
+    let digest = digest(action_uid, run, "");
+    let mut bytes = [0; 16];
+    bytes.copy_from_slice(&digest[..16]);
+    TraceId::from_bytes(bytes)
+}
+
+pub(crate) fn span_id(action_uid: &str, run: u32, what: &str) -> SpanId {
+    let digest = digest(action_uid, run, what);
+    let mut bytes = [0; 8];
+    bytes.copy_from_slice(&digest[..8]);
+    SpanId::from_bytes(bytes)
+}

@@ -1,0 +1,432 @@
+//! Pods whose action is gone, or does not name them: nobody waits for their verdict, so they are let
+//! go.
+//!
+//! The finalizer would keep them forever: an action that is gone is never looked at again, and one
+//! that is there looks at the pods that its status names. A namespace that is deleted waits for its
+//! pods before it deletes actions (KEP-5080), so one such pod would hold it for good.
+
+use std::{
+    borrow::Cow,
+    collections::HashSet,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use k8s_openapi::{
+    api::core::v1::Pod,
+    jiff::{SignedDuration, Timestamp},
+};
+use kube::{
+    Api, Client, ResourceExt,
+    core::{ApiResource, DynamicObject},
+};
+use tracing::{debug, info, warn};
+
+use crate::{
+    api::{DeploymentAction, LABEL_ACTION, LABEL_ACTION_UID, LABEL_ATTEMPT, LABEL_LOCK, LABEL_RUN},
+    operator::{
+        CallError,
+        caches::{lock_queue::LockIndex, memory::Memories, nodes::Nodes},
+        call,
+        lifecycle::decide::NAME_NEEDED_SECONDS,
+        pod::{
+            names::run_id,
+            view::{PodView, is_held},
+        },
+        steps::{lock_lease, release},
+    },
+};
+
+/// The action that a pod names by label and by owner: its name and UID.
+#[must_use]
+pub fn owner(pod: &Pod) -> Option<(String, String)> {
+    let uid = pod.owner_references().iter().find(|owner| owner.controller == Some(true))?.uid.clone();
+    Some((pod.labels().get(LABEL_ACTION)?.clone(), uid))
+}
+
+/// Whether somebody must look whether this pod's action is still there.
+#[must_use]
+pub fn may_be_stray(pod: &Pod) -> bool {
+    is_held(pod) && pod.metadata.deletion_timestamp.is_some()
+}
+
+/// Who lets them go.
+#[derive(Clone)]
+pub struct Strays {
+    client: Client,
+    locks: LockIndex,
+    memories: Memories,
+    nodes: Nodes,
+    /// UIDs of pods that somebody waits with, and for what: one task for each.
+    waiting: Arc<Mutex<HashSet<(String, Awaited)>>>,
+}
+
+/// What a pod is kept for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Awaited {
+    /// Its name, which a creation that comes late must not find free.
+    Name,
+    /// Something of it may run, and its node does not tell.
+    End,
+}
+
+/// How often a pod is looked at whose node does not tell whether it runs, in seconds: somebody may say that
+/// the node is off, and no event tells of that.
+const LOOK_AT_NODE_SECONDS: i64 = 60;
+
+/// What is to become of a pod.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fate {
+    /// It was let go.
+    Released,
+    /// Somebody else looks after it, or a later event will tell.
+    Kept,
+    /// Until then its name must stay taken.
+    NotBefore(Timestamp),
+    /// Until then something of it may run, unless its end is seen before.
+    MayRunUntil(Timestamp),
+}
+
+impl Strays {
+    /// Lets pods go by `client`; `memories` tell which creations can still arrive, and `nodes` which pods run
+    /// no more because their node is out of service.
+    #[must_use]
+    pub fn new(client: Client, locks: LockIndex, memories: Memories, nodes: Nodes) -> Self {
+        Self { client, locks, memories, nodes, waiting: Arc::default() }
+    }
+
+    /// Lets the pod go if its action is gone, or is there and does not name it; where its run has a lock,
+    /// once it shows that it has ended, and the lock is given back; and where a creation of the same attempt
+    /// can still arrive, once that is over: what is gone in the next moment leaves its name free.
+    pub async fn let_go(&self, pod: &Pod) {
+        let (name, uid) = (pod.name_any(), pod.uid().unwrap_or_default());
+        // Nobody else asked for it after this, where its action is gone.
+        let noticed = Timestamp::now();
+        let goes = self.memories.goes(pod.labels().get(LABEL_ACTION_UID).map_or("", String::as_str));
+        let mut pod = Cow::Borrowed(pod);
+        loop {
+            // What is told from here on is not missed.
+            let told = goes.notified();
+            match self.try_let_go(&pod, noticed).await {
+                Ok(Fate::Released) => info!(pod = name, "no action waits for it: the pod was released"),
+                Ok(Fate::NotBefore(time)) if self.waiting().insert((uid.clone(), Awaited::Name)) => {
+                    let pause = time.duration_since(Timestamp::now()).max(SignedDuration::ZERO);
+                    // The pod's event may come before that of its action's end.
+                    let _ = tokio::time::timeout(pause.unsigned_abs(), told).await;
+                    self.waiting().remove(&(uid.clone(), Awaited::Name));
+                    continue;
+                }
+                Ok(Fate::MayRunUntil(time)) if self.waiting().insert((uid.clone(), Awaited::End)) => {
+                    let longest = SignedDuration::from_secs(LOOK_AT_NODE_SECONDS);
+                    let pause = time.duration_since(Timestamp::now()).min(longest);
+                    let pause = pause.max(SignedDuration::from_secs(1));
+                    tokio::time::sleep(pause.unsigned_abs()).await;
+                    self.waiting().remove(&(uid.clone(), Awaited::End));
+                    let pods: Api<Pod> =
+                        Api::namespaced(self.client.clone(), &pod.namespace().unwrap_or_default());
+                    match call(pods.get_opt(&name)).await {
+                        Ok(Some(live)) if live.uid().as_deref() == Some(&uid) && may_be_stray(&live) => {
+                            pod = Cow::Owned(live);
+                        }
+                        Ok(_) => return,
+                        Err(error) => debug!(pod = name, %error, "it is looked at again"),
+                    }
+                    continue;
+                }
+                // Its end brings another event, or another task waits.
+                Ok(Fate::Kept | Fate::NotBefore(_) | Fate::MayRunUntil(_)) => {}
+                Err(error) => warn!(pod = name, %error, "a pod that no action waits for was not released"),
+            }
+            return;
+        }
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, HashSet<(String, Awaited)>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn try_let_go(&self, pod: &Pod, noticed: Timestamp) -> Result<Fate, CallError> {
+        let client = &self.client;
+        let namespace = pod.namespace().unwrap_or_default();
+        if let Some((action, uid)) = owner(pod) {
+            // Untyped: one that cannot be read is passed over, and looks at no pod.
+            let resource = ApiResource::erase::<DeploymentAction>(&());
+            let actions: Api<DynamicObject> = Api::namespaced_with(client.clone(), &namespace, &resource);
+            let live = call(actions.get_opt(&action)).await?;
+            if live.is_some_and(|live| live.metadata.uid.as_deref() == Some(&uid) && names(live, pod)) {
+                return Ok(Fate::Kept);
+            }
+        }
+        let mut view = PodView::of(pod);
+        self.nodes.tell(&mut view);
+        if !self.gave_lock_back(pod, &view).await? {
+            return Ok(Fate::Kept);
+        }
+        // Without our finalizer nothing would show that something of it runs: an action that is applied again
+        // under the name of this one's would not wait for it.
+        if view.may_run(Timestamp::now()) {
+            return Ok(Fate::MayRunUntil(view.runs_at_most_until()));
+        }
+        let needed = SignedDuration::from_secs(NAME_NEEDED_SECONDS);
+        let free = noticed.saturating_add(needed).unwrap_or(Timestamp::MAX);
+        if self.is_name_needed(pod, &view) && Timestamp::now() < free {
+            return Ok(Fate::NotBefore(free));
+        }
+        release::release(client, &namespace, &pod.name_any(), &pod.uid().unwrap_or_default()).await?;
+        Ok(Fate::Released)
+    }
+
+    /// Gives the lock of the pod's run back, for its action does not any more. False where the pod may still
+    /// run and the lock waits for its end: without our finalizer nothing would show that.
+    async fn gave_lock_back(&self, pod: &Pod, view: &PodView) -> Result<bool, CallError> {
+        let Self { client, locks, .. } = self;
+        let label = |name: &str| pod.labels().get(name);
+        let run = label(LABEL_RUN).and_then(|run| run.parse().ok());
+        let (Some(lock), Some(uid), Some(run)) = (label(LABEL_LOCK), label(LABEL_ACTION_UID), run) else {
+            return Ok(true);
+        };
+        let (namespace, run) = (pod.namespace().unwrap_or_default(), run_id(uid, run));
+        if view.runs_no_more() {
+            let wanted = locks.is_wanted(&namespace, lock);
+            lock_lease::give_back(client, &namespace, lock, (uid, &run), wanted).await?;
+            locks.wake(&namespace, lock);
+            return Ok(true);
+        }
+        let until = lock_lease::holds_until(client, &namespace, lock, (uid, &run)).await?;
+        Ok(until.is_none_or(|until| Timestamp::now() >= until) && !view.is_seen_running())
+    }
+
+    /// Whether a creation of the same attempt can arrive for a while yet.
+    fn is_name_needed(&self, pod: &Pod, view: &PodView) -> bool {
+        // By its label: an orphan has no owner any more.
+        let attempt = pod.labels().get(LABEL_ACTION_UID).zip(view.attempt.filter(|_| !view.tombstone));
+        attempt.is_some_and(|(uid, attempt)| !self.memories.has_all_creations(uid, attempt))
+    }
+}
+
+/// Lets a pod go that left our sight with our finalizer on it: somebody took a label off, and nothing
+/// would tell of it any more.
+pub async fn lost_sight(client: &Client, pod: &Pod) {
+    let (name, namespace) = (pod.name_any(), pod.namespace().unwrap_or_default());
+    let pods: Api<Pod> = Api::namespaced(client.clone(), &namespace);
+    let released = async {
+        match call(pods.get_opt(&name)).await? {
+            Some(live) if live.uid() == pod.uid() && is_held(&live) => {
+                release::release(client, &namespace, &name, &live.uid().unwrap_or_default()).await?;
+                Ok::<_, CallError>(true)
+            }
+            _ => Ok(false),
+        }
+    };
+    match released.await {
+        Ok(true) => warn!(pod = name, "a label that it is known by was removed: the pod was released"),
+        Ok(false) => {}
+        Err(error) => warn!(pod = name, %error, "a pod that lost a label was not released"),
+    }
+}
+
+/// Gives the lock of an action back that is gone, and whose run had it and nothing frozen yet: no pod
+/// was asked for. Of any other its pod tells, or the next one finds out.
+pub async fn give_lock_back(client: &Client, locks: &LockIndex, action: &DeploymentAction) {
+    let run = action.status.as_ref().and_then(|status| status.run.as_ref());
+    let Some(run) = run.filter(|run| run.bundle_sha256.is_none()) else { return };
+    let (Some(held), Some(uid), Some(namespace)) = (run.held_lock(), action.uid(), action.namespace()) else {
+        return;
+    };
+    let wanted = locks.is_wanted(&namespace, &held.name);
+    if let Err(error) = lock_lease::give_back(client, &namespace, &held.name, (&uid, &run.id), wanted).await {
+        warn!(lock = held.name, %error, "the lock of an action that is gone was not given back");
+    }
+}
+
+/// Whether the operator will look at this pod for the sake of this action.
+fn names(action: DynamicObject, pod: &Pod) -> bool {
+    let Ok(action) = action.try_parse::<DeploymentAction>() else { return false };
+    let number = |label: &str| pod.labels().get(label).and_then(|value| value.parse::<u32>().ok());
+    let attempt = number(LABEL_RUN)
+        .zip(number(LABEL_ATTEMPT))
+        .filter(|_| pod.labels().get(LABEL_ACTION_UID) == action.metadata.uid.as_ref());
+    // A status that was emptied is rebuilt from this very pod, if it is still there: without it the action
+    // would count as new.
+    let Some(run) = action.status.and_then(|status| status.run) else { return attempt.is_some() };
+    // One of an earlier run is let go once the action is at rest.
+    let earlier = attempt.is_some_and(|of| of < (run.number, run.attempt));
+    run.pod_name == pod.metadata.name || earlier
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, from_value, json, to_value};
+
+    use super::*;
+    use crate::{
+        api::{
+            FINALIZER_COLLECT,
+            status::{Launcher, RunStatus},
+        },
+        operator::{
+            options::DeliveryOption,
+            testing::{
+                objects::{PROCESS, action},
+                server::{Seen, failure, server},
+            },
+        },
+    };
+
+    /// A pod that is being deleted, with our finalizer on it.
+    fn going(name: &str, run: &str) -> Pod {
+        let uid = action().metadata.uid;
+        from_value(json!({"metadata": {
+            "name": name, "namespace": "shop", "uid": "pod-uid", "deletionTimestamp": Timestamp::UNIX_EPOCH.to_string(),
+            "finalizers": [FINALIZER_COLLECT],
+            "labels": {LABEL_ACTION: "deploy", LABEL_ACTION_UID: uid, LABEL_RUN: run, LABEL_ATTEMPT: "1"},
+            "ownerReferences": [{
+                "apiVersion": "longshore.dev/v1alpha1", "kind": "DeploymentAction", "name": "deploy", "uid": uid,
+                "controller": true,
+            }],
+        }}))
+        .unwrap()
+    }
+
+    /// What lets pods go while `live` is what the API server has of the action, and what it is asked.
+    fn strays(live: (u16, Value), memories: Memories) -> (Strays, Arc<Mutex<Vec<Seen>>>) {
+        let (client, seen) = server(move |request| match request.method.as_str() {
+            "GET" => live.clone(),
+            _ => (
+                200,
+                json!({"apiVersion": "meta.k8s.io/v1", "kind": "PartialObjectMetadata", "metadata": {}}),
+            ),
+        });
+        let (news, _) = tokio::sync::mpsc::unbounded_channel();
+        let nodes = Nodes::new(DeliveryOption::Auto);
+        (Strays::new(client, LockIndex::new(news), memories, nodes), seen)
+    }
+
+    /// What a process remembers that sent all creations of these runs.
+    fn all_ours(runs: &[u32]) -> Memories {
+        let memories = Memories::default();
+        let memory = memories.of(&action().metadata.uid.unwrap());
+        memory.lock().unwrap().settled = runs.iter().map(|run| (*run, 1)).collect();
+        memories
+    }
+
+    /// Whether a pod of this name and run is let go while `live` is what the API server has.
+    async fn is_let_go(live: (u16, Value), name: &str, run: &str) -> bool {
+        let pod = going(name, run);
+        assert!(may_be_stray(&pod));
+        let (strays, seen) = strays(live, all_ours(&[1, 2]));
+        strays.let_go(&pod).await;
+        let seen = seen.lock().unwrap();
+        seen.iter().any(|seen| seen.method == "PATCH")
+    }
+
+    fn live(run: &Value) -> (u16, Value) {
+        let mut live = to_value(action()).unwrap();
+        live["apiVersion"] = json!("longshore.dev/v1alpha1");
+        live["kind"] = json!("DeploymentAction");
+        live["status"] = json!({"run": run});
+        (200, live)
+    }
+
+    fn run(number: u64, pod: &str) -> Value {
+        json!({
+            "number": number, "id": "a-1", "generation": 1, "attempt": 1, "trigger": "Created", "specHash": "v1:",
+            "podName": pod,
+        })
+    }
+
+    /// The action as it was at its end: launched by this process, in its first attempt.
+    fn last() -> DeploymentAction {
+        let mut last = action();
+        let run = RunStatus {
+            number: 1,
+            attempt: 1,
+            launcher: Some(Launcher::first(PROCESS)),
+            ..RunStatus::default()
+        };
+        last.status.get_or_insert_default().run = Some(run);
+        last
+    }
+
+    /// Whether a pod of an action that is gone is let go at once.
+    async fn is_let_go_at_once(strays: &Strays, pod: &Pod) -> bool {
+        let moment = std::time::Duration::from_millis(300);
+        tokio::time::timeout(moment, strays.let_go(pod)).await.is_ok()
+    }
+
+    #[tokio::test]
+    async fn a_name_that_a_late_creation_may_want_stays_taken() {
+        let uid = action().metadata.uid.unwrap();
+        // Another process announced the attempt; this one did, and a creation went unanswered; or it was
+        // answered; or what this process knows is of an attempt that an older status names; or it has not
+        // seen the end of the action, before which another process may have taken the attempt over.
+        for (attempt, announced, unanswered, seen, held) in [
+            ((1, 1), false, false, true, true),
+            ((1, 1), true, true, true, true),
+            ((1, 1), true, false, true, false),
+            ((1, 2), true, false, true, true),
+            ((1, 1), true, false, false, true),
+        ] {
+            let memories = Memories::default();
+            {
+                let memory = memories.of(&uid);
+                let mut memory = memory.lock().unwrap();
+                memory.turn_to(attempt, announced);
+                memory.creation.unanswered |= unanswered;
+            }
+            if seen {
+                memories.gone(&last(), PROCESS);
+            }
+            let (strays, _) = strays(failure(404, "NotFound", ""), memories);
+            let mut pod = going("deploy-1-1", "1");
+            // An orphan has no owner any more.
+            pod.metadata.owner_references = pod.metadata.owner_references.filter(|_| unanswered);
+            let at_once = is_let_go_at_once(&strays, &pod).await;
+            assert_eq!(at_once, !held, "{attempt:?} {announced} {unanswered} {seen}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_pod_whose_event_comes_before_that_of_its_action_s_end_is_let_go_with_that() {
+        let uid = action().metadata.uid.unwrap();
+        let memories = Memories::default();
+        memories.of(&uid).lock().unwrap().turn_to((1, 1), true);
+        let (strays, _) = strays(failure(404, "NotFound", ""), memories.clone());
+        let pod = going("deploy-1-1", "1");
+        let (at_once, ()) = tokio::join!(is_let_go_at_once(&strays, &pod), async {
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+            memories.gone(&last(), PROCESS);
+        });
+        assert!(at_once);
+    }
+
+    #[tokio::test]
+    async fn what_comes_while_a_pod_is_looked_at_is_looked_at_too() {
+        // The first look may see it running, under a lock, and only the second one that it has ended.
+        let (strays, seen) = strays(failure(404, "NotFound", ""), all_ours(&[1]));
+        let pod = going("deploy-1-1", "1");
+        tokio::join!(strays.let_go(&pod), strays.let_go(&pod));
+        assert_eq!(seen.lock().unwrap().iter().filter(|seen| seen.method == "GET").count(), 2);
+    }
+
+    #[tokio::test]
+    async fn a_pod_that_its_action_looks_at_is_kept() {
+        assert!(!is_let_go(live(&run(2, "deploy-2-1")), "deploy-2-1", "2").await);
+        assert!(!is_let_go(live(&run(2, "deploy-2-1")), "deploy-1-1", "1").await, "of an earlier run");
+    }
+
+    #[tokio::test]
+    async fn a_pod_of_an_action_whose_status_was_emptied_is_kept_until_that_is_rebuilt_from_it() {
+        assert!(!is_let_go(live(&Value::Null), "deploy-1-1", "1").await);
+        assert!(is_let_go(live(&Value::Null), "other", "x").await, "nothing is rebuilt from a forged pod");
+    }
+
+    #[tokio::test]
+    async fn a_pod_that_nobody_looks_at_is_let_go() {
+        assert!(is_let_go(failure(404, "NotFound", ""), "deploy-1-1", "1").await, "the action is gone");
+        assert!(is_let_go(live(&run(1, "deploy-1-1")), "other", "x").await, "a forged pod");
+        assert!(is_let_go(live(&run(1, "deploy-1-1")), "deploy-2-1", "2").await, "its status was restored");
+        let unreadable = live(&run(5_000_000_000, "deploy-1-1"));
+        assert!(is_let_go(unreadable, "deploy-1-1", "1").await, "nobody can read the action");
+        assert!(!is_let_go(failure(500, "InternalError", ""), "other", "x").await, "nobody knows");
+    }
+}

@@ -1,0 +1,150 @@
+//! What an action comes to, found out once for each generation of it and of its template: the patterns of
+//! a template can take long, and somebody can annotate an action many times a second.
+
+use kube::ResourceExt;
+
+use super::{
+    expand::{Blocked, Lookup, check},
+    validate::Checked,
+};
+use crate::api::DeploymentAction;
+
+/// Which template was there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Version {
+    /// This one.
+    Found {
+        /// Its UID.
+        uid: String,
+        /// Its generation.
+        generation: i64,
+    },
+    /// None.
+    Missing,
+    /// Nobody knows.
+    Unread,
+}
+
+/// Of which generations something is. Each change of what an action or its template says gives it another one.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Generations {
+    uid: String,
+    generation: i64,
+    template: Option<Version>,
+}
+
+impl Generations {
+    /// Those of this action, with which template.
+    #[must_use]
+    pub fn of(action: &DeploymentAction, template: Option<Version>) -> Self {
+        Self {
+            uid: action.uid().unwrap_or_default(),
+            generation: action.metadata.generation.unwrap_or_default(),
+            template,
+        }
+    }
+}
+
+/// What an action comes to with a template.
+#[derive(Debug)]
+pub struct Expanded {
+    /// Of which generations.
+    pub of: Generations,
+    /// Whether it was found out: an action at rest needs nothing of it.
+    full: bool,
+    /// The template that the spec names, as the cache had it.
+    pub template: Option<Lookup>,
+    /// The spec with it, checked.
+    pub checked: Result<Checked, Blocked>,
+}
+
+impl Expanded {
+    /// Checks the action with its template.
+    #[must_use]
+    pub fn of(action: &DeploymentAction, template: Option<Lookup>, architecture: &str) -> Self {
+        let checked = check(action, template.as_ref(), architecture);
+        Self { full: true, checked, ..Self::unneeded(action, template) }
+    }
+
+    /// The same of an action at rest, of which nothing is to be executed.
+    #[must_use]
+    pub fn unneeded(action: &DeploymentAction, template: Option<Lookup>) -> Self {
+        Self {
+            of: Generations::of(action, template.as_ref().map(Lookup::version)),
+            full: false,
+            template,
+            checked: Err(Blocked::Unread("nothing of it is to be executed".to_owned())),
+        }
+    }
+
+    /// Whether it was found out what is executed.
+    #[must_use]
+    pub const fn is_full(&self) -> bool {
+        self.full
+    }
+}
+
+impl Lookup {
+    /// Which template it is.
+    #[must_use]
+    pub fn version(&self) -> Version {
+        match self {
+            Self::Found(template) => {
+                Version::Found { uid: template.uid.clone(), generation: template.generation }
+            }
+            Self::Missing => Version::Missing,
+            Self::Unread => Version::Unread,
+        }
+    }
+
+    /// Whether checking an action with it may take long, beyond what its size tells.
+    #[must_use]
+    pub fn is_heavy(&self) -> bool {
+        matches!(self, Self::Found(template) if !template.spec.parameters.is_empty())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::operator::{spec::expand::Template, testing::objects::action};
+
+    fn template(uid: &str, generation: i64) -> Lookup {
+        Lookup::Found(Template {
+            kind: crate::api::template::TemplateKind::DeploymentActionTemplate,
+            name: "deploy".into(),
+            uid: uid.into(),
+            generation,
+            spec: crate::api::template::TemplateSpec::default(),
+        })
+    }
+
+    #[test]
+    fn another_generation_of_action_or_template_is_checked_anew_and_an_annotation_is_not() {
+        let versions = [None, Some(Lookup::Missing), Some(Lookup::Unread)]
+            .into_iter()
+            .chain([("a", 1), ("a", 2), ("b", 1)].map(|(uid, generation)| Some(template(uid, generation))));
+        let versions: Vec<_> = versions.collect();
+        let of = |action: &DeploymentAction, version: &Option<Lookup>| {
+            Generations::of(action, version.as_ref().map(Lookup::version))
+        };
+        for (at, known) in versions.iter().enumerate() {
+            let known = Expanded::of(&action(), known.clone(), "amd64").of;
+            for (other, version) in versions.iter().enumerate() {
+                assert_eq!(known == of(&action(), version), at == other, "{at} {other}");
+            }
+        }
+        let known = Expanded::of(&action(), None, "amd64").of;
+        let same = |change: fn(&mut DeploymentAction)| {
+            let mut changed = action();
+            change(&mut changed);
+            known == of(&changed, &None)
+        };
+        assert!(same(|action| {
+            action.annotations_mut().insert("a".into(), "b".into());
+            action.metadata.resource_version = Some("77".into());
+        }));
+        assert!(!same(|action| action.metadata.generation = Some(77)));
+        assert!(!same(|action| action.metadata.uid = Some("another".into())));
+    }
+}

@@ -1,0 +1,12 @@
+//! An action as it was written becomes a checked one: its template is filled in, its values are read, its
+//! hashes are taken. Pure: no client, no clock.
+
+pub mod expand;
+pub mod expanded;
+pub mod hash;
+mod pattern;
+pub mod policy;
+mod quantity;
+pub mod size;
+pub mod validate;
+pub mod versions;

@@ -1,0 +1,67 @@
+//! The step that lets a pod go: takes our finalizer off it.
+
+use k8s_openapi::api::core::v1::Pod;
+use kube::{
+    Api, Client,
+    api::{Patch, PatchParams},
+};
+use serde_json::json;
+
+use crate::{
+    api::FINALIZER_COLLECT,
+    operator::{CallError, FIELD_MANAGER, call, pod::view::is_held},
+};
+
+/// Takes our finalizer, and no other, off the pod with this name and UID.
+///
+/// # Errors
+/// The API server's; a pod that is gone or has another UID is none. 409 where it is still held.
+pub async fn release(client: &Client, namespace: &str, name: &str, uid: &str) -> Result<(), CallError> {
+    let pods: Api<Pod> = Api::namespaced(client.clone(), namespace);
+    // A strategic merge: other finalizers stay, whoever set them meanwhile. The UID is a precondition.
+    let patch = json!({"metadata": {"uid": uid, "$deleteFromPrimitiveList/finalizers": [FINALIZER_COLLECT]}});
+    let parameters = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
+    match call(pods.patch_metadata(name, &parameters, &Patch::Strategic(patch))).await {
+        Ok(_) => Ok(()),
+        Err(error) if error.code() == Some(404) => Ok(()),
+        // It has another UID; or others changed it so often that the server gave up, and then it must be
+        // tried again: nobody else lets it go.
+        Err(error) if error.code() == Some(409) => match call(pods.get_opt(name)).await? {
+            Some(live) if live.metadata.uid.as_deref() == Some(uid) && is_held(&live) => Err(error),
+            _ => Ok(()),
+        },
+        Err(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::*;
+    use crate::operator::testing::server::{failure, server};
+
+    /// Releases the pod `uid-1` where the server says 409 to that, and has `live` under its name.
+    async fn released(live: (u16, Value)) -> Result<(), CallError> {
+        let (client, _) = server(move |request| match request.method.as_str() {
+            "GET" => live.clone(),
+            _ => failure(409, "Conflict", "changed, or another UID"),
+        });
+        release(&client, "shop", "pod", "uid-1").await
+    }
+
+    #[tokio::test]
+    async fn a_conflict_is_no_release_while_the_pod_is_held() {
+        let pod = |uid: &str, finalizers: &[&str]| {
+            (
+                200,
+                json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "pod", "uid": uid, "finalizers": finalizers}}),
+            )
+        };
+        let held = released(pod("uid-1", &[FINALIZER_COLLECT])).await;
+        assert_eq!(held.unwrap_err().code(), Some(409));
+        released(pod("uid-1", &["somebody.example/else"])).await.unwrap();
+        released(pod("uid-2", &[FINALIZER_COLLECT])).await.unwrap();
+        released(failure(404, "NotFound", "")).await.unwrap();
+    }
+}

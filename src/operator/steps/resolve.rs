@@ -1,0 +1,277 @@
+//! The step that finds out what a run executes: the script's hash, where the script is in a
+//! `ConfigMap`, and the digest that the image's tag names now.
+//!
+//! A registry is asked anonymously, then with the chart's credentials, then with those that the
+//! namespace lets the operator read; a refusal falls through to the next. Where all are refused, a
+//! node is to be asked.
+
+pub mod jobs;
+mod packages;
+
+use std::path::Path;
+
+use k8s_openapi::{api::core::v1::ConfigMap, jiff::SignedDuration};
+use kube::{Api, Client};
+
+use super::pull_secrets::{self, Found};
+use crate::{
+    api::{Reason, history::PastRun, packages::PackageStatus},
+    operator::{call, lifecycle::facts::Resolution, spec::validate::Checked},
+    record::sha256_hex,
+    registry::{Asker, Platform, Registry, ResolveError, ResolvedImage},
+};
+
+/// How often a registry that fails is asked before the run goes on without it: for the user of an
+/// image whose digest is given, or by asking a node, which may well have another way to it.
+const TRIES: u32 = 3;
+
+/// What is asked.
+#[derive(Clone, Copy)]
+pub struct Sources<'a> {
+    /// For the script's `ConfigMap` and pull Secrets.
+    pub client: &'a Client,
+    /// For the image.
+    pub registry: &'a Registry,
+    /// The chart's credentials.
+    pub credentials_file: Option<&'a Path>,
+    /// What actions run on.
+    pub platform: &'a Platform,
+    /// The most that a package which nodes do not mount may take, in bytes.
+    pub package_limit_bytes: u64,
+}
+
+/// Why nothing was resolved.
+enum Problem {
+    /// It may be otherwise later, after this pause at the least.
+    Later(Reason, String, Option<SignedDuration>),
+    /// It will not be otherwise.
+    Never(Reason, String),
+    /// The operator cannot, and a node may.
+    AskNode(Reason, String),
+}
+
+/// Resolves script, packages and image of `action`; `failures` counts those of this run so far. A package
+/// that the run `again` deployed keeps its digest. With it, for how long the registry asked to be left alone.
+pub async fn resolve(
+    sources: &Sources<'_>,
+    action: &Checked,
+    again: Option<&PastRun>,
+    failures: u32,
+) -> (Resolution, Option<SignedDuration>) {
+    let script_sha256 = match script(sources.client, action).await {
+        Ok(sha256) => sha256,
+        Err(message) => return (Resolution::Failed { reason: Reason::ConfigMapMissing, message }, None),
+    };
+    let packages = match packages::packages(sources, action, again, failures).await {
+        Ok(packages) => packages,
+        Err(problem) => return problem.resolution(Vec::new(), script_sha256),
+    };
+    match image(sources, action, failures).await {
+        Ok(image) => {
+            let resolved = Resolution::Resolved {
+                pinned: action.image.pinned(&image.digest),
+                platform_digest: image.platform_digest,
+                config_digest: image.config_digest,
+                user: image.user,
+                packages,
+                script_sha256,
+            };
+            (resolved, None)
+        }
+        Err(problem) => problem.resolution(packages, script_sha256),
+    }
+}
+
+impl Problem {
+    /// What it means for the run, and for how long to pause.
+    fn resolution(
+        self,
+        packages: Vec<PackageStatus>,
+        script_sha256: Option<String>,
+    ) -> (Resolution, Option<SignedDuration>) {
+        match self {
+            Self::Later(reason, message, pause) => (Resolution::Failed { reason, message }, pause),
+            Self::Never(reason, message) => (Resolution::Refused { reason, message }, None),
+            Self::AskNode(reason, message) => {
+                (Resolution::NeedsPod { reason, message, packages, script_sha256 }, None)
+            }
+        }
+    }
+}
+
+/// SHA-256 of the script as its `ConfigMap` has it now.
+async fn script(client: &Client, action: &Checked) -> Result<Option<String>, String> {
+    let Some(from) = action.script_ref() else { return Ok(None) };
+    let maps: Api<ConfigMap> = Api::namespaced(client.clone(), &action.namespace);
+    let map = match call(maps.get_opt(&from.name)).await {
+        Ok(Some(map)) => map,
+        Ok(None) => {
+            return Err(format!("spec.script.configMapKeyRef: there is no ConfigMap {:?}", from.name));
+        }
+        Err(error) => return Err(format!("spec.script.configMapKeyRef: ConfigMap {:?}: {error}", from.name)),
+    };
+    script_of(&map, &from.key).map(Some).ok_or_else(|| {
+        format!("spec.script.configMapKeyRef: ConfigMap {:?} has no key {:?}", from.name, from.key)
+    })
+}
+
+/// SHA-256 of the script under this key.
+pub(crate) fn script_of(map: &ConfigMap, key: &str) -> Option<String> {
+    let text = map.data.as_ref().and_then(|data| data.get(key)).map(String::as_bytes);
+    let binary = || map.binary_data.as_ref().and_then(|data| data.get(key)).map(|bytes| bytes.0.as_slice());
+    text.or_else(binary).map(sha256_hex)
+}
+
+async fn image(sources: &Sources<'_>, action: &Checked, failures: u32) -> Result<ResolvedImage, Problem> {
+    let mut asked = Asked { sources, action, failures, refused: Vec::new(), unread: None };
+    if let Some(answer) = asked.ask(&Asker::anonymous()).await {
+        return answer;
+    }
+    let mut notes = Vec::new();
+    let operators = pull_secrets::of_operator(sources.credentials_file).await;
+    if let Some(answer) = asked.ask_all(operators, &mut notes).await {
+        return answer;
+    }
+    let granted = pull_secrets::of_namespace(sources.client, action, &action.image).await;
+    if let Some(answer) = asked.ask_all(granted, &mut notes).await {
+        return answer;
+    }
+    asked.refused_by_all(&notes)
+}
+
+/// The registry's refusals so far.
+struct Asked<'a> {
+    sources: &'a Sources<'a>,
+    action: &'a Checked,
+    failures: u32,
+    refused: Vec<ResolveError>,
+    /// The image whose digest is given, and of which nothing else could be read.
+    unread: Option<ResolvedImage>,
+}
+
+impl Asked<'_> {
+    async fn ask_all(
+        &mut self,
+        found: Found,
+        notes: &mut Vec<String>,
+    ) -> Option<Result<ResolvedImage, Problem>> {
+        notes.extend(found.notes);
+        for asker in found.keyring.askers(&self.action.image) {
+            if let Some(answer) = self.ask(asker).await {
+                return Some(answer);
+            }
+        }
+        None
+    }
+
+    /// `None` where another may be told more.
+    async fn ask(&mut self, asker: &Asker) -> Option<Result<ResolvedImage, Problem>> {
+        let Sources { registry, platform, .. } = self.sources;
+        match registry.resolve(&self.action.image, platform, asker).await {
+            Ok(image) => match image.unread.clone() {
+                Some(error) if error.may_help_to_ask_as_another() => {
+                    self.unread = Some(image);
+                    None
+                }
+                Some(error) if error.is_transient() && self.failures < TRIES => Some(Err(later(&error))),
+                _ => Some(Ok(image)),
+            },
+            Err(error) if error.may_help_to_ask_as_another() => {
+                self.refused.push(error);
+                None
+            }
+            Err(error) if error.is_transient() && self.failures >= TRIES => {
+                Some(Err(Problem::AskNode(reason(&error), error.to_string())))
+            }
+            Err(error) if error.is_transient() => Some(Err(later(&error))),
+            Err(error) => Some(Err(Problem::Never(reason(&error), error.to_string()))),
+        }
+    }
+
+    fn refused_by_all(mut self, notes: &[String]) -> Result<ResolvedImage, Problem> {
+        if let Some(image) = self.unread.take() {
+            // The digest is known; the node may pull it with what it has.
+            return Ok(image);
+        }
+        let denied = |error: &&ResolveError| matches!(error, ResolveError::Denied { .. });
+        let limited = |error: &&ResolveError| matches!(error, ResolveError::RateLimited { .. });
+        let absent = |error: &&ResolveError| matches!(error, ResolveError::NotFound { .. });
+        // With credentials, the last word is that of who had most of them: who was let in and found
+        // nothing knows more than who was not.
+        let last = self
+            .refused
+            .last()
+            .filter(absent)
+            .or_else(|| self.refused.iter().rfind(denied))
+            .or_else(|| self.refused.iter().rfind(limited));
+        let Some(error) = last.or_else(|| self.refused.last()) else {
+            return Err(Problem::Never(Reason::ImageDenied, "nobody was asked".to_owned()));
+        };
+        let message = [&[error.to_string()][..], notes].concat().join("; ");
+        Err(match error {
+            ResolveError::Denied { .. } => Problem::AskNode(reason(error), message),
+            error if error.is_transient() => later(error),
+            error => Problem::Never(reason(error), message),
+        })
+    }
+}
+
+fn later(error: &ResolveError) -> Problem {
+    let pause = error.retry_after().and_then(|pause| SignedDuration::try_from(pause).ok());
+    Problem::Later(reason(error), error.to_string(), pause)
+}
+
+const fn reason(error: &ResolveError) -> Reason {
+    match error {
+        ResolveError::NotFound { .. } => Reason::ImageNotFound,
+        ResolveError::Denied { .. } => Reason::ImageDenied,
+        ResolveError::NoPlatform { .. } => Reason::ImagePlatformMissing,
+        ResolveError::Invalid { .. } | ResolveError::NotAnImage { .. } | ResolveError::NotAPackage { .. } => {
+            Reason::ImageInvalid
+        }
+        ResolveError::Unreachable { .. }
+        | ResolveError::RateLimited { .. }
+        | ResolveError::Failing { .. } => Reason::RegistryUnavailable,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::{
+        operator::{
+            spec::validate::validate,
+            testing::{objects::action, server::server},
+        },
+        registry::RegistryConfig,
+    };
+
+    #[tokio::test]
+    async fn a_near_registry_ends_the_run_and_nobody_is_asked() {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let (client, seen) = server(|_| (500, json!({})));
+        let registry = Registry::new(RegistryConfig::default()).unwrap();
+        let platform = Platform::linux("amd64");
+        let sources = Sources {
+            client: &client,
+            registry: &registry,
+            credentials_file: None,
+            platform: &platform,
+            package_limit_bytes: 1,
+        };
+        let mut action = action();
+        for image in ["127.1:8080/x:1".to_owned(), format!("localhost:8080/x@sha256:{}", "0".repeat(64))] {
+            action.spec.image = Some(image);
+            let checked = validate(&action, "amd64").unwrap();
+            for failures in [0, TRIES] {
+                let (resolution, pause) = resolve(&sources, &checked, None, failures).await;
+                let Resolution::Refused { reason, message } = resolution else { panic!("{resolution:?}") };
+                assert_eq!((reason, pause), (Reason::RegistryUnavailable, None));
+                assert!(message.contains("the operator opens no connections"), "{message}");
+            }
+        }
+        assert!(seen.lock().unwrap().is_empty());
+    }
+}

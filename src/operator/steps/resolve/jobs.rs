@@ -1,0 +1,264 @@
+//! Resolving beside the looks: a registry that accepts and says nothing must not hold what all looks share.
+//!
+//! A look that wants something resolved leaves a [`Job`] in what is remembered of its action, and ends. The
+//! controller is told when the job has its answer, and the next look takes it. Nothing is lost with the
+//! process: the next one finds a run that has nothing frozen, and asks again.
+
+use std::{path::PathBuf, sync::Arc};
+
+use k8s_openapi::jiff::Timestamp;
+use kube::{Client, runtime::reflector::ObjectRef};
+use tokio::sync::mpsc;
+use tracing::Instrument;
+
+use super::{Sources, resolve};
+use crate::{
+    api::{DeploymentAction, history::PastRun},
+    operator::{
+        caches::job::{Answer, Found, Job, Wanted},
+        fair::{Limits, Turns},
+        options::Options,
+        spec::expanded::Expanded,
+    },
+    registry::{Platform, Registry},
+};
+
+/// So many jobs at once. A namespace whose registry never answers has a third of what a registry takes, and
+/// three of them have a fourth of all.
+const LIMITS: Limits = Limits { all: 192, of_owner: 16, at_place: 48 };
+
+/// Where jobs are handed in. Clones share it.
+#[derive(Clone)]
+pub struct Jobs {
+    shared: Arc<Shared>,
+    turns: Turns,
+    news: mpsc::UnboundedSender<ObjectRef<DeploymentAction>>,
+}
+
+struct Shared {
+    client: Client,
+    registry: Registry,
+    credentials_file: Option<PathBuf>,
+    platform: Platform,
+    package_limit_bytes: u64,
+}
+
+impl Jobs {
+    /// With none under way. `news` is where the controller is told of an answer.
+    #[must_use]
+    pub fn new(
+        client: Client,
+        registry: Registry,
+        options: &Options,
+        news: mpsc::UnboundedSender<ObjectRef<DeploymentAction>>,
+    ) -> Self {
+        let shared = Shared {
+            client,
+            registry,
+            credentials_file: options.registry_credentials_file.clone(),
+            platform: Platform::linux(&options.architecture),
+            package_limit_bytes: options.package_limit,
+        };
+        Self { shared: Arc::new(shared), turns: Turns::new(LIMITS), news }
+    }
+
+    /// How many wait for their turn.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.turns.waiting()
+    }
+
+    /// Begins to resolve what `spec` says, as [`resolve`] does it. `None` where it cannot be executed.
+    #[must_use]
+    pub fn begin(
+        &self,
+        action: &DeploymentAction,
+        wanted: Wanted,
+        spec: &Arc<Expanded>,
+        failures: u32,
+    ) -> Option<Job> {
+        let checked = spec.checked.as_ref().ok()?;
+        let namespace = checked.namespace.clone();
+        let packages = checked.packages.iter().map(|package| &package.reference);
+        let places = packages.chain([&checked.image]).map(|image| image.registry().to_owned()).collect();
+        let again = again(action, wanted.repeats);
+        let found = Arc::<Found>::default();
+        let task = {
+            let Self { shared, turns, news } = self.clone();
+            let (name, namespace) = (ObjectRef::from_obj(action), namespace.clone());
+            let (found, spec) = (Arc::clone(&found), Arc::clone(spec));
+            async move {
+                let turn = turns.take(&namespace, places).await;
+                let _ = found.asks.set(());
+                // In memory from here on alone: a thousand may wait.
+                if let Some(answer) = Box::pin(shared.ask(&spec, again.as_ref(), failures)).await {
+                    let _ = found.answer.set(answer);
+                }
+                drop(turn);
+                // The receiver is gone only where the process ends.
+                let _ = news.send(name);
+            }
+        };
+        let task = tokio::spawn(task.in_current_span());
+        Some(Job { wanted, namespace, since: Timestamp::now(), found, task })
+    }
+}
+
+impl Shared {
+    async fn ask(&self, spec: &Expanded, again: Option<&PastRun>, failures: u32) -> Option<Answer> {
+        let checked = spec.checked.as_ref().ok()?;
+        let sources = Sources {
+            client: &self.client,
+            registry: &self.registry,
+            credentials_file: self.credentials_file.as_deref(),
+            platform: &self.platform,
+            package_limit_bytes: self.package_limit_bytes,
+        };
+        Some(resolve(&sources, checked, again, failures).await)
+    }
+}
+
+/// The run whose packages are deployed again.
+fn again(action: &DeploymentAction, repeats: Option<u32>) -> Option<PastRun> {
+    let history = action.status.iter().flat_map(|status| &status.history);
+    repeats.and_then(|number| history.into_iter().find(|past| past.number == number).cloned())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use serde_json::json;
+
+    use super::*;
+    use crate::{
+        api::{Reason, status::RunStatus},
+        operator::{
+            lifecycle::facts::Resolution,
+            testing::{objects::action, server::server},
+        },
+        registry::RegistryConfig,
+    };
+
+    type News = mpsc::UnboundedReceiver<ObjectRef<DeploymentAction>>;
+
+    fn jobs(limits: Limits) -> (Jobs, News) {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let (news, told) = mpsc::unbounded_channel();
+        let shared = Shared {
+            client: server(|_| (404, json!({}))).0,
+            registry: Registry::new(RegistryConfig::default()).unwrap(),
+            credentials_file: None,
+            platform: Platform::linux("amd64"),
+            package_limit_bytes: 1,
+        };
+        (Jobs { shared: Arc::new(shared), turns: Turns::new(limits), news }, told)
+    }
+
+    /// An action of this namespace with this image.
+    fn with_image(namespace: &str, image: &str) -> DeploymentAction {
+        let mut action = action();
+        action.metadata.namespace = Some(namespace.into());
+        action.spec.image = Some(image.into());
+        action
+    }
+
+    fn begin(jobs: &Jobs, action: &DeploymentAction) -> Job {
+        let spec = Arc::new(Expanded::of(action, None, "amd64"));
+        let wanted = Wanted::of(action, spec.checked.as_ref().unwrap(), None);
+        jobs.begin(action, wanted, &spec, 0).unwrap()
+    }
+
+    #[tokio::test]
+    async fn an_answer_is_told_and_counts_for_what_it_was_asked_for_alone() {
+        let (jobs, mut told) = jobs(LIMITS);
+        let mut action = with_image("shop", "127.1:8080/x:1");
+        let job = begin(&jobs, &action);
+        assert_eq!(told.recv().await.unwrap(), ObjectRef::from_obj(&action));
+        let (answer, _) = job.answer().unwrap();
+        assert!(matches!(answer, Resolution::Refused { .. }), "{answer:?}");
+
+        let wanted = |action: &DeploymentAction, repeats| {
+            let expanded = Expanded::of(action, None, "amd64");
+            Wanted::of(action, &expanded.checked.unwrap(), repeats)
+        };
+        assert!(job.is_for(&wanted(&action, None)));
+        assert!(!job.is_for(&wanted(&action, Some(1))));
+        // That the run is put on record changes nothing.
+        let on_record = |number| Some(RunStatus { number, ..RunStatus::default() });
+        action.status.get_or_insert_default().run = on_record(1);
+        assert!(job.is_for(&wanted(&action, None)));
+        action.status.get_or_insert_default().run = on_record(2);
+        assert!(!job.is_for(&wanted(&action, None)));
+        action.status = None;
+        action.metadata.generation = Some(77);
+        assert!(!job.is_for(&wanted(&action, None)));
+        action = with_image("shop", "127.1:8080/x:1");
+        action.metadata.uid = Some("another".into());
+        assert!(!job.is_for(&wanted(&action, None)));
+    }
+
+    #[tokio::test]
+    async fn registries_that_say_nothing_keep_a_neighbour_waiting_for_nothing() {
+        let (jobs, mut told) = jobs(Limits { all: 3, of_owner: 2, at_place: 2 });
+        let silent = hold(&jobs, "crowd", 300);
+        while jobs.waiting() < 298 {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(jobs.turns.taken(), 2);
+        let lone = with_image("lone", "127.1:8080/x:1");
+        let job = begin(&jobs, &lone);
+        let told = tokio::time::timeout(Duration::from_secs(5), told.recv()).await.unwrap();
+        assert_eq!(told, Some(ObjectRef::from_obj(&lone)));
+        assert!(job.answer().is_some());
+        // Whose action went, or changed: nothing is left of them.
+        drop(silent);
+        while jobs.turns.taken() + jobs.waiting() > 0 {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// So many jobs of a namespace that are under way for as long as they are held.
+    fn hold(jobs: &Jobs, namespace: &str, many: usize) -> Vec<Job> {
+        let one = |_| {
+            let (turns, namespace) = (jobs.turns.clone(), namespace.to_owned());
+            let places = vec!["tarpit.example.com".to_owned()];
+            let task = {
+                let namespace = namespace.clone();
+                async move {
+                    let _turn = turns.take(&namespace, places).await;
+                    std::future::pending::<()>().await;
+                }
+            };
+            let action = with_image(&namespace, "tarpit.example.com/x:1");
+            let checked = Expanded::of(&action, None, "amd64").checked.unwrap();
+            let wanted = Wanted::of(&action, &checked, None);
+            Job {
+                wanted,
+                namespace,
+                since: Timestamp::now(),
+                found: Arc::default(),
+                task: tokio::spawn(task),
+            }
+        };
+        (0..many).map(one).collect()
+    }
+
+    #[tokio::test]
+    async fn what_is_under_way_tells_of_the_try_before_or_that_it_waits() {
+        let (jobs, _told) = jobs(Limits { all: 1, of_owner: 1, at_place: 1 });
+        let job = hold(&jobs, "shop", 1).pop().unwrap();
+        let words = |resolution| match resolution {
+            Resolution::UnderWay { reason, message, at_the_end, .. } => (reason, message, at_the_end),
+            other => panic!("{other:?}"),
+        };
+        let (reason, message, at_the_end) = words(job.under_way(None));
+        assert_eq!((reason, at_the_end), (Reason::Resolving, Reason::RegistryUnavailable));
+        assert!(message.contains("namespace shop"), "{message}");
+        job.found.asks.set(()).unwrap();
+        assert!(words(job.under_way(None)).1.contains("not all that was asked has answered"));
+        let before = Resolution::Failed { reason: Reason::ConfigMapMissing, message: "there is none".into() };
+        let told = (Reason::ConfigMapMissing, "there is none".to_owned(), Reason::ConfigMapMissing);
+        assert_eq!(words(job.under_way(Some(&before))), told);
+    }
+}

@@ -1,0 +1,351 @@
+//! Counts and durations, without a label that a user can make grow.
+//!
+//! What is the controller's own has the names that controller-runtime gives it
+//! (`pkg/internal/controller/metrics`), so that dashboards for operators fit.
+
+use std::{sync::Arc, time::Duration};
+
+use prometheus_client::{
+    encoding::{EncodeLabelSet, text::encode},
+    metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
+    registry::Registry,
+};
+
+use super::{parts::Part, process_usage::Process};
+use crate::api::{Reason, history::RunOutcome, status::LogState};
+
+/// The controller's name in its metrics.
+const CONTROLLER: &str = "deploymentaction";
+
+/// Labels of a finished run: both from closed lists.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RunLabels {
+    outcome: &'static str,
+    reason: &'static str,
+}
+
+/// Label of all that is the controller's: there is one.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ControllerLabels {
+    controller: &'static str,
+}
+
+/// Labels of a look at an action.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct LookLabels {
+    controller: &'static str,
+    result: &'static str,
+}
+
+/// Label of a failed look: from a closed list.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ErrorLabels {
+    category: &'static str,
+}
+
+/// Label of a part of a run's time.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct PhaseLabels {
+    phase: &'static str,
+}
+
+/// Label of a log that was read.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct LogLabels {
+    state: &'static str,
+}
+
+/// Label of what was asked of the API server once more: from a closed list.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ResendLabels {
+    what: &'static str,
+}
+
+/// How many runs are where.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Active {
+    /// Their image is being resolved, or something holds them back.
+    pub pending: u32,
+    /// They wait for a lock.
+    pub queued: u32,
+    /// Their pod is on its way.
+    pub launching: u32,
+    /// Their script runs.
+    pub running: u32,
+    /// An attempt has ended, and the next one is not due yet.
+    pub retrying: u32,
+}
+
+/// All metrics of the process.
+#[derive(Debug, Clone)]
+pub struct Metrics {
+    registry: Arc<Registry>,
+    runs: Family<RunLabels, Counter>,
+    phases: Family<PhaseLabels, Histogram>,
+    active: Family<PhaseLabels, Gauge>,
+    log_bytes: Counter,
+    logs_read: Family<LogLabels, Counter>,
+    resends: Family<ResendLabels, Counter>,
+    looks: Family<LookLabels, Counter>,
+    look_errors: Family<ControllerLabels, Counter>,
+    look_error_categories: Family<ErrorLabels, Counter>,
+    look_seconds: Family<ControllerLabels, Histogram>,
+    workers: Family<ControllerLabels, Gauge>,
+    most_workers: Family<ControllerLabels, Gauge>,
+    looks_waiting: Gauge,
+    resolutions_waiting: Gauge,
+    /// Whether this instance leads.
+    pub leader: Gauge,
+    /// Whether the policy on naming things is missing or altered, so that nothing that names
+    /// anything starts.
+    pub policy_missing: Gauge,
+    /// Logs that are being read or kept.
+    pub logs: Gauge,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let metrics = Self {
+            registry: Arc::default(),
+            runs: Family::default(),
+            phases: Family::new_with_constructor(|| {
+                Histogram::new([
+                    0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0, 300.0, 900.0, 3600.0,
+                    14_400.0,
+                ])
+            }),
+            active: Family::default(),
+            log_bytes: Counter::default(),
+            logs_read: Family::default(),
+            resends: Family::default(),
+            looks: Family::default(),
+            look_errors: Family::default(),
+            look_error_categories: Family::default(),
+            look_seconds: Family::new_with_constructor(|| {
+                Histogram::new([0.001, 0.005, 0.02, 0.1, 0.5, 2.0, 10.0, 60.0])
+            }),
+            workers: Family::default(),
+            most_workers: Family::default(),
+            looks_waiting: Gauge::default(),
+            resolutions_waiting: Gauge::default(),
+            leader: Gauge::default(),
+            policy_missing: Gauge::default(),
+            logs: Gauge::default(),
+        };
+        let mut all = Registry::default();
+        let own = all.sub_registry_with_prefix("longshore");
+        own.register("runs", "Runs that have ended, by outcome and reason", metrics.runs.clone());
+        own.register("run_phase_seconds", "Parts of runs' time", metrics.phases.clone());
+        own.register("runs_active", "Runs that have not ended, by where they are", metrics.active.clone());
+        own.register("log_bytes", "Bytes of scripts' output that were read", metrics.log_bytes.clone());
+        own.register(
+            "logs",
+            "Logs that were read to their end, by what came of it",
+            metrics.logs_read.clone(),
+        );
+        own.register(
+            "resends",
+            "What was asked of the API server once more, since it had gone unanswered or broken off",
+            metrics.resends.clone(),
+        );
+        own.register("logs_active", "Logs that are being read or kept", metrics.logs.clone());
+        own.register(
+            "looks_waiting",
+            "Actions that wait for others to be looked at",
+            metrics.looks_waiting.clone(),
+        );
+        own.register(
+            "resolutions_waiting",
+            "Runs whose image and packages are resolved after those of others",
+            metrics.resolutions_waiting.clone(),
+        );
+        own.register("leader", "Whether this instance leads", metrics.leader.clone());
+        own.register(
+            "policy_missing",
+            "Whether one of the admission policies on who may use what is missing or altered",
+            metrics.policy_missing.clone(),
+        );
+        own.register(
+            "reconcile_error_causes",
+            "Looks that broke off, by category",
+            metrics.look_error_categories.clone(),
+        );
+        all.register_collector(Box::new(Process));
+        let theirs = all.sub_registry_with_prefix("controller_runtime");
+        theirs.register("reconcile", "Looks at an action, by result", metrics.looks.clone());
+        theirs.register("reconcile_errors", "Looks that broke off", metrics.look_errors.clone());
+        theirs.register("reconcile_time_seconds", "How long looks took", metrics.look_seconds.clone());
+        theirs.register("active_workers", "Looks that are under way", metrics.workers.clone());
+        theirs.register(
+            "max_concurrent_reconciles",
+            "How many looks there may be at once",
+            metrics.most_workers.clone(),
+        );
+        Self { registry: Arc::new(all), ..metrics }
+    }
+}
+
+const OURS: ControllerLabels = ControllerLabels { controller: CONTROLLER };
+
+impl Metrics {
+    /// A run has ended.
+    pub fn finished(&self, reason: Reason) {
+        let outcome = match RunOutcome::of(reason) {
+            RunOutcome::Succeeded => "succeeded",
+            RunOutcome::Failed => "failed",
+            RunOutcome::Cancelled => "cancelled",
+            RunOutcome::Superseded => "superseded",
+            RunOutcome::Unknown => "unknown",
+        };
+        self.runs.get_or_create(&RunLabels { outcome, reason: reason.as_str() }).inc();
+    }
+
+    /// A part of a run is over.
+    pub fn phase(&self, part: Part) {
+        // A clock that was set back must not count as an age.
+        let took = Duration::try_from(part.end.duration_since(part.begin)).unwrap_or_default();
+        self.phases.get_or_create(&PhaseLabels { phase: part.phase.as_str() }).observe(took.as_secs_f64());
+    }
+
+    /// How many runs are where now.
+    pub fn active(&self, active: Active) {
+        for (phase, count) in [
+            ("pending", active.pending),
+            ("queued", active.queued),
+            ("launching", active.launching),
+            ("running", active.running),
+            ("retrying", active.retrying),
+        ] {
+            self.active.get_or_create(&PhaseLabels { phase }).set(count.into());
+        }
+    }
+
+    /// A log was read to its end.
+    pub fn log_read(&self, state: LogState, bytes: u64) {
+        let state = match state {
+            LogState::Complete => "Complete",
+            LogState::Incomplete => "Incomplete",
+            LogState::Collecting => return,
+        };
+        self.logs_read.get_or_create(&LogLabels { state }).inc();
+        self.log_bytes.inc_by(bytes);
+    }
+
+    /// A log's stream is opened once more.
+    pub fn log_again(&self) {
+        self.resends.get_or_create(&ResendLabels { what: "log-stream" }).inc();
+    }
+
+    /// A pod's creation is sent once more, since nobody knows what became of the one before.
+    pub fn creation_again(&self) {
+        self.resends.get_or_create(&ResendLabels { what: "pod-creation" }).inc();
+    }
+
+    /// There may be so many looks at once.
+    pub fn concurrency(&self, most: u16) {
+        self.most_workers.get_or_create(&OURS).set(most.into());
+    }
+
+    /// So many looks wait for their turn, and so many runs for what they execute to be resolved.
+    pub fn waiting(&self, looks: usize, resolutions: usize) {
+        self.looks_waiting.set(i64::try_from(looks).unwrap_or(i64::MAX));
+        self.resolutions_waiting.set(i64::try_from(resolutions).unwrap_or(i64::MAX));
+    }
+
+    /// A look at an action begins.
+    pub fn look(&self) {
+        self.workers.get_or_create(&OURS).inc();
+    }
+
+    /// A look at an action is over.
+    pub fn looked(&self, took: Duration, error: Option<&'static str>) {
+        self.workers.get_or_create(&OURS).dec();
+        self.look_seconds.get_or_create(&OURS).observe(took.as_secs_f64());
+        let result = if error.is_some() { "error" } else { "requeue_after" };
+        self.looks.get_or_create(&LookLabels { controller: CONTROLLER, result }).inc();
+        if let Some(category) = error {
+            self.look_errors.get_or_create(&OURS).inc();
+            self.look_error_categories.get_or_create(&ErrorLabels { category }).inc();
+        }
+    }
+
+    /// All of it in the `OpenMetrics` text format.
+    ///
+    /// # Errors
+    /// The formatter's, which writes to memory and has none.
+    pub fn text(&self) -> Result<String, std::fmt::Error> {
+        let mut text = String::new();
+        encode(&mut text, &self.registry)?;
+        Ok(text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use k8s_openapi::jiff::Timestamp;
+
+    use super::*;
+    use crate::operator::telemetry::parts::Phase;
+
+    fn has(metrics: &Metrics, line: &str) {
+        let text = metrics.text().unwrap();
+        assert!(text.lines().any(|has| has == line), "{line} is not in\n{text}");
+    }
+
+    #[test]
+    fn a_run_is_counted_by_outcome_and_reason() {
+        let metrics = Metrics::default();
+        for (reason, outcome) in [
+            (Reason::Succeeded, "succeeded"),
+            (Reason::ScriptFailed, "failed"),
+            (Reason::Cancelled, "cancelled"),
+            (Reason::Superseded, "superseded"),
+            (Reason::NodeLost, "unknown"),
+        ] {
+            metrics.finished(reason);
+            let labels = format!(r#"outcome="{outcome}",reason="{}""#, reason.as_str());
+            has(&metrics, &format!("longshore_runs_total{{{labels}}} 1"));
+        }
+    }
+
+    #[test]
+    fn parts_of_runs_logs_and_runs_under_way_are_told() {
+        let metrics = Metrics::default();
+        let begin = Timestamp::UNIX_EPOCH;
+        let end = Timestamp::from_millisecond(700).unwrap();
+        metrics.phase(Part { phase: Phase::Start, attempt: 1, begin, end });
+        has(&metrics, r#"longshore_run_phase_seconds_sum{phase="start"} 0.7"#);
+        metrics.active(Active { pending: 1, queued: 5, launching: 2, running: 3, retrying: 4 });
+        has(&metrics, r#"longshore_runs_active{phase="launching"} 2"#);
+        has(&metrics, r#"longshore_runs_active{phase="queued"} 5"#);
+        metrics.log_read(LogState::Complete, 42);
+        has(&metrics, r#"longshore_logs_total{state="Complete"} 1"#);
+        has(&metrics, "longshore_log_bytes_total 42");
+        metrics.log_read(LogState::Collecting, 1);
+        has(&metrics, "longshore_log_bytes_total 42");
+        metrics.waiting(3, 4);
+        has(&metrics, "longshore_looks_waiting 3");
+        has(&metrics, "longshore_resolutions_waiting 4");
+        metrics.log_again();
+        has(&metrics, r#"longshore_resends_total{what="log-stream"} 1"#);
+        metrics.creation_again();
+        has(&metrics, r#"longshore_resends_total{what="pod-creation"} 1"#);
+    }
+
+    #[test]
+    fn looks_are_told_as_by_other_controllers() {
+        let metrics = Metrics::default();
+        metrics.concurrency(32);
+        metrics.look();
+        has(&metrics, r#"controller_runtime_active_workers{controller="deploymentaction"} 1"#);
+        metrics.looked(Duration::from_millis(2), Some("timeout"));
+        has(&metrics, r#"controller_runtime_active_workers{controller="deploymentaction"} 0"#);
+        has(
+            &metrics,
+            r#"controller_runtime_reconcile_total{controller="deploymentaction",result="error"} 1"#,
+        );
+        has(&metrics, r#"controller_runtime_reconcile_errors_total{controller="deploymentaction"} 1"#);
+        has(&metrics, r#"controller_runtime_max_concurrent_reconciles{controller="deploymentaction"} 32"#);
+        has(&metrics, r#"longshore_reconcile_error_causes_total{category="timeout"} 1"#);
+    }
+}
