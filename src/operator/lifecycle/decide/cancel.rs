@@ -7,7 +7,7 @@
 
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
-use super::{Step, under_way::Active};
+use super::{active::Active, step::Step};
 use crate::{
     api::{ANNOTATION_CANCEL, DeploymentActionStatus, Reason, status::RunStatus},
     operator::{

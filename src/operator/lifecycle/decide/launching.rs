@@ -2,11 +2,12 @@
 //! given up for certain.
 
 use super::{
-    Step, begin, cancel,
+    active::Active,
+    cancel,
     clocks::{after, deadlines},
-    lock, superseded,
-    under_way::Active,
-    write_or,
+    frozen, lock,
+    step::{Step, write_or},
+    superseded,
 };
 use crate::{
     api::{
@@ -74,7 +75,7 @@ impl Active<'_> {
             Some(time) if time > self.now => Step::until(time.min(self.deadline), self.now),
             _ => launch(),
         };
-        if let Some((reason, message)) = begin::held_back(self.facts, checked) {
+        if let Some((reason, message)) = frozen::held_back(self.facts, checked) {
             // It was not so when the run was recorded.
             return write_or(self.facts, self.progress(reason, &message, self.run.clone()), || {
                 Step::until(self.deadline.min(self.look_again()), self.now)
@@ -121,7 +122,7 @@ impl Active<'_> {
             return never(Reason::FrozenInputsChanged, what);
         }
         let rebuilt = self.facts.spec.as_ref().ok().and_then(|checked| {
-            let (bundle, sha256) = begin::freeze(checked, self.run, image, &self.status.packages).ok()?;
+            let (bundle, sha256) = frozen::freeze(checked, self.run, image, &self.status.packages).ok()?;
             (sha256 == frozen).then_some((checked, bundle))
         });
         let Some((checked, bundle)) = rebuilt else {
@@ -141,7 +142,7 @@ impl Active<'_> {
                 never(reason, refusal.message.clone())
             }
             _ if self.now >= self.deadline => {
-                if let Some((reason, message)) = begin::held_back(self.facts, checked) {
+                if let Some((reason, message)) = frozen::held_back(self.facts, checked) {
                     return never(reason, message);
                 }
                 let why = creation.error.clone().unwrap_or_else(|| "the pod was not created".into());

@@ -12,9 +12,8 @@ use k8s_openapi::{
 };
 
 use super::{
-    Step,
     clocks::{after, deadlines, longest, node_looked_at},
-    write_or,
+    step::{Step, write_or},
 };
 use crate::{
     api::{

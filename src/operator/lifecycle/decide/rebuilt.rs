@@ -6,7 +6,7 @@
 
 use k8s_openapi::jiff::Timestamp;
 
-use super::{Step, clocks::runs_until, idle, lock};
+use super::{clocks::runs_until, lock, start, step::Step};
 use crate::{
     api::{
         DeploymentAction, Reason,
@@ -45,7 +45,7 @@ pub(super) fn step(facts: &Facts<'_>, now: Timestamp) -> Option<Step> {
         generation: action.metadata.generation.unwrap_or_default(),
         attempt,
         run_token: action.spec.run_token.clone(),
-        spec_hash: idle::executed(action),
+        spec_hash: start::executed(action),
         bundle_sha256: Some(pod.bundle_sha256.clone().unwrap_or_default()),
         pod_name: Some(pod.name.clone()),
         requested_at: Some(seconds(now)),
@@ -80,7 +80,7 @@ fn lost(facts: &Facts<'_>, uid: &str, now: Timestamp) -> Step {
         generation: action.metadata.generation.unwrap_or_default(),
         attempt: 1,
         run_token: action.spec.run_token.clone(),
-        spec_hash: idle::executed(action),
+        spec_hash: start::executed(action),
         bundle_sha256: Some(String::new()),
         requested_at: Some(seconds(now)),
         ..RunStatus::default()

@@ -4,8 +4,8 @@
 use kube::api::ObjectMeta;
 
 use super::{
-    idle::{Start, start},
     needs_spec,
+    start::{Start, start},
 };
 use crate::{
     api::{

@@ -2,7 +2,7 @@
 
 use k8s_openapi::jiff::Timestamp;
 
-use super::{Step, clocks::after};
+use super::{clocks::after, step::Step};
 use crate::{
     api::{DeploymentActionStatus, status::RunStatus},
     operator::{lifecycle::facts::Facts, pod::view::PodView},

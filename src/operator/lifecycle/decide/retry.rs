@@ -8,10 +8,12 @@ use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use sha2::{Digest, Sha256};
 
 use super::{
-    Step, begin, cancel,
+    active::Active,
+    cancel,
     clocks::{node_looked_at, runs_until},
-    idle, lock, superseded,
-    under_way::Active,
+    frozen, lock, settle, start,
+    step::Step,
+    superseded,
 };
 use crate::{
     api::{
@@ -175,10 +177,10 @@ impl Active<'_> {
         if self.is_cancelled() {
             return end(&cancel::before_attempt(next));
         }
-        if idle::executes_another(facts.action, self.run) {
+        if start::executes_another(facts.action, self.run) {
             return end(&superseded::before_attempt(next));
         }
-        if let Some(step) = idle::settle(facts, self.now, self.status, self.run) {
+        if let Some(step) = settle::settle(facts, self.now, self.status, self.run) {
             return step;
         }
         if matches!(facts.spec, Err(Blocked::Unread(_))) {
@@ -192,7 +194,7 @@ impl Active<'_> {
             if let Some(what) = self.not_as_recorded(image) {
                 return Err(what);
             }
-            let (_, sha256) = begin::freeze(checked, run, image, &self.status.packages)?;
+            let (_, sha256) = frozen::freeze(checked, run, image, &self.status.packages)?;
             Ok((checked, sha256))
         };
         match frozen(self.run) {
@@ -215,7 +217,7 @@ impl Active<'_> {
         let run = RunStatus {
             attempt: next,
             attempt_requested_at: Some(seconds(self.now)),
-            attempt_settings_hash: Some(idle::settings(facts.action)),
+            attempt_settings_hash: Some(start::settings(facts.action)),
             next_attempt_at: None,
             started_at: None,
             pod_uid: None,

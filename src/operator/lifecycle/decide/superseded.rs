@@ -6,10 +6,10 @@
 //! and the next one begins then.
 
 use super::{
-    Step,
+    active::Active,
     clocks::{after, taken_up},
-    idle,
-    under_way::Active,
+    start,
+    step::Step,
 };
 use crate::{
     api::{DeploymentAction, DeploymentActionStatus, Reason, status::RunStatus},
@@ -41,9 +41,9 @@ fn verdict(when: &str) -> Verdict {
 /// attempt was changed, or there is another token.
 fn asks_for_another(action: &DeploymentAction, run: &RunStatus) -> bool {
     let before = run.attempt_settings_hash.as_ref().or(run.settings_hash.as_ref());
-    idle::executes_another(action, run)
-        || idle::has_another_token(action, run)
-        || idle::bears_otherwise(action, run, before)
+    start::executes_another(action, run)
+        || start::has_another_token(action, run)
+        || start::bears_otherwise(action, run, before)
 }
 
 impl Active<'_> {

@@ -21,7 +21,10 @@ mod unknown_end;
 
 use std::collections::BTreeMap;
 
-use k8s_openapi::{apimachinery::pkg::apis::meta::v1::Time, jiff::Timestamp};
+use k8s_openapi::{
+    apimachinery::pkg::apis::meta::v1::Time,
+    jiff::{SignedDuration, Timestamp},
+};
 
 use super::*;
 use crate::{
@@ -490,7 +493,7 @@ fn after_a_run_that_failed_a_change_that_bears_on_a_run_starts_one() {
         run_mut(&mut world).settings_hash = Some(hash::settings_hash(&world.action.spec).unwrap());
         world
     };
-    let starts = |world: &World| idle::may_start(&world.action, world.action.status.as_ref().unwrap());
+    let starts = |world: &World| start::may_start(&world.action, world.action.status.as_ref().unwrap());
     let mut world = ended(Outcome::Exited { code: 3 });
     assert!(!starts(&world));
     // What bears on no run starts none.
@@ -686,7 +689,7 @@ fn an_image_or_user_that_only_the_status_names_is_not_run() {
             let status = world.action.status.as_ref().unwrap();
             (status.run.clone().unwrap(), status.image.clone().unwrap())
         };
-        let (_, sha256) = begin::freeze(world.spec.as_ref().unwrap(), &run, &image, &[]).unwrap();
+        let (_, sha256) = frozen::freeze(world.spec.as_ref().unwrap(), &run, &image, &[]).unwrap();
         run_mut(&mut world).bundle_sha256 = Some(sha256);
         world
     };

@@ -1,26 +1,22 @@
 //! An action with a run under way whose pod exists, or did.
 
-use std::borrow::Cow;
-
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
 use super::{
-    Step, begin, cancel,
-    clocks::{after, deadlines, node_looked_at, pending_deadline, should_end, should_end_at_once, started},
-    idle, lock, superseded, write_or,
+    active::Active,
+    begin, cancel,
+    clocks::{after, deadlines, node_looked_at, should_end, should_end_at_once},
+    lock, start,
+    step::{Step, write_or},
+    superseded,
 };
 use crate::{
-    api::{
-        DeploymentActionStatus, Reason,
-        condition::ConditionType,
-        reason::Class,
-        status::{ImageStatus, LogState, RunStatus},
-    },
+    api::{DeploymentActionStatus, Reason, condition::ConditionType, reason::Class, status::LogState},
     operator::{
         lifecycle::{
             cause::ends_the_pod,
-            facts::{Facts, LogFact, NodeState, OUT_OF_SERVICE, PodFact},
-            status::{progress, seconds, told},
+            facts::{NodeState, OUT_OF_SERVICE, PodFact},
+            status::{seconds, told},
             verdict::{Asked, Finding, Verdict, of_record, said, weigh},
         },
         pod::view::{AT_ONCE_SECONDS, PodView},
@@ -33,30 +29,8 @@ const END_OF_LOG: SignedDuration = SignedDuration::from_millis(200);
 const DELETION_MARGIN_SECONDS: i64 = 120;
 /// How often is looked whether a script has ended that should have, in seconds.
 const OVERDUE_SECONDS: i64 = 10;
-/// How often a pod that does not start is looked at for a cause that no event of ours tells.
-const LOOK_AGAIN: SignedDuration = SignedDuration::from_secs(5);
 
-/// One look at a run that is under way.
-pub(super) struct Active<'a> {
-    pub(super) facts: &'a Facts<'a>,
-    pub(super) now: Timestamp,
-    pub(super) run: &'a RunStatus,
-    pub(super) image: Option<&'a ImageStatus>,
-    pub(super) status: &'a DeploymentActionStatus,
-    pub(super) deadline: Timestamp,
-}
-
-impl<'a> Active<'a> {
-    pub(super) fn new(
-        facts: &'a Facts<'a>,
-        now: Timestamp,
-        status: &'a DeploymentActionStatus,
-        run: &'a RunStatus,
-    ) -> Self {
-        let deadline = pending_deadline(facts, run, now);
-        Self { facts, now, run, image: status.image.as_ref(), status, deadline }
-    }
-
+impl Active<'_> {
     pub(super) fn step(&self) -> Step {
         let (Some(frozen), Some(image)) = (&self.run.bundle_sha256, self.image) else {
             return self.resolve();
@@ -76,8 +50,8 @@ impl<'a> Active<'a> {
         let action = self.facts.action;
         let mut run = self.run.clone();
         run.generation = action.metadata.generation.unwrap_or_default();
-        run.spec_hash = idle::executed(action);
-        run.settings_hash = Some(idle::settings(action));
+        run.spec_hash = start::executed(action);
+        run.settings_hash = Some(start::settings(action));
         run.run_token.clone_from(&action.spec.run_token);
         begin::begin(self.facts, self.now, run)
     }
@@ -161,15 +135,6 @@ impl<'a> Active<'a> {
             Finding::Open if let Some(step) = lock::mark(facts, self.run, Some(&pod.uid)) => step,
             Finding::Open if pod.started => self.running(pod),
             Finding::Open => self.pending(pod),
-        }
-    }
-
-    /// Outputs without which the run has failed: those that were frozen with it.
-    fn required(&self) -> Cow<'_, [String]> {
-        match self.facts.spec {
-            _ if self.run.deadlines.is_some() => Cow::Borrowed(&self.run.required_outputs),
-            Ok(checked) => Cow::Owned(checked.required_outputs()),
-            Err(_) => Cow::default(),
         }
     }
 
@@ -297,10 +262,6 @@ impl<'a> Active<'a> {
         })
     }
 
-    pub(super) fn look_again(&self) -> Timestamp {
-        self.now.saturating_add(LOOK_AGAIN).unwrap_or(self.deadline)
-    }
-
     /// The pod was deleted while it waited, and is gone. It was never started if nothing of its
     /// container was ever seen, its log included, which would begin with the claim.
     fn unseen(&self, pod: &PodView) -> Step {
@@ -375,39 +336,6 @@ impl<'a> Active<'a> {
             ),
         };
         self.end(&Verdict::of(reason, what), Some(pod))
-    }
-
-    /// The run with what the pod adds to it.
-    fn seen(&self, pod: &PodView) -> RunStatus {
-        RunStatus {
-            pod_uid: Some(pod.uid.clone()),
-            node_name: pod.node.clone().or_else(|| self.run.node_name.clone()),
-            // Once on record it stays, by the operator's clock: the node's may be set meanwhile.
-            started_at: self.run.started_at.clone().or_else(|| {
-                let said = pod.started_at().filter(|_| pod.started)?;
-                Some(seconds(started(said.0, self.run, self.now)))
-            }),
-            // One that has started all the same goes on.
-            superseded_at: self.run.superseded_at.clone().filter(|_| !pod.started || pod.deleting),
-            ..self.run.clone()
-        }
-    }
-
-    /// What was read of the log of this run's pod.
-    pub(super) fn log_of(&self, run: &RunStatus) -> Option<&'a LogFact> {
-        self.facts.log.filter(|log| run.pod_uid.as_deref() == Some(&log.pod_uid))
-    }
-
-    fn image_seen(&self, pod: Option<&PodView>) -> Option<ImageStatus> {
-        let running = pod.and_then(|pod| pod.image_id.clone());
-        self.image
-            .map(|image| ImageStatus { running: running.or_else(|| image.running.clone()), ..image.clone() })
-    }
-
-    pub(super) fn progress(&self, reason: Reason, message: &str, run: RunStatus) -> DeploymentActionStatus {
-        let image = self.image_seen(self.facts.pod.view());
-        let log = self.log_of(&run);
-        progress(self.facts.action, self.now, reason, message, run, image, log)
     }
 
     pub(super) fn end(&self, verdict: &Verdict, pod: Option<&PodView>) -> Step {

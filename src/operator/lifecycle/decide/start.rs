@@ -1,0 +1,156 @@
+//! Whether an action asks for another run, and the run that begins then.
+
+use k8s_openapi::jiff::Timestamp;
+
+use crate::{
+    api::{
+        DeploymentAction, DeploymentActionStatus,
+        action::RunPolicy,
+        history::RunOutcome,
+        status::{RunStatus, Trigger},
+    },
+    operator::{
+        lifecycle::{facts::Facts, requests, status::seconds},
+        pod::names,
+        spec::{expand::Lookup, hash},
+    },
+};
+
+pub(super) fn generation(action: &DeploymentAction) -> i64 {
+    action.metadata.generation.unwrap_or_default()
+}
+
+/// Whether a run starts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Start {
+    Run(Trigger),
+    /// The hash has another version: it is taken anew, and nothing runs.
+    Rebase(String),
+    /// Nobody has asked.
+    Never,
+    No,
+}
+
+/// Whether a run is to start.
+pub(super) fn may_start(action: &DeploymentAction, status: &DeploymentActionStatus) -> bool {
+    matches!(start(action, status), Start::Run(_))
+}
+
+pub(super) fn start(action: &DeploymentAction, status: &DeploymentActionStatus) -> Start {
+    let spec = &action.spec;
+    let rerun = requests::wants_rerun(action, status);
+    let Some(last) = &status.run else {
+        return match (spec.run_policy, &spec.run_token) {
+            (RunPolicy::Manual, None) if rerun => Start::Run(Trigger::Rerun),
+            (RunPolicy::Manual, None) => Start::Never,
+            (RunPolicy::Manual, Some(_)) => Start::Run(Trigger::RunToken),
+            (RunPolicy::OnChange | RunPolicy::Once, _) => Start::Run(Trigger::Created),
+        };
+    };
+    if has_another_token(action, last) {
+        return Start::Run(Trigger::RunToken);
+    }
+    if rerun {
+        return Start::Run(Trigger::Rerun);
+    }
+    // Whatever the policy says: what was asked for was never done.
+    if outcome_of(status, last) == Some(RunOutcome::Superseded) {
+        return Start::Run(Trigger::SpecChanged);
+    }
+    if spec.run_policy == RunPolicy::Once {
+        return Start::No;
+    }
+    if !hash::is_known(&last.spec_hash) {
+        return Start::Rebase(executed(action));
+    }
+    if spec.run_policy == RunPolicy::OnChange
+        && (executes_another(action, last) || is_mended(action, status, last))
+    {
+        return Start::Run(Trigger::SpecChanged);
+    }
+    Start::No
+}
+
+/// Whether the latest run has failed, in a way that is known, and what bears on a run was changed since: that
+/// is meant to mend it. People look first at a script whose end nobody knows. A cancelled run does
+/// not go on by itself.
+fn is_mended(action: &DeploymentAction, status: &DeploymentActionStatus, last: &RunStatus) -> bool {
+    let failed = outcome_of(status, last) == Some(RunOutcome::Failed);
+    failed && bears_otherwise(action, last, last.settings_hash.as_ref())
+}
+
+/// Whether the action has another token than the run, under a policy in which that counts.
+pub(super) fn has_another_token(action: &DeploymentAction, run: &RunStatus) -> bool {
+    let spec = &action.spec;
+    spec.run_policy != RunPolicy::Once && spec.run_token.is_some() && spec.run_token != run.run_token
+}
+
+/// Whether the action executes something else by now than the run does.
+pub(super) fn executes_another(action: &DeploymentAction, run: &RunStatus) -> bool {
+    run.generation != generation(action) && hash::is_of(&run.spec_hash, &action.spec) == Some(false)
+}
+
+/// Whether something that bears on the run was changed since its settings had this hash.
+pub(super) fn bears_otherwise(action: &DeploymentAction, run: &RunStatus, before: Option<&String>) -> bool {
+    let before = before.filter(|before| hash::is_current(before));
+    run.generation != generation(action) && before.is_some_and(|before| *before != settings(action))
+}
+
+/// How a run has ended. The conditions do not say: while the next one is held back, they tell of that.
+pub(super) fn outcome_of(status: &DeploymentActionStatus, run: &RunStatus) -> Option<RunOutcome> {
+    status.history.iter().find(|past| past.number == run.number).map(|past| past.outcome)
+}
+
+/// The hash of all that bears on a run of the action.
+pub(super) fn settings(action: &DeploymentAction) -> String {
+    hash::settings_hash(&action.spec).unwrap_or_default()
+}
+
+/// The hash of what the action executes.
+pub(super) fn executed(action: &DeploymentAction) -> String {
+    hash::spec_hash(&action.spec).unwrap_or_default()
+}
+
+/// The run whose packages one that is asked for again deploys, digest by digest: it executes the same,
+/// and whoever moved a tag meanwhile must not have changed what it deploys.
+pub(super) fn repeated(facts: &Facts<'_>, status: &DeploymentActionStatus, trigger: Trigger) -> Option<u32> {
+    let last = status.run.as_ref().filter(|last| {
+        trigger == Trigger::Rerun && hash::is_of(&last.spec_hash, &facts.action.spec) == Some(true)
+    })?;
+    let same_template = match (&status.template, facts.template) {
+        (Some(frozen), Some(Lookup::Found(now))) => now.is(frozen),
+        (Some(_), _) => false,
+        // It ended before it had one.
+        (None, _) => true,
+    };
+    let has_packages =
+        |number: &u32| status.history.iter().any(|past| past.number == *number && !past.packages.is_empty());
+    // One that was to repeat another, and ended before it had its packages, repeats that one.
+    [Some(last.number), last.repeats].into_iter().flatten().filter(|_| same_template).find(has_packages)
+}
+
+pub(super) fn fresh_run(
+    facts: &Facts<'_>,
+    now: Timestamp,
+    status: &DeploymentActionStatus,
+    trigger: Trigger,
+) -> RunStatus {
+    let action = facts.action;
+    let past = status.history.iter().map(|past| past.number);
+    let last = past.chain(status.run.as_ref().map(|run| run.number)).max();
+    let number = last.map_or(1, |last| last.saturating_add(1));
+    let uid = action.metadata.uid.as_deref().unwrap_or_default();
+    RunStatus {
+        number,
+        id: names::run_id(uid, number),
+        generation: generation(action),
+        attempt: 1,
+        trigger,
+        run_token: action.spec.run_token.clone(),
+        repeats: repeated(facts, status, trigger),
+        spec_hash: executed(action),
+        settings_hash: Some(settings(action)),
+        requested_at: Some(seconds(now)),
+        ..Default::default()
+    }
+}

@@ -1,0 +1,191 @@
+//! One thing to do.
+
+use k8s_openapi::jiff::{SignedDuration, Timestamp};
+
+use crate::{
+    api::DeploymentActionStatus,
+    operator::{
+        lifecycle::facts::Facts,
+        pod::{attempt::Attempt, view::PodView},
+    },
+};
+
+/// One thing to do.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Step {
+    /// Resolve the image of the spec, its packages, and its script where that is in a `ConfigMap`.
+    Resolve {
+        /// The run whose packages are deployed again, of those that the status has.
+        repeats: Option<u32>,
+    },
+    /// Create the pod that resolves the image of this run.
+    CreateResolver {
+        /// The run.
+        run: u32,
+    },
+    /// Delete this very pod, which resolved an image.
+    DeleteResolver {
+        /// The pod's name.
+        name: String,
+        /// Its UID.
+        uid: String,
+    },
+    /// End every container of this very pod: what has outlived the script, or the script itself.
+    Expire {
+        /// The pod's name.
+        name: String,
+        /// Its UID.
+        uid: String,
+    },
+    /// Replace the status, if nobody else has changed the action meanwhile.
+    WriteStatus(Box<DeploymentActionStatus>),
+    /// Ask the API server for the pod of the current attempt.
+    Look,
+    /// Ask the API server for all pods of the action.
+    LookForPods,
+    /// Create the pod of the current attempt, if a live read of the action allows it.
+    Launch(Box<Attempt>),
+    /// Create a tombstone under the name of the current attempt's pod.
+    Entomb {
+        /// The run.
+        run: u32,
+        /// The attempt.
+        attempt: u32,
+    },
+    /// Read the pod's log from now on.
+    Follow {
+        /// The pod's name.
+        name: String,
+        /// Its UID.
+        uid: String,
+    },
+    /// Put down on this very pod why its script is to stop, for the script to read.
+    Stop {
+        /// The pod's name.
+        name: String,
+        /// Its UID.
+        uid: String,
+        /// What the script reads.
+        reason: String,
+    },
+    /// Delete this very pod.
+    Delete {
+        /// The pod's name.
+        name: String,
+        /// Its UID.
+        uid: String,
+    },
+    /// Take our finalizer off this very pod.
+    Release {
+        /// The pod's name.
+        name: String,
+        /// Its UID.
+        uid: String,
+    },
+    /// Ask the API server who has this lock, for this run.
+    LookAtLock {
+        /// The lock.
+        lock: String,
+        /// The run's id.
+        run: String,
+    },
+    /// Take this lock for this run, in place of what the look has found.
+    TakeLock {
+        /// The lock.
+        lock: String,
+        /// The run's id.
+        run: String,
+    },
+    /// Put the pod of the current attempt down on the lock, if the run still has it.
+    MarkLock {
+        /// The lock.
+        lock: String,
+        /// The run's id.
+        run: String,
+        /// The pod's name.
+        pod: String,
+        /// Its UID, once it is there.
+        uid: Option<String>,
+        /// How long the attempt may run from now on at the most.
+        seconds: i64,
+    },
+    /// Give this lock back, if this run has it.
+    ReleaseLock {
+        /// The lock.
+        lock: String,
+        /// The run's id.
+        run: String,
+    },
+    /// Delete the action, if nobody has changed it meanwhile.
+    Remove,
+    /// Nothing, until something changes or the time is over.
+    Wait(Option<SignedDuration>),
+}
+
+impl Step {
+    /// Its name alone, without what it carries.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Resolve { .. } => "Resolve",
+            Self::CreateResolver { .. } => "CreateResolver",
+            Self::DeleteResolver { .. } => "DeleteResolver",
+            Self::Expire { .. } => "Expire",
+            Self::WriteStatus(_) => "WriteStatus",
+            Self::Look => "Look",
+            Self::LookForPods => "LookForPods",
+            Self::Launch(_) => "Launch",
+            Self::Entomb { .. } => "Entomb",
+            Self::Follow { .. } => "Follow",
+            Self::Stop { .. } => "Stop",
+            Self::Delete { .. } => "Delete",
+            Self::Release { .. } => "Release",
+            Self::LookAtLock { .. } => "LookAtLock",
+            Self::TakeLock { .. } => "TakeLock",
+            Self::MarkLock { .. } => "MarkLock",
+            Self::ReleaseLock { .. } => "ReleaseLock",
+            Self::Remove => "Remove",
+            Self::Wait(_) => "Wait",
+        }
+    }
+
+    pub(super) fn delete(pod: &PodView) -> Self {
+        Self::Delete { name: pod.name.clone(), uid: pod.uid.clone() }
+    }
+
+    pub(super) fn expire(pod: &PodView) -> Self {
+        Self::Expire { name: pod.name.clone(), uid: pod.uid.clone() }
+    }
+
+    pub(super) fn release(pod: &PodView) -> Self {
+        Self::Release { name: pod.name.clone(), uid: pod.uid.clone() }
+    }
+
+    pub(super) fn follow(pod: &PodView) -> Self {
+        Self::Follow { name: pod.name.clone(), uid: pod.uid.clone() }
+    }
+
+    /// Waits until `then`, a moment at least.
+    pub(super) fn until(then: Timestamp, now: Timestamp) -> Self {
+        let shortest = SignedDuration::from_millis(20);
+        Self::Wait(Some(then.duration_since(now).max(shortest)))
+    }
+
+    /// The same, and where it is to wait, not beyond `then`.
+    pub(super) fn not_beyond(self, then: Option<Timestamp>, now: Timestamp) -> Self {
+        match (self, then.map(|then| Self::until(then, now))) {
+            (Self::Wait(None), Some(wait)) => wait,
+            (Self::Wait(Some(this)), Some(Self::Wait(Some(that)))) => Self::Wait(Some(this.min(that))),
+            (step, _) => step,
+        }
+    }
+}
+
+/// Writes the status where it differs, else does `next`.
+pub(super) fn write_or(
+    facts: &Facts<'_>,
+    wanted: DeploymentActionStatus,
+    next: impl FnOnce() -> Step,
+) -> Step {
+    if facts.action.status.as_ref() == Some(&wanted) { next() } else { Step::WriteStatus(Box::new(wanted)) }
+}
