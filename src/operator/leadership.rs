@@ -22,7 +22,7 @@ use kube::{
 use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
-use super::{CallError, FIELD_MANAGER, call};
+use super::call::{CallError, FIELD_MANAGER, call};
 
 /// The lease's name.
 pub const NAME: &str = "longshore";

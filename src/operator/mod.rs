@@ -1,10 +1,19 @@
-//! The operator: from a watched action to its stored verdict, one file a step.
+//! The operator: from a watched action to the result in its status.
 //!
-//! [`observe`] gathers [`facts`]; [`validate`] checks the spec once; [`decide`] names the next step;
-//! [`reconcile`] carries it out by the one of [`resolve`], [`launch`], [`stop`], [`finish`] and
-//! [`write_status`] that does only that, and asks again. [`collect`] reads logs beside it.
+//! An action goes through these wings, one after the other:
+//!
+//! 1. [`spec`]: what was written becomes what is checked.
+//! 2. [`lifecycle`]: facts go in, and `decide` answers with the next step.
+//! 3. [`pod`]: the pod of an attempt is built, and read back.
+//! 4. [`steps`]: one step, one call to the API server or a registry.
+//! 5. [`logs`]: the pod's log is read and put together.
+//! 6. [`telemetry`]: events, metrics and traces follow the status.
+//!
+//! [`reconcile`] is the loop around them, over what [`caches`] has. [`process`] wires it all. `spec`, `pod` and
+//! `lifecycle` are pure: no client, no clock, no task (`tests/walls.rs` holds that).
 
 pub mod caches;
+pub mod call;
 pub mod commands;
 pub mod fair;
 pub mod leadership;
@@ -19,76 +28,3 @@ pub mod steps;
 pub mod telemetry;
 #[cfg(test)]
 pub(crate) mod testing;
-
-use std::time::Duration;
-
-/// The field manager of everything that the operator writes.
-pub const FIELD_MANAGER: &str = "longshore";
-
-/// No call to the API server may take longer: the client has no limit of its own.
-pub const CALL_LIMIT: Duration = Duration::from_secs(30);
-
-/// An error of a call to the API server.
-#[derive(Debug, thiserror::Error)]
-pub enum CallError {
-    /// The server, or the way to it, said no.
-    #[error(transparent)]
-    Kube(#[from] kube::Error),
-    /// Nothing was sent: what is known of the object is not all of it.
-    #[error("not all of the object is known, and nothing can be written by that")]
-    Partial,
-    /// No answer came in time.
-    #[error("the API server did not answer within {} s", CALL_LIMIT.as_secs())]
-    TimedOut,
-}
-
-impl CallError {
-    /// The HTTP status of the server's answer, where there was one.
-    #[must_use]
-    pub const fn code(&self) -> Option<u16> {
-        match self {
-            Self::Kube(kube::Error::Api(status)) => Some(status.code),
-            _ => None,
-        }
-    }
-
-    /// Whether the server does not store the object for what is in it, so that the same request never
-    /// succeeds and a smaller one may. etcd's own limit comes as an internal error: in etcd's words, or in
-    /// those of the connection to it.
-    #[must_use]
-    pub fn is_about_content(&self) -> bool {
-        const TOO_LARGE: [&str; 3] = ["request is too large", "larger than max", "exceeds"];
-        match self {
-            Self::Kube(kube::Error::Api(status)) => match status.code {
-                400 | 413 | 422 => true,
-                500 => TOO_LARGE.iter().any(|words| status.message.contains(words)),
-                _ => false,
-            },
-            _ => false,
-        }
-    }
-
-    /// A static word for metrics.
-    #[must_use]
-    pub const fn category(&self) -> &'static str {
-        match self.code() {
-            None if matches!(self, Self::Partial) => "partial",
-            Some(409) => "conflict",
-            Some(404) => "not_found",
-            Some(400..=499) => "refused",
-            Some(_) => "server",
-            None => "unanswered",
-        }
-    }
-}
-
-/// Waits for an answer of the API server, for a bounded time.
-///
-/// # Errors
-/// The server's, or that it did not answer.
-pub async fn call<T>(answer: impl Future<Output = kube::Result<T>>) -> Result<T, CallError> {
-    match tokio::time::timeout(CALL_LIMIT, answer).await {
-        Ok(answer) => Ok(answer?),
-        Err(_) => Err(CallError::TimedOut),
-    }
-}

@@ -7,7 +7,7 @@ use longshore::{
     api::{Reason, status::LogState},
     operator::telemetry::{
         metrics::{Active, Metrics},
-        parts::{Part, Phase},
+        stages::{Stage, Timing},
     },
 };
 use regex::Regex;
@@ -20,7 +20,7 @@ fn counted() -> String {
     let metrics = Metrics::default();
     metrics.finished(Reason::NodeLost);
     let at = Timestamp::UNIX_EPOCH;
-    metrics.phase(Part { phase: Phase::Start, attempt: 1, begin: at, end: at });
+    metrics.stage(Timing { stage: Stage::Start, attempt: 1, begin: at, end: at });
     metrics.active(Active::default());
     metrics.log_read(LogState::Incomplete, 1);
     metrics.concurrency(1);

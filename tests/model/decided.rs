@@ -15,6 +15,7 @@ use longshore::{
             decide::{Step, decide, stand_in},
             facts::{Creation, Facts, NodeState, PodFact, Refusal, Resolution, Source},
             lock_facts::LockFact,
+            requests::Requests,
         },
         pod::view::PodView,
         spec::{expand::Blocked, policy::Standing},
@@ -125,27 +126,27 @@ impl Known<'_> {
         let ran_on = self.action.run().and_then(|run| run.node_name.as_deref());
         let node = pod.view().and_then(|view| view.node.as_deref()).or(ran_on);
         let off = self.off && node.is_some_and(is_first_node);
-        let resolution = resolved();
         let process = process_name(self.process);
         let generation = self.action.action.metadata.generation;
         let facts = Facts {
             process: &process,
             action: &self.action.action,
+            requests: Requests::of(&self.action.action),
             spec: &self.action.spec,
             template: None,
             source: Source::None,
-            resolution: self.resolved.then_some(&resolution),
+            resolution: self.resolved.then(resolved),
             resolver: None,
             policy_missing: None,
             standing: Standing::Allowed,
             user_namespaces: Some(true),
             pod,
-            older: &older,
+            older,
             all_pods: self.all_pods,
-            previous: &[],
+            previous: Vec::new(),
             creation: self.creation.fact(),
             not_before: self.not_before.map(at),
-            log: log.as_ref(),
+            log,
             // What is changed is changed for what keeps the script from starting, as far as is known.
             cause: self.action.run().is_some_and(|run| Some(run.generation) != generation).then(cause),
             node: off.then_some(NodeState::OutOfService),
@@ -157,7 +158,8 @@ impl Known<'_> {
         if let Some(action) = stand_in(&self.action.action) {
             // What the cache has of an action at rest leads to the same.
             let spec = Err(Blocked::Unread(String::new()));
-            let other = decide(&Facts { action: &action, spec: &spec, ..facts }, at(self.now));
+            let requests = Requests::of(&action);
+            let other = decide(&Facts { action: &action, requests, spec: &spec, ..facts }, at(self.now));
             let waits = |step: &Step| matches!(step, Step::Wait(_));
             assert!(
                 other == step || !(waits(&other) || waits(&step)),

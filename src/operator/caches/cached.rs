@@ -228,8 +228,8 @@ mod tests {
     use crate::{
         api::{Reason, action::Lock, status::RunStatus},
         operator::{
-            CallError,
-            lifecycle::{status::terminal, verdict::Verdict},
+            call::CallError,
+            lifecycle::{requests::Requests, status::terminal, verdict::Verdict},
             spec::hash::spec_hash,
             steps::write_status::write_status,
             testing::{
@@ -249,7 +249,8 @@ mod tests {
             ..RunStatus::default()
         };
         let verdict = Verdict::of(Reason::Succeeded, "");
-        action.status = Some(terminal(&action, Timestamp::UNIX_EPOCH, &verdict, run, None, None));
+        action.status =
+            Some(terminal(&Requests::of(&action), Timestamp::UNIX_EPOCH, &verdict, run, None, None));
         action
     }
 

@@ -23,7 +23,7 @@ use crate::{
     operator::{
         lifecycle::facts::{Creation, Resolution},
         spec::expanded::{Expanded, Generations},
-        telemetry::parts::Part,
+        telemetry::stages::Timing,
     },
 };
 
@@ -104,7 +104,7 @@ pub struct Memory {
     /// When the part of the run began that is under way: for metrics and traces alone.
     pub since: Option<Timestamp>,
     /// The parts of the run that are over, as far as this process has seen them.
-    pub parts: Vec<Part>,
+    pub parts: Vec<Timing>,
 }
 
 impl Memory {

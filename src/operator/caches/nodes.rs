@@ -16,7 +16,7 @@ use tokio::sync::Notify;
 use tracing::{info, warn};
 
 use crate::operator::{
-    call,
+    call::call,
     lifecycle::facts::{NodeState, OUT_OF_SERVICE},
     options::DeliveryOption,
     pod::{attempt::Delivery, view::PodView},
@@ -100,7 +100,7 @@ impl Nodes {
         &self,
         client: &Client,
         option: DeliveryOption,
-    ) -> Result<(), crate::operator::CallError> {
+    ) -> Result<(), crate::operator::call::CallError> {
         let api: Api<Node> = Api::all(client.clone());
         // From the API server's cache: a minute more or less does not matter.
         let mut page = ListParams::default().limit(PAGE).matching(VersionMatch::NotOlderThan).at("0");

@@ -21,7 +21,10 @@ use super::{cached::Cached, templates::Templates};
 use crate::{
     api::{DeploymentAction, action::ScriptRef},
     operator::{
-        CallError, call, lifecycle::facts::Source, spec::expanded::Version, steps::resolve::script_of,
+        call::{CallError, call},
+        lifecycle::facts::Source,
+        spec::expanded::Version,
+        steps::resolve::script_of,
     },
 };
 

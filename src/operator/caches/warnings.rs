@@ -24,7 +24,11 @@ use tracing::{debug, warn};
 use super::memory::backoff;
 use crate::{
     api::{DeploymentAction, LABEL_ACTION},
-    operator::{CallError, call, lifecycle::cause, pod::view::PodView},
+    operator::{
+        call::{CallError, call},
+        lifecycle::cause,
+        pod::view::PodView,
+    },
     record::outcome::truncate,
 };
 

@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::{
     api::{ConditionType, DeploymentAction, status::LogState},
-    operator::{CallError, call},
+    operator::call::{CallError, call},
 };
 
 /// Between two looks.

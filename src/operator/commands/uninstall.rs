@@ -22,7 +22,11 @@ use tokio::time::{Instant, sleep};
 
 use crate::{
     api::{FINALIZER_COLLECT, LABEL_MANAGED_BY, MANAGED_BY},
-    operator::{CallError, FIELD_MANAGER, call, pod::view::is_held, steps::release},
+    operator::{
+        call::{CallError, FIELD_MANAGER, call},
+        pod::view::is_held,
+        steps::release,
+    },
 };
 
 /// Between two looks.

@@ -2,7 +2,7 @@
 
 use k8s_openapi::jiff::Timestamp;
 
-use super::{cause::Cause, lock_facts::LockFact};
+use super::{cause::Cause, lock_facts::LockFact, requests::Requests};
 use crate::{
     api::{DeploymentAction, Reason, packages::PackageStatus, status::LogState},
     operator::{
@@ -24,6 +24,8 @@ pub struct Facts<'a> {
     pub process: &'a str,
     /// The action, with the latest status that is known.
     pub action: &'a DeploymentAction,
+    /// What its annotations ask for.
+    pub requests: Requests<'a>,
     /// Its spec, checked.
     pub spec: &'a Result<Checked, Blocked>,
     /// The template that it names, as it is now.
@@ -31,7 +33,7 @@ pub struct Facts<'a> {
     /// The `ConfigMap` with the latest run's script, as it is known.
     pub source: Source,
     /// What resolving the image gave in this pass, where it was tried.
-    pub resolution: Option<&'a Resolution>,
+    pub resolution: Option<Resolution>,
     /// The pod that resolves the image of the current run.
     pub resolver: Option<Resolver>,
     /// Why nothing that names anything may start: the `use` policy is missing or altered.
@@ -44,18 +46,18 @@ pub struct Facts<'a> {
     pub pod: PodFact,
     /// Pods of earlier runs and attempts; looked for only where no run is under way, or the action is
     /// being deleted.
-    pub older: &'a [PodView],
+    pub older: Vec<PodView>,
     /// Whether those are all that the API server had in this pass, and not what a cache has.
     pub all_pods: bool,
     /// Pods of an action that had the same name and another UID, whose script may still run; looked for
     /// only where the run has no pod yet.
-    pub previous: &'a [PodView],
+    pub previous: Vec<PodView>,
     /// What is known of creations of the current attempt's pod.
     pub creation: Creation,
     /// Before this, nothing that failed is tried again.
     pub not_before: Option<Timestamp>,
     /// What the collector has read of the current pod's log; `None` where it does not follow it.
-    pub log: Option<&'a LogFact>,
+    pub log: Option<LogFact>,
     /// Why the pod does not start.
     pub cause: Option<Cause>,
     /// Whether the node of the pod, or of the one that the latest run had, reports. `None` where it is not

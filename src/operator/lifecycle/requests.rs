@@ -1,6 +1,7 @@
-//! Requests of the moment, which are annotations of an action: pure.
+//! What an action's annotations ask for. They are read once, for all that decide and tell.
 //!
-//! They count once seen, and what they did is in the status: their removal means nothing.
+//! A request counts once it was seen, and the status says what came of it. Taking the annotation off again
+//! means nothing.
 
 use crate::{
     api::{
@@ -9,6 +10,72 @@ use crate::{
     },
     operator::pod::names::run_id,
 };
+
+/// An action, with what its annotations ask for.
+#[derive(Debug, Clone)]
+pub struct Requests<'a> {
+    action: &'a DeploymentAction,
+    /// The token of the annotation that asks for another run.
+    rerun: Option<&'a str>,
+    /// The run that the annotation names which cancels.
+    cancel: Option<&'a str>,
+    /// What is asked for and cannot be done, for people.
+    ignored: Option<String>,
+}
+
+impl<'a> Requests<'a> {
+    /// Reads the annotations of this action.
+    #[must_use]
+    pub fn of(action: &'a DeploymentAction) -> Self {
+        let rerun = rerun(action);
+        let cancel = action.metadata.annotations.as_ref().and_then(|all| all.get(ANNOTATION_CANCEL));
+        let wrong = rerun.as_ref().and_then(|token| token.as_ref().err()).cloned();
+        let wrong: Vec<String> = wrong.into_iter().chain(wrong_cancel(action)).collect();
+        Self {
+            action,
+            rerun: rerun.and_then(Result::ok),
+            cancel: cancel.map(String::as_str),
+            ignored: (!wrong.is_empty()).then(|| wrong.join("; ")),
+        }
+    }
+
+    /// The action.
+    #[must_use]
+    pub const fn action(&self) -> &'a DeploymentAction {
+        self.action
+    }
+
+    /// What is asked for and cannot be done, for people.
+    #[must_use]
+    pub fn ignored(&self) -> Option<&str> {
+        self.ignored.as_deref()
+    }
+
+    /// Whether another run is asked for. A token that was there when the action was first seen is not a
+    /// request: a file that is applied, or a backup that is restored, may hold an old one.
+    #[must_use]
+    pub fn wants_rerun(&self, status: &DeploymentActionStatus) -> bool {
+        let Some(token) = self.rerun else { return false };
+        !is_new(status) && status.last_handled_rerun.as_deref() != Some(token)
+    }
+
+    /// The token that counts as handled once a status is written that speaks of `run`. Where that run is
+    /// new, it is the token of this moment: what was asked for many times is done once.
+    #[must_use]
+    pub fn handled(&self, status: &DeploymentActionStatus, run: Option<u32>) -> Option<String> {
+        let begins = run.is_some() && run != status.run.as_ref().map(|run| run.number);
+        match self.rerun {
+            Some(token) if begins || is_new(status) => Some(token.to_owned()),
+            _ => status.last_handled_rerun.clone(),
+        }
+    }
+
+    /// Whether it is this very run that is to be cancelled: its id holds a part of the action's UID.
+    #[must_use]
+    pub fn cancels(&self, run: &RunStatus) -> bool {
+        !run.id.is_empty() && self.cancel == Some(&run.id)
+    }
+}
 
 /// The token of the annotation that asks for another run; `Err` says what is wrong with it.
 fn rerun(action: &DeploymentAction) -> Option<Result<&str, String>> {
@@ -34,36 +101,6 @@ fn is_new(status: &DeploymentActionStatus) -> bool {
     status.observed_generation.is_none_or(|generation| generation < 0)
 }
 
-/// Whether another run is asked for. A token that was there when the action was first seen is not a
-/// request: whoever applies a file, or restores a backup, asks for what the file says.
-#[must_use]
-pub fn wants_rerun(action: &DeploymentAction, status: &DeploymentActionStatus) -> bool {
-    let Some(Ok(token)) = rerun(action) else { return false };
-    !is_new(status) && status.last_handled_rerun.as_deref() != Some(token)
-}
-
-/// The token that counts as handled once a status is written that speaks of `run`: where that run is
-/// new, the one of this moment, so that what was asked for many times is done once.
-#[must_use]
-pub fn handled(
-    action: &DeploymentAction,
-    status: &DeploymentActionStatus,
-    run: Option<u32>,
-) -> Option<String> {
-    let begins = run.is_some() && run != status.run.as_ref().map(|run| run.number);
-    match rerun(action) {
-        Some(Ok(token)) if begins || is_new(status) => Some(token.to_owned()),
-        _ => status.last_handled_rerun.clone(),
-    }
-}
-
-/// Whether it is this very run that is to be cancelled: its id holds a part of the action's UID.
-#[must_use]
-pub fn cancels(action: &DeploymentAction, run: &RunStatus) -> bool {
-    let id = action.metadata.annotations.as_ref().and_then(|all| all.get(ANNOTATION_CANCEL));
-    !run.id.is_empty() && id == Some(&run.id)
-}
-
 /// Why the annotation that cancels can cancel nothing. One that names a run that has ended is none: it
 /// did what it was there for, or came too late.
 fn wrong_cancel(action: &DeploymentAction) -> Option<String> {
@@ -85,12 +122,4 @@ fn wrong_cancel(action: &DeploymentAction) -> Option<String> {
         "annotation {ANNOTATION_CANCEL} {what}, and nothing is cancelled: write the id of the run that is under way \
          (status.run.id{example})"
     ))
-}
-
-/// What is asked for and cannot be done, for people.
-#[must_use]
-pub fn ignored(action: &DeploymentAction) -> Option<String> {
-    let wrong: Vec<String> =
-        rerun(action).and_then(Result::err).into_iter().chain(wrong_cancel(action)).collect();
-    (!wrong.is_empty()).then(|| wrong.join("; "))
 }

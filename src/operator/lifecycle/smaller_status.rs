@@ -160,6 +160,7 @@ mod tests {
         operator::{
             lifecycle::{
                 facts::LogFact,
+                requests::Requests,
                 status::{progress, terminal},
                 verdict::Verdict,
             },
@@ -253,7 +254,7 @@ mod tests {
             ..LogFact::default()
         };
         let now = Timestamp::from_second(1_700_000_100).unwrap();
-        terminal(&action, now, &verdict, run, Some(image()), Some(&log))
+        terminal(&Requests::of(&action), now, &verdict, run, Some(image()), Some(&log))
     }
 
     fn bytes(status: &DeploymentActionStatus) -> usize {
@@ -272,7 +273,7 @@ mod tests {
         assert!(sizes.is_sorted_by(|larger, smaller| larger > smaller), "{sizes:?}");
         let action = objects::action();
         let running = progress(
-            &action,
+            &Requests::of(&action),
             Timestamp::UNIX_EPOCH,
             Reason::Running,
             "the script is running",
@@ -286,7 +287,8 @@ mod tests {
             Verdict::of(Reason::ScriptFailed, long(5000)),
             Verdict::of(Reason::Unknown, long(5000)),
         ] {
-            let ended = terminal(&action, Timestamp::UNIX_EPOCH, &verdict, run(), Some(image()), None);
+            let ended =
+                terminal(&Requests::of(&action), Timestamp::UNIX_EPOCH, &verdict, run(), Some(image()), None);
             let [_, _, least] = steps(&ended);
             let unknown = verdict.reason == Reason::Unknown;
             assert_eq!(least.run.as_ref().unwrap().deadlines.is_some(), unknown, "its clocks are asked");
@@ -352,7 +354,7 @@ mod tests {
     fn what_binds_the_attempts_to_come_is_in_each_status_of_a_run_that_is_under_way() {
         let log = LogFact { tail: long(9000), ..LogFact::default() };
         let status = progress(
-            &objects::action(),
+            &Requests::of(&objects::action()),
             Timestamp::UNIX_EPOCH,
             Reason::Running,
             &long(1000),

@@ -5,10 +5,10 @@ use k8s_openapi::{
     jiff::{SignedDuration, Timestamp},
 };
 
-use super::{facts::LogFact, requests, verdict::Verdict};
+use super::{facts::LogFact, requests::Requests, verdict::Verdict};
 use crate::{
     api::{
-        DeploymentAction, DeploymentActionStatus, Reason,
+        DeploymentActionStatus, Reason,
         condition::{Builder, ConditionType, MAX_MESSAGE_BYTES},
         history::{AttemptStatus, MAX_ATTEMPTS, PastPackage, PastRun, RunOutcome, remember},
         packages::PackageStatus,
@@ -32,7 +32,7 @@ pub fn seconds(now: Timestamp) -> Time {
 /// The status of a run that is under way.
 #[must_use]
 pub fn progress(
-    action: &DeploymentAction,
+    of: &Requests<'_>,
     now: Timestamp,
     reason: Reason,
     message: &str,
@@ -40,7 +40,7 @@ pub fn progress(
     image: Option<ImageStatus>,
     log: Option<&LogFact>,
 ) -> DeploymentActionStatus {
-    let before = action.status.clone().unwrap_or_default();
+    let before = of.action().status.clone().unwrap_or_default();
     let generation = run.generation;
     let phase = if run.queue_position.is_some() {
         "Queued"
@@ -54,12 +54,12 @@ pub fn progress(
     let conditions = under_way(reason.as_str(), message)
         .when(ConditionType::InputsAdjusted, "InputsAdjusted", adjusted(log).as_deref())
         .when(ConditionType::ImageUnverified, "ImageUnverified", unverified(image.as_ref()).as_deref())
-        .when(ConditionType::RequestIgnored, "RequestIgnored", requests::ignored(action).as_deref())
+        .when(ConditionType::RequestIgnored, "RequestIgnored", of.ignored())
         .build(&before.conditions, generation, &seconds(now));
     DeploymentActionStatus {
         observed_generation: Some(generation),
         phase: Some(phase.to_owned()),
-        last_handled_rerun: requests::handled(action, &before, Some(run.number)),
+        last_handled_rerun: of.handled(&before, Some(run.number)),
         packages: packages_of(&before, &run),
         template: template(&before, &run),
         history: before.history,
@@ -105,30 +105,30 @@ pub fn rounded_up(then: Timestamp) -> Time {
     }
 }
 
-/// The status of a run whose attempt has ended and that waits for another one, due at `then` and one
-/// of at most `of`.
+/// The status of a run whose attempt has ended and that waits for another one, which is due at `then`. The run
+/// has `most` attempts at most.
 #[must_use]
 #[allow(clippy::too_many_arguments, reason = "as the other two, and when")]
 pub fn retrying(
-    action: &DeploymentAction,
+    of: &Requests<'_>,
     now: Timestamp,
     verdict: &Verdict,
     mut run: RunStatus,
     image: Option<ImageStatus>,
     log: Option<&LogFact>,
-    (then, of): (Time, u32),
+    (then, most): (Time, u32),
 ) -> DeploymentActionStatus {
     end_attempt(&mut run, now, verdict, image.as_ref());
     let attempt = run.attempt;
     let message = format!(
-        "attempt {attempt} of {of}: {}: {}; attempt {} begins at {}",
+        "attempt {attempt} of {most}: {}: {}; attempt {} begins at {}",
         verdict.reason,
         verdict.message,
         attempt.saturating_add(1),
         then.0
     );
     run.next_attempt_at = Some(then);
-    let status = progress(action, now, Reason::RetryPending, &message, run, image, log);
+    let status = progress(of, now, Reason::RetryPending, &message, run, image, log);
     DeploymentActionStatus { phase: Some("Retrying".to_owned()), ..status }
 }
 
@@ -141,14 +141,14 @@ fn template(before: &DeploymentActionStatus, run: &RunStatus) -> Option<Template
 /// The status of a run that has ended.
 #[must_use]
 pub fn terminal(
-    action: &DeploymentAction,
+    of: &Requests<'_>,
     now: Timestamp,
     verdict: &Verdict,
     mut run: RunStatus,
     image: Option<ImageStatus>,
     log: Option<&LogFact>,
 ) -> DeploymentActionStatus {
-    let mut before = action.status.clone().unwrap_or_default();
+    let mut before = of.action().status.clone().unwrap_or_default();
     let generation = run.generation;
     run.finished_at = Some(seconds(now));
     run.next_attempt_at = None;
@@ -194,11 +194,11 @@ pub fn terminal(
         .when(ConditionType::ValuesUnmasked, "ValuesUnmasked", unmasked.as_deref())
         .when(ConditionType::InputsAdjusted, "InputsAdjusted", adjusted(log).as_deref())
         .when(ConditionType::ImageUnverified, "ImageUnverified", unverified(image.as_ref()).as_deref())
-        .when(ConditionType::RequestIgnored, "RequestIgnored", requests::ignored(action).as_deref())
+        .when(ConditionType::RequestIgnored, "RequestIgnored", of.ignored())
         .build(&before.conditions, generation, &seconds(now));
     DeploymentActionStatus {
         observed_generation: Some(generation),
-        last_handled_rerun: requests::handled(action, &before, Some(run.number)),
+        last_handled_rerun: of.handled(&before, Some(run.number)),
         packages,
         template: template(&before, &run),
         history: before.history,
@@ -267,9 +267,9 @@ fn packages_of(before: &DeploymentActionStatus, run: &RunStatus) -> Vec<PackageS
 
 /// The status of an action that nobody has asked to run.
 #[must_use]
-pub fn not_requested(action: &DeploymentAction, now: Timestamp) -> DeploymentActionStatus {
-    let before = action.status.clone().unwrap_or_default();
-    let generation = action.metadata.generation.unwrap_or_default();
+pub fn not_requested(of: &Requests<'_>, now: Timestamp) -> DeploymentActionStatus {
+    let before = of.action().status.clone().unwrap_or_default();
+    let generation = of.action().metadata.generation.unwrap_or_default();
     let reason = Reason::NotRequested;
     DeploymentActionStatus {
         observed_generation: Some(generation),
@@ -281,9 +281,9 @@ pub fn not_requested(action: &DeploymentAction, now: Timestamp) -> DeploymentAct
                 reason.as_str(),
                 &sentence(reason.when(), reason.advice()),
             )
-            .when(ConditionType::RequestIgnored, "RequestIgnored", requests::ignored(action).as_deref())
+            .when(ConditionType::RequestIgnored, "RequestIgnored", of.ignored())
             .build(&before.conditions, generation, &seconds(now)),
-        last_handled_rerun: requests::handled(action, &before, None),
+        last_handled_rerun: of.handled(&before, None),
         ..before
     }
 }
@@ -291,9 +291,9 @@ pub fn not_requested(action: &DeploymentAction, now: Timestamp) -> DeploymentAct
 /// The status of an action whose next run `spec.suspend` holds back. What the latest run left stays,
 /// and its conditions go: whoever waits for the next run must not take them for its own.
 #[must_use]
-pub fn suspended(action: &DeploymentAction, now: Timestamp, trigger: Trigger) -> DeploymentActionStatus {
-    let before = action.status.clone().unwrap_or_default();
-    let generation = action.metadata.generation.unwrap_or_default();
+pub fn suspended(of: &Requests<'_>, now: Timestamp, trigger: Trigger) -> DeploymentActionStatus {
+    let before = of.action().status.clone().unwrap_or_default();
+    let generation = of.action().metadata.generation.unwrap_or_default();
     let reason = Reason::Suspended;
     let message = sentence(
         &format!("a run is asked for ({trigger:?}), and spec.suspend holds it back"),
@@ -304,9 +304,9 @@ pub fn suspended(action: &DeploymentAction, now: Timestamp, trigger: Trigger) ->
         phase: Some("Suspended".into()),
         conditions: Builder::default()
             .with(ConditionType::Ready, Some(false), reason.as_str(), &message)
-            .when(ConditionType::RequestIgnored, "RequestIgnored", requests::ignored(action).as_deref())
+            .when(ConditionType::RequestIgnored, "RequestIgnored", of.ignored())
             .build(&before.conditions, generation, &seconds(now)),
-        last_handled_rerun: requests::handled(action, &before, None),
+        last_handled_rerun: of.handled(&before, None),
         ..before
     }
 }
@@ -314,21 +314,17 @@ pub fn suspended(action: &DeploymentAction, now: Timestamp, trigger: Trigger) ->
 /// The status of an action whose next run waits until its latest one has given its lock back. As with a
 /// run that is suspended, the conditions of the latest one go.
 #[must_use]
-pub fn waits_for_own_lock(
-    action: &DeploymentAction,
-    now: Timestamp,
-    message: &str,
-) -> DeploymentActionStatus {
-    let before = action.status.clone().unwrap_or_default();
-    let generation = action.metadata.generation.unwrap_or_default();
+pub fn waits_for_own_lock(of: &Requests<'_>, now: Timestamp, message: &str) -> DeploymentActionStatus {
+    let before = of.action().status.clone().unwrap_or_default();
+    let generation = of.action().metadata.generation.unwrap_or_default();
     let reason = Reason::Queued.as_str();
     DeploymentActionStatus {
         observed_generation: Some(generation),
         phase: Some("Queued".into()),
         conditions: under_way(reason, message)
-            .when(ConditionType::RequestIgnored, "RequestIgnored", requests::ignored(action).as_deref())
+            .when(ConditionType::RequestIgnored, "RequestIgnored", of.ignored())
             .build(&before.conditions, generation, &seconds(now)),
-        last_handled_rerun: requests::handled(action, &before, None),
+        last_handled_rerun: of.handled(&before, None),
         ..before
     }
 }
@@ -343,20 +339,20 @@ pub fn is_held_back(status: &DeploymentActionStatus) -> bool {
 
 /// The outcome of the latest run, told again where a run that was held back is not asked for any more.
 #[must_use]
-pub fn outcome_again(action: &DeploymentAction, now: Timestamp) -> Option<DeploymentActionStatus> {
-    let before = action.status.clone()?;
+pub fn outcome_again(of: &Requests<'_>, now: Timestamp) -> Option<DeploymentActionStatus> {
+    let before = of.action().status.clone()?;
     let number = before.run.as_ref()?.number;
     let past = before.history.iter().find(|past| past.number == number)?;
     let reason = Reason::parse(&past.reason)?;
     let well = reason.class() == Class::Success;
-    let generation = action.metadata.generation.unwrap_or_default();
+    let generation = of.action().metadata.generation.unwrap_or_default();
     let message = sentence(&format!("run {number} ended as {reason}"), reason.advice());
     let stalled = format!("{reason}: run {number}");
     Some(DeploymentActionStatus {
         observed_generation: Some(generation),
         phase: Some(if well { "Succeeded" } else { "Failed" }.to_owned()),
         conditions: ended(well, reason.as_str(), &message, &stalled)
-            .when(ConditionType::RequestIgnored, "RequestIgnored", requests::ignored(action).as_deref())
+            .when(ConditionType::RequestIgnored, "RequestIgnored", of.ignored())
             .build(&before.conditions, generation, &seconds(now)),
         ..before
     })
@@ -364,15 +360,10 @@ pub fn outcome_again(action: &DeploymentAction, now: Timestamp) -> Option<Deploy
 
 /// The same status, for an action as it is now, which starts no run.
 #[must_use]
-pub fn seen(
-    status: &DeploymentActionStatus,
-    action: &DeploymentAction,
-    now: Timestamp,
-) -> DeploymentActionStatus {
-    let generation = action.metadata.generation.unwrap_or_default();
+pub fn seen(status: &DeploymentActionStatus, of: &Requests<'_>, now: Timestamp) -> DeploymentActionStatus {
+    let generation = of.action().metadata.generation.unwrap_or_default();
     let status = DeploymentActionStatus { observed_generation: Some(generation), ..status.clone() };
-    let ignored = requests::ignored(action);
-    let mut status = with_news(&status, now, ConditionType::RequestIgnored, ignored.as_deref());
+    let mut status = with_news(&status, now, ConditionType::RequestIgnored, of.ignored());
     for condition in &mut status.conditions {
         condition.observed_generation = Some(generation);
     }
@@ -536,8 +527,14 @@ mod tests {
         let mut verdict = Verdict::of(Reason::ScriptFailed, "the script ended with exit code 3 after 1 s");
         verdict.exit_code = Some(3);
         let log = LogFact { tail: "one\ntwo\nthree\n\nfour\n".into(), ..Default::default() };
-        let status =
-            terminal(&action(), Timestamp::UNIX_EPOCH, &verdict, RunStatus::default(), None, Some(&log));
+        let status = terminal(
+            &Requests::of(&action()),
+            Timestamp::UNIX_EPOCH,
+            &verdict,
+            RunStatus::default(),
+            None,
+            Some(&log),
+        );
         let stalled = status.conditions().get(ConditionType::Stalled).unwrap();
         assert_eq!(
             stalled.message,
@@ -577,17 +574,24 @@ mod tests {
         let now = Timestamp::UNIX_EPOCH;
         let run = RunStatus::default();
         assert_eq!(
-            of(&progress(&action(), now, Reason::Running, "", run.clone(), None, None)),
+            of(&progress(&Requests::of(&action()), now, Reason::Running, "", run.clone(), None, None)),
             "Ready=False Succeeded=Unknown Reconciling=True"
         );
         assert_eq!(
-            of(&terminal(&action(), now, &Verdict::of(Reason::Succeeded, ""), run.clone(), None, None)),
+            of(&terminal(
+                &Requests::of(&action()),
+                now,
+                &Verdict::of(Reason::Succeeded, ""),
+                run.clone(),
+                None,
+                None
+            )),
             "Ready=True Succeeded=True Finished=True"
         );
         assert_eq!(
-            of(&terminal(&action(), now, &Verdict::of(Reason::Unknown, ""), run, None, None)),
+            of(&terminal(&Requests::of(&action()), now, &Verdict::of(Reason::Unknown, ""), run, None, None)),
             "Ready=False Succeeded=False Finished=True Stalled=True"
         );
-        assert_eq!(of(&not_requested(&action(), now)), "Ready=True");
+        assert_eq!(of(&not_requested(&Requests::of(&action()), now)), "Ready=True");
     }
 }

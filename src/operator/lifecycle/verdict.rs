@@ -142,7 +142,7 @@ pub enum Finding {
 /// Weighs what is known of the attempt whose pod is `pod`.
 #[must_use]
 pub fn weigh(facts: &Facts<'_>, pod: &PodView, required: &[String], now: Timestamp) -> Finding {
-    let log = facts.log.filter(|log| log.pod_uid == pod.uid);
+    let log = facts.log.as_ref().filter(|log| log.pod_uid == pod.uid);
     let run = facts.action.status.as_ref().and_then(|status| status.run.as_ref());
     let asked = run.map(Asked::of).unwrap_or_default();
     if let Some((exit, seen)) = log.and_then(|log| log.exit.as_ref()) {

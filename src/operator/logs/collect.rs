@@ -24,7 +24,7 @@ use tracing::{debug, warn};
 use super::assemble::{Accepted, Assembler};
 use crate::{
     api::{CONTAINER, DeploymentAction, status::LogState},
-    operator::{call, lifecycle::facts::LogFact, pod::view::PodView, telemetry::metrics::Metrics},
+    operator::{call::call, lifecycle::facts::LogFact, pod::view::PodView, telemetry::metrics::Metrics},
     record::{
         frame::MAX_LINE_BYTES,
         outcome::{Identity, StopCause},

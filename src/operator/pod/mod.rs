@@ -8,6 +8,7 @@ pub mod names;
 pub mod packages;
 pub mod resolver;
 mod runner;
+mod same_content;
 pub mod security;
 pub mod tombstone;
 pub mod trace_context;

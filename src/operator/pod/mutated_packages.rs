@@ -2,7 +2,10 @@
 
 use k8s_openapi::api::core::v1::{Container, PodSpec};
 
-use super::packages::{FETCHER, package_argument, package_folder};
+use super::{
+    packages::{FETCHER, package_argument, package_folder},
+    same_content::is_same_content,
+};
 use crate::{api::packages::PackageStatus, record::place};
 
 /// What was changed of the way in which `container` gets the packages.
@@ -28,7 +31,7 @@ fn changed(spec: &PodSpec, container: &Container, package: &PackageStatus) -> Op
     let Some(volume) = volume else { return Some("its volume is missing".to_owned()) };
     if let Some(image) = &volume.image {
         let reference = image.reference.as_deref().unwrap_or("none");
-        return (!super::mutation::is_same_content(reference, &package.resolved))
+        return (!is_same_content(reference, &package.resolved))
             .then(|| format!("its volume has the image {reference} and not {}", package.resolved));
     }
     if volume.empty_dir.is_none() {

@@ -2,11 +2,10 @@
 
 use k8s_openapi::api::core::v1::Pod;
 
-use super::mutated_packages;
+use super::{mutated_packages, same_content::is_same_content};
 use crate::{
     api::{CONTAINER, packages::PackageStatus},
     record::place,
-    registry::reference::digest_of,
 };
 
 /// What something in the cluster changed between our creation and the pod that the API server
@@ -54,12 +53,6 @@ pub fn mutation(pod: &Pod, image: &str, packages: &[PackageStatus]) -> Option<St
     mutated_packages::mutation(spec, container, packages)
 }
 
-/// Whether both references name the same content: their digest does, and a cluster without a way to the
-/// registry has a mirror of another name.
-pub(super) fn is_same_content(found: &str, wanted: &str) -> bool {
-    found == wanted || digest_of(found).is_some_and(|found| digest_of(wanted) == Some(found))
-}
-
 #[cfg(test)]
 mod tests {
     use k8s_openapi::api::core::v1::{Container, PodSpec};
@@ -69,20 +62,6 @@ mod tests {
         pod::attempt::Delivery,
         testing::objects::{attempt, pod},
     };
-
-    #[test]
-    fn a_mirror_of_the_same_digest_is_the_same() {
-        let (one, other) = (format!("sha256:{}", "1".repeat(64)), format!("sha256:{}", "2".repeat(64)));
-        let wanted = format!("registry.example.com/shop/tools@{one}");
-        for found in ["mirror.local/shop/tools@", "mirror.local:5000/a/b/tools:1.0@", "tools@"] {
-            assert!(is_same_content(&format!("{found}{one}"), &wanted), "{found}");
-            assert!(!is_same_content(&format!("{found}{other}"), &wanted), "{found}");
-        }
-        for found in ["registry.example.com/shop/tools:1.0", "tools", "", "x@sha256:1", &one] {
-            assert!(!is_same_content(found, &wanted), "{found}");
-        }
-        assert!(!is_same_content("x@latest", "y@latest"));
-    }
 
     #[test]
     fn a_change_that_matters_is_told() {

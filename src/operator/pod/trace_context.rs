@@ -5,21 +5,22 @@ use std::borrow::Cow;
 use opentelemetry::{SpanId, TraceId};
 use sha2::{Digest as _, Sha256};
 
-use crate::operator::telemetry::parts::Phase;
+/// The stage in which the script runs.
+pub(crate) const SCRIPT: &str = "script";
 
 /// The parent of what a script traces, as W3C Trace Context writes it.
 #[must_use]
 pub fn traceparent(action_uid: &str, run: u32, attempt: u32) -> String {
-    let script = of_attempt(Phase::Script, attempt);
+    let script = of_attempt(SCRIPT, attempt);
     let (trace, span) = (trace_id(action_uid, run), span_id(action_uid, run, &script));
     format!("00-{trace}-{span}-01")
 }
 
-/// Names a phase of an attempt; that of the first attempt has the phase's own name.
-pub(crate) fn of_attempt(phase: Phase, attempt: u32) -> Cow<'static, str> {
+/// Names a stage of an attempt; that of the first attempt has the stage's own name.
+pub(crate) fn of_attempt(stage: &'static str, attempt: u32) -> Cow<'static, str> {
     match attempt {
-        0 | 1 => phase.as_str().into(),
-        _ => format!("{}-{attempt}", phase.as_str()).into(),
+        0 | 1 => stage.into(),
+        _ => format!("{stage}-{attempt}").into(),
     }
 }
 

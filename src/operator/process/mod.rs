@@ -1,4 +1,7 @@
 //! The process: how it is wired, what it watches, whether it is healthy.
 
 pub mod health;
+mod lead;
 pub mod run;
+mod upkeep;
+mod watches;

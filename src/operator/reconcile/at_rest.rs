@@ -5,20 +5,21 @@ use std::sync::{Arc, Mutex};
 use k8s_openapi::jiff::SignedDuration;
 use kube::{Api, Resource, ResourceExt, runtime::controller::Action};
 
-use super::{Context, Pass, ReconcileError, lock};
+use super::{
+    carry_out::LONGEST_WAIT,
+    pass::{Context, Pass, ReconcileError, lock},
+};
 use crate::{
     api::DeploymentAction,
     operator::{
         caches::{cached::Cached, memory::Memory},
-        call,
-        lifecycle::decide::Step,
+        call::call,
+        lifecycle::decide::{Step, decide},
         spec::expanded::Expanded,
     },
 };
 
-/// The longest that an action waits that waits for a time: as of any other.
-const LONGEST_WAIT: SignedDuration = super::LONGEST_WAIT;
-/// And the shortest: nothing that is to be done about it is urgent.
+/// The shortest that an action waits which waits for a time: nothing that is to be done about it is urgent.
 const SHORTEST_WAIT: SignedDuration = SignedDuration::from_millis(100);
 
 /// Until when nothing is to be done, by what the cache has of the action. `None` where something may be, and
@@ -36,7 +37,7 @@ pub(super) fn wait(context: &Context, cached: &Arc<Cached>) -> Option<Action> {
         spec: Arc::new(Expanded::unneeded(&action, template)),
         ..Pass::new(context, action, memory.as_deref().unwrap_or(&scratch))
     };
-    let Step::Wait(wait) = pass.decide() else { return None };
+    let Step::Wait(wait) = decide(&pass.observe(), pass.now) else { return None };
     if let Some(memory) = &memory {
         let mut memory = lock(memory);
         memory.errors = 0;

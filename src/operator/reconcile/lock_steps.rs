@@ -6,10 +6,10 @@ use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use kube::{ResourceExt, runtime::controller::Action};
 use tracing::{info, warn};
 
-use super::{Pass, ReconcileError, lock};
+use super::pass::{Pass, ReconcileError, lock};
 use crate::operator::{
-    CallError,
     caches::memory::Memory,
+    call::CallError,
     lifecycle::lock_facts::{LockFact, LockSeen},
     steps::lock_lease::{self as locks, Claim},
 };

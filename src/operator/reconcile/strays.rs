@@ -24,9 +24,8 @@ use tracing::{debug, info, warn};
 use crate::{
     api::{DeploymentAction, LABEL_ACTION, LABEL_ACTION_UID, LABEL_ATTEMPT, LABEL_LOCK, LABEL_RUN},
     operator::{
-        CallError,
         caches::{lock_queue::LockIndex, memory::Memories, nodes::Nodes},
-        call,
+        call::{CallError, call},
         lifecycle::decide::NAME_NEEDED_SECONDS,
         pod::{
             names::run_id,

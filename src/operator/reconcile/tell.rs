@@ -3,14 +3,14 @@
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use tracing::{Span, info};
 
-use super::{Pass, lock};
+use super::pass::{Pass, lock};
 use crate::{
     api::{
         DeploymentActionStatus, Reason,
         condition::ConditionType,
         status::{LogState, RunStatus},
     },
-    operator::telemetry::parts::{Part, Phase},
+    operator::telemetry::stages::{Stage, Timing},
     record::outcome::Exit,
 };
 
@@ -35,12 +35,12 @@ impl Pass<'_> {
         if newly(|run| run.held_lock().is_some())
             && let Some(begin) = &run.requested_at
         {
-            let part = Part { phase: Phase::Queue, attempt: run.attempt, begin: begin.0, end: now };
-            context.metrics.phase(part);
+            let part = Timing { stage: Stage::Queue, attempt: run.attempt, begin: begin.0, end: now };
+            context.metrics.stage(part);
             lock(self.memory).parts.push(part);
         }
         if newly(|run| run.bundle_sha256.is_some()) {
-            self.passed(Phase::Resolve, true);
+            self.passed(Stage::Resolve, true);
         } else if last.is_some_and(|last| last.number == run.number && last.attempt < run.attempt) {
             lock(self.memory).since = Some(now);
         }
@@ -48,7 +48,7 @@ impl Pass<'_> {
             self.attempt_ended(run, exit, now);
         }
         if newly(|run| run.started_at.is_some()) {
-            self.passed(Phase::Start, true);
+            self.passed(Stage::Start, true);
         }
         if newly(|run| run.finished_at.is_some()) {
             let reason = status.conditions().get(ConditionType::Ready).map(|ready| ready.reason.as_str());
@@ -70,8 +70,8 @@ impl Pass<'_> {
         {
             context.metrics.log_read(log.state, log.bytes);
             if let Some((_, seen)) = exit {
-                context.metrics.phase(Part {
-                    phase: Phase::Collect,
+                context.metrics.stage(Timing {
+                    stage: Stage::Collect,
                     attempt: run.attempt,
                     begin: *seen,
                     end: now,
@@ -85,30 +85,30 @@ impl Pass<'_> {
         let mut memory = lock(self.memory);
         let followed = memory.since.take();
         let Some((exit, seen)) = exit else { return };
-        let part = |phase, begin, end| Part { phase, attempt: run.attempt, begin, end };
+        let part = |stage, begin, end| Timing { stage, attempt: run.attempt, begin, end };
         // Not a span of its own: the script's is within it.
         if let Some(begin) = followed.filter(|_| run.started_at.is_some()) {
-            self.context.metrics.phase(part(Phase::Follow, begin, *seen));
+            self.context.metrics.stage(part(Stage::Follow, begin, *seen));
         }
         let ran = SignedDuration::from_millis(i64::try_from(exit.millis).unwrap_or_default());
         let begin = seen.saturating_sub(ran).unwrap_or(*seen);
-        for part in [part(Phase::Script, begin, *seen), part(Phase::Finish, *seen, now)] {
-            self.context.metrics.phase(part);
+        for part in [part(Stage::Script, begin, *seen), part(Stage::Finish, *seen, now)] {
+            self.context.metrics.stage(part);
             memory.parts.push(part);
         }
     }
 
     /// A part of the run is over whose beginning this process has seen.
-    pub(super) fn passed(&self, phase: Phase, goes_on: bool) {
+    pub(super) fn passed(&self, stage: Stage, goes_on: bool) {
         let now = Timestamp::now();
         let mut memory = lock(self.memory);
         let since = std::mem::replace(&mut memory.since, goes_on.then_some(now));
         if let Some(begin) = since {
             let run = self.action.status.as_ref().and_then(|status| status.run.as_ref());
             let attempt = run.map_or(1, |run| run.attempt);
-            let part = Part { phase, attempt, begin, end: now };
+            let part = Timing { stage, attempt, begin, end: now };
             memory.parts.push(part);
-            self.context.metrics.phase(part);
+            self.context.metrics.stage(part);
         }
     }
 }

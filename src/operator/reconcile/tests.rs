@@ -1,22 +1,37 @@
 //! Whole looks, against an API server that answers as a test says.
 
-use clap::Parser;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use kube::runtime::{reflector::store::Writer, watcher::Event};
+use std::{sync::Arc, time::Duration};
+
+use clap::Parser as _;
+use k8s_openapi::{api::core::v1::Pod, apimachinery::pkg::apis::meta::v1::Time, jiff::Timestamp};
+use kube::{
+    Client,
+    runtime::{controller::Action, reflector::store::Writer, watcher::Event},
+};
 use serde_json::{Value, json, to_value};
 
-use super::*;
+use super::{admission::Admission, pass::lock, *};
 use crate::{
     api::{
-        Reason,
+        DeploymentAction, DeploymentActionStatus, Reason,
         action::{Lock, RunPolicy},
         status::{Deadlines, ImageStatus, LockStatus, LogState, RunStatus},
     },
     operator::{
-        fair::Limits,
-        lifecycle::{facts::LogFact, status::terminal, verdict::Verdict},
-        options::UsePolicyOption,
+        caches::{
+            action_policies::ActionPolicies, cached::Cached, lock_queue::LockIndex, memory::Memories,
+            nodes::Nodes, pod_index::PodIndex, sources::Sources, templates::Templates, use_policy::UsePolicy,
+            warnings::Warnings,
+        },
+        fair::{Limits, Turns},
+        leadership::Term,
+        lifecycle::{facts::LogFact, requests::Requests, status::terminal, verdict::Verdict},
+        logs::collect::Collector,
+        options::{Options, UsePolicyOption},
+        pod::attempt::FetchDefaults,
         spec::hash::spec_hash,
+        steps::resolve::jobs::Jobs,
+        telemetry::{events::Events, metrics::Metrics, traces::Traces},
         testing::{
             objects::{PROCESS, UID, action},
             server::{Seen, failure, server},
@@ -102,7 +117,7 @@ fn finished(change: impl FnOnce(&mut DeploymentAction)) -> DeploymentAction {
     verdict.outputs = [("url".to_owned(), "u".repeat(10_000))].into();
     let log = LogFact { state: LogState::Complete, tail: "t".repeat(10_000), ..LogFact::default() };
     let image = ImageStatus { resolved: "r/tools@sha256:11".into(), ..ImageStatus::default() };
-    action.status = Some(terminal(&action, now, &verdict, run, Some(image), Some(&log)));
+    action.status = Some(terminal(&Requests::of(&action), now, &verdict, run, Some(image), Some(&log)));
     action
 }
 

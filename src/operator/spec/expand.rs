@@ -5,9 +5,10 @@
 mod tests;
 
 use super::{
+    invalid::Invalid,
     pattern::{Budget, Pattern},
     size,
-    validate::{Checked, Invalid, validate_as},
+    validate::{Checked, validate_as},
     versions::{self, Range},
 };
 use crate::{

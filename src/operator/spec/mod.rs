@@ -4,6 +4,7 @@
 pub mod expand;
 pub mod expanded;
 pub mod hash;
+pub mod invalid;
 mod pattern;
 pub mod policy;
 mod quantity;

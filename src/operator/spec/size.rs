@@ -5,7 +5,7 @@ use std::io;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::validate::Invalid;
+use super::invalid::Invalid;
 use crate::api::DeploymentActionSpec;
 
 /// The longest spec that is run, in bytes, as etcd has it.

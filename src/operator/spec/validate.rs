@@ -3,6 +3,7 @@
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::{Resource, ResourceExt};
 
+use super::invalid::Invalid;
 use super::{hash, size};
 use crate::{
     api::{
@@ -66,11 +67,6 @@ pub struct CheckedPackage {
     /// The reference.
     pub reference: ImageReference,
 }
-
-/// Why a spec cannot be executed: a sentence that names the field.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct Invalid(pub String);
 
 /// Checks what the schema could not, of an action without a template.
 ///

@@ -7,7 +7,7 @@ use kube::{
 
 use crate::{
     api::DeploymentAction,
-    operator::{CallError, call},
+    operator::call::{CallError, call},
 };
 
 /// Deletes this very action as it was read, and its pods with it: one that somebody has changed since,

@@ -9,9 +9,9 @@ use kube::{
 use crate::{
     api::{DeploymentAction, Reason, condition::ConditionType},
     operator::{
-        CallError, FIELD_MANAGER, call,
+        call::{CallError, FIELD_MANAGER, call},
         leadership::Term,
-        lifecycle::{facts::Refusal, requests},
+        lifecycle::{facts::Refusal, requests::Requests},
         pod::{
             attempt::{Attempt, PodDefaults},
             build, resolver,
@@ -98,7 +98,7 @@ pub fn wants(live: &DeploymentAction, action: &Checked, attempt: &Attempt) -> bo
                 && !run.is_launched_no_more()
                 && run.cancel_requested_at.is_none()
                 && run.superseded_at.is_none()
-                && !requests::cancels(live, run)
+                && !Requests::of(live).cancels(run)
         })
 }
 

@@ -24,7 +24,7 @@ use kube::{
 use crate::{
     api::{DeploymentAction, LABEL_ACTION_UID, LABEL_LOCK, LABEL_MANAGED_BY, MANAGED_BY},
     operator::{
-        CallError, FIELD_MANAGER, call,
+        call::{CallError, FIELD_MANAGER, call},
         lifecycle::lock_facts::{Held, Holder, HolderStands, LockSeen, lease_name},
         pod::{names::may_be_a_name, view::PodView},
     },

@@ -16,9 +16,8 @@ use kube::{
 use crate::{
     api::{CONTAINER, DeploymentAction, LABEL_ACTION, LABEL_ACTION_UID, status::RunStatus},
     operator::{
-        CallError,
         caches::{memory::Memory, pod_index::PodIndex, warnings::Warnings},
-        call,
+        call::{CallError, call},
         lifecycle::{
             cause::cause,
             facts::{PodFact, Resolver},

@@ -7,7 +7,7 @@ use k8s_openapi::api::core::v1::{Secret, ServiceAccount};
 use kube::{Api, Client};
 
 use crate::{
-    operator::{call, spec::validate::Checked},
+    operator::{call::call, spec::validate::Checked},
     registry::{ImageReference, Keyring, Origin, PullSecretForm},
 };
 

@@ -9,7 +9,10 @@ use serde_json::json;
 
 use crate::{
     api::FINALIZER_COLLECT,
-    operator::{CallError, FIELD_MANAGER, call, pod::view::is_held},
+    operator::{
+        call::{CallError, FIELD_MANAGER, call},
+        pod::view::is_held,
+    },
 };
 
 /// Takes our finalizer, and no other, off the pod with this name and UID.

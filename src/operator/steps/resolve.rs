@@ -5,50 +5,22 @@
 //! namespace lets the operator read; a refusal falls through to the next. Where all are refused, a
 //! node is to be asked.
 
+mod asking;
 pub mod jobs;
 mod packages;
-
-use std::path::Path;
 
 use k8s_openapi::{api::core::v1::ConfigMap, jiff::SignedDuration};
 use kube::{Api, Client};
 
+pub use self::asking::Sources;
+use self::asking::{Problem, TRIES, later, reason};
 use super::pull_secrets::{self, Found};
 use crate::{
-    api::{Reason, history::PastRun, packages::PackageStatus},
-    operator::{call, lifecycle::facts::Resolution, spec::validate::Checked},
+    api::{Reason, history::PastRun},
+    operator::{call::call, lifecycle::facts::Resolution, spec::validate::Checked},
     record::sha256_hex,
-    registry::{Asker, Platform, Registry, ResolveError, ResolvedImage},
+    registry::{Asker, ResolveError, ResolvedImage},
 };
-
-/// How often a registry that fails is asked before the run goes on without it: for the user of an
-/// image whose digest is given, or by asking a node, which may well have another way to it.
-const TRIES: u32 = 3;
-
-/// What is asked.
-#[derive(Clone, Copy)]
-pub struct Sources<'a> {
-    /// For the script's `ConfigMap` and pull Secrets.
-    pub client: &'a Client,
-    /// For the image.
-    pub registry: &'a Registry,
-    /// The chart's credentials.
-    pub credentials_file: Option<&'a Path>,
-    /// What actions run on.
-    pub platform: &'a Platform,
-    /// The most that a package which nodes do not mount may take, in bytes.
-    pub package_limit_bytes: u64,
-}
-
-/// Why nothing was resolved.
-enum Problem {
-    /// It may be otherwise later, after this pause at the least.
-    Later(Reason, String, Option<SignedDuration>),
-    /// It will not be otherwise.
-    Never(Reason, String),
-    /// The operator cannot, and a node may.
-    AskNode(Reason, String),
-}
 
 /// Resolves script, packages and image of `action`; `failures` counts those of this run so far. A package
 /// that the run `again` deployed keeps its digest. With it, for how long the registry asked to be left alone.
@@ -79,23 +51,6 @@ pub async fn resolve(
             (resolved, None)
         }
         Err(problem) => problem.resolution(packages, script_sha256),
-    }
-}
-
-impl Problem {
-    /// What it means for the run, and for how long to pause.
-    fn resolution(
-        self,
-        packages: Vec<PackageStatus>,
-        script_sha256: Option<String>,
-    ) -> (Resolution, Option<SignedDuration>) {
-        match self {
-            Self::Later(reason, message, pause) => (Resolution::Failed { reason, message }, pause),
-            Self::Never(reason, message) => (Resolution::Refused { reason, message }, None),
-            Self::AskNode(reason, message) => {
-                (Resolution::NeedsPod { reason, message, packages, script_sha256 }, None)
-            }
-        }
     }
 }
 
@@ -216,25 +171,6 @@ impl Asked<'_> {
     }
 }
 
-fn later(error: &ResolveError) -> Problem {
-    let pause = error.retry_after().and_then(|pause| SignedDuration::try_from(pause).ok());
-    Problem::Later(reason(error), error.to_string(), pause)
-}
-
-const fn reason(error: &ResolveError) -> Reason {
-    match error {
-        ResolveError::NotFound { .. } => Reason::ImageNotFound,
-        ResolveError::Denied { .. } => Reason::ImageDenied,
-        ResolveError::NoPlatform { .. } => Reason::ImagePlatformMissing,
-        ResolveError::Invalid { .. } | ResolveError::NotAnImage { .. } | ResolveError::NotAPackage { .. } => {
-            Reason::ImageInvalid
-        }
-        ResolveError::Unreachable { .. }
-        | ResolveError::RateLimited { .. }
-        | ResolveError::Failing { .. } => Reason::RegistryUnavailable,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -245,7 +181,7 @@ mod tests {
             spec::validate::validate,
             testing::{objects::action, server::server},
         },
-        registry::RegistryConfig,
+        registry::{Platform, Registry, RegistryConfig},
     };
 
     #[tokio::test]

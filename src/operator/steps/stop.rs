@@ -9,7 +9,10 @@ use serde_json::{Value, json};
 
 use crate::{
     api::{ANNOTATION_STOP_REASON, ANNOTATION_STOP_REQUESTED_AT},
-    operator::{CallError, FIELD_MANAGER, call, pod::view::AT_ONCE_SECONDS},
+    operator::{
+        call::{CallError, FIELD_MANAGER, call},
+        pod::view::AT_ONCE_SECONDS,
+    },
 };
 
 /// Deletes the pod with this name and UID.

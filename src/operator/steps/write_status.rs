@@ -6,7 +6,10 @@ use tracing::warn;
 
 use crate::{
     api::{DeploymentAction, DeploymentActionStatus},
-    operator::{CallError, FIELD_MANAGER, call, lifecycle::smaller_status::Without},
+    operator::{
+        call::{CallError, FIELD_MANAGER, call},
+        lifecycle::smaller_status::Without,
+    },
 };
 
 /// Writes `status` onto `action`, and returns the action as it is then. Where the API server does not store
@@ -65,7 +68,7 @@ mod tests {
     use crate::{
         api::{Reason, history::PastRun, status::RunStatus},
         operator::{
-            lifecycle::{facts::LogFact, status::terminal, verdict::Verdict},
+            lifecycle::{facts::LogFact, requests::Requests, status::terminal, verdict::Verdict},
             testing::{
                 objects::action,
                 server::{failure, server},
@@ -81,7 +84,7 @@ mod tests {
         verdict.outputs = [("url".to_owned(), "u".repeat(1000))].into();
         let log = LogFact { tail: "t".repeat(1000), ..LogFact::default() };
         let run = RunStatus { number: 5, ..RunStatus::default() };
-        terminal(&action, Timestamp::UNIX_EPOCH, &verdict, run, None, Some(&log))
+        terminal(&Requests::of(&action), Timestamp::UNIX_EPOCH, &verdict, run, None, Some(&log))
     }
 
     /// Writes [`verdict`] to a server that gives these answers one after the other, and then stores what it

@@ -16,7 +16,7 @@ use tracing::debug;
 
 use crate::{
     api::{DeploymentAction, DeploymentActionStatus, Reason, condition::ConditionType, reason::Class},
-    operator::{FIELD_MANAGER, call},
+    operator::call::{FIELD_MANAGER, call},
     record::outcome::truncate,
 };
 
@@ -135,7 +135,7 @@ mod tests {
     use crate::{
         api::status::{ImageStatus, RunStatus},
         operator::{
-            lifecycle::{status, verdict::Verdict},
+            lifecycle::{requests::Requests, status, verdict::Verdict},
             testing::objects::action,
         },
     };
@@ -154,7 +154,15 @@ mod tests {
             ..RunStatus::default()
         };
         let image = ImageStatus { resolved: "r/tools@sha256:1".into(), ..ImageStatus::default() };
-        action.status = Some(status::progress(&action, now(), Reason::Running, "", run, Some(image), None));
+        action.status = Some(status::progress(
+            &Requests::of(&action),
+            now(),
+            Reason::Running,
+            "",
+            run,
+            Some(image),
+            None,
+        ));
         action
     }
 
@@ -162,7 +170,7 @@ mod tests {
         let mut action = at(true);
         let run = action.status.as_ref().unwrap().run.clone().unwrap();
         let verdict = Verdict::of(reason, "the script ended");
-        action.status = Some(status::terminal(&action, now(), &verdict, run, None, None));
+        action.status = Some(status::terminal(&Requests::of(&action), now(), &verdict, run, None, None));
         action
     }
 
@@ -195,7 +203,7 @@ mod tests {
         let mut action = at(true);
         let run = action.status.as_ref().unwrap().run.clone().unwrap();
         let verdict = Verdict::of(Reason::PodRefused, "ä".repeat(2000));
-        action.status = Some(status::terminal(&action, now(), &verdict, run, None, None));
+        action.status = Some(status::terminal(&Requests::of(&action), now(), &verdict, run, None, None));
         let note = news(None, &action, now()).unwrap().note.unwrap();
         assert!(note.len() <= MAX_NOTE_BYTES);
     }

@@ -11,7 +11,7 @@ use prometheus_client::{
     registry::Registry,
 };
 
-use super::{parts::Part, process_usage::Process};
+use super::{process_usage::Process, stages::Timing};
 use crate::api::{Reason, history::RunOutcome, status::LogState};
 
 /// The controller's name in its metrics.
@@ -201,10 +201,10 @@ impl Metrics {
     }
 
     /// A part of a run is over.
-    pub fn phase(&self, part: Part) {
+    pub fn stage(&self, part: Timing) {
         // A clock that was set back must not count as an age.
         let took = Duration::try_from(part.end.duration_since(part.begin)).unwrap_or_default();
-        self.phases.get_or_create(&PhaseLabels { phase: part.phase.as_str() }).observe(took.as_secs_f64());
+        self.phases.get_or_create(&PhaseLabels { phase: part.stage.as_str() }).observe(took.as_secs_f64());
     }
 
     /// How many runs are where now.
@@ -285,7 +285,7 @@ mod tests {
     use k8s_openapi::jiff::Timestamp;
 
     use super::*;
-    use crate::operator::telemetry::parts::Phase;
+    use crate::operator::telemetry::stages::Stage;
 
     fn has(metrics: &Metrics, line: &str) {
         let text = metrics.text().unwrap();
@@ -313,7 +313,7 @@ mod tests {
         let metrics = Metrics::default();
         let begin = Timestamp::UNIX_EPOCH;
         let end = Timestamp::from_millisecond(700).unwrap();
-        metrics.phase(Part { phase: Phase::Start, attempt: 1, begin, end });
+        metrics.stage(Timing { stage: Stage::Start, attempt: 1, begin, end });
         has(&metrics, r#"longshore_run_phase_seconds_sum{phase="start"} 0.7"#);
         metrics.active(Active { pending: 1, queued: 5, launching: 2, running: 3, retrying: 4 });
         has(&metrics, r#"longshore_runs_active{phase="launching"} 2"#);

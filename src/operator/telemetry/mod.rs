@@ -2,6 +2,6 @@
 
 pub mod events;
 pub mod metrics;
-pub mod parts;
 pub mod process_usage;
+pub mod stages;
 pub mod traces;

@@ -21,7 +21,7 @@ use opentelemetry_sdk::{
 use tokio::sync::mpsc;
 use tracing::{debug, warn};
 
-use super::parts::{Part, Phase};
+use super::stages::{Stage, Timing};
 use crate::{
     api::{DeploymentAction, Reason, condition::ConditionType, reason::Class},
     operator::pod::trace_context::{of_attempt, span_id, trace_id},
@@ -80,7 +80,7 @@ impl Traces {
     }
 
     /// Sends the trace of a run that has ended; `parts` are those that this process has seen.
-    pub fn tell(&self, action: &DeploymentAction, parts: &[Part], now: Timestamp) {
+    pub fn tell(&self, action: &DeploymentAction, parts: &[Timing], now: Timestamp) {
         let Some(sender) = &self.0 else { return };
         let Some(spans) = spans(action, parts, now) else { return };
         if sender.try_send(spans).is_err() {
@@ -104,7 +104,7 @@ fn time(of: Timestamp) -> SystemTime {
 
 /// The trace of the latest run, which has ended. The status has whole seconds, so the run as a whole
 /// is stretched over its parts where those are known.
-fn spans(action: &DeploymentAction, parts: &[Part], now: Timestamp) -> Option<Vec<SpanData>> {
+fn spans(action: &DeploymentAction, parts: &[Timing], now: Timestamp) -> Option<Vec<SpanData>> {
     let uid = action.uid()?;
     let status = action.status.as_ref()?;
     let run = status.run.as_ref()?;
@@ -157,11 +157,11 @@ fn spans(action: &DeploymentAction, parts: &[Part], now: Timestamp) -> Option<Ve
     let whole =
         SpanData { attributes, status: outcome.clone(), ..span(RUN, RUN, SpanId::INVALID, begin, end) };
     let parts = parts.iter().map(|part| {
-        let last = part.phase == Phase::Script && part.attempt == run.attempt;
+        let last = part.stage == Stage::Script && part.attempt == run.attempt;
         let status = if last { outcome.clone() } else { Status::Unset };
-        let id = of_attempt(part.phase, part.attempt);
+        let id = of_attempt(part.stage.as_str(), part.attempt);
         let attributes = vec![KeyValue::new("longshore.run.attempt", i64::from(part.attempt))];
-        SpanData { status, attributes, ..span(part.phase.as_str(), &id, root, part.begin, part.end) }
+        SpanData { status, attributes, ..span(part.stage.as_str(), &id, root, part.begin, part.end) }
     });
     Some(std::iter::once(whole).chain(parts).collect())
 }
@@ -176,7 +176,7 @@ mod tests {
     use crate::{
         api::status::RunStatus,
         operator::{
-            lifecycle::{status, verdict::Verdict},
+            lifecycle::{requests::Requests, status, verdict::Verdict},
             pod::trace_context::traceparent,
             testing::objects::{UID, action},
         },
@@ -195,13 +195,13 @@ mod tests {
             ..RunStatus::default()
         };
         let verdict = Verdict::of(reason, "the script ended");
-        action.status = Some(status::terminal(&action, at(900), &verdict, run, None, None));
+        action.status = Some(status::terminal(&Requests::of(&action), at(900), &verdict, run, None, None));
         action
     }
 
-    fn parts() -> [Part; 2] {
-        let part = |phase, begin, end| Part { phase, attempt: 1, begin: at(begin), end: at(end) };
-        [part(Phase::Resolve, 10, 50), part(Phase::Script, 700, 800)]
+    fn parts() -> [Timing; 2] {
+        let part = |stage, begin, end| Timing { stage, attempt: 1, begin: at(begin), end: at(end) };
+        [part(Stage::Resolve, 10, 50), part(Stage::Script, 700, 800)]
     }
 
     #[test]
@@ -219,7 +219,7 @@ mod tests {
     #[test]
     fn each_attempt_s_script_has_a_span_of_its_own() {
         let mut parts = parts().to_vec();
-        parts.push(Part { attempt: 2, ..parts[1] });
+        parts.push(Timing { attempt: 2, ..parts[1] });
         let mut action = ended(Reason::ScriptFailed);
         action.status.as_mut().unwrap().run.as_mut().unwrap().attempt = 2;
         let spans = spans(&action, &parts, at(900)).unwrap();

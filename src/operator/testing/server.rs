@@ -72,6 +72,7 @@ mod tests {
         operator::{
             leadership::Term,
             lifecycle::{
+                requests::Requests,
                 status::{progress, terminal},
                 verdict::Verdict,
             },
@@ -117,8 +118,15 @@ mod tests {
 
     fn live(change: impl FnOnce(&mut Value)) -> Value {
         let mut live = action();
-        live.status =
-            Some(progress(&live, Timestamp::UNIX_EPOCH, Reason::Launching, "", recorded(), None, None));
+        live.status = Some(progress(
+            &Requests::of(&live),
+            Timestamp::UNIX_EPOCH,
+            Reason::Launching,
+            "",
+            recorded(),
+            None,
+            None,
+        ));
         let mut live = to_value(live).unwrap();
         change(&mut live);
         live
@@ -149,7 +157,7 @@ mod tests {
     #[tokio::test]
     async fn an_action_that_no_longer_asks_for_it_gets_no_pod() {
         let finished = terminal(
-            &action(),
+            &Requests::of(&action()),
             Timestamp::UNIX_EPOCH,
             &Verdict::of(Reason::Unknown, ""),
             recorded(),
@@ -189,7 +197,15 @@ mod tests {
         let error = write_status(
             &client,
             &action(),
-            &progress(&action(), Timestamp::UNIX_EPOCH, Reason::Launching, "", recorded(), None, None),
+            &progress(
+                &Requests::of(&action()),
+                Timestamp::UNIX_EPOCH,
+                Reason::Launching,
+                "",
+                recorded(),
+                None,
+                None,
+            ),
         )
         .await
         .unwrap_err();

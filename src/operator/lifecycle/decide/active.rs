@@ -74,7 +74,7 @@ impl<'a> Active<'a> {
 
     /// What was read of the log of this run's pod.
     pub(super) fn log_of(&self, run: &RunStatus) -> Option<&'a LogFact> {
-        self.facts.log.filter(|log| run.pod_uid.as_deref() == Some(&log.pod_uid))
+        self.facts.log.as_ref().filter(|log| run.pod_uid.as_deref() == Some(&log.pod_uid))
     }
 
     pub(super) fn image_seen(&self, pod: Option<&PodView>) -> Option<ImageStatus> {
@@ -86,6 +86,6 @@ impl<'a> Active<'a> {
     pub(super) fn progress(&self, reason: Reason, message: &str, run: RunStatus) -> DeploymentActionStatus {
         let image = self.image_seen(self.facts.pod.view());
         let log = self.log_of(&run);
-        progress(self.facts.action, self.now, reason, message, run, image, log)
+        progress(&self.facts.requests, self.now, reason, message, run, image, log)
     }
 }

@@ -20,7 +20,6 @@ use crate::{
     operator::{
         lifecycle::{
             facts::{Facts, Resolution, Resolver},
-            requests,
             status::{progress, terminal},
             verdict::Verdict,
         },
@@ -35,9 +34,9 @@ const LOOK_AGAIN: SignedDuration = SignedDuration::from_secs(5);
 
 /// Takes up a run that has no pod yet: freezes what it executes, or says why that cannot be.
 pub(super) fn begin(facts: &Facts<'_>, now: Timestamp, run: RunStatus) -> Step {
-    if run.cancel_requested_at.is_some() || requests::cancels(facts.action, &run) {
+    if run.cancel_requested_at.is_some() || facts.requests.cancels(&run) {
         let verdict = cancel::before_start();
-        return Step::WriteStatus(Box::new(terminal(facts.action, now, &verdict, run, None, None)));
+        return Step::WriteStatus(Box::new(terminal(&facts.requests, now, &verdict, run, None, None)));
     }
     let checked = match facts.spec {
         Ok(checked) => checked,
@@ -51,12 +50,12 @@ pub(super) fn begin(facts: &Facts<'_>, now: Timestamp, run: RunStatus) -> Step {
             let deadline = pending_deadline(facts, &run, now);
             if blocked.may_pass() && now < deadline {
                 // Files that are applied together come in any order.
-                let wanted = progress(facts.action, now, reason, message, run, None, None);
+                let wanted = progress(&facts.requests, now, reason, message, run, None, None);
                 let again = now.saturating_add(LOOK_AGAIN).unwrap_or(deadline).min(deadline);
                 return write_or(facts, wanted, || Step::until(again, now));
             }
             let verdict = Verdict::of(reason, message);
-            return Step::WriteStatus(Box::new(terminal(facts.action, now, &verdict, run, None, None)));
+            return Step::WriteStatus(Box::new(terminal(&facts.requests, now, &verdict, run, None, None)));
         }
     };
     // What is refused anyway need not wait for that.
@@ -86,7 +85,7 @@ impl Beginning<'_> {
         if let Some((reason, message)) = held_back(self.facts, self.checked) {
             return self.hold(reason, &message);
         }
-        match self.facts.resolution {
+        match &self.facts.resolution {
             Some(Resolution::Resolved {
                 pinned,
                 platform_digest,
@@ -140,7 +139,7 @@ impl Beginning<'_> {
                 let launcher = Some(Launcher::first(self.facts.process));
                 let run = RunStatus { bundle_sha256: Some(sha256), pod_name: Some(name), launcher, ..run };
                 let mut status = progress(
-                    self.facts.action,
+                    &self.facts.requests,
                     self.now,
                     Reason::Launching,
                     &message,
@@ -254,13 +253,13 @@ impl Beginning<'_> {
     }
 
     fn progress(&self, reason: Reason, message: &str) -> DeploymentActionStatus {
-        progress(self.facts.action, self.now, reason, message, self.run.clone(), None, None)
+        progress(&self.facts.requests, self.now, reason, message, self.run.clone(), None, None)
     }
 
     fn end(&self, reason: Reason, message: &str) -> Step {
         let verdict = Verdict::of(reason, message);
         Step::WriteStatus(Box::new(terminal(
-            self.facts.action,
+            &self.facts.requests,
             self.now,
             &verdict,
             self.run.clone(),

@@ -12,7 +12,6 @@ use crate::{
     api::{ANNOTATION_CANCEL, DeploymentActionStatus, Reason, status::RunStatus},
     operator::{
         lifecycle::{
-            requests,
             status::seconds,
             verdict::{BY_WHOM, Verdict},
         },
@@ -41,7 +40,7 @@ pub(super) fn before_attempt(attempt: u32) -> Verdict {
 impl Active<'_> {
     /// Whether somebody cancels this very run, or did.
     pub(super) fn is_cancelled(&self) -> bool {
-        self.run.cancel_requested_at.is_some() || requests::cancels(self.facts.action, self.run)
+        self.run.cancel_requested_at.is_some() || self.facts.requests.cancels(self.run)
     }
 
     /// Puts on record that the run is being cancelled, before anything is done for it.

@@ -44,9 +44,9 @@ pub(super) fn step(facts: &Facts<'_>, now: Timestamp, status: &DeploymentActionS
 
 /// What the last run left is settled, as far as it can be by now.
 fn rest(facts: &Facts<'_>, now: Timestamp, status: &DeploymentActionStatus) -> Step {
-    match start(facts.action, status) {
+    match start(&facts.requests, status) {
         Start::Run(trigger) if facts.action.spec.suspend == Some(true) => {
-            write_or(facts, suspended(facts.action, now, trigger), || retire(facts, now, status))
+            write_or(facts, suspended(&facts.requests, now, trigger), || retire(facts, now, status))
         }
         Start::Run(_) if let Some(run) = status.run.as_ref().filter(|run| run.held_lock().is_some()) => {
             wait_for_own_lock(facts, now, run)
@@ -57,19 +57,19 @@ fn rest(facts: &Facts<'_>, now: Timestamp, status: &DeploymentActionStatus) -> S
                 .unwrap_or_else(|| begin(facts, now, fresh_run(facts, now, status, trigger))),
         },
         Start::Rebase(hash) => {
-            let mut wanted = seen(status, facts.action, now);
+            let mut wanted = seen(status, &facts.requests, now);
             if let Some(run) = &mut wanted.run {
                 run.spec_hash = hash;
             }
             Step::WriteStatus(Box::new(wanted))
         }
-        Start::Never => write_or(facts, not_requested(facts.action, now), || Step::Wait(None)),
+        Start::Never => write_or(facts, not_requested(&facts.requests, now), || Step::Wait(None)),
         Start::No => {
             // Of a run that was held back, or because somebody took it out of the status.
             let untold = is_held_back(status) || !status.conditions().is_true(ConditionType::Finished);
-            let again = outcome_again(facts.action, now).filter(|_| untold);
+            let again = outcome_again(&facts.requests, now).filter(|_| untold);
             let wanted = again.unwrap_or_else(|| {
-                let seen = seen(status, facts.action, now);
+                let seen = seen(status, &facts.requests, now);
                 let template = template_news(facts, &seen);
                 let seen = with_news(&seen, now, ConditionType::TemplateOutdated, template.as_deref());
                 let source = source_news(facts, &seen);
@@ -124,7 +124,7 @@ fn expires_at(facts: &Facts<'_>, status: &DeploymentActionStatus) -> Option<Time
     // The API server refuses it for others: one with a fixed name would be created again.
     action.metadata.generate_name.as_ref().filter(|name| !name.is_empty())?;
     let run = status.run.as_ref()?;
-    let held = facts.pod.view().into_iter().chain(facts.older).any(|pod| pod.finalizer);
+    let held = facts.pod.view().into_iter().chain(&facts.older).any(|pod| pod.finalizer);
     if held || run.held_lock().is_some() || !status.conditions().is_true(ConditionType::Finished) {
         return None;
     }
@@ -137,7 +137,7 @@ fn wait_for_own_lock(facts: &Facts<'_>, now: Timestamp, run: &RunStatus) -> Step
     match run.held_lock() {
         Some(held) if now >= told => {
             let message = lock::own(held, run);
-            write_or(facts, waits_for_own_lock(facts.action, now, &message), || Step::Wait(None))
+            write_or(facts, waits_for_own_lock(&facts.requests, now, &message), || Step::Wait(None))
         }
         _ => Step::until(told, now),
     }

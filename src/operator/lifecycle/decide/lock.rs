@@ -170,7 +170,7 @@ impl<'a> Gate<'a> {
         let message = format!("waits for lock {}: {why}; place {position} in the queue", self.wanted.name);
         let run =
             RunStatus { lock: Some(self.lock.clone()), queue_position: Some(position), ..self.run.clone() };
-        progress(self.facts.action, self.now, Reason::Queued, &message, run, None, None)
+        progress(&self.facts.requests, self.now, Reason::Queued, &message, run, None, None)
     }
 
     /// The run has its lock; the status says so before anything is done with it.
@@ -179,7 +179,7 @@ impl<'a> Gate<'a> {
         let message = format!("has lock {}; the image is being resolved", self.wanted.name);
         let run = RunStatus { lock: Some(lock), queue_position: None, ..self.run.clone() };
         Step::WriteStatus(Box::new(progress(
-            self.facts.action,
+            &self.facts.requests,
             self.now,
             Reason::Resolving,
             &message,
@@ -193,7 +193,7 @@ impl<'a> Gate<'a> {
     fn step_aside(&self) -> Step {
         let run = RunStatus { lock: Some(self.lock.clone()), queue_position: None, ..self.run.clone() };
         let trigger = run.trigger;
-        let mut wanted = suspended(self.facts.action, self.now, trigger);
+        let mut wanted = suspended(&self.facts.requests, self.now, trigger);
         wanted.run = Some(run);
         write_or(self.facts, wanted, || Step::Wait(None))
     }
@@ -201,7 +201,7 @@ impl<'a> Gate<'a> {
     fn end(&self, reason: Reason, message: &str) -> Step {
         let run = RunStatus { lock: Some(self.lock.clone()), ..self.run.clone() };
         let verdict = Verdict::of(reason, message);
-        Step::WriteStatus(Box::new(terminal(self.facts.action, self.now, &verdict, run, None, None)))
+        Step::WriteStatus(Box::new(terminal(&self.facts.requests, self.now, &verdict, run, None, None)))
     }
 }
 

@@ -34,10 +34,10 @@ mod under_way;
 
 use k8s_openapi::jiff::Timestamp;
 
-use self::leave::leave;
-pub use self::{rest::stand_in, retire::NAME_NEEDED_SECONDS, step::Step};
+use self::{leave::leave, start::is_over};
+pub use self::{rest::stand_in, retire::NAME_NEEDED_SECONDS, start::needs_spec, step::Step};
 use super::facts::Facts;
-use crate::api::{DeploymentAction, DeploymentActionStatus, condition::ConditionType, status::RunStatus};
+use crate::api::DeploymentActionStatus;
 
 /// What to do next about an action.
 #[must_use]
@@ -62,25 +62,6 @@ pub fn decide(facts: &Facts<'_>, now: Timestamp) -> Step {
         Some(_) => idle::step(facts, now, &status),
         None => rebuilt::step(facts, now).unwrap_or_else(|| idle::step(facts, now, &status)),
     }
-}
-
-/// Whether it matters what the spec of an action comes to: not of one at rest, whose latest run has ended and
-/// is not followed by another one. Of a run that an operator froze that recorded no deadlines, those of the
-/// spec count yet.
-#[must_use]
-pub fn needs_spec(action: &DeploymentAction) -> bool {
-    let Some(status) = &action.status else { return true };
-    let Some(run) = status.run.as_ref().filter(|run| is_over(status, run)) else { return true };
-    let recorded = run.deadlines.is_some() || run.bundle_sha256.is_none();
-    !recorded || start::may_start(action, status)
-}
-
-/// Whether the run has ended. While the next one is held back, the conditions do not say so; where
-/// somebody has edited the status, the history still does.
-fn is_over(status: &DeploymentActionStatus, run: &RunStatus) -> bool {
-    run.finished_at.is_some()
-        || status.conditions().is_true(ConditionType::Finished)
-        || status.history.iter().any(|past| past.number >= run.number)
 }
 
 /// The pod that resolved an image has done its work once the run has its own pod, or has ended.

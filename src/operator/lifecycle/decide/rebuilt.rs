@@ -56,7 +56,7 @@ pub(super) fn step(facts: &Facts<'_>, now: Timestamp) -> Option<Step> {
         let message =
             format!("the status was lost, and of attempt {attempt} only its tombstone is left: {}", pod.name);
         let verdict = Verdict::of(Reason::Unknown, message);
-        return Some(Step::WriteStatus(Box::new(terminal(action, now, &verdict, run, None, None))));
+        return Some(Step::WriteStatus(Box::new(terminal(&facts.requests, now, &verdict, run, None, None))));
     }
     let run = RunStatus { pod_uid: Some(pod.uid.clone()), started_at: started(pod), ..run };
     let image = ImageStatus {
@@ -66,7 +66,15 @@ pub(super) fn step(facts: &Facts<'_>, now: Timestamp) -> Option<Step> {
     };
     let reason = if pod.started { Reason::Running } else { Reason::PodPending };
     let message = format!("the status was lost, and is rebuilt from pod {}", pod.name);
-    Some(Step::WriteStatus(Box::new(progress(action, now, reason, &message, run, Some(image), None))))
+    Some(Step::WriteStatus(Box::new(progress(
+        &facts.requests,
+        now,
+        reason,
+        &message,
+        run,
+        Some(image),
+        None,
+    ))))
 }
 
 /// Nothing tells what ran. A creation may be on its way, so what comes next waits as after any run whose end
@@ -90,7 +98,7 @@ fn lost(facts: &Facts<'_>, uid: &str, now: Timestamp) -> Step {
         "the status was emptied, and no pod is left that tells what ran; it may run until {until}, and no other run begins before"
     );
     let verdict = Verdict::of(Reason::Unknown, message);
-    Step::WriteStatus(Box::new(terminal(action, now, &verdict, run, None, None)))
+    Step::WriteStatus(Box::new(terminal(&facts.requests, now, &verdict, run, None, None)))
 }
 
 /// The number of a run that no run before had: names of pods and the script's idempotency key follow from

@@ -3,10 +3,7 @@
 
 use kube::api::ObjectMeta;
 
-use super::{
-    needs_spec,
-    start::{Start, start},
-};
+use super::start::{Start, needs_spec, start};
 use crate::{
     api::{
         ANNOTATION_CANCEL, ANNOTATION_RERUN, DeploymentAction, DeploymentActionSpec, DeploymentActionStatus,
@@ -14,7 +11,7 @@ use crate::{
         condition::ConditionType,
         status::{LogState, LogStatus, RunStatus, TemplateStatus},
     },
-    operator::lifecycle::status::is_held_back,
+    operator::lifecycle::{requests::Requests, status::is_held_back},
 };
 
 /// Longer annotations, and messages, are not worth a copy of their own: the action is kept whole.
@@ -159,7 +156,7 @@ fn rests(action: &DeploymentAction, status: &DeploymentActionStatus, run: &RunSt
         && status.conditions.iter().all(|condition| told(condition.observed_generation))
         && status.log.as_ref().is_none_or(|log| log.state != LogState::Collecting)
         && !needs_spec(action)
-        && start(action, status) == Start::No
+        && start(&Requests::of(action), status) == Start::No
 }
 
 fn asks(annotation: &str) -> bool {
@@ -212,7 +209,8 @@ mod tests {
         };
         let verdict = Verdict::of(Reason::ScriptFailed, "x".repeat(MAX_MESSAGE_BYTES));
         let log = LogFact { state: LogState::Complete, tail: "t".repeat(10_000), ..LogFact::default() };
-        action.status = Some(terminal(&action, Timestamp::UNIX_EPOCH, &verdict, run, None, Some(&log)));
+        action.status =
+            Some(terminal(&Requests::of(&action), Timestamp::UNIX_EPOCH, &verdict, run, None, Some(&log)));
         action
     }
 
@@ -249,7 +247,10 @@ mod tests {
                 let lock = LockStatus { acquired_at: time(), ..LockStatus::default() };
                 action.status.as_mut().unwrap().run.as_mut().unwrap().lock = Some(lock);
             },
-            &|action| action.status = Some(suspended(action, Timestamp::UNIX_EPOCH, Trigger::RunToken)),
+            &|action| {
+                action.status =
+                    Some(suspended(&Requests::of(action), Timestamp::UNIX_EPOCH, Trigger::RunToken))
+            },
         ];
         for (at, change) in changes.into_iter().enumerate() {
             let mut action = finished();

@@ -103,15 +103,16 @@ impl Active<'_> {
         log: Option<&LogFact>,
         pod: Option<&PodView>,
     ) -> Step {
-        let action = self.facts.action;
-        if let Some(retry) = action.spec.retry.as_ref().filter(|retry| allowed(retry, verdict, run.attempt))
+        let requests = &self.facts.requests;
+        if let Some(retry) =
+            self.facts.action.spec.retry.as_ref().filter(|retry| allowed(retry, verdict, run.attempt))
             && !self.is_cancelled()
         {
             let then = self.now.saturating_add(self.pause_after(retry, &run)).unwrap_or(Timestamp::MAX);
             let then = rounded_up(then.max(self.no_longer_runs(verdict, &run, pod)));
             let of = retry.limit.saturating_add(1);
             return Step::WriteStatus(Box::new(retrying(
-                action,
+                requests,
                 self.now,
                 verdict,
                 run,
@@ -134,7 +135,7 @@ impl Active<'_> {
         if run.attempt > 1 {
             verdict.message = format!("{} (attempt {})", verdict.message, run.attempt);
         }
-        Step::WriteStatus(Box::new(terminal(action, self.now, &verdict, run, image, log)))
+        Step::WriteStatus(Box::new(terminal(requests, self.now, &verdict, run, image, log)))
     }
 
     /// When certainly nothing of the attempt runs any more. An object that vanished proves nothing of
@@ -169,7 +170,7 @@ impl Active<'_> {
             let bound = runs_until(self.facts, self.run, self.now).min(due);
             let certain = lock::has_ended(facts, self.run) || self.now >= bound;
             let run = lock::held_until(self.run.clone(), self.now, certain, bound);
-            let mut ended = terminal(facts.action, self.now, verdict, run, self.image.cloned(), None);
+            let mut ended = terminal(&facts.requests, self.now, verdict, run, self.image.cloned(), None);
             ended.log.clone_from(&self.status.log);
             Step::WriteStatus(Box::new(ended))
         };
@@ -231,7 +232,8 @@ impl Active<'_> {
                 let message = format!("creating pod {name} (attempt {next})");
                 let run = RunStatus { bundle_sha256: Some(sha256), pod_name: Some(name), ..run };
                 let image = self.image.map(|image| ImageStatus { running: None, ..image.clone() });
-                let status = progress(facts.action, self.now, Reason::Launching, &message, run, image, None);
+                let status =
+                    progress(&facts.requests, self.now, Reason::Launching, &message, run, image, None);
                 Step::WriteStatus(Box::new(status))
             }
             Err(why) => end(&Verdict::of(Reason::FrozenInputsChanged, why)),

@@ -105,7 +105,7 @@ fn read_on(
     };
     let ended = run.finished_at.as_ref().or_else(|| run.attempts.last()?.finished_at.as_ref());
     let latest = after(ended.map_or(now, |time| time.0), LOG_DEADLINE_SECONDS);
-    match (facts.log.filter(|read| run.pod_uid.as_deref() == Some(&read.pod_uid)), pod) {
+    match (facts.log.as_ref().filter(|read| run.pod_uid.as_deref() == Some(&read.pod_uid)), pod) {
         (Some(read), _) if read.state != LogState::Collecting => {
             Step::WriteStatus(Box::new(with_log(status, now, read)))
         }
@@ -127,9 +127,9 @@ fn read_on(
 
 /// What came later and contradicts the verdict, which stands.
 fn dispute(facts: &Facts<'_>, run: &RunStatus, pod: &PodView) -> Option<String> {
-    let from_log = facts.log.and_then(|log| log.exit.as_ref()).map(|(exit, _)| exit);
+    let from_log = facts.log.as_ref().and_then(|log| log.exit.as_ref()).map(|(exit, _)| exit);
     let of = Identity { pod_uid: pod.uid.clone(), run_id: run.id.clone() };
-    let start = facts.log.and_then(|log| log.start.as_ref());
+    let start = facts.log.as_ref().and_then(|log| log.start.as_ref());
     let from_pod = match pod.terminated().map(|end| testimony(end, &of, start)) {
         Some(Testimony::Believed(record)) => Some(&record.exit),
         _ => None,
@@ -154,7 +154,7 @@ pub(super) fn left_to_themselves_until(
     status: &DeploymentActionStatus,
     run: &RunStatus,
 ) -> Option<Timestamp> {
-    let finished = run.finished_at.as_ref().filter(|_| !may_start(facts.action, status))?;
+    let finished = run.finished_at.as_ref().filter(|_| !may_start(&facts.requests, status))?;
     Some(after(finished.0, LEFT_TO_THEMSELVES_SECONDS))
 }
 

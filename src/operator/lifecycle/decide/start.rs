@@ -6,11 +6,12 @@ use crate::{
     api::{
         DeploymentAction, DeploymentActionStatus,
         action::RunPolicy,
+        condition::ConditionType,
         history::RunOutcome,
         status::{RunStatus, Trigger},
     },
     operator::{
-        lifecycle::{facts::Facts, requests, status::seconds},
+        lifecycle::{facts::Facts, requests::Requests, status::seconds},
         pod::names,
         spec::{expand::Lookup, hash},
     },
@@ -32,13 +33,14 @@ pub(super) enum Start {
 }
 
 /// Whether a run is to start.
-pub(super) fn may_start(action: &DeploymentAction, status: &DeploymentActionStatus) -> bool {
-    matches!(start(action, status), Start::Run(_))
+pub(super) fn may_start(requests: &Requests<'_>, status: &DeploymentActionStatus) -> bool {
+    matches!(start(requests, status), Start::Run(_))
 }
 
-pub(super) fn start(action: &DeploymentAction, status: &DeploymentActionStatus) -> Start {
+pub(super) fn start(requests: &Requests<'_>, status: &DeploymentActionStatus) -> Start {
+    let action = requests.action();
     let spec = &action.spec;
-    let rerun = requests::wants_rerun(action, status);
+    let rerun = requests.wants_rerun(status);
     let Some(last) = &status.run else {
         return match (spec.run_policy, &spec.run_token) {
             (RunPolicy::Manual, None) if rerun => Start::Run(Trigger::Rerun),
@@ -153,4 +155,23 @@ pub(super) fn fresh_run(
         requested_at: Some(seconds(now)),
         ..Default::default()
     }
+}
+
+/// Whether it matters what the spec of an action comes to: not of one at rest, whose latest run has ended and
+/// is not followed by another one. Of a run that an operator froze that recorded no deadlines, those of the
+/// spec count yet.
+#[must_use]
+pub fn needs_spec(action: &DeploymentAction) -> bool {
+    let Some(status) = &action.status else { return true };
+    let Some(run) = status.run.as_ref().filter(|run| is_over(status, run)) else { return true };
+    let recorded = run.deadlines.is_some() || run.bundle_sha256.is_none();
+    !recorded || may_start(&Requests::of(action), status)
+}
+
+/// Whether the run has ended. While the next one is held back, the conditions do not say so; where
+/// somebody has edited the status, the history still does.
+pub(super) fn is_over(status: &DeploymentActionStatus, run: &RunStatus) -> bool {
+    run.finished_at.is_some()
+        || status.conditions().is_true(ConditionType::Finished)
+        || status.history.iter().any(|past| past.number >= run.number)
 }

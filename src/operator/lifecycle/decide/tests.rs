@@ -40,13 +40,15 @@ use crate::{
             cause::Cause,
             facts::{Creation, LogFact, NodeState, PodFact, Refusal, Resolution, Resolver, Source},
             lock_facts::{LockFact, Place},
+            requests::Requests,
         },
         pod::view::{ContainerView, PodView, Terminated},
         spec::{
             expand::{Blocked, Lookup, check},
             hash,
+            invalid::Invalid,
             policy::Standing,
-            validate::{Checked, Invalid},
+            validate::Checked,
         },
         testing::objects::{PROCESS, UID, action, pod_view},
     },
@@ -178,21 +180,22 @@ impl World {
         Facts {
             process: PROCESS,
             action: &self.action,
+            requests: Requests::of(&self.action),
             spec: &self.spec,
             template: self.template.as_ref(),
             source: self.source.clone(),
-            resolution: self.resolution.as_ref(),
+            resolution: self.resolution.clone(),
             resolver: self.resolver.clone(),
             policy_missing: self.policy_missing.clone(),
             standing: self.standing.clone(),
             user_namespaces: self.user_namespaces,
             pod: self.pod.clone(),
-            older: &self.older,
+            older: self.older.clone(),
             all_pods: self.all_pods,
-            previous: &self.previous,
+            previous: self.previous.clone(),
             creation: self.creation.clone(),
             not_before: self.not_before,
-            log: self.log.as_ref(),
+            log: self.log.clone(),
             cause: self.cause.clone(),
             node: self.node,
             progress_due: self.progress_due,
@@ -204,7 +207,9 @@ impl World {
         let step = decide(&self.facts(), at(seconds));
         if let Some(action) = stand_in(&self.action) {
             // Each look of each test at an action at rest is one at what the cache has of it, too.
-            let facts = Facts { action: &action, spec: &Err(Blocked::Unread(String::new())), ..self.facts() };
+            let spec = Err(Blocked::Unread(String::new()));
+            let requests = Requests::of(&action);
+            let facts = Facts { action: &action, requests, spec: &spec, ..self.facts() };
             assert_stands_in(&step, &decide(&facts, at(seconds)));
         }
         step
@@ -493,7 +498,8 @@ fn after_a_run_that_failed_a_change_that_bears_on_a_run_starts_one() {
         run_mut(&mut world).settings_hash = Some(hash::settings_hash(&world.action.spec).unwrap());
         world
     };
-    let starts = |world: &World| start::may_start(&world.action, world.action.status.as_ref().unwrap());
+    let starts =
+        |world: &World| start::may_start(&Requests::of(&world.action), world.action.status.as_ref().unwrap());
     let mut world = ended(Outcome::Exited { code: 3 });
     assert!(!starts(&world));
     // What bears on no run starts none.

@@ -125,7 +125,7 @@ impl Active<'_> {
         }
         // Of a pod that ended without our container, a log may know better.
         let may_have_log = pod.started || pod.terminated().is_some() || pod.stillborn.is_some();
-        if facts.log.is_none_or(|log| log.pod_uid != pod.uid) && may_have_log {
+        if facts.log.as_ref().is_none_or(|log| log.pod_uid != pod.uid) && may_have_log {
             return Step::follow(pod);
         }
         match weigh(facts, pod, &self.required(), self.now) {
@@ -140,7 +140,7 @@ impl Active<'_> {
 
     /// The end of the log mostly follows the verdict at once: both then take one write.
     fn conclude(&self, pod: &PodView, verdict: &Verdict) -> Step {
-        if let Some(log) = self.facts.log
+        if let Some(log) = &self.facts.log
             && let Some((_, seen)) = log.exit
             && log.state == LogState::Collecting
         {
@@ -234,7 +234,7 @@ impl Active<'_> {
             };
         }
         // Its script may start before it is gone, and then its log has the verdict.
-        let followed = self.facts.log.is_some_and(|log| log.pod_uid == pod.uid);
+        let followed = self.facts.log.as_ref().is_some_and(|log| log.pod_uid == pod.uid);
         let remove = || if followed { Step::delete(pod) } else { Step::follow(pod) };
         if self.is_cancelled() {
             return self.announced(self.seen(pod), remove);
@@ -265,7 +265,7 @@ impl Active<'_> {
     /// The pod was deleted while it waited, and is gone. It was never started if nothing of its
     /// container was ever seen, its log included, which would begin with the claim.
     fn unseen(&self, pod: &PodView) -> Step {
-        let log = self.facts.log.filter(|log| log.pod_uid == pod.uid);
+        let log = self.facts.log.as_ref().filter(|log| log.pod_uid == pod.uid);
         let began = self.run.started_at.is_some() || log.is_some_and(|log| log.start.is_some());
         match log {
             _ if began => self.lost(pod),

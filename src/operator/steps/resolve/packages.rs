@@ -2,7 +2,7 @@
 //! nobody may see a package whose digest is given, the pod that fetches it finds out with the pull
 //! Secrets that the action names.
 
-use super::{Problem, Sources, TRIES, later};
+use super::asking::{Problem, Sources, TRIES, later};
 use crate::{
     api::{
         Reason,

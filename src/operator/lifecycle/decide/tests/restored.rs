@@ -65,7 +65,7 @@ fn an_action_that_was_told_why_it_has_no_run_is_no_emptied_one() {
     world.all_pods = true;
     world.ends(7, Reason::Unknown);
     let mut told = manual();
-    told.status = Some(crate::operator::lifecycle::status::not_requested(&told, at(6)));
+    told.status = Some(crate::operator::lifecycle::status::not_requested(&Requests::of(&told), at(6)));
     assert_eq!(World::new(told).step(7), Step::Wait(None));
 }
 

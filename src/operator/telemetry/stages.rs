@@ -2,9 +2,11 @@
 
 use k8s_openapi::jiff::Timestamp;
 
+use crate::operator::pod::trace_context::SCRIPT;
+
 /// A part of a run's time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Phase {
+pub enum Stage {
     /// From when the run is taken up until it has its lock.
     Queue,
     /// From when the image is first asked for until it is pinned and all is recorded.
@@ -24,7 +26,7 @@ pub enum Phase {
     Collect,
 }
 
-impl Phase {
+impl Stage {
     /// As a label, and as a span's name.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -34,7 +36,7 @@ impl Phase {
             Self::Launch => "launch",
             Self::Start => "start",
             Self::Follow => "follow",
-            Self::Script => "script",
+            Self::Script => SCRIPT,
             Self::Finish => "finish",
             Self::Collect => "collect",
         }
@@ -43,9 +45,9 @@ impl Phase {
 
 /// A part of a run's time, and when it was.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Part {
+pub struct Timing {
     /// Which.
-    pub phase: Phase,
+    pub stage: Stage,
     /// The attempt that it was a part of.
     pub attempt: u32,
     /// When it began.

@@ -1,0 +1,88 @@
+//! What is done beside the looks at actions, for all of them: counting, sweeping, giving locks back.
+
+use std::{sync::Arc, time::Duration};
+
+use kube::{Client, ResourceExt, runtime::reflector::Store};
+use tokio::sync::{Notify, mpsc};
+
+use super::health::Health;
+use crate::{
+    api::{DeploymentAction, LABEL_ACTION_UID},
+    operator::{
+        caches::{cached::Cached, lock_queue::LockIndex},
+        reconcile::{
+            Context,
+            strays::{self, Strays},
+        },
+        telemetry::metrics::Active,
+    },
+};
+
+/// How often the caches are searched for what has gone.
+const SWEEP: Duration = Duration::from_mins(2);
+
+/// How often runs under way are counted.
+const COUNT: Duration = Duration::from_secs(5);
+
+/// Gives the locks back of actions that are gone and had no pod.
+pub(super) async fn give_locks_back(
+    client: Client,
+    locks: LockIndex,
+    mut goes: mpsc::UnboundedReceiver<DeploymentAction>,
+) {
+    while let Some(action) = goes.recv().await {
+        strays::give_lock_back(&client, &locks, &action).await;
+    }
+}
+
+/// Ready once the caches are filled. A store wakes only one of those that wait for it, and for the
+/// actions' store that is the controller, so the stream itself tells.
+pub(super) async fn tell_ready(actions: Arc<Notify>, context: Arc<Context>, health: Health) {
+    actions.notified().await;
+    context.action_policies.wait_until_filled().await;
+    health.set_ready(true);
+}
+
+/// Counts runs that are under way, for the metrics.
+pub(super) async fn count(actions: Store<Cached>, context: Arc<Context>) {
+    loop {
+        let mut active = Active::default();
+        for action in actions.state() {
+            match action.phase() {
+                Some("Pending") => active.pending += 1,
+                Some("Queued") => active.queued += 1,
+                Some("Launching") => active.launching += 1,
+                Some("Running") => active.running += 1,
+                Some("Retrying") => active.retrying += 1,
+                _ => {}
+            }
+        }
+        context.metrics.active(active);
+        context.metrics.waiting(context.admission.waiting(), context.jobs.waiting());
+        context.metrics.policy_missing.set(i64::from(context.use_policy.missing().is_some()));
+        tokio::time::sleep(COUNT).await;
+    }
+}
+
+/// Forgets actions that are gone, and looks again for pods that no action waits for.
+pub(super) async fn sweep(actions: Store<Cached>, context: Arc<Context>, strays: Strays) {
+    loop {
+        tokio::time::sleep(SWEEP).await;
+        let mut known: std::collections::HashSet<_> =
+            actions.state().iter().filter_map(|action| action.uid()).collect();
+        context.locks.keep(&known);
+        let pods = context.pods.state();
+        // What was sent for an action that is gone decides when its pods are let go.
+        known.extend(pods.iter().filter_map(|pod| pod.labels().get(LABEL_ACTION_UID).cloned()));
+        context.memories.keep(&known);
+        let held: std::collections::HashSet<_> =
+            pods.iter().filter_map(|pod| pod.metadata.uid.clone()).collect();
+        context.collector.keep(&held);
+        context.warnings.keep(&held);
+        context.metrics.logs.set(i64::try_from(context.collector.len()).unwrap_or(i64::MAX));
+        for pod in pods.into_iter().filter(|pod| strays::may_be_stray(pod)) {
+            let strays = strays.clone();
+            tokio::spawn(async move { strays.let_go(&pod).await });
+        }
+    }
+}

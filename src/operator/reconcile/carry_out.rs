@@ -1,0 +1,138 @@
+//! What a pass does: the one step that was decided.
+
+use std::time::Duration;
+
+use k8s_openapi::jiff::{SignedDuration, Timestamp};
+use kube::{
+    ResourceExt,
+    runtime::{controller::Action, reflector::ObjectRef},
+};
+use tracing::info;
+
+use super::pass::{Pass, ReconcileError, lock};
+use crate::{
+    operator::{
+        call::CallError,
+        lifecycle::decide::Step,
+        logs::collect::Source,
+        pod::tombstone::Owner,
+        steps::{
+            delete_action,
+            launch::{self},
+            observe, release, stop,
+        },
+    },
+    record::outcome::Identity,
+};
+
+/// An action that waits for nothing in particular is looked at again after this long.
+pub(super) const LONGEST_WAIT: SignedDuration = SignedDuration::from_secs(300);
+
+impl Pass<'_> {
+    /// Carries a step out. `Some` where there is nothing more to do now.
+    pub(super) async fn carry_out(&mut self, step: Step) -> Result<Option<Action>, ReconcileError> {
+        let client = &self.context.client;
+        let namespace = self.action.namespace().unwrap_or_default();
+        let failed = |step: &'static str| move |source: CallError| ReconcileError::Call { step, source };
+        match step {
+            Step::Wait(wait) => {
+                let wait = wait.unwrap_or(LONGEST_WAIT).min(LONGEST_WAIT);
+                return Ok(Some(Action::requeue(wait.unsigned_abs())));
+            }
+            Step::Resolve { repeats } => self.resolve(repeats),
+            Step::LookAtLock { lock, run } => self.look_at_lock(self.claim(lock, run)).await,
+            Step::TakeLock { lock, run } => return Ok(self.take_lock(self.claim(lock, run)).await),
+            Step::MarkLock { lock, run, pod, uid, seconds } => {
+                self.mark_lock(self.claim(lock, run), (pod, uid), seconds).await?;
+            }
+            Step::ReleaseLock { lock, run } => self.release_lock(self.claim(lock, run)).await?,
+            Step::Remove => {
+                info!("the action's time is over: it is deleted");
+                delete_action::remove(client, &self.action).await.map_err(failed("deleting the action"))?;
+                // Somebody may have changed it meanwhile.
+                return Ok(Some(Action::requeue(Duration::from_secs(5))));
+            }
+            Step::CreateResolver { run } => return self.create_resolver(run).await,
+            Step::DeleteResolver { name, uid } => {
+                stop::delete(client, &namespace, &name, &uid)
+                    .await
+                    .map_err(failed("deleting the resolver"))?;
+                let mut memory = lock(self.memory);
+                memory.resolver = None;
+                memory.resolver_deleted = Some(uid);
+            }
+            Step::Expire { name, uid } => {
+                info!(pod = name, "ending what runs in the pod");
+                stop::expire(client, &namespace, &name, &uid).await.map_err(failed("ending the pod"))?;
+                return Ok(Some(Action::requeue(Duration::from_secs(1))));
+            }
+            Step::WriteStatus(status) => return self.write(*status).await,
+            Step::Look => {
+                let (fact, pod) =
+                    observe::look(client, &self.action).await.map_err(failed("looking at the pod"))?;
+                lock(self.memory).created = pod.map(Box::new);
+                self.looked = Some(fact);
+            }
+            Step::LookForPods => {
+                let pods = observe::all_pods(client, &self.action).await;
+                self.all_pods = Some(pods.map_err(failed("looking for the action's pods"))?);
+            }
+            Step::Launch(attempt) => {
+                let Ok(checked) = &self.spec.checked else { return Ok(Some(Action::await_change())) };
+                let defaults =
+                    self.context.options.pod_defaults(self.context.nodes.delivery(), &self.context.fetch);
+                if lock(self.memory).creation.error.is_some() {
+                    self.context.metrics.creation_again();
+                }
+                let launched = launch::launch(client, &self.context.term, checked, &attempt, &defaults).await;
+                return self.launched(launched).await;
+            }
+            Step::Entomb { run, attempt } => {
+                // Its spec may be one that cannot be executed any more.
+                let owner = Owner::of(&self.action, self.spec.checked.as_ref().ok());
+                let Some(owner) = owner else { return Ok(Some(Action::await_change())) };
+                let launched = launch::entomb(client, &owner, run, attempt).await;
+                return self.entombed(launched).await;
+            }
+            Step::Follow { name, uid } => self.follow(&namespace, name, uid),
+            Step::Stop { name, uid, reason } => {
+                info!(pod = name, "telling the script why it is to stop");
+                stop::announce(client, &namespace, &name, &uid, &reason, Timestamp::now())
+                    .await
+                    .map_err(failed("telling the script why it is to stop"))?;
+                // The cache tells of it.
+                return Ok(Some(Action::requeue(Duration::from_secs(2))));
+            }
+            Step::Delete { name, uid } => {
+                info!(pod = name, "deleting the pod");
+                stop::delete(client, &namespace, &name, &uid).await.map_err(failed("deleting the pod"))?;
+                // The cache tells of it, also where it was gone before it could be shown.
+                lock(self.memory).created = None;
+                return Ok(Some(Action::requeue(Duration::from_secs(1))));
+            }
+            Step::Release { name, uid } => {
+                release::release(client, &namespace, &name, &uid)
+                    .await
+                    .map_err(failed("releasing the pod"))?;
+                self.context.collector.forget(&uid);
+                let mut memory = lock(self.memory);
+                memory.created = None;
+                memory.events = None;
+                memory.released = Some(uid);
+                return Ok(Some(Action::requeue(Duration::from_secs(1))));
+            }
+        }
+        Ok(None)
+    }
+
+    fn follow(&self, namespace: &str, pod: String, uid: String) {
+        let Some(status) = &self.action.status else { return };
+        let Some(run) = &status.run else { return };
+        self.context.collector.follow(Source {
+            action: ObjectRef::from_obj(&self.action),
+            namespace: namespace.to_owned(),
+            pod,
+            of: Identity { pod_uid: uid, run_id: run.id.clone() },
+        });
+    }
+}

@@ -1,0 +1,192 @@
+//! What a pass knows: the facts that `decide` is asked with.
+
+use std::sync::Arc;
+
+use k8s_openapi::jiff::{SignedDuration, Timestamp};
+use kube::ResourceExt;
+use tracing::debug;
+
+use super::pass::{Pass, lock};
+use crate::operator::{
+    lifecycle::{
+        cause::{cause, explain},
+        decide::needs_spec,
+        facts::{Facts, LogFact, PodFact, Resolution},
+        requests::Requests,
+    },
+    pod::view::PodView,
+    spec::{
+        expand::Lookup,
+        expanded::{Expanded, Generations},
+        policy::Standing,
+    },
+    steps::observe,
+};
+
+/// A status that only tells of progress is written so often at most.
+const PROGRESS_EVERY: SignedDuration = SignedDuration::from_secs(5);
+
+impl Pass<'_> {
+    /// Finds out what the spec comes to, with the template as it is by now, until the run has it frozen: what
+    /// was resolved for another one does not count.
+    pub(super) async fn expand(&mut self) {
+        let context = self.context;
+        let of = Generations::of(&self.action, context.templates.version_of(&self.action));
+        let needed = needs_spec(&self.action);
+        if self.spec.of == of && (self.spec.is_full() || !needed) {
+            return;
+        }
+        let known = {
+            let mut memory = lock(self.memory);
+            if memory.resolution.is_some() && memory.resolution_of.as_ref() != Some(&of) {
+                memory.succeeded();
+            }
+            memory.expanded.take().filter(|known| needed && known.of == of)
+        };
+        if self.spec.of != of {
+            self.resolution = None;
+        }
+        self.spec = match known {
+            Some(known) => known,
+            None => Arc::new(self.expanded(needed).await),
+        };
+        if needed && self.spec.template.as_ref().is_some_and(Lookup::is_heavy) {
+            lock(self.memory).expanded = Some(Arc::clone(&self.spec));
+        }
+    }
+
+    async fn expanded(&self, needed: bool) -> Expanded {
+        let context = self.context;
+        let template = context.templates.of(&self.action);
+        if !needed {
+            return Expanded::unneeded(&self.action, template);
+        }
+        let architecture = context.options.architecture.clone();
+        if !template.as_ref().is_some_and(Lookup::is_heavy) {
+            return Expanded::of(&self.action, template, &architecture);
+        }
+        let namespace = self.action.namespace().unwrap_or_default();
+        let turn = context.heavy.take(&namespace, Vec::new()).await;
+        let action = self.action.clone();
+        let heavy = move || {
+            let expanded = Expanded::of(&action, template, &architecture);
+            drop(turn);
+            expanded
+        };
+        // It ends without an answer only with the process.
+        tokio::task::spawn_blocking(heavy)
+            .await
+            .unwrap_or_else(|_| Expanded::unneeded(&self.action, Some(Lookup::Unread)))
+    }
+
+    /// Reads the pod's events, where what is known of them does not do. Where they cannot be read, nothing is lost
+    /// but the cause.
+    pub(super) async fn read_events(&mut self) {
+        let uid = {
+            let memory = lock(self.memory);
+            let pod = self
+                .looked
+                .clone()
+                .unwrap_or_else(|| observe::pod(&self.context.pods, &self.action, &memory));
+            let stopped = |view: &PodView| self.context.collector.was_stopped(&view.uid);
+            let warnings = &self.context.warnings;
+            let needed = observe::needs_events(&self.action, &pod, warnings, stopped, &memory, self.now);
+            let Some((_, uid)) = needed.zip(pod.view().map(|view| view.uid.clone())) else { return };
+            uid
+        };
+        let namespace = self.action.namespace().unwrap_or_default();
+        let _turn = self.context.event_turns.take(&namespace, Vec::new()).await;
+        let read = observe::events(&self.context.client, &namespace, &uid).await;
+        let mut memory = lock(self.memory);
+        let events = read.unwrap_or_else(|error| {
+            debug!(%error, "the pod's events cannot be read");
+            memory.events.take().map(|(_, events)| events).unwrap_or_default()
+        });
+        // Counted from the answer: a server that is slow to give it is not asked again at once.
+        self.now = Timestamp::now();
+        memory.events = Some((self.now, events));
+    }
+
+    /// Gathers all that is known of the action by now; what is remembered of it is brought up to date first.
+    pub(super) fn observe(&self) -> Facts<'_> {
+        // As of when the events were asked for, so that nothing is given up without a last look at them.
+        let now = self.now;
+        let nodes = &self.context.nodes;
+        let mut memory = lock(self.memory);
+        if let Some(run) = self.action.status.as_ref().and_then(|status| status.run.as_ref())
+            && run.bundle_sha256.is_some()
+        {
+            memory.turn_to((run.number, run.attempt), false);
+        }
+        memory.settle(&self.action, &self.context.process);
+        observe::forget_created(&self.context.pods, &mut memory);
+        let mut pod =
+            self.looked.clone().unwrap_or_else(|| observe::pod(&self.context.pods, &self.action, &memory));
+        let events = pod.view().map(|view| observe::events_of(&view.uid, &memory, &self.context.warnings));
+        let events = events.unwrap_or_default();
+        if let PodFact::Present(view) = &mut pod {
+            explain(view, &events);
+            nodes.tell(view);
+            if view.terminated().is_some() {
+                let known = memory.end_seen.take().filter(|(uid, _)| *uid == view.uid);
+                let (uid, seen) = known.unwrap_or_else(|| (view.uid.clone(), now));
+                view.end_seen = Some(seen);
+                memory.end_seen = Some((uid, seen));
+            }
+        }
+        let log: Option<LogFact> = pod
+            .view()
+            .map(|view| view.uid.clone())
+            .or_else(|| self.action.status.as_ref()?.run.as_ref()?.pod_uid.clone())
+            .and_then(|uid| self.context.collector.fact(&uid));
+        let of_cache = || observe::older(&self.context.pods, &self.context.pod_index, &self.action);
+        let mut older = self.all_pods.clone().unwrap_or_else(of_cache);
+        let mut previous = observe::previous(&self.context.pods, &self.context.pod_index, &self.action);
+        for pod in older.iter_mut().chain(&mut previous) {
+            nodes.tell(pod);
+        }
+        for pod in &mut older {
+            pod.settled = pod.attempt.is_some_and(|attempt| memory.has_all_creations(attempt));
+        }
+        previous.retain(|pod| pod.may_run(now));
+        let run = self.action.status.as_ref().and_then(|status| status.run.as_ref());
+        let node =
+            pod.view().and_then(|view| view.node.as_deref()).or(run.and_then(|run| run.node_name.as_deref()));
+        let resolver = observe::resolver(&self.context.pods, &self.action, &memory);
+        // What failed before is tried again once its pause is over. A node is asked once.
+        let known = self.resolution.clone().or_else(|| memory.resolution.clone());
+        let asked = matches!(known, Some(Resolution::NeedsPod { .. }));
+        let again = !asked && memory.not_before.is_none_or(|time| time <= now) && self.resolution.is_none();
+        Facts {
+            process: &self.context.process,
+            action: &self.action,
+            requests: Requests::of(&self.action),
+            spec: &self.spec.checked,
+            template: self.spec.template.as_ref(),
+            source: self.context.sources.of(&self.action, &self.context.templates),
+            resolution: known.filter(|_| !again),
+            cause: pod.view().and_then(|view| cause(view, &events)),
+            resolver,
+            policy_missing: self.context.use_policy.missing(),
+            standing: self.standing(),
+            user_namespaces: self.context.nodes.user_namespaces(),
+            node: node.and_then(|node| nodes.state(node)),
+            pod,
+            older,
+            all_pods: self.all_pods.is_some(),
+            previous,
+            creation: memory.creation.clone(),
+            not_before: memory.not_before,
+            log,
+            progress_due: memory.written_at.is_none_or(|at| now.duration_since(at) >= PROGRESS_EVERY),
+            lock: self.lock_fact(&memory, now),
+        }
+    }
+
+    /// What the policies say of what a run would execute now. What cannot be executed is not asked.
+    fn standing(&self) -> Standing {
+        self.spec.checked.as_ref().map_or(Standing::Allowed, |checked| {
+            self.context.action_policies.judge(&checked.namespace, &checked.spec, checked.template.is_some())
+        })
+    }
+}

@@ -1,0 +1,162 @@
+//! How a run gets what it executes and its pod, as a pass goes about it.
+
+use std::time::Duration;
+
+use k8s_openapi::jiff::Timestamp;
+use kube::{ResourceExt, runtime::controller::Action};
+use tracing::{info, warn};
+
+use super::pass::{Pass, ReconcileError, lock};
+use crate::operator::{
+    caches::{job::Wanted, memory::backoff},
+    lifecycle::facts::{Refusal, Resolution},
+    steps::{
+        launch::{self, Launched},
+        observe,
+    },
+    telemetry::stages::Stage,
+};
+
+impl Pass<'_> {
+    /// Takes what was found out, or has it found out beside the looks.
+    pub(super) fn resolve(&mut self, repeats: Option<u32>) {
+        let Ok(checked) = &self.spec.checked else { return };
+        let wanted = Wanted::of(&self.action, checked, repeats);
+        self.resolves = true;
+        let mut memory = lock(self.memory);
+        memory.since.get_or_insert_with(Timestamp::now);
+        if !memory.job.as_ref().is_some_and(|job| job.is_for(&wanted)) {
+            let job = self.context.jobs.begin(&self.action, wanted, &self.spec, memory.failures);
+            memory.job = job.map(Box::new);
+        }
+        let Some(job) = &memory.job else { return };
+        let Some((resolution, pause)) = job.answer() else {
+            self.resolution = Some(job.under_way(memory.resolution.as_ref()));
+            return;
+        };
+        memory.job = None;
+        memory.resolution_of = Some(self.spec.of.clone());
+        match &resolution {
+            Resolution::Failed { message, .. } => {
+                info!(message, "what the run executes cannot be resolved yet");
+                memory.failed(Timestamp::now(), pause);
+                memory.resolution = Some(resolution.clone());
+            }
+            Resolution::NeedsPod { message, .. } => {
+                info!(message, "a node is asked what the image's tag names");
+                memory.succeeded();
+                memory.resolution = Some(resolution.clone());
+            }
+            Resolution::Resolved { .. } | Resolution::Refused { .. } | Resolution::UnderWay { .. } => {
+                memory.succeeded();
+            }
+        }
+        self.resolution = Some(resolution);
+    }
+
+    pub(super) async fn create_resolver(&mut self, run: u32) -> Result<Option<Action>, ReconcileError> {
+        let Ok(checked) = &self.spec.checked else { return Ok(Some(Action::await_change())) };
+        let defaults = self.context.options.pod_defaults(self.context.nodes.delivery(), &self.context.fetch);
+        let launched = launch::create_resolver(&self.context.client, checked, run, &defaults).await;
+        let mut memory = lock(self.memory);
+        match launched {
+            Launched::Created(pod) => {
+                info!(pod = pod.name_any(), "pod created that resolves the image");
+                memory.resolver = Some(pod);
+                return Ok(None);
+            }
+            Launched::Refused(Refusal { reason, message, may_pass }) => {
+                let message = format!("the pod that asks a node for the image: {message}");
+                memory.failed(Timestamp::now(), None);
+                let resolution = if may_pass {
+                    Resolution::Failed { reason, message }
+                } else {
+                    Resolution::Refused { reason, message }
+                };
+                memory.resolution = Some(resolution.clone());
+                memory.resolution_of = Some(self.spec.of.clone());
+                self.resolution = Some(resolution);
+                return Ok(None);
+            }
+            Launched::NameTaken | Launched::NotWanted | Launched::NotLeading | Launched::Unanswered(_) => {}
+        }
+        // The cache will tell.
+        Ok(Some(Action::requeue(Duration::from_secs(1))))
+    }
+
+    pub(super) async fn launched(&mut self, launched: Launched) -> Result<Option<Action>, ReconcileError> {
+        let now = Timestamp::now();
+        match launched {
+            Launched::Created(pod) => {
+                info!(pod = pod.name_any(), "pod created");
+                self.passed(Stage::Launch, true);
+                self.looked = Some(observe::present(&pod, &self.action));
+                let mut memory = lock(self.memory);
+                memory.succeeded();
+                memory.creation.refusal = None;
+                memory.created = Some(pod);
+            }
+            Launched::NameTaken => return self.look_again().await,
+            Launched::NotWanted => return Ok(Some(Action::requeue(Duration::from_secs(1)))),
+            Launched::NotLeading => {
+                warn!("no pod was asked for: the lease was not renewed in time");
+                return Ok(Some(Action::requeue(Duration::from_secs(1))));
+            }
+            Launched::Refused(refusal) => {
+                info!(message = refusal.message, "the pod was refused");
+                let mut memory = lock(self.memory);
+                memory.creation.refusal = Some(refusal);
+                memory.failed(now, None);
+            }
+            Launched::Unanswered(error) => {
+                info!(error, "whether the pod was created is not known");
+                let mut memory = lock(self.memory);
+                memory.creation.unanswered = true;
+                memory.creation.error = Some(error);
+                memory.failed(now, None);
+            }
+        }
+        Ok(None)
+    }
+
+    pub(super) async fn entombed(&mut self, launched: Launched) -> Result<Option<Action>, ReconcileError> {
+        match launched {
+            Launched::Created(pod) => {
+                self.looked = Some(observe::present(&pod, &self.action));
+                lock(self.memory).created = Some(pod);
+                Ok(None)
+            }
+            Launched::NameTaken => self.look_again().await,
+            Launched::Refused(refusal) => {
+                let mut memory = lock(self.memory);
+                if !memory.creation.refuse_tombstone(&refusal) {
+                    return Ok(None);
+                }
+                info!(message = refusal.message, "the tombstone was refused, and is tried again");
+                let pause = backoff(memory.creation.tombstone_tries);
+                Ok(Some(Action::requeue(pause.unsigned_abs())))
+            }
+            Launched::NotWanted | Launched::NotLeading | Launched::Unanswered(_) => {
+                let pause = backoff(lock(self.memory).failures);
+                Ok(Some(Action::requeue(pause.unsigned_abs())))
+            }
+        }
+    }
+
+    /// Something has the name: the live pod says whether it is ours.
+    pub(super) async fn look_again(&mut self) -> Result<Option<Action>, ReconcileError> {
+        let (fact, pod) = observe::look(&self.context.client, &self.action)
+            .await
+            .map_err(|source| ReconcileError::Call { step: "looking at the pod", source })?;
+        if pod.is_none() {
+            // It was there a moment ago: the next pass begins with that.
+            return Ok(Some(Action::requeue(Duration::from_secs(1))));
+        }
+        let mut memory = lock(self.memory);
+        memory.succeeded();
+        memory.created = pod.map(Box::new);
+        drop(memory);
+        self.looked = Some(fact);
+        Ok(None)
+    }
+}

@@ -1,0 +1,73 @@
+//! How a pass writes a status, and what follows from that.
+
+use std::{sync::Arc, time::Duration};
+
+use k8s_openapi::jiff::Timestamp;
+use kube::runtime::controller::Action;
+
+use super::pass::{Pass, ReconcileError, lock};
+use crate::{
+    api::{DeploymentActionStatus, status::Launcher},
+    operator::{caches::cached::Cached, steps::write_status},
+};
+
+/// An action whose status could not be written after so many errors in a row holds up nobody else who waits
+/// for its lock, about four seconds after the first. Where the API server has no answer for a moment, nobody
+/// loses their place.
+const UNWRITTEN_ERRORS: u32 = 3;
+
+fn launcher(status: Option<&DeploymentActionStatus>) -> Option<&Launcher> {
+    status?.run.as_ref()?.launcher.as_ref()
+}
+
+impl Pass<'_> {
+    pub(super) async fn write(
+        &mut self,
+        status: DeploymentActionStatus,
+    ) -> Result<Option<Action>, ReconcileError> {
+        let launching = status
+            .run
+            .as_ref()
+            .filter(|run| run.bundle_sha256.is_some() && run.pod_uid.is_none())
+            .map(|run| (run.number, run.attempt));
+        // Of one that is over it may be left out.
+        let over = status.run.as_ref().is_some_and(|run| run.finished_at.is_some());
+        let names_launcher = launcher(Some(&status)).is_some() && !over;
+        match write_status::write_status(&self.context.client, &self.action, &status).await {
+            Ok(written) if names_launcher && launcher(written.status.as_ref()).is_none() => {
+                Err(ReconcileError::OldDefinition)
+            }
+            Ok(written) => {
+                self.all_pods = None;
+                let mut memory = lock(self.memory);
+                if let Some(attempt) = launching {
+                    memory.turn_to(attempt, true);
+                }
+                memory.written = Some(Arc::new(Cached::from(written.clone())));
+                memory.written_at = Some(Timestamp::now());
+                drop(memory);
+                self.context.locks.written(&written);
+                let before = std::mem::replace(&mut self.action, written).status;
+                let pod = |status: Option<&DeploymentActionStatus>| status?.run.as_ref()?.pod_name.clone();
+                if pod(before.as_ref()) != pod(self.action.status.as_ref()) {
+                    // It was another attempt's.
+                    self.looked = None;
+                }
+                self.tell(before.as_ref());
+                Ok(None)
+            }
+            // Somebody changed the action: the cache will have it in a moment.
+            Err(error) if error.code() == Some(409) => {
+                lock(self.memory).written = None;
+                Ok(Some(Action::requeue(Duration::from_millis(200))))
+            }
+            Err(error) if error.code() == Some(404) => Ok(Some(Action::await_change())),
+            Err(source) => {
+                if source.is_about_content() || lock(self.memory).errors >= UNWRITTEN_ERRORS {
+                    self.context.locks.pass_over(&self.action);
+                }
+                Err(ReconcileError::Call { step: "writing the status", source })
+            }
+        }
+    }
+}
