@@ -8,10 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::{
-    action::{Amount, SecurityProfile},
-    rules,
-};
+use super::{pod_template::SecurityProfile, rules, values::Amount};
 
 /// The one name that an `ActionPolicy` can have, so that a namespace has one at most.
 pub const NAME: &str = "default";

@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::{
-    action::ValueFrom,
     rules::{self, MAX_WHOLE, rule},
+    values::ValueFrom,
 };
 
 /// How many parameters a template declares at most.

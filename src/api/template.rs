@@ -7,11 +7,14 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+pub use super::template_ref::{TemplateKind, TemplateRef};
 use super::{
-    action::{Log, Output, PodTemplate, Resources, Script, SecretName, Variable, VariablesFrom},
+    action::{Log, Output, Resources, Script, Variable, VariablesFrom},
     packages::{DeclaredPackage, MAX_PACKAGES},
     parameters::{MAX_PARAMETERS, MAX_PATTERNS, Parameter},
+    pod_template::PodTemplate,
     rules,
+    values::SecretName,
 };
 
 /// What actions of the same namespace can be made of.
@@ -162,103 +165,6 @@ pub struct TemplateSpec {
     /// Labels and annotations of the pod, where it may run, what it may do, and further volumes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pod_template: Option<PodTemplate>,
-}
-
-/// Which template an action is made of.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-#[schemars(extend("x-kubernetes-map-type" = "atomic"))]
-pub struct TemplateRef {
-    /// `DeploymentActionTemplate` (where nothing is given), of the action's namespace, or
-    /// `ClusterDeploymentActionTemplate`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub kind: Option<TemplateKind>,
-    /// The template's name.
-    #[schemars(length(min = 1, max = 253), extend("x-kubernetes-validations" = rules::object_name()))]
-    pub name: String,
-}
-
-impl TemplateRef {
-    /// The kind, the default included.
-    #[must_use]
-    pub fn kind(&self) -> TemplateKind {
-        self.kind.unwrap_or_default()
-    }
-}
-
-/// The kinds of templates.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
-pub enum TemplateKind {
-    /// One of the action's namespace.
-    #[default]
-    DeploymentActionTemplate,
-    /// One for all namespaces.
-    ClusterDeploymentActionTemplate,
-}
-
-impl TemplateKind {
-    /// As it is written.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::DeploymentActionTemplate => "DeploymentActionTemplate",
-            Self::ClusterDeploymentActionTemplate => "ClusterDeploymentActionTemplate",
-        }
-    }
-}
-
-/// Fields of an action that its template owns.
-const OWNED: [&str; 16] = [
-    "image",
-    "imagePullSecrets",
-    "script",
-    "command",
-    "args",
-    "variables",
-    "variablesFrom",
-    "outputs",
-    "serviceAccountName",
-    "runDeadlineSeconds",
-    "pendingDeadlineSeconds",
-    "terminationGracePeriodSeconds",
-    "workingDir",
-    "log",
-    "resources",
-    "podTemplate",
-];
-
-/// Rules of an action's spec about its template.
-pub(super) fn action_rules() -> Vec<Value> {
-    let templated = rules::given("self", "templateRef");
-    let owned = |field: &str| {
-        let what = if field == "variables" { ", or give a value in parameters" } else { "" };
-        rules::rule_at(
-            &format!(".{field}"),
-            &format!("!{templated} || !{}", rules::given("self", field)),
-            &format!(
-                "{field} is what the template in templateRef says, and an action cannot say otherwise: leave it out{what}; or leave templateRef out"
-            ),
-        )
-    };
-    let mut rules: Vec<Value> = OWNED.map(owned).into();
-    rules.extend([
-        rules::rule_at(
-            ".parameters",
-            &format!("{templated} || !has(self.parameters) || self.parameters.size() == 0"),
-            "parameters are those of a template: name it in templateRef, or write variables",
-        ),
-        rules::rule_at(
-            ".packages",
-            &format!("{templated} || !has(self.packages) || self.packages.all(item, has(item.reference) && !has(item.version))"),
-            "a package of an action without a template has a reference and no version: write packages[].reference, for example registry.example.com/charts/orders:1.4.2",
-        ),
-        rules::rule_at(
-            ".packages",
-            &format!("!{templated} || !has(self.packages) || self.packages.all(item, has(item.version) && !has(item.reference))"),
-            "a package of an action with a template has a version and no reference: the template says where the package is",
-        ),
-    ]);
-    rules
 }
 
 /// Rules of a template's spec.

@@ -3,7 +3,8 @@
 
 use serde_json::{Value, json};
 
-use super::{GROUP, variable};
+use super::parts::variable;
+use crate::api::names::GROUP;
 
 /// Everyone may set these in the pod's security settings where only some profiles are allowed.
 const OF_POD: &str = "'runAsUser', 'runAsGroup', 'runAsNonRoot', 'fsGroup', 'fsGroupChangePolicy', \

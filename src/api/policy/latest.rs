@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{actions, must_or};
+use super::parts::{actions, must_or};
 
 /// The spec of the policy that refuses the tag `latest` without a digest, in actions and templates. One that has it
 /// already may be changed in all else.

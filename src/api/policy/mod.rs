@@ -12,6 +12,7 @@ mod actions;
 mod differs;
 mod latest;
 mod operator;
+mod parts;
 mod requester;
 
 use serde_json::{Value, json};
@@ -23,8 +24,6 @@ pub use operator::{
     operator_actions_policy, operator_leases_policy, operator_pods_policy, operator_secrets_policy,
 };
 pub use requester::{use_cluster_templates_policy, use_policy, use_templates_policy};
-
-use super::GROUP;
 
 /// The policy on who creates or changes an action: whether they may use what it names.
 pub const USE: &str = "longshore-use";
@@ -109,36 +108,6 @@ fn object(kind: &str, name: &str, spec: &Value) -> Value {
         "metadata": {"name": name},
         "spec": spec,
     })
-}
-
-/// Actions that are created or changed. Other versions of the resource are converted to this one
-/// before they are judged (`matchPolicy: Equivalent`); a version written as `*` would not be
-/// type-checked.
-fn actions() -> Value {
-    json!({
-        "matchPolicy": "Equivalent",
-        "resourceRules": [{
-            "apiGroups": [GROUP],
-            "apiVersions": ["v1alpha1"],
-            "resources": ["deploymentactions"],
-            "operations": ["CREATE", "UPDATE"],
-        }],
-    })
-}
-
-fn variable(name: &str, expression: &str) -> Value {
-    json!({"name": name, "expression": expression})
-}
-
-/// What must hold, and the words where it does not.
-fn must(expression: &str, message: &str) -> Value {
-    json!({"expression": expression, "message": message, "reason": "Forbidden"})
-}
-
-/// What must hold, and the expression of the words where it does not. It sees no answer of the
-/// authorizer; should it fail, the API server says `failed expression: ...`.
-fn must_or(expression: &str, message: &str) -> Value {
-    json!({"expression": expression, "messageExpression": message, "reason": "Forbidden"})
 }
 
 #[cfg(test)]

@@ -3,8 +3,8 @@
 
 use serde_json::{Value, json};
 
-use super::{must, variable};
-use crate::api::{GROUP, LABEL_MANAGED_BY, LEASE_PREFIX, MANAGED_BY};
+use super::parts::{must, variable};
+use crate::api::names::{GROUP, LABEL_MANAGED_BY, LEASE_PREFIX, MANAGED_BY};
 
 /// What Pod Security "baseline" lets containers have; inside a user namespace any is harmless
 /// (`k8s.io/pod-security-admission/policy/check_capabilities_baseline.go`).

@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
-use super::{actions, must_or, variable};
-use crate::api::{ANNOTATION_CANCEL, ANNOTATION_RERUN, GROUP};
+use super::parts::{actions, must_or, variable};
+use crate::api::names::{ANNOTATION_CANCEL, ANNOTATION_RERUN, GROUP};
 
 /// How many different Secrets, and how many different `ConfigMap`s, an action may name unless its
 /// author may use all of them or create pods: each is a question of its own, and 28 fit into a

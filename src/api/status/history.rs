@@ -1,10 +1,12 @@
-//! What is kept of attempts and of earlier runs.
+//! What is kept of earlier runs.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Reason, reason::Class, status::Trigger};
+pub use super::run::AttemptStatus;
+use super::run::Trigger;
+use crate::api::reason::{Class, Reason};
 
 /// So many runs are kept in `status.history`, the latest first.
 pub const MAX_HISTORY: usize = 10;
@@ -88,42 +90,6 @@ pub struct PastPackage {
     /// Pinned, `repository@digest`.
     #[schemars(length(max = 1024))]
     pub resolved: String,
-}
-
-/// An attempt that has ended.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct AttemptStatus {
-    /// The attempt's number, from 1.
-    pub attempt: u32,
-    /// Why it ended as it did.
-    #[schemars(length(max = 63))]
-    pub reason: String,
-    /// The pod's name.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 253))]
-    pub pod_name: Option<String>,
-    /// The pod's UID, where the pod was seen.
-    #[serde(default, rename = "podUID", skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 64))]
-    pub pod_uid: Option<String>,
-    /// The node that the pod was on.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 253))]
-    pub node_name: Option<String>,
-    /// What the node reports that it ran.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 1024))]
-    pub image: Option<String>,
-    /// When the script's container started.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub started_at: Option<Time>,
-    /// When its verdict was reached.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub finished_at: Option<Time>,
-    /// The script's exit code; 128 and the signal's number where a signal ended it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub exit_code: Option<i32>,
 }
 
 /// Adds a run that has ended, as the latest. The same run is there once, whoever writes it twice.

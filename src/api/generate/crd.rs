@@ -5,9 +5,12 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomRe
 use kube::CustomResourceExt;
 use serde_json::{Map, Value, json};
 
-use super::{
-    ActionPolicy, ClusterDeploymentActionTemplate, DeploymentAction, DeploymentActionTemplate, action_policy,
-    rules, template, texts,
+use super::texts;
+use crate::api::{
+    action::DeploymentAction,
+    action_policy::{self, ActionPolicy},
+    rules,
+    template::{self, ClusterDeploymentActionTemplate, DeploymentActionTemplate},
 };
 
 /// The definition of `DeploymentAction`.

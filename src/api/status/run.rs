@@ -1,138 +1,8 @@
-//! `status`: what became of an action.
+//! A run, its attempts, and what it holds while it is under way.
 
-use std::collections::BTreeMap;
-
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-
-use super::{
-    condition::Conditions,
-    history::{AttemptStatus, PastRun},
-    packages::PackageStatus,
-    rules,
-    template::TemplateKind,
-};
-
-/// The longest tail of a log that the status holds, in bytes.
-pub const MAX_TAIL_BYTES: usize = 16 * 1024;
-/// How many ranges of missing frames the status names at most.
-pub const MAX_MISSING: usize = 20;
-/// The longest token that asks for a run, in characters.
-pub const MAX_TOKEN_CHARACTERS: usize = 253;
-
-/// What became of the action: written by the operator only.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct DeploymentActionStatus {
-    /// The generation of the spec that this status speaks of; -1 where the operator has not yet
-    /// seen the action.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub observed_generation: Option<i64>,
-    /// A word for people and field selectors, derived from the conditions: Pending, Launching,
-    /// Running, Retrying, Queued, Succeeded, Failed, Suspended or Idle. More may come.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 63))]
-    pub phase: Option<String>,
-    /// The image of the latest run.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub image: Option<ImageStatus>,
-    /// The packages of the latest run, in the spec's order.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(
-        length(max = 16),
-        extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"])
-    )]
-    pub packages: Vec<PackageStatus>,
-    /// The latest run.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub run: Option<RunStatus>,
-    /// The template that the latest run was made of, as it was then.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub template: Option<TemplateStatus>,
-    /// What the script of the latest run reported.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    #[schemars(schema_with = "rules::outputs")]
-    pub outputs: BTreeMap<String, String>,
-    /// The log of the latest run.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub log: Option<LogStatus>,
-    /// The text of the annotation `longshore.dev/rerun` that has been acted on: set in the write that
-    /// begins the run. Whoever waits for a run that was asked for so waits for this first.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 253))]
-    pub last_handled_rerun: Option<String>,
-    /// The last 10 runs that have ended, the latest first.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 10), extend("x-kubernetes-list-type" = "atomic"))]
-    pub history: Vec<PastRun>,
-    /// What is the case: Ready, Succeeded, Finished, and, only while they are True, others.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(
-        length(max = 16),
-        extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"])
-    )]
-    pub conditions: Vec<Condition>,
-}
-
-impl DeploymentActionStatus {
-    /// The conditions, to look at.
-    #[must_use]
-    pub fn conditions(&self) -> Conditions<'_> {
-        Conditions(&self.conditions)
-    }
-}
-
-/// Which image was asked for and which one runs.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct ImageStatus {
-    /// As the spec had it.
-    #[schemars(length(max = 512))]
-    pub requested: String,
-    /// Pinned, `repository@digest`: what the pod's spec says.
-    #[schemars(length(max = 1024))]
-    pub resolved: String,
-    /// Digest of the manifest for the platform that actions run on, where the registry told it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 160))]
-    pub platform_digest: Option<String>,
-    /// Digest of the image's config, where the registry told it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 160))]
-    pub config_digest: Option<String>,
-    /// What the node reports that it ran.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 1024))]
-    pub running: Option<String>,
-    /// The numeric user that the script runs as: under the profile Restricted the image's own where
-    /// that is a number and not root, else 65532. Not set where the image decides (Baseline).
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub run_as_user: Option<i64>,
-    /// The user that the image names, where that is a name and `runAsUser` runs in its place.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 64))]
-    pub replaced_user: Option<String>,
-}
-
-/// The template that a run was made of, frozen with it: a later change of the template starts nothing.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct TemplateStatus {
-    /// Its kind.
-    pub kind: TemplateKind,
-    /// Its name.
-    #[schemars(length(max = 253))]
-    pub name: String,
-    /// Its UID, which a template that is created again under the name does not share.
-    #[schemars(length(max = 64))]
-    pub uid: String,
-    /// Its generation.
-    pub generation: i64,
-    /// SHA-256 of its spec.
-    #[schemars(length(max = 64))]
-    pub sha256: String,
-}
 
 /// A run: at most one pod that executes the script, whatever crashes.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
@@ -276,6 +146,42 @@ impl RunStatus {
     }
 }
 
+/// An attempt that has ended.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct AttemptStatus {
+    /// The attempt's number, from 1.
+    pub attempt: u32,
+    /// Why it ended as it did.
+    #[schemars(length(max = 63))]
+    pub reason: String,
+    /// The pod's name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 253))]
+    pub pod_name: Option<String>,
+    /// The pod's UID, where the pod was seen.
+    #[serde(default, rename = "podUID", skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
+    pub pod_uid: Option<String>,
+    /// The node that the pod was on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 253))]
+    pub node_name: Option<String>,
+    /// What the node reports that it ran.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 1024))]
+    pub image: Option<String>,
+    /// When the script's container started.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub started_at: Option<Time>,
+    /// When its verdict was reached.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub finished_at: Option<Time>,
+    /// The script's exit code; 128 and the signal's number where a signal ended it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exit_code: Option<i32>,
+}
+
 /// A process of the operator that may ask for the pod of an attempt. It is put down in the write that
 /// announces the attempt, and another process puts itself in its place before it asks for that pod.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
@@ -350,49 +256,4 @@ pub enum Trigger {
     RunToken,
     /// The annotation `longshore.dev/rerun` has another text.
     Rerun,
-}
-
-/// The log of a run.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct LogStatus {
-    /// Whether all of it has been read.
-    pub state: LogState,
-    /// Lines read.
-    pub lines: u64,
-    /// Bytes read, masked.
-    pub bytes: u64,
-    /// SHA-256 of the whole log, masked, once it is complete.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 64))]
-    pub sha256: Option<String>,
-    /// What is missing where the log is incomplete.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 21), inner(length(max = 256)), extend("x-kubernetes-list-type" = "atomic"))]
-    pub missing: Vec<String>,
-    /// Lines in the container's log that the runner did not write.
-    #[serde(default, skip_serializing_if = "is_zero")]
-    pub foreign_lines: u64,
-    /// The last lines, at most 16 KiB, as a terminal shows them in the end: without colours and control
-    /// characters.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    #[schemars(length(max = 16_384))]
-    pub tail: String,
-}
-
-#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
-const fn is_zero(number: &u64) -> bool {
-    *number == 0
-}
-
-/// Whether all of a log has been read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
-pub enum LogState {
-    /// It is being read.
-    #[default]
-    Collecting,
-    /// All of it was read; count and hash agree with the runner's.
-    Complete,
-    /// Something is missing, which does not change the verdict.
-    Incomplete,
 }

@@ -64,7 +64,7 @@ fn ask(schema: &mut Value) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::crd::{deployment_action, deployment_action_template};
+    use crate::api::generate::crd::{deployment_action, deployment_action_template};
 
     #[test]
     fn each_field_is_one_of_an_action_or_of_a_template() {

@@ -1,0 +1,6 @@
+//! What `make generate` writes from the types: the definitions and two pages of docs.
+
+pub mod crd;
+pub mod reasons;
+pub mod reference;
+pub mod texts;
