@@ -4,121 +4,71 @@ use k8s_openapi::{
     apimachinery::pkg::apis::meta::v1::{Condition, Time},
     jiff::Timestamp,
 };
+use strum::{IntoStaticStr, VariantArray};
 
 /// The longest message of a condition, in bytes; the API allows 32 KiB.
 pub const MAX_MESSAGE_BYTES: usize = 2048;
 
-/// The types of conditions that an action has.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum ConditionType {
-    /// True: the action has done what it should. False: it has not, or not yet.
-    Ready,
-    /// True: the latest run succeeded. False: it did not. Unknown: it is under way.
-    Succeeded,
-    /// True: the latest run has ended. Only while True.
-    Finished,
-    /// True: a run is under way. Only while True.
-    Reconciling,
-    /// True: the latest run failed, and nothing more happens by itself. Only while True.
-    Stalled,
-    /// True: the script's outputs were lost with its log, or did not fit into the status; the verdict stands.
-    /// Only while True.
-    OutputsLost,
-    /// True: outputs that the script wrote were dropped, the message says which. Only while True.
-    OutputsDropped,
-    /// True: a secret value is too short to be masked. Only while True.
-    ValuesUnmasked,
-    /// True: the script, or what it was to get, was changed or left out in part. Only while True.
-    InputsAdjusted,
-    /// True: what the node reports that it ran is none of the image's digests. Only while True.
-    ImageUnverified,
-    /// True: what came later contradicts the verdict, which stands. Only while True.
-    VerdictDisputed,
-    /// True: an annotation asks for something that cannot be done; it is not acted on. Only while True.
-    RequestIgnored,
-    /// True: the template has changed since the latest run was made of it. Only while True.
-    TemplateOutdated,
-    /// True: the `ConfigMap` with the script has changed since the latest run read it. Only while True.
-    SourceOutdated,
-    /// True: containers that others injected did not end after the script, and were ended. Only while True.
-    SidecarsEnded,
+/// Makes the type of what is told below: each condition's name, whether it is one of Longshore's own beside the
+/// outcome, and when it is True.
+macro_rules! conditions {
+    ($($name:ident, $own:ident $when:literal;)*) => {
+        /// The types of conditions that an action has.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, IntoStaticStr, VariantArray)]
+        #[allow(clippy::doc_markdown, reason = "the sentences are those of a table too")]
+        pub enum ConditionType {
+            $(#[doc = $when] $name,)*
+        }
+
+        impl ConditionType {
+            /// When it is True.
+            #[must_use]
+            pub const fn when(self) -> &'static str {
+                match self {
+                    $(Self::$name => $when,)*
+                }
+            }
+
+            const fn is_own(self) -> bool {
+                match self {
+                    $(Self::$name => conditions!(@ $own),)*
+                }
+            }
+        }
+    };
+    (@ own) => { true };
+    (@ usual) => { false };
+}
+
+// Of these, only Ready and Succeeded are there while they are not True.
+conditions! {
+    Ready, usual "The action has done what it should.";
+    Succeeded, usual "The latest run succeeded.";
+    Finished, usual "The latest run has ended.";
+    Reconciling, usual "A run is under way.";
+    Stalled, usual "The latest run failed, and nothing more happens by itself.";
+    OutputsLost, own "The script's outputs were lost with its log, or the API server did not store the status with all that came with the run. The verdict stands. The message says which.";
+    OutputsDropped, own "Outputs that the script wrote were dropped: undeclared, too long, or malformed. The message says which.";
+    ValuesUnmasked, own "A secret value is too short to be masked in the log. The message says whose.";
+    InputsAdjusted, own "The script's line endings or its byte order mark were taken out, or keys of variablesFrom are no variables, or none that a shell can read, or another user runs than the one that the image names. The message says which.";
+    ImageUnverified, own "What the node reports that it ran is none of the image's digests that are known.";
+    VerdictDisputed, own "What came later contradicts the verdict, which stands.";
+    RequestIgnored, own "An annotation asks for something that cannot be done: it is malformed, or names what is not there. Nothing is done. The message says which and why.";
+    TemplateOutdated, own "The template has changed since the latest run was made of it, which starts nothing: a new spec.runToken runs it as it is now. The message says which generation.";
+    SourceOutdated, own "The ConfigMap with the script has changed since the latest run read it, which starts nothing: a new spec.runToken, or the annotation longshore.dev/rerun, runs it as it is now. Seen within about a minute.";
+    SidecarsEnded, own "Containers that others injected into the pod did not end after the script, and were ended. The pod shows Failed (DeadlineExceeded) for that; the verdict stands. The message says which.";
 }
 
 impl ConditionType {
     /// Those that say something beside the outcome.
-    pub const OWN: [Self; 10] = [
-        Self::OutputsLost,
-        Self::OutputsDropped,
-        Self::ValuesUnmasked,
-        Self::InputsAdjusted,
-        Self::ImageUnverified,
-        Self::VerdictDisputed,
-        Self::RequestIgnored,
-        Self::TemplateOutdated,
-        Self::SourceOutdated,
-        Self::SidecarsEnded,
-    ];
-
-    /// When it is True, in one sentence.
-    #[must_use]
-    pub const fn when(self) -> &'static str {
-        match self {
-            Self::Ready => "The action has done what it should.",
-            Self::Succeeded => "The latest run succeeded.",
-            Self::Finished => "The latest run has ended.",
-            Self::Reconciling => "A run is under way.",
-            Self::Stalled => "The latest run failed, and nothing more happens by itself.",
-            Self::OutputsLost => {
-                "The script's outputs were lost with its log, or the API server did not store the status with all that came with the run. The verdict stands. The message says which."
-            }
-            Self::OutputsDropped => {
-                "Outputs that the script wrote were dropped: undeclared, too long, or malformed. The message says which."
-            }
-            Self::ValuesUnmasked => {
-                "A secret value is too short to be masked in the log. The message says whose."
-            }
-            Self::InputsAdjusted => {
-                "The script's line endings or its byte order mark were taken out, or keys of variablesFrom are no variables, or none that a shell can read, or another user runs than the one that the image names. The message says which."
-            }
-            Self::ImageUnverified => {
-                "What the node reports that it ran is none of the image's digests that are known."
-            }
-            Self::VerdictDisputed => "What came later contradicts the verdict, which stands.",
-            Self::RequestIgnored => {
-                "An annotation asks for something that cannot be done: it is malformed, or names what is not there. Nothing is done. The message says which and why."
-            }
-            Self::TemplateOutdated => {
-                "The template has changed since the latest run was made of it, which starts nothing: a new spec.runToken runs it as it is now. The message says which generation."
-            }
-            Self::SourceOutdated => {
-                "The ConfigMap with the script has changed since the latest run read it, which starts nothing: a new spec.runToken, or the annotation longshore.dev/rerun, runs it as it is now. Seen within about a minute."
-            }
-            Self::SidecarsEnded => {
-                "Containers that others injected into the pod did not end after the script, and were ended. The pod shows Failed (DeadlineExceeded) for that; the verdict stands. The message says which."
-            }
-        }
+    pub fn own() -> impl Iterator<Item = Self> {
+        Self::VARIANTS.iter().copied().filter(|condition| condition.is_own())
     }
 
-    /// The type as it stands in the status.
+    /// The type as the status has it.
     #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Ready => "Ready",
-            Self::Succeeded => "Succeeded",
-            Self::Finished => "Finished",
-            Self::Reconciling => "Reconciling",
-            Self::Stalled => "Stalled",
-            Self::OutputsLost => "OutputsLost",
-            Self::OutputsDropped => "OutputsDropped",
-            Self::ValuesUnmasked => "ValuesUnmasked",
-            Self::InputsAdjusted => "InputsAdjusted",
-            Self::ImageUnverified => "ImageUnverified",
-            Self::VerdictDisputed => "VerdictDisputed",
-            Self::RequestIgnored => "RequestIgnored",
-            Self::TemplateOutdated => "TemplateOutdated",
-            Self::SourceOutdated => "SourceOutdated",
-            Self::SidecarsEnded => "SidecarsEnded",
-        }
+    pub fn as_str(self) -> &'static str {
+        self.into()
     }
 }
 

@@ -26,6 +26,6 @@ pub use self::{
     generate::{crd, reasons, reference, texts},
     names::*,
     reason::Reason,
-    status::{DeploymentActionStatus, history},
+    status::{DeploymentActionStatus, Phase, history},
     template::{ClusterDeploymentActionTemplate, DeploymentActionTemplate},
 };

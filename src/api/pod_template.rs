@@ -9,6 +9,7 @@ use k8s_openapi::api::core::v1::{
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use strum::Display;
 
 use super::rules;
 
@@ -125,7 +126,7 @@ fn speaks_of_pods(affinity: &Affinity) -> bool {
 /// `UserNamespaceRoot`: root in a user namespace of its own. `Baseline`: the user that the image
 /// names, root among them, with the runtime's capabilities. The namespace's Pod Security decides
 /// whether it is let in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema, Display)]
 pub enum SecurityProfile {
     /// Never root, no capabilities, a read-only root: Pod Security "restricted".
     #[default]

@@ -2,6 +2,7 @@
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use strum::{Display, IntoStaticStr};
 
 use super::rules;
 
@@ -28,7 +29,9 @@ impl TemplateRef {
 }
 
 /// The kinds of templates.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema, Display, IntoStaticStr,
+)]
 pub enum TemplateKind {
     /// One of the action's namespace.
     #[default]
@@ -40,10 +43,7 @@ pub enum TemplateKind {
 impl TemplateKind {
     /// As it is written.
     #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::DeploymentActionTemplate => "DeploymentActionTemplate",
-            Self::ClusterDeploymentActionTemplate => "ClusterDeploymentActionTemplate",
-        }
+    pub fn as_str(self) -> &'static str {
+        self.into()
     }
 }

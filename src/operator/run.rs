@@ -48,7 +48,9 @@ use super::{
     watch,
 };
 use crate::{
-    api::{DeploymentAction, LABEL_ACTION, LABEL_ACTION_UID, LABEL_LOCK, LABEL_MANAGED_BY, MANAGED_BY},
+    api::{
+        DeploymentAction, LABEL_ACTION, LABEL_ACTION_UID, LABEL_LOCK, LABEL_MANAGED_BY, MANAGED_BY, Phase,
+    },
     registry::{Registry, RegistryConfig},
 };
 
@@ -521,11 +523,11 @@ async fn count(actions: Store<Cached>, context: Arc<Context>) {
         let mut active = Active::default();
         for action in actions.state() {
             match action.phase() {
-                Some("Pending") => active.pending += 1,
-                Some("Queued") => active.queued += 1,
-                Some("Launching") => active.launching += 1,
-                Some("Running") => active.running += 1,
-                Some("Retrying") => active.retrying += 1,
+                Some(Phase::Pending) => active.pending += 1,
+                Some(Phase::Queued) => active.queued += 1,
+                Some(Phase::Launching) => active.launching += 1,
+                Some(Phase::Running) => active.running += 1,
+                Some(Phase::Retrying) => active.retrying += 1,
                 _ => {}
             }
         }

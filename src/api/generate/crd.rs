@@ -10,6 +10,7 @@ use crate::api::{
     action::DeploymentAction,
     action_policy::{self, ActionPolicy},
     rules,
+    status::Phase,
     template::{self, ClusterDeploymentActionTemplate, DeploymentActionTemplate},
 };
 
@@ -29,7 +30,7 @@ pub fn deployment_action() -> Result<CustomResourceDefinition, serde_json::Error
     schema["x-kubernetes-validations"] = rules::object();
     // kstatus must not take an action that no operator has seen for one that is done. A default
     // within the status would not be applied: it is set on the whole.
-    schema["properties"]["status"]["default"] = json!({"observedGeneration": -1, "phase": "Pending"});
+    schema["properties"]["status"]["default"] = json!({"observedGeneration": -1, "phase": Phase::Pending});
 
     // As `meta/v1` has it, and not what is put below where nothing is said.
     let conditions = &mut schema["properties"]["status"]["properties"]["conditions"];
@@ -171,6 +172,8 @@ fn shorten(object: &mut Map<String, Value>) {
 
 #[cfg(test)]
 mod tests {
+    use strum::VariantArray;
+
     use super::*;
 
     /// Every schema below `schema`, with its path.
@@ -282,6 +285,17 @@ mod tests {
         assert!(most("status.run.runToken") >= most("spec.runToken"));
         assert!(most("status.image.requested") >= most("spec.image"));
         assert!(most("status.image.resolved") >= crate::registry::reference::MAX_LENGTH);
+    }
+
+    #[test]
+    fn the_phase_s_description_names_each_phase() {
+        let schemas = schemas();
+        let (_, phase) = schemas.iter().find(|(path, _)| path == "status.phase").unwrap();
+        let words: Vec<_> =
+            phase["description"].as_str().unwrap().split(|end: char| !end.is_alphabetic()).collect();
+        for phase in Phase::VARIANTS {
+            assert!(words.contains(&phase.to_string().as_str()), "{phase}");
+        }
     }
 
     #[test]

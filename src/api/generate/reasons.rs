@@ -31,7 +31,7 @@ pub fn markdown() -> String {
         }
     }
     page += "\n## Conditions of their own\n\nThey are there only while they are True, beside whatever the outcome is; their reason is their name.\n\n| condition | when |\n|---|---|\n";
-    for condition in ConditionType::OWN {
+    for condition in ConditionType::own() {
         page += &format!("| `{}` | {} |\n", condition.as_str(), condition.when());
     }
     page

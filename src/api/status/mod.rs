@@ -2,6 +2,7 @@
 
 pub mod history;
 mod log;
+mod phase;
 mod run;
 
 use std::collections::BTreeMap;
@@ -13,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use self::history::PastRun;
 pub use self::{
     log::{LogState, LogStatus},
+    phase::Phase,
     run::{AttemptStatus, Deadlines, Launcher, LockStatus, RunStatus, Trigger},
 };
 use super::{condition::Conditions, packages::PackageStatus, rules, template_ref::TemplateKind};
@@ -34,9 +36,9 @@ pub struct DeploymentActionStatus {
     pub observed_generation: Option<i64>,
     /// A word for people and field selectors, derived from the conditions: Pending, Launching,
     /// Running, Retrying, Queued, Succeeded, Failed, Suspended or Idle. More may come.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 63))]
-    pub phase: Option<String>,
+    #[serde(default, deserialize_with = "phase::read", skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>", length(max = 63))]
+    pub phase: Option<Phase>,
     /// The image of the latest run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image: Option<ImageStatus>,
