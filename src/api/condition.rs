@@ -1,4 +1,4 @@
-//! The conditions, and the words in which kstatus, `kubectl wait`, Helm, Flux and Argo CD read them.
+//! The conditions. kstatus, `kubectl wait`, Helm, Flux and Argo CD read them.
 
 use k8s_openapi::{
     apimachinery::pkg::apis::meta::v1::{Condition, Time},
@@ -9,8 +9,8 @@ use strum::{IntoStaticStr, VariantArray};
 /// The longest message of a condition, in bytes; the API allows 32 KiB.
 pub const MAX_MESSAGE_BYTES: usize = 2048;
 
-/// Makes the type of what is told below: each condition's name, whether it is one of Longshore's own beside the
-/// outcome, and when it is True.
+/// Defines `ConditionType` from the table below: each condition's name, whether it is one of Longshore's own
+/// beside the outcome, and when it is True.
 macro_rules! conditions {
     ($($name:ident, $own:ident $when:literal;)*) => {
         /// The types of conditions that an action has.
@@ -40,32 +40,32 @@ macro_rules! conditions {
     (@ usual) => { false };
 }
 
-// Of these, only Ready and Succeeded are there while they are not True.
+// Only Ready and Succeeded are there while they are not True.
 conditions! {
     Ready, usual "The action has done what it should.";
     Succeeded, usual "The latest run succeeded.";
     Finished, usual "The latest run has ended.";
     Reconciling, usual "A run is under way.";
     Stalled, usual "The latest run failed, and nothing more happens by itself.";
-    OutputsLost, own "The script's outputs were lost with its log, or the API server did not store the status with all that came with the run. The verdict stands. The message says which.";
-    OutputsDropped, own "Outputs that the script wrote were dropped: undeclared, too long, or malformed. The message says which.";
-    ValuesUnmasked, own "A secret value is too short to be masked in the log. The message says whose.";
-    InputsAdjusted, own "The script's line endings or its byte order mark were taken out, or keys of variablesFrom are no variables, or none that a shell can read, or another user runs than the one that the image names. The message says which.";
-    ImageUnverified, own "What the node reports that it ran is none of the image's digests that are known.";
-    VerdictDisputed, own "What came later contradicts the verdict, which stands.";
-    RequestIgnored, own "An annotation asks for something that cannot be done: it is malformed, or names what is not there. Nothing is done. The message says which and why.";
-    TemplateOutdated, own "The template has changed since the latest run was made of it, which starts nothing: a new spec.runToken runs it as it is now. The message says which generation.";
-    SourceOutdated, own "The ConfigMap with the script has changed since the latest run read it, which starts nothing: a new spec.runToken, or the annotation longshore.dev/rerun, runs it as it is now. Seen within about a minute.";
-    SidecarsEnded, own "Containers that others injected into the pod did not end after the script, and were ended. The pod shows Failed (DeadlineExceeded) for that; the verdict stands. The message says which.";
+    OutputsLost, own "The script's outputs were lost with its log, or the API server did not store the whole status. The verdict stands. The message says what is lost.";
+    OutputsDropped, own "Outputs of the script were dropped because they are undeclared, too long or malformed. The message names them.";
+    ValuesUnmasked, own "A secret value is too short to be masked in the log. The message names its variable or key.";
+    InputsAdjusted, own "The script's line endings or its byte order mark were removed, keys of variablesFrom cannot be variables or cannot be read by a shell, or another user runs than the image names. The message says which.";
+    ImageUnverified, own "The node reports an image whose digest is not one of the image's known digests.";
+    VerdictDisputed, own "Later evidence contradicts the verdict, which stands.";
+    RequestIgnored, own "An annotation asks for something impossible: it is malformed, or names a thing that does not exist. Nothing is done. The message names the annotation and the cause.";
+    TemplateOutdated, own "The template is newer than the latest run. No run starts by itself: set a new spec.runToken to use it. The message says the generation.";
+    SourceOutdated, own "The ConfigMap with the script is newer than the latest run. No run starts by itself: set a new spec.runToken, or the annotation longshore.dev/rerun, to use it. The operator sees a change within about a minute.";
+    SidecarsEnded, own "Containers that others injected into the pod did not end after the script, so the node ended them. The pod shows Failed (DeadlineExceeded) for that reason. The verdict stands. The message names the containers.";
 }
 
 impl ConditionType {
-    /// Those that say something beside the outcome.
+    /// The conditions that say something beside the outcome.
     pub fn own() -> impl Iterator<Item = Self> {
         Self::VARIANTS.iter().copied().filter(|condition| condition.is_own())
     }
 
-    /// The type as the status has it.
+    /// The type, as the status has it.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         self.into()
@@ -90,12 +90,12 @@ impl<'a> Conditions<'a> {
     }
 }
 
-/// Conditions as they should be, one after the other.
+/// Builds the conditions of a status, one after the other.
 #[derive(Debug, Default)]
 pub struct Builder(Vec<Condition>);
 
 impl Builder {
-    /// Adds a condition; `status` is `None` for Unknown.
+    /// Adds a condition. `status` is `None` for Unknown.
     #[must_use]
     pub fn with(mut self, kind: ConditionType, status: Option<bool>, reason: &str, message: &str) -> Self {
         let mut message = message.to_owned();
@@ -116,7 +116,7 @@ impl Builder {
         self
     }
 
-    /// Adds a condition that is True, where there is something to say.
+    /// Adds a condition that is True, if there is a message.
     #[must_use]
     pub fn when(self, kind: ConditionType, reason: &str, message: Option<&str>) -> Self {
         match message {
@@ -125,8 +125,8 @@ impl Builder {
         }
     }
 
-    /// The conditions, with the time at which each last changed its status: as `before` has it
-    /// where the status is the same, else `now`.
+    /// The conditions, each with the time at which its status last changed. If `before` has the same status, it
+    /// is the time there, else `now`.
     #[must_use]
     pub fn build(mut self, before: &[Condition], generation: i64, now: &Time) -> Vec<Condition> {
         for condition in &mut self.0 {

@@ -1,7 +1,7 @@
 //! The resources as users write them: types, rules, status, conditions, defaults.
 //!
-//! Outside of this folder, types are named as `api::X`; what belongs to one part of the spec or of the status
-//! alone is named by its module too, as in `api::action::Script`.
+//! Other folders name a type as `api::X`. A part of the spec or of the status is named with its module, such as
+//! `api::action::Script`.
 
 pub mod action;
 pub mod action_policy;

@@ -1,4 +1,4 @@
-//! `podTemplate`: what an action says of its pod beyond the script's container.
+//! `podTemplate`: what an action says of its pod beside the script's container.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +13,7 @@ use strum::Display;
 
 use super::rules;
 
-/// What the action says of its pod beyond the container.
+/// Settings of the pod beside the script's container.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(extend("x-kubernetes-validations" = rules::pod_template()))]
@@ -29,7 +29,7 @@ pub struct PodTemplate {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64), extend("x-kubernetes-list-type" = "atomic"))]
     pub tolerations: Vec<Toleration>,
-    /// Where the pod is better placed, or must not be.
+    /// Nodes on which the pod should or must run, or must not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub affinity: Option<Affinity>,
     /// The pod's priority class.
@@ -44,34 +44,32 @@ pub struct PodTemplate {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32), extend("x-kubernetes-list-type" = "atomic"))]
     pub host_aliases: Vec<HostAlias>,
-    /// What the script's container may do. `Restricted` (where nothing is given): never root, no
-    /// capabilities, a read-only root. `UserNamespaceRoot`: root in a user namespace of its own,
-    /// where the nodes support it. `Baseline`: the user that the image names, root among them, with
-    /// the runtime's capabilities. The namespace's Pod Security decides whether it is let in.
+    /// The rights of the container. `Restricted` (default): never root, no capabilities, a read-only root.
+    /// `UserNamespaceRoot`: root in a user namespace, if the nodes support it. `Baseline`: the image's user,
+    /// even root, with the runtime's capabilities. Pod Security of the namespace must allow it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub security_profile: Option<SecurityProfile>,
-    /// Security settings of the pod; what is set here takes the place of the profile's.
+    /// Security settings of the pod. Each takes the place of the profile's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("x-kubernetes-validations" = rules::security_context()))]
     pub security_context: Option<PodSecurityContext>,
-    /// Security settings of the script's container; what is set here takes the place of the
-    /// profile's.
+    /// Security settings of the script's container. Each takes the place of the profile's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("x-kubernetes-validations" = rules::container_security_context()))]
     pub container_security_context: Option<SecurityContext>,
-    /// Further volumes of the pod, beside those of Longshore.
+    /// Further volumes of the pod.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
     pub volumes: Vec<Volume>,
-    /// Where the script's container has them.
+    /// Mounts of the volumes in the script's container.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["mountPath"], "x-kubernetes-validations" = rules::volume_mounts()))]
     pub volume_mounts: Vec<VolumeMount>,
 }
 
 impl PodTemplate {
-    /// Whether it says more than which nodes the pod may run on: what whoever may create pods could
-    /// say, and nobody else. The same as in [`super::policy::use_policy`], where the reasons are.
+    /// Whether it says more than which nodes the pod may run on. Only people who may create pods may say more.
+    /// [`super::policy::use_policy`] says the same, with the reasons.
     #[must_use]
     pub fn claims_more(&self) -> bool {
         // Every field is named, so that a new one cannot be forgotten here.
@@ -103,7 +101,7 @@ impl PodTemplate {
     }
 }
 
-/// Whether it has a rule about other pods; empty lists are none.
+/// Whether it has a rule about other pods. An empty list is no rule.
 fn speaks_of_pods(affinity: &Affinity) -> bool {
     let near = affinity.pod_affinity.as_ref().map(|of| {
         (
@@ -122,38 +120,36 @@ fn speaks_of_pods(affinity: &Affinity) -> bool {
     })
 }
 
-/// `Restricted` (where nothing is given): never root, no capabilities, a read-only root.
-/// `UserNamespaceRoot`: root in a user namespace of its own. `Baseline`: the user that the image
-/// names, root among them, with the runtime's capabilities. The namespace's Pod Security decides
-/// whether it is let in.
+/// The rights of the container. `Restricted` (default): never root, no capabilities, a read-only root.
+/// `UserNamespaceRoot`: root in a user namespace, if the nodes support it. `Baseline`: the image's user, even
+/// root, with the runtime's capabilities. Pod Security of the namespace must allow it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema, Display)]
 pub enum SecurityProfile {
     /// Never root, no capabilities, a read-only root: Pod Security "restricted".
     #[default]
     Restricted,
-    /// Root inside a user namespace, which is an ordinary user of the node.
+    /// Root inside a user namespace. On the node this is an ordinary user.
     UserNamespaceRoot,
     /// The user that the image names, with the runtime's capabilities: Pod Security "baseline".
     Baseline,
 }
 
-/// A volume: exactly one source. There is no `hostPath`: a pod that sees its node's files has the
+/// A volume with exactly one source. `hostPath` is not offered: a pod that sees its node's files controls the
 /// node.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(extend("x-kubernetes-map-type" = "atomic", "x-kubernetes-validations" = rules::volume()))]
 pub struct Volume {
-    /// Its name, by which a mount names it.
+    /// The volume's name. Mounts refer to it.
     #[schemars(length(min = 1, max = 63))]
     pub name: String,
-    /// An empty folder that ends with the pod.
+    /// An empty folder that is deleted with the pod.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub empty_dir: Option<EmptyDirVolumeSource>,
     /// Keys of a `ConfigMap` as files.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub config_map: Option<ConfigMapVolumeSource>,
-    /// Keys of a Secret as files. They are not masked in the log: name what must be masked in
-    /// `variables`.
+    /// Keys of a Secret as files. The log does not mask them: name in `variables` what must be masked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret: Option<SecretVolumeSource>,
     /// Several sources in one folder.
@@ -165,7 +161,7 @@ pub struct Volume {
     /// A volume that outlives the pod.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub persistent_volume_claim: Option<PersistentVolumeClaimVolumeSource>,
-    /// A volume that is made for the pod by its storage class.
+    /// A volume that its storage class creates for the pod.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ephemeral: Option<EphemeralVolumeSource>,
     /// A volume of a CSI driver.
@@ -173,7 +169,7 @@ pub struct Volume {
     pub csi: Option<CSIVolumeSource>,
 }
 
-/// Labels and annotations of the pod. Keys of `longshore.dev` are Longshore's own.
+/// Labels and annotations of the pod. Longshore sets the keys of `longshore.dev` itself.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PodMetadata {
@@ -181,7 +177,7 @@ pub struct PodMetadata {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("maxProperties" = 32, "x-kubernetes-validations" = rules::labels()))]
     pub labels: BTreeMap<String, String>,
-    /// The pod's annotations; the bundle needs most of the 256 KiB that a pod may have.
+    /// The pod's annotations. Longshore needs most of the 256 KiB that a pod may have.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("maxProperties" = 32, "x-kubernetes-validations" = rules::annotations()))]
     pub annotations: BTreeMap<String, String>,

@@ -1,5 +1,5 @@
-//! Templates: how something is deployed, decided once by who maintains that. Actions name a template
-//! and choose values.
+//! Templates. Their maintainer decides once how something is deployed. Actions name a template and choose
+//! values.
 #![allow(clippy::duplicated_attributes, reason = "each printer column has a type, and types repeat")]
 
 use kube::CustomResource;
@@ -17,7 +17,7 @@ use super::{
     values::SecretName,
 };
 
-/// What actions of the same namespace can be made of.
+/// A template for actions of its namespace.
 #[derive(CustomResource, Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 #[kube(
     group = "longshore.dev",
@@ -29,7 +29,7 @@ use super::{
     namespaced,
     derive = "PartialEq",
     derive = "Default",
-    doc = "A template of deployment actions in its namespace: image, script, and which parameters and package versions an action chooses.",
+    doc = "A template for deployment actions of its namespace. It says the image and the script, and which parameters and package versions an action chooses.",
     printcolumn(name = "Image", type_ = "string", json_path = ".spec.image"),
     printcolumn(name = "Generation", type_ = "integer", json_path = ".metadata.generation"),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
@@ -37,7 +37,7 @@ use super::{
 #[serde(transparent)]
 pub struct DeploymentActionTemplateSpec(pub TemplateSpec);
 
-/// What actions of all namespaces can be made of.
+/// A template for actions of all namespaces.
 #[derive(CustomResource, Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 #[kube(
     group = "longshore.dev",
@@ -48,7 +48,7 @@ pub struct DeploymentActionTemplateSpec(pub TemplateSpec);
     category = "longshore",
     derive = "PartialEq",
     derive = "Default",
-    doc = "A template of deployment actions in all namespaces: image, script, and which parameters and package versions an action chooses. What it names (Secrets, ConfigMaps, a service account) is that of the action's namespace.",
+    doc = "A template for deployment actions of all namespaces. It says the image and the script, and which parameters and package versions an action chooses. Secrets, ConfigMaps and service accounts that it names are those of the action's namespace.",
     printcolumn(name = "Image", type_ = "string", json_path = ".spec.image"),
     printcolumn(name = "Generation", type_ = "integer", json_path = ".metadata.generation"),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
@@ -56,14 +56,14 @@ pub struct DeploymentActionTemplateSpec(pub TemplateSpec);
 #[serde(transparent)]
 pub struct ClusterDeploymentActionTemplateSpec(pub TemplateSpec);
 
-/// What is executed, and what an action chooses of it. Objects that it names are those of the action's
-/// namespace.
+/// The image, the script, and the choices of an action. Objects that the template names are those of the
+/// action's namespace.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(extend("x-kubernetes-validations" = template_rules()))]
 pub struct TemplateSpec {
-    /// The image whose tools the script uses, with a tag or a digest. A tag is resolved to a digest
-    /// once for each run.
+    /// The image whose tools the script uses, with a tag or a digest. Longshore resolves a tag to a digest once
+    /// for each run.
     #[schemars(length(min = 1, max = 512), extend("x-kubernetes-validations" = rules::image()))]
     pub image: String,
 
@@ -72,7 +72,7 @@ pub struct TemplateSpec {
     #[schemars(length(max = 8), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
     pub image_pull_secrets: Vec<SecretName>,
 
-    /// The script to run. Either `script` or `command` is given.
+    /// The script to run. Write either `script` or `command`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub script: Option<Script>,
 
@@ -82,8 +82,7 @@ pub struct TemplateSpec {
     #[schemars(length(min = 1, max = 256), inner(length(max = 8192)), extend("x-kubernetes-list-type" = "atomic", "x-kubernetes-validations" = rules::command()))]
     pub command: Option<Vec<String>>,
 
-    /// Arguments for the script or the command. Nothing in them is expanded: parameters are
-    /// variables.
+    /// Arguments for the script or the command. Nothing in them is expanded: parameters are variables.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 256), inner(length(max = 8192)), extend("x-kubernetes-list-type" = "atomic"))]
     pub args: Vec<String>,
@@ -96,13 +95,13 @@ pub struct TemplateSpec {
     )]
     pub variables: Vec<Variable>,
 
-    /// Whole Secrets and `ConfigMap`s whose keys become variables. Of two that have the same key the
-    /// later one wins; `variables` and parameters win over all of them.
+    /// Whole Secrets and `ConfigMap`s whose keys become variables. If two have the same key, the later one
+    /// wins. `variables` and parameters win over all of them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "atomic"))]
     pub variables_from: Vec<VariablesFrom>,
 
-    /// What an action chooses: each reaches the script as a variable of its name.
+    /// Values that an action chooses. Each reaches the script as a variable of the same name.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(
         length(max = MAX_PARAMETERS),
@@ -110,7 +109,7 @@ pub struct TemplateSpec {
     )]
     pub parameters: Vec<Parameter>,
 
-    /// What is deployed: an action gives the version of each.
+    /// The packages to deploy. An action gives the version of each.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(
         length(max = MAX_PACKAGES),
@@ -118,7 +117,7 @@ pub struct TemplateSpec {
     )]
     pub packages: Vec<DeclaredPackage>,
 
-    /// What the script reports.
+    /// Values that the script reports.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(
         length(max = 64),
@@ -126,30 +125,29 @@ pub struct TemplateSpec {
     )]
     pub outputs: Vec<Output>,
 
-    /// The service account that the script acts as, with its API token mounted. Where none is
-    /// named, the pod has no API token.
+    /// The service account that the script acts as. Its API token is mounted. Without this field the pod has no
+    /// API token.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253), extend("x-kubernetes-validations" = rules::object_name()))]
     pub service_account_name: Option<String>,
 
-    /// How long the script may run, in seconds from its start. Where none is given, 3600.
+    /// How long the script may run, in seconds from its start. Default: 3600.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 604_800))]
     pub run_deadline_seconds: Option<i64>,
 
-    /// How long a run may take until its script starts, in seconds. Where none is given, 600.
+    /// How long a run may take until its script starts, in seconds. Default: 600.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 86_400))]
     pub pending_deadline_seconds: Option<i64>,
 
-    /// How long a script that was asked to stop may take to clean up, in seconds. Where none is given,
-    /// 30.
+    /// How long a script may clean up after it was asked to stop, in seconds. Default: 30.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 3_600))]
     pub termination_grace_period_seconds: Option<i64>,
 
-    /// The folder in which the script starts: an absolute path, or `Image` for the image's own. The default is
-    /// an empty folder of the script's own.
+    /// The folder in which the script starts: an absolute path, or `Image` for the image's own WORKDIR.
+    /// Default: an empty folder of the script's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 1024), extend("x-kubernetes-validations" = rules::working_dir()))]
     pub working_dir: Option<String>,
@@ -194,16 +192,16 @@ fn template_rules() -> Value {
         rules::rule_at(
             ".templateRef",
             "!has(self.templateRef)",
-            "a template is made of no other, nor of itself: write here what that one says, and leave templateRef to actions"
+            "a template is made of no other, nor of itself: write here what that one says, and leave templateRef out"
         ),
     ])
 }
 
-/// The schema of a field that no template may have. Without it the API server would drop the field for
-/// clients that do not ask to be told, and the template would run without what it names.
+/// The schema of a field that no template may have. Without it the API server would drop the field silently,
+/// and the template would run without what it names.
 pub(super) fn no_template_ref() -> Value {
     json!({
-        "description": "Not offered: a template is made of no other. It is here to be refused.",
+        "description": "Not offered: a template cannot use another template. The API server refuses this field.",
         "type": "object",
         "properties": {
             "kind": {"description": "Not offered.", "type": "string"},

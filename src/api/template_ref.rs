@@ -1,4 +1,4 @@
-//! `templateRef`: which template an action is made of.
+//! `templateRef`: the template that an action uses.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -6,13 +6,13 @@ use strum::{Display, IntoStaticStr};
 
 use super::rules;
 
-/// Which template an action is made of.
+/// The template that an action uses.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(extend("x-kubernetes-map-type" = "atomic"))]
 pub struct TemplateRef {
-    /// `DeploymentActionTemplate` (where nothing is given), of the action's namespace, or
-    /// `ClusterDeploymentActionTemplate`.
+    /// `DeploymentActionTemplate` (default): a template of the action's namespace.
+    /// `ClusterDeploymentActionTemplate`: a template of the cluster.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kind: Option<TemplateKind>,
     /// The template's name.
@@ -21,27 +21,28 @@ pub struct TemplateRef {
 }
 
 impl TemplateRef {
-    /// The kind, the default included.
+    /// The kind, or its default.
     #[must_use]
     pub fn kind(&self) -> TemplateKind {
         self.kind.unwrap_or_default()
     }
 }
 
-/// The kinds of templates.
+/// `DeploymentActionTemplate` (default): a template of the action's namespace.
+/// `ClusterDeploymentActionTemplate`: a template of the cluster.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema, Display, IntoStaticStr,
 )]
 pub enum TemplateKind {
-    /// One of the action's namespace.
+    /// A template of the action's namespace.
     #[default]
     DeploymentActionTemplate,
-    /// One for all namespaces.
+    /// A template for all namespaces.
     ClusterDeploymentActionTemplate,
 }
 
 impl TemplateKind {
-    /// As it is written.
+    /// The kind as users write it.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         self.into()

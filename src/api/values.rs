@@ -1,4 +1,4 @@
-//! Where a value comes from, and how people write an amount: parts of actions, templates and policies.
+//! Sources of values, and amounts as people write them. Actions, templates and policies share these types.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::rules;
 
-/// Where a variable's value comes from: exactly one of the two.
+/// A key of a Secret or of a `ConfigMap`: exactly one of the two.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(extend("x-kubernetes-map-type" = "atomic", "x-kubernetes-validations" = rules::value_from()))]
@@ -32,7 +32,7 @@ pub struct KeyRef {
     /// The key in it.
     #[schemars(length(min = 1, max = 253), extend("x-kubernetes-validations" = rules::data_key()))]
     pub key: String,
-    /// Whether the object or the key may be missing; the variable is then not set.
+    /// Whether the object or the key may be missing. Then the variable is not set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub optional: Option<bool>,
 }
@@ -47,8 +47,8 @@ pub struct SecretName {
     pub name: String,
 }
 
-/// A quantity as people write it: `cpu: 1` as well as `memory: 256Mi`. Kubernetes' own type for
-/// either has 32 bits, and 4 GiB written as a number have more.
+/// A quantity as people write it: `cpu: 1` as well as `memory: 256Mi`. Kubernetes' own type has 32 bits, which
+/// is too few for 4 GiB written as a number.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum Amount {
@@ -58,7 +58,7 @@ pub enum Amount {
     Text(String),
 }
 
-/// `amounts` as the pod's spec has them.
+/// The amounts as a pod's spec has them. An empty map gives `None`.
 #[must_use]
 pub fn to_quantities(amounts: &BTreeMap<String, Amount>) -> Option<BTreeMap<String, Quantity>> {
     let of = |amount: &Amount| match amount {

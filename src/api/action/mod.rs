@@ -76,8 +76,8 @@ pub use super::{
 #[serde(rename_all = "camelCase")]
 #[schemars(extend("x-kubernetes-validations" = rules::spec()))]
 pub struct DeploymentActionSpec {
-    /// The template that says what is executed. The action then gives `parameters` and the versions
-    /// of `packages`, and nothing that the template says.
+    /// The template that says what is executed. The action then gives `parameters` and the versions of
+    /// `packages`. It gives nothing that the template says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub template_ref: Option<TemplateRef>,
 
@@ -89,9 +89,9 @@ pub struct DeploymentActionSpec {
     )]
     pub parameters: Vec<ParameterValue>,
 
-    /// What is deployed: images, Helm charts and other artifacts of registries; by reference, or, with
-    /// a template, by version. Each is resolved to a digest once, when a run starts, and is there for
-    /// the script, read-only, as the folder `$LONGSHORE_PACKAGES/NAME`.
+    /// The images, Helm charts and other artifacts to deploy, each by `reference`, or, with a template, by
+    /// `version`. Longshore resolves each to a digest once, when a run starts. The script finds it, read-only,
+    /// in the folder `$LONGSHORE_PACKAGES/NAME`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(
         length(max = MAX_PACKAGES),
@@ -99,25 +99,25 @@ pub struct DeploymentActionSpec {
     )]
     pub packages: Vec<Package>,
 
-    /// The image whose tools the script uses, with a tag or a digest. A tag is resolved to a digest
+    /// The image whose tools the script uses, with a tag or a digest. Longshore resolves a tag to a digest
     /// once, when a run starts, and the pod runs that digest.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 512), extend("x-kubernetes-validations" = rules::image()))]
     pub image: Option<String>,
 
-    /// Secrets of type `kubernetes.io/dockerconfigjson` in the action's namespace, with which nodes
-    /// pull the image. The operator reads them to resolve a tag where the namespace grants it `get`
-    /// on them by name; where it does not, a pod of the namespace resolves the tag.
+    /// Secrets of type `kubernetes.io/dockerconfigjson` in the action's namespace. Nodes pull the image with
+    /// them. The operator reads them to resolve a tag if the namespace grants it `get` on them by name.
+    /// Otherwise a pod of the namespace resolves the tag.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 8), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
     pub image_pull_secrets: Vec<SecretName>,
 
-    /// The script to run. Either `script` or `command` is given.
+    /// The script to run. Write either `script` or `command`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub script: Option<Script>,
 
-    /// A program of the image to run instead of a script, and its first arguments; for images
-    /// without an interpreter. Nothing in it is expanded.
+    /// A program of the image to run instead of a script, and its first arguments. It is for images without an
+    /// interpreter. Nothing in it is expanded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 256), inner(length(max = 8192)), extend("x-kubernetes-list-type" = "atomic", "x-kubernetes-validations" = rules::command()))]
     pub command: Option<Vec<String>>,
@@ -135,15 +135,15 @@ pub struct DeploymentActionSpec {
     )]
     pub variables: Vec<Variable>,
 
-    /// Whole Secrets and `ConfigMap`s whose keys become environment variables. Of two that have the
-    /// same key the later one wins, and `variables` win over all of them. Keys that cannot be a
-    /// variable's name, or that begin with `LONGSHORE_`, are left out.
+    /// Whole Secrets and `ConfigMap`s whose keys become environment variables. If two have the same key, the
+    /// later one wins. `variables` win over all of them. Keys that cannot be a variable's name, or that begin
+    /// with `LONGSHORE_`, are left out.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "atomic"))]
     pub variables_from: Vec<VariablesFrom>,
 
-    /// What the script reports: it writes `name=value` lines to the file that `$LONGSHORE_OUTPUT`
-    /// names, and the values appear in `status.outputs`.
+    /// Values that the script reports. It writes lines `name=value` to the file `$LONGSHORE_OUTPUT`, and the
+    /// values appear in `status.outputs`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(
         length(max = 64),
@@ -151,39 +151,38 @@ pub struct DeploymentActionSpec {
     )]
     pub outputs: Vec<Output>,
 
-    /// The service account that the script acts as, with its API token mounted. Where none is
-    /// named, the pod has no API token.
+    /// The service account that the script acts as. Its API token is mounted. Without this field the pod has no
+    /// API token.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253), extend("x-kubernetes-validations" = rules::object_name()))]
     pub service_account_name: Option<String>,
 
-    /// How long the script may run, in seconds from its start. Then it gets SIGTERM, and SIGKILL
-    /// after `terminationGracePeriodSeconds`. Where none is given, 3600.
+    /// How long the script may run, in seconds from its start. Then it gets SIGTERM, and SIGKILL after
+    /// `terminationGracePeriodSeconds`. Default: 3600.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 604_800))]
     pub run_deadline_seconds: Option<i64>,
 
-    /// How long a run may take until its script starts, in seconds: resolving the image,
-    /// scheduling, pulling, mounting. Where none is given, 600.
+    /// How long a run may take until its script starts, in seconds. This covers resolving the image,
+    /// scheduling, pulling and mounting. Default: 600.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 86_400))]
     pub pending_deadline_seconds: Option<i64>,
 
-    /// How long a script that was asked to stop may take to clean up, in seconds, before it is
-    /// killed. Where none is given, 30.
+    /// How long a script may clean up after it was asked to stop, in seconds. Then it is killed. Default: 30.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 3_600))]
     pub termination_grace_period_seconds: Option<i64>,
 
-    /// How long the pod of a finished run is kept, in seconds from its end. The action itself stays,
+    /// How long the pod of a finished run is kept, in seconds from the run's end. The action itself stays,
     /// unless `ttlSecondsAfterFinished` is set.
     #[serde(default = "defaults::pod_retention")]
     #[schemars(range(min = 0, max = 31_536_000))]
     pub pod_retention_seconds: i64,
 
-    /// The folder in which the script starts: an absolute path of a folder of the image or of a volume, or
-    /// `Image` for the image's own (its WORKDIR). It must be there. The default is an empty folder of the
-    /// script's own.
+    /// The folder in which the script starts. Write the absolute path of a folder of the image or of a volume,
+    /// or `Image` for the image's own WORKDIR. The folder must exist. Default: an empty folder of the script's
+    /// own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 1024), extend("x-kubernetes-validations" = rules::working_dir()))]
     pub working_dir: Option<String>,
@@ -200,43 +199,43 @@ pub struct DeploymentActionSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pod_template: Option<PodTemplate>,
 
-    /// When a run starts. `OnChange`: when what is executed changes, or `runToken` does. `Once`: the
-    /// first time only. `Manual`: when `runToken` changes. Under each, another text of the annotation
+    /// When a run starts. `OnChange`: when what is executed changes, or `runToken` changes. `Once`: the first
+    /// time only. `Manual`: when `runToken` changes. Under each policy a new value of the annotation
     /// `longshore.dev/rerun` starts a run too.
     #[serde(default)]
     pub run_policy: RunPolicy,
 
-    /// Whether new runs are held back until this is false or gone. A run that is under way goes on,
-    /// with its further attempts.
+    /// Whether new runs are held back until this is false or removed. A run that is under way goes on, with its
+    /// further attempts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub suspend: Option<bool>,
 
-    /// Whether and when an attempt that failed is followed by another one, in a pod of its own, with
-    /// the same image digest and the same inputs. Where none is given, there is one attempt.
+    /// Whether and when another attempt follows one that failed. It has a pod of its own, the same image digest
+    /// and the same inputs. Default: one attempt.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry: Option<Retry>,
 
-    /// A lock of the namespace: of all actions that name it, one runs at a time, over all attempts of
-    /// its run. Where none is given, a run waits for no other.
+    /// A lock of the namespace. One of the actions that name it runs at a time. A run holds it over all its
+    /// attempts. Default: a run waits for no other.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lock: Option<Lock>,
 
-    /// How long a finished action is kept, in seconds from the end of its latest run; then it is
-    /// deleted, and its pods with it. Only for an action that is created with `metadata.generateName`.
+    /// How long a finished action is kept, in seconds from the end of its latest run. Then it is deleted with
+    /// its pods. Only an action that is created with `metadata.generateName` may have this field.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 31_536_000))]
     pub ttl_seconds_after_finished: Option<i64>,
 
-    /// A text of the user's, such as a release's name. A new text starts a run under the policies
-    /// `OnChange` and `Manual`.
+    /// A text of your own, such as the name of a release. A new text starts a run under the policies `OnChange`
+    /// and `Manual`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253))]
     pub run_token: Option<String>,
 }
 
 impl DeploymentActionSpec {
-    /// The deadlines, with the defaults where the spec gives none. The schema has no defaults: a
-    /// rule could then not tell what was written from what was not.
+    /// The deadlines of the spec, or their defaults. The schema has no defaults, because a rule could then not
+    /// tell what the user wrote.
     #[must_use]
     pub fn deadlines(&self) -> Deadlines {
         Deadlines {

@@ -1,4 +1,4 @@
-//! `script`, `log` and `outputs`: what runs, and what comes back from it.
+//! `script`, `log` and `outputs`: what runs, and what it returns.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -11,26 +11,25 @@ use crate::api::rules;
 #[schemars(extend("x-kubernetes-map-type" = "atomic", "x-kubernetes-validations" = rules::script()))]
 pub struct Script {
     /// The script's text.
-    // Longer than the rule allows, so that the rule's words are read and not the schema's.
+    // The schema allows more than the rule, so that users read the rule's words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 1_048_576), extend("x-kubernetes-validations" = rules::inline()))]
     pub inline: Option<String>,
 
-    /// A key of a `ConfigMap` in the action's namespace that holds the script's text, up to the 1 MiB
-    /// that a `ConfigMap` holds. Its hash is frozen when a run starts, and a script that changes
-    /// before the pod has it is not run. A change of the `ConfigMap` alone starts nothing; the condition
-    /// `SourceOutdated` tells of it.
+    /// A key of a `ConfigMap` in the action's namespace that holds the script, up to 1 MiB. A run freezes the
+    /// script's hash when it starts, and does not run a script that changes before the pod has it. A changed
+    /// `ConfigMap` alone starts no run: it sets the condition `SourceOutdated`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub config_map_key_ref: Option<ScriptRef>,
 
-    /// The interpreter and its arguments, such as `[python3, -u]`. Where none is given, the
-    /// script's `#!` line decides, and where it has none, `/bin/sh`.
+    /// The interpreter and its arguments, such as `[python3, -u]`. Default: the one that the script's `#!` line
+    /// names, or else `/bin/sh`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16), inner(length(min = 1, max = 1024)), extend("x-kubernetes-list-type" = "atomic"))]
     pub interpreter: Vec<String>,
 
-    /// The name of the script's file, such as `deploy.ps1`, for interpreters that go by a file's ending.
-    /// The file is alone in a folder of its own. `script` where none is given.
+    /// The name of the script's file, such as `deploy.ps1`, for interpreters that depend on a file's ending.
+    /// The file is alone in a folder of its own. Default: `script`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 64), extend("x-kubernetes-validations" = rules::file_name()))]
     pub file_name: Option<String>,
@@ -53,30 +52,30 @@ pub struct ScriptRef {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Log {
-    /// `Merged` (where nothing is given): standard output and standard error are one pipe. The log has the
-    /// lines in the order in which they were written, and does not tell the two apart. `Separate`: each has
-    /// a pipe. The log tells the two apart, and lines that follow each other closely may change places.
+    /// `Merged` (default): standard output and standard error are one pipe. The log keeps the order in which
+    /// the script wrote, and does not tell the two apart. `Separate`: each has a pipe. The log tells the two
+    /// apart, and lines written at nearly the same time may change places.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub streams: Option<LogStreams>,
 }
 
 impl Log {
-    /// How standard output and standard error reach the log.
+    /// The choice, or its default.
     #[must_use]
     pub fn streams(&self) -> LogStreams {
         self.streams.unwrap_or_default()
     }
 }
 
-/// `Merged` (where nothing is given): standard output and standard error are one pipe. The log has the lines
-/// in the order in which they were written, and does not tell the two apart. `Separate`: each has a pipe. The
-/// log tells the two apart, and lines that follow each other closely may change places.
+/// `Merged` (default): standard output and standard error are one pipe. The log keeps the order in which the
+/// script wrote, and does not tell the two apart. `Separate`: each has a pipe. The log tells the two apart, and
+/// lines written at nearly the same time may change places.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub enum LogStreams {
-    /// By one pipe.
+    /// One pipe for both.
     #[default]
     Merged,
-    /// By a pipe each.
+    /// A pipe for each.
     Separate,
 }
 
@@ -88,7 +87,7 @@ pub struct Output {
     /// Its name, as the script writes it.
     #[schemars(length(min = 1, max = 63), extend("x-kubernetes-validations" = rules::output_name()))]
     pub name: String,
-    /// Whether a run without it has failed.
+    /// Whether a run without this output fails.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub required: Option<bool>,
 }

@@ -1,5 +1,4 @@
-//! The `CustomResourceDefinition` as it is installed: what the types say, and what cannot be said
-//! in them.
+//! Each `CustomResourceDefinition` as it is installed: the schema of its type, and what a type cannot say.
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::CustomResourceExt;
@@ -13,6 +12,9 @@ use crate::api::{
     status::Phase,
     template::{self, ClusterDeploymentActionTemplate, DeploymentActionTemplate},
 };
+
+/// The longest description that stays as it is, in bytes.
+const MAX_DESCRIPTION: usize = 300;
 
 /// The definition of `DeploymentAction`.
 ///
@@ -32,7 +34,7 @@ pub fn deployment_action() -> Result<CustomResourceDefinition, serde_json::Error
     // within the status would not be applied: it is set on the whole.
     schema["properties"]["status"]["default"] = json!({"observedGeneration": -1, "phase": Phase::Pending});
 
-    // As `meta/v1` has it, and not what is put below where nothing is said.
+    // The bound of `meta/v1`, so that `tidy` puts no other one here.
     let conditions = &mut schema["properties"]["status"]["properties"]["conditions"];
     conditions["items"]["properties"]["message"]["maxLength"] = json!(32_768);
 
@@ -85,10 +87,7 @@ fn of_template(crd: &CustomResourceDefinition) -> Result<CustomResourceDefinitio
     serde_json::from_value(crd)
 }
 
-/// A definition as a document, with whole numbers written as such: the typed one has `3600.0`.
-///
-/// # Errors
-/// Never for the types of this crate; the signature is serde's.
+/// A definition as a document, with whole numbers: the typed one has `3600.0`.
 pub fn document(definition: &CustomResourceDefinition) -> Result<Value, serde_json::Error> {
     let mut document = serde_json::to_value(definition)?;
     whole_numbers(&mut document);
@@ -109,11 +108,11 @@ fn whole_numbers(value: &mut Value) {
     }
 }
 
-/// Bounds what has no bound of its own, since every text and list comes from somebody.
+/// Bounds every text, list, map and number that has no bound yet: each comes from somebody.
 fn tidy(schema: &mut Value) {
     let Value::Object(object) = schema else { return };
-    // What a type of the spec cannot hold would be accepted, and the action never read: a format
-    // alone refuses nothing. More digits than a double has are lost in a bound, so 64 bits have none.
+    // A format alone refuses nothing. Without bounds the API server would accept a number that the type cannot
+    // hold, and the operator could not read the action. A bound is a double, which is too short for 64 bits.
     let whole = match object.get("format").and_then(Value::as_str) {
         Some("int32") => Some((i64::from(i32::MIN), i64::from(i32::MAX))),
         Some("uint32") => Some((0, i64::from(u32::MAX))),
@@ -123,13 +122,13 @@ fn tidy(schema: &mut Value) {
         object.entry("minimum").or_insert_with(|| json!(least));
         object.entry("maximum").or_insert_with(|| json!(most));
     }
-    // A null is refused as none of the values, also where null is one of them (tried on 1.37). Where the
-    // schema does not let it in, the API server drops it before it looks, as charts that write it expect.
+    // The API server refuses null in an `enum`, even if null is one of its values (tried on 1.37). If the schema
+    // does not allow null, the API server drops the field first. Charts that write null expect that.
     if let Some(Value::Array(values)) = object.get_mut("enum") {
         values.retain(|value| !value.is_null());
         object.remove("nullable");
     }
-    // `format: uint32` is unknown to Kubernetes and warned of.
+    // Kubernetes does not know `format: uint32` and warns.
     if object.get("format").and_then(Value::as_str).is_some_and(|format| format.starts_with("uint")) {
         object.remove("format");
     }
@@ -158,12 +157,11 @@ fn tidy(schema: &mut Value) {
     shorten(object);
 }
 
-/// Kubernetes' own descriptions of affinity and tolerations are most of a CRD's size: the first
-/// sentence is enough to know what a field is.
+/// Kubernetes' own descriptions of affinity and tolerations are most of a CRD's size. Their first sentence says
+/// enough.
 fn shorten(object: &mut Map<String, Value>) {
-    const MOST: usize = 300;
     if let Some(Value::String(text)) = object.get_mut("description")
-        && text.len() > MOST
+        && text.len() > MAX_DESCRIPTION
         && let Some(end) = text.find(". ")
     {
         text.truncate(end + 1);
@@ -255,6 +253,28 @@ mod tests {
     fn every_field_is_described() {
         for (path, schema) in schemas().into_iter().filter(|(path, _)| !path.ends_with("[]")) {
             assert!(schema["description"].is_string(), "{path}");
+        }
+    }
+
+    #[test]
+    fn no_description_of_our_own_is_cut() {
+        let kubernetes_own =
+            ["affinity", "tolerations", "hostAliases", "ecurityContext", "volume", "conditions"];
+        for crd in [
+            DeploymentAction::crd(),
+            DeploymentActionTemplate::crd(),
+            ClusterDeploymentActionTemplate::crd(),
+            ActionPolicy::crd(),
+        ] {
+            let crd = serde_json::to_value(crd).unwrap();
+            let mut seen = Vec::new();
+            walk("", &crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"], &mut seen);
+            for (path, schema) in
+                seen.iter().filter(|(path, _)| !kubernetes_own.iter().any(|own| path.contains(own)))
+            {
+                let description = schema["description"].as_str().unwrap_or_default();
+                assert!(description.len() <= MAX_DESCRIPTION, "{path}: {description}");
+            }
         }
     }
 

@@ -1,4 +1,4 @@
-//! What `make generate` writes from the types: the definitions and two pages of docs.
+//! The files that `make generate` writes from the types: the definitions and two pages of docs.
 
 pub mod crd;
 pub mod reasons;

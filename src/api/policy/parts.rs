@@ -1,4 +1,4 @@
-//! What an admission policy is made of.
+//! The parts of an admission policy.
 
 use serde_json::{Value, json};
 
@@ -8,20 +8,19 @@ pub(super) fn variable(name: &str, expression: &str) -> Value {
     json!({"name": name, "expression": expression})
 }
 
-/// What must hold, and the words where it does not.
+/// A condition, and the message if it does not hold.
 pub(super) fn must(expression: &str, message: &str) -> Value {
     json!({"expression": expression, "message": message, "reason": "Forbidden"})
 }
 
-/// What must hold, and the expression of the words where it does not. It sees no answer of the
-/// authorizer; should it fail, the API server says `failed expression: ...`.
+/// A condition, and the expression of the message if it does not hold. The expression cannot ask the
+/// authorizer. If it fails, the API server says `failed expression: ...`.
 pub(super) fn must_or(expression: &str, message: &str) -> Value {
     json!({"expression": expression, "messageExpression": message, "reason": "Forbidden"})
 }
 
-/// Actions that are created or changed. Other versions of the resource are converted to this one
-/// before they are judged (`matchPolicy: Equivalent`); a version written as `*` would not be
-/// type-checked.
+/// Actions that are created or changed. The API server converts other versions of the resource to this one
+/// before it judges them (`matchPolicy: Equivalent`). It would not check the types if the version were `*`.
 pub(super) fn actions() -> Value {
     json!({
         "matchPolicy": "Equivalent",

@@ -1,20 +1,20 @@
-//! Bounds and schemas that no type of Rust says by itself.
+//! Bounds and schemas that Rust's types do not say.
 
 use std::collections::BTreeMap;
 
 use schemars::{Schema, SchemaGenerator, json_schema};
 
-/// The longest value of an output, in bytes: what the runner allows.
+/// The longest value of an output, in bytes. The runner allows as much.
 const MAX_OUTPUT_BYTES: usize = 32 * 1024;
 
-/// The largest whole number that every JSON reader takes for what it is: 2^53 - 1.
+/// The largest whole number that every JSON reader reads exactly: 2^53 - 1.
 pub(in crate::api) const MAX_WHOLE: i64 = 9_007_199_254_740_991;
 
 /// The schema of a map of quantities: `cpu: 1` as well as `memory: 256Mi`.
 ///
-/// An exponent has two digits at most. One that is no number of 64 bits is an error where a policy
-/// compares the quantity, and with one of nine digits the API server can be busy for longer than 25 s
-/// (`apimachinery/pkg/api/resource/quantity.go`, tried): it writes long numbers out.
+/// An exponent has at most two digits. A policy that compares a quantity fails if the exponent does not fit 64
+/// bits. With nine digits the API server writes out a long number, and can be busy for more than 25 s
+/// (`apimachinery/pkg/api/resource/quantity.go`, tried).
 pub(in crate::api) fn quantities(_: &mut SchemaGenerator) -> Schema {
     json_schema!({
         "type": "object",
@@ -30,7 +30,7 @@ pub(in crate::api) fn quantities(_: &mut SchemaGenerator) -> Schema {
     })
 }
 
-/// The schema of outputs: as long as the runner lets them be.
+/// The schema of outputs. The runner bounds them alike.
 pub(in crate::api) fn outputs(_: &mut SchemaGenerator) -> Schema {
     json_schema!({
         "type": "object",
@@ -39,7 +39,7 @@ pub(in crate::api) fn outputs(_: &mut SchemaGenerator) -> Schema {
     })
 }
 
-/// What [`super::crd`] puts where a type of Kubernetes' own says nothing of its bounds.
+/// The bounds that `api::crd` gives to Kubernetes' own types, which have none.
 pub(in crate::api) fn bounds() -> BTreeMap<&'static str, (&'static str, u64)> {
     BTreeMap::from([
         ("string", ("maxLength", 1024)),

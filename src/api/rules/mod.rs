@@ -1,7 +1,7 @@
-//! What the API server refuses at once, with words that say what to write instead.
+//! The rules by which the API server refuses an object at once. Each message says what to write instead.
 //!
-//! CEL rules run in the API server and cost from a budget, which is estimated from `maxLength` and
-//! `maxItems`: see `apiextensions-apiserver/pkg/apiserver/schema/cel`.
+//! CEL rules run in the API server and cost from a budget. It estimates the cost from `maxLength` and
+//! `maxItems` (`apiextensions-apiserver/pkg/apiserver/schema/cel`).
 
 mod bounds;
 mod pod;

@@ -8,12 +8,12 @@ use super::rule::rule;
 pub(in crate::api) fn pod_template() -> Value {
     json!([rule(
         "!has(self.volumeMounts) || self.volumeMounts.all(mount, has(self.volumes) && self.volumes.exists(volume, volume.name == mount.name))",
-        "each entry of volumeMounts names a volume of podTemplate.volumes"
+        "each entry of volumeMounts names a volume of podTemplate.volumes: correct the name, or add the volume"
     )])
 }
 
-/// The sources that a volume may have: those of Pod Security "restricted", less `image`, which
-/// would not be pinned.
+/// The sources that a volume may have: those of Pod Security "restricted", without `image`, which would have no
+/// digest.
 const VOLUME_SOURCES: [&str; 8] = [
     "emptyDir",
     "configMap",
@@ -32,7 +32,7 @@ pub(in crate::api) fn volume() -> Value {
         rule(
             &format!("[{}].filter(given, given).size() == 1", given.join(", ")),
             &format!(
-                "a volume has exactly one source of {}; hostPath is not offered, since a pod that sees its node's files has the node",
+                "a volume has exactly one source of {}: write one. hostPath is not offered, since a pod that sees its node's files controls the node",
                 VOLUME_SOURCES.join(", ")
             )
         ),
@@ -76,7 +76,7 @@ pub(in crate::api) fn container_security_context() -> Value {
         rule(ROOT, ROOT_WORDS),
         rule(
             "!has(self.privileged) || !self.privileged",
-            "privileged containers are not offered, since they have the node: podTemplate.securityProfile goes up to Baseline"
+            "privileged containers are not offered, since they control the node: leave privileged out, and use podTemplate.securityProfile Baseline at most"
         ),
     ])
 }

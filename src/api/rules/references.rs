@@ -26,7 +26,7 @@ pub fn image_pattern() -> String {
 pub(in crate::api) fn repository() -> Value {
     json!([rule(
         &format!("self.matches(r'^{}$')", name()),
-        "repository is no repository: write REGISTRY/REPOSITORY in lower case, without tag and digest, for example registry.example.com/charts/orders"
+        "repository is malformed: write REGISTRY/REPOSITORY in lower case, without tag and digest, for example registry.example.com/charts/orders"
     )])
 }
 
@@ -45,7 +45,7 @@ pub(in crate::api) fn reference(field: &str) -> Value {
         },
         {
             "rule": format!("!self.matches(r'^{name}$')"),
-            "message": format!("{field} has no tag and no digest: write the version that is meant, for example tools:2026.11 or tools@sha256:..., since without one it would change under the action"),
+            "message": format!("{field} has no tag and no digest, and would change without notice: write the version that is meant, for example tools:2026.11 or tools@sha256:..."),
         },
         {
             "rule": format!("!self.contains('@') || self.matches(r'{DIGEST}$')"),

@@ -1,4 +1,4 @@
-//! What a CEL rule is made of.
+//! The parts of a CEL rule.
 
 use serde_json::{Value, json};
 
@@ -6,14 +6,14 @@ pub(in crate::api) fn rule(rule: &str, message: &str) -> Value {
     json!({"rule": rule, "message": message})
 }
 
-/// A rule of a whole object that speaks of one of its fields: `path`, such as `.image`, is then named in front
-/// of the message.
+/// A rule of a whole object about one of its fields. The API server puts `path`, such as `.image`, in front of
+/// the message.
 pub(in crate::api) fn rule_at(path: &str, condition: &str, message: &str) -> Value {
     json!({"rule": condition, "message": message, "fieldPath": path})
 }
 
-/// Whether the field is there, and not null: the schema lets null in where a field may be missing, and
-/// charts write it for what is not set.
+/// Whether the field is there and not null. The schema allows null for a field that may be missing, and charts
+/// write null for what is not set.
 pub(in crate::api) fn given(object: &str, field: &str) -> String {
     format!("(has({object}.{field}) && dyn({object}.{field}) != null)")
 }

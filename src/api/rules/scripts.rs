@@ -1,18 +1,18 @@
-//! Rules of what runs: a script or a command.
+//! Rules of what runs, a script or a command, and of what it reports.
 
 use serde_json::{Value, json};
 
 use super::rule::rule;
 
-/// The longest inline script, in characters. Serialized it must fit
-/// [`crate::record::bundle::MAX_BYTES`] with all else that travels in the bundle.
+/// The longest inline script, in characters. With all else in the bundle it must fit
+/// [`crate::record::bundle::MAX_BYTES`].
 pub const MAX_INLINE: usize = 131_072;
 
 /// Rules of `command`.
 pub(in crate::api) fn command() -> Value {
     json!([rule(
         "self.size() == 0 || self[0] != ''",
-        "command begins with the program to run, and that is empty: write its path or name"
+        "command begins with an empty text instead of the program to run: write the program's path or name"
     )])
 }
 
@@ -20,7 +20,7 @@ pub(in crate::api) fn command() -> Value {
 pub(in crate::api) fn script() -> Value {
     json!([rule(
         "has(self.inline) != has(self.configMapKeyRef)",
-        "script has exactly one of inline (its text) and configMapKeyRef (a ConfigMap's key that holds its text)"
+        "script has exactly one of inline (its text) and configMapKeyRef (a ConfigMap's key that holds its text): write one of them"
     )])
 }
 
@@ -29,12 +29,12 @@ pub(in crate::api) fn inline() -> Value {
     json!([rule(
         &format!("size(self) <= {MAX_INLINE}"),
         &format!(
-            "the script is longer than {MAX_INLINE} characters, more than travels with a pod: put it into a ConfigMap and name that in script.configMapKeyRef, or into the image"
+            "script.inline is longer than {MAX_INLINE} characters, too long for a pod's annotation: put the script into the image, or into a ConfigMap that script.configMapKeyRef names"
         )
     )])
 }
 
-/// Rules of the name of a script's file.
+/// Rules of `script.fileName`.
 pub(in crate::api) fn file_name() -> Value {
     json!([rule(
         "self.matches('^[a-zA-Z0-9_][-._a-zA-Z0-9]*$')",

@@ -1,4 +1,4 @@
-//! Rules of an action as a whole, and of the parts that tell when and where it runs.
+//! Rules of an action as a whole, of its template, and of when and where it runs.
 
 use serde_json::{Value, json};
 
@@ -12,7 +12,7 @@ pub(in crate::api) fn object() -> Value {
             "!{} || (has(self.metadata.generateName) && self.metadata.generateName != '')",
             given("self.spec", "ttlSecondsAfterFinished")
         ),
-        "ttlSecondsAfterFinished removes the action, and is only for one that is created with metadata.generateName, as CI does: one with a fixed name would be created again by GitOps or Helm, and run again. Leave it out, or write metadata.generateName instead of metadata.name; podRetentionSeconds removes the pod alone",
+        "ttlSecondsAfterFinished deletes the action, and needs metadata.generateName: GitOps or Helm would create an action with a fixed name again, and it would run again. Leave ttlSecondsAfterFinished out, or write metadata.generateName instead of metadata.name. podRetentionSeconds deletes the pod alone",
     )])
 }
 
@@ -23,7 +23,7 @@ pub(in crate::api) fn spec() -> Value {
         rule_at(
             ".image",
             &format!("{templated} || has(self.image)"),
-            "name the image whose tools the script uses, with a tag or a digest, for example image: registry.example.com/team/tools:2026.11; or a template in templateRef",
+            "name the image whose tools the script uses, with a tag or a digest, for example image: registry.example.com/team/tools:2026.11. Or name a template in templateRef",
         ),
         rule_at(
             ".script",
@@ -33,7 +33,7 @@ pub(in crate::api) fn spec() -> Value {
         rule_at(
             ".runToken",
             "!has(self.runPolicy) || self.runPolicy != 'Once' || !has(self.runToken)",
-            "runToken has no effect under runPolicy Once, which runs one time only: remove it, or use runPolicy OnChange or Manual",
+            "runToken has no effect under runPolicy Once, which runs one time only: remove runToken, or use runPolicy OnChange or Manual",
         ),
     ];
     rules.push(no_file_elsewhere());
@@ -41,7 +41,7 @@ pub(in crate::api) fn spec() -> Value {
     Value::Array(rules)
 }
 
-/// Fields of an action that its template owns.
+/// Fields of an action that only its template may set.
 const OWNED: [&str; 16] = [
     "image",
     "imagePullSecrets",
@@ -70,7 +70,7 @@ fn action_rules() -> Vec<Value> {
             &format!(".{field}"),
             &format!("!{templated} || !{}", given("self", field)),
             &format!(
-                "{field} is what the template in templateRef says, and an action cannot say otherwise: leave it out{what}; or leave templateRef out"
+                "{field} is what the template in templateRef says, and the action must not set it: leave it out{what}, or leave templateRef out"
             ),
         )
     };
@@ -79,7 +79,7 @@ fn action_rules() -> Vec<Value> {
         rule_at(
             ".parameters",
             &format!("{templated} || !has(self.parameters) || self.parameters.size() == 0"),
-            "parameters are those of a template: name it in templateRef, or write variables",
+            "parameters are those of a template, and the action names none: name one in templateRef, or write variables",
         ),
         rule_at(
             ".packages",
@@ -89,13 +89,13 @@ fn action_rules() -> Vec<Value> {
         rule_at(
             ".packages",
             &format!("!{templated} || !has(self.packages) || self.packages.all(item, has(item.version) && !has(item.reference))"),
-            "a package of an action with a template has a version and no reference: the template says where the package is",
+            "a package of an action with a template has a version and no reference, since the template says where the package is: write packages[].version, for example 1.4.2",
         ),
     ]);
     rules
 }
 
-/// A file is put into a folder that is empty at the start, and not into the image's or a volume's.
+/// A variable's file goes into a folder that is empty at the start, never into one of the image or of a volume.
 pub(in crate::api) fn no_file_elsewhere() -> Value {
     rule_at(
         ".workingDir",
@@ -104,7 +104,7 @@ pub(in crate::api) fn no_file_elsewhere() -> Value {
             given("self", "workingDir"),
             given("one", "path")
         ),
-        "a variable's file has a path in the empty folder that workingDir replaces: let the path begin with ~/, or leave workingDir out",
+        "a variable's path lies in the empty folder that workingDir replaces: let the path begin with ~/, or leave workingDir out",
     )
 }
 
@@ -117,7 +117,7 @@ pub(in crate::api) fn lock() -> Value {
             given("self", "whenHeld"),
             given("self", "queueDeadlineSeconds")
         ),
-        "queueDeadlineSeconds has no effect where whenHeld is Fail, which does not wait: leave one of them out"
+        "queueDeadlineSeconds has no effect with whenHeld Fail, which does not wait: leave one of them out"
     )])
 }
 
@@ -132,12 +132,12 @@ pub(in crate::api) fn retry() -> Value {
         rule_at(
             ".maxBackoffSeconds",
             "!has(self.backoffSeconds) || !has(self.maxBackoffSeconds) || self.backoffSeconds <= self.maxBackoffSeconds",
-            "maxBackoffSeconds is the longest pause and backoffSeconds the first one, which must not be longer"
+            "maxBackoffSeconds is shorter than backoffSeconds: raise maxBackoffSeconds, the longest pause, or lower backoffSeconds, the first one"
         ),
     ])
 }
 
-/// In `workingDir`: the folder that the image names.
+/// The value of `workingDir` for the image's own folder.
 pub const IMAGE_S_FOLDER: &str = "Image";
 
 /// Rules of `workingDir`.
@@ -147,11 +147,11 @@ pub(in crate::api) fn working_dir() -> Value {
             &format!(
                 "self == '{IMAGE_S_FOLDER}' || (self.matches('^/[^/]?') && !self.contains('//') && !self.matches('/[.][.]?(/|$)'))"
             ),
-            "workingDir is an absolute path without '//', '.' and '..', such as /app, or Image for the image's own folder; nothing in it is expanded"
+            "workingDir is an absolute path without '//', '.' and '..': write one such as /app, or Image for the image's own folder. Nothing in it is expanded"
         ),
         rule(
             "!self.matches('^/longshore(/|$)') || self.matches('^/longshore/packages(/|$)')",
-            "/longshore is Longshore's own, but for the packages in /longshore/packages: leave workingDir out for an empty folder, or name one of the image or of a volume"
+            "workingDir is below /longshore, which is Longshore's own except for /longshore/packages: leave workingDir out for an empty folder, or name a folder of the image or of a volume"
         ),
     ])
 }

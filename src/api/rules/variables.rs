@@ -1,4 +1,4 @@
-//! Rules of what the script gets.
+//! Rules of what the script receives.
 
 use serde_json::{Value, json};
 
@@ -17,7 +17,7 @@ pub(in crate::api) fn variable() -> Value {
         ),
         rule(
             "!has(self.value) || !has(self.valueFrom)",
-            "a variable has either value or valueFrom, not both"
+            "a variable has either value or valueFrom, not both: leave one of them out"
         ),
         rule_at(
             ".mode",
@@ -32,7 +32,7 @@ pub(in crate::api) fn variable() -> Value {
     ])
 }
 
-// A keyword of CEL's, which Kubernetes escapes so.
+// `as` is a keyword of CEL, which Kubernetes escapes like this.
 const AS_FILE: &str = "(has(self.__as__) && dyn(self.__as__) == 'File')";
 
 /// Rules of all variables together: no two files are in each other's way.
@@ -43,7 +43,7 @@ pub(in crate::api) fn variables() -> Value {
             given("one", "path"),
             given("other", "path")
         ),
-        "two variables have the same path, or the path of one lies below that of the other, which is a file: give each a path of its own"
+        "two variables have the same path, or one path lies below the other, which is a file: give each a path of its own"
     )])
 }
 
@@ -51,7 +51,7 @@ pub(in crate::api) fn variables() -> Value {
 pub(in crate::api) fn file_mode() -> Value {
     json!([rule(
         "(self / 64) in [4, 5, 6, 7] && (self / 8) % 8 in [0, 1, 4, 5] && self % 8 in [0, 1, 4, 5]",
-        "a file's mode lets its user read it, and lets nobody else write to it: write it as in chmod, with a 0 in front, such as 0600 or 0755 (384 or 493 in JSON); set-user-id, set-group-id and the sticky bit are not offered"
+        "mode must let the file's user read it, and nobody else write to it: write it as in chmod, with a 0 in front, such as 0600 or 0755 (384 or 493 in JSON). Set-user-id, set-group-id and the sticky bit are not offered"
     )])
 }
 
@@ -61,11 +61,11 @@ pub(in crate::api) fn file_path() -> Value {
     json!([
         rule(
             &format!("self.matches('^(~/)?{NAME}(/{NAME})*$')"),
-            "a file's path is below the working folder, such as config/app.yaml, or below the home where it begins with ~/, such as ~/.ssh/id_ed25519: it is not absolute, and its names consist of letters, digits and '-', '.', '_', '+', '@', '=', ':', ','"
+            "a file's path is below the working folder, such as config/app.yaml, or begins with ~/ and is below the home, such as ~/.ssh/id_ed25519: write no absolute path, and only letters, digits and '-', '.', '_', '+', '@', '=', ':', ',' in its names"
         ),
         rule(
             "!self.matches('(^|/)[.][.]?(/|$)')",
-            "a file's path has no '.' and no '..' in it: write where the file is to lie, such as ~/.ssh/id_ed25519"
+            "a file's path has no '.' and no '..' as a part: write the whole path, such as ~/.ssh/id_ed25519"
         ),
     ])
 }
@@ -74,7 +74,7 @@ pub(in crate::api) fn file_path() -> Value {
 pub(in crate::api) fn value_from() -> Value {
     json!([rule(
         "has(self.secretKeyRef) != has(self.configMapKeyRef)",
-        "valueFrom names exactly one of secretKeyRef and configMapKeyRef; fieldRef, resourceFieldRef and fileKeyRef are not offered: LONGSHORE_NAMESPACE, LONGSHORE_ACTION and LONGSHORE_RUN_ID are always set"
+        "valueFrom names exactly one of secretKeyRef and configMapKeyRef: write one of them. fieldRef, resourceFieldRef and fileKeyRef are not offered: use LONGSHORE_NAMESPACE, LONGSHORE_ACTION and LONGSHORE_RUN_ID, which are always set"
     )])
 }
 
@@ -83,7 +83,7 @@ pub(in crate::api) fn variables_from() -> Value {
     json!([
         rule(
             "has(self.secretRef) != has(self.configMapRef)",
-            "an entry of variablesFrom names exactly one of secretRef and configMapRef"
+            "an entry of variablesFrom names exactly one of secretRef and configMapRef: write one of them"
         ),
         rule(
             "!has(self.prefix) || self.prefix.matches('^[-._a-zA-Z][-._a-zA-Z0-9]*$')",

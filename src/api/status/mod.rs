@@ -21,21 +21,20 @@ use super::{condition::Conditions, packages::PackageStatus, rules, template_ref:
 
 /// The longest tail of a log that the status holds, in bytes.
 pub const MAX_TAIL_BYTES: usize = 16 * 1024;
-/// How many ranges of missing frames the status names at most.
+/// The most ranges of missing frames that the status names.
 pub const MAX_MISSING: usize = 20;
 /// The longest token that asks for a run, in characters.
 pub const MAX_TOKEN_CHARACTERS: usize = 253;
 
-/// What became of the action: written by the operator only.
+/// The state and the result of the action. Only the operator writes it.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct DeploymentActionStatus {
-    /// The generation of the spec that this status speaks of; -1 where the operator has not yet
-    /// seen the action.
+    /// The generation of the spec that this status describes. It is -1 until the operator has seen the action.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// A word for people and field selectors, derived from the conditions: Pending, Launching,
-    /// Running, Retrying, Queued, Succeeded, Failed, Suspended or Idle. More may come.
+    /// The state in one word, for people and field selectors: Pending, Launching, Running, Retrying, Queued,
+    /// Succeeded, Failed, Suspended or Idle. It follows from the conditions. Later versions may add words.
     #[serde(default, deserialize_with = "phase::read", skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>", length(max = 63))]
     pub phase: Option<Phase>,
@@ -52,18 +51,18 @@ pub struct DeploymentActionStatus {
     /// The latest run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub run: Option<RunStatus>,
-    /// The template that the latest run was made of, as it was then.
+    /// The template of the latest run, as it was then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub template: Option<TemplateStatus>,
-    /// What the script of the latest run reported.
+    /// The outputs that the script of the latest run reported.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(schema_with = "rules::outputs")]
     pub outputs: BTreeMap<String, String>,
     /// The log of the latest run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub log: Option<LogStatus>,
-    /// The text of the annotation `longshore.dev/rerun` that has been acted on: set in the write that
-    /// begins the run. Whoever waits for a run that was asked for so waits for this first.
+    /// The value of the annotation `longshore.dev/rerun` that the operator has acted on. The write that begins
+    /// the run sets it. To wait for a rerun, wait for this value first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 253))]
     pub last_handled_rerun: Option<String>,
@@ -71,7 +70,7 @@ pub struct DeploymentActionStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 10), extend("x-kubernetes-list-type" = "atomic"))]
     pub history: Vec<PastRun>,
-    /// What is the case: Ready, Succeeded, Finished, and, only while they are True, others.
+    /// Ready, Succeeded and Finished, and others only while they are True.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(
         length(max = 16),
@@ -88,53 +87,53 @@ impl DeploymentActionStatus {
     }
 }
 
-/// Which image was asked for and which one runs.
+/// The image that the spec asked for, and the one that runs.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ImageStatus {
-    /// As the spec had it.
+    /// The image in the spec.
     #[schemars(length(max = 512))]
     pub requested: String,
-    /// Pinned, `repository@digest`: what the pod's spec says.
+    /// The image with its digest, `repository@digest`. The pod's spec has this one.
     #[schemars(length(max = 1024))]
     pub resolved: String,
-    /// Digest of the manifest for the platform that actions run on, where the registry told it.
+    /// The digest of the manifest for the platform that actions run on, if the registry told it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 160))]
     pub platform_digest: Option<String>,
-    /// Digest of the image's config, where the registry told it.
+    /// The digest of the image's config, if the registry told it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 160))]
     pub config_digest: Option<String>,
-    /// What the node reports that it ran.
+    /// The image that the node reports.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 1024))]
     pub running: Option<String>,
-    /// The numeric user that the script runs as: under the profile Restricted the image's own where
-    /// that is a number and not root, else 65532. Not set where the image decides (Baseline).
+    /// The numeric user of the script. Under the profile Restricted it is the image's own user if that is a
+    /// number other than 0, else 65532. It is not set if the image decides (Baseline).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub run_as_user: Option<i64>,
-    /// The user that the image names, where that is a name and `runAsUser` runs in its place.
+    /// The user that the image names, if `runAsUser` takes its place because it is a name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64))]
     pub replaced_user: Option<String>,
 }
 
-/// The template that a run was made of, frozen with it: a later change of the template starts nothing.
+/// The template of a run, frozen with it. A later change of the template starts no run.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct TemplateStatus {
-    /// Its kind.
+    /// The template's kind.
     pub kind: TemplateKind,
-    /// Its name.
+    /// The template's name.
     #[schemars(length(max = 253))]
     pub name: String,
-    /// Its UID, which a template that is created again under the name does not share.
+    /// The template's UID. A template that is created again with the same name has another one.
     #[schemars(length(max = 64))]
     pub uid: String,
-    /// Its generation.
+    /// The template's generation.
     pub generation: i64,
-    /// SHA-256 of its spec.
+    /// SHA-256 of the template's spec.
     #[schemars(length(max = 64))]
     pub sha256: String,
 }

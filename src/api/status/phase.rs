@@ -1,9 +1,9 @@
-//! `status.phase`: where an action stands, in one word for people and field selectors.
+//! `status.phase`: the state of an action in one word, for people and field selectors.
 
 use serde::{Deserialize, Deserializer, Serialize};
 use strum::{Display, EnumString, IntoStaticStr, VariantArray};
 
-/// Where an action stands. The conditions say more.
+/// The state of an action in one word. The conditions say more.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Display, EnumString, IntoStaticStr, VariantArray,
 )]
@@ -24,7 +24,7 @@ pub enum Phase {
     Failed,
     /// A run is asked for, and `spec.suspend` holds it back.
     Suspended,
-    /// Nobody has asked for a run.
+    /// No run is asked for.
     Idle,
 }
 
