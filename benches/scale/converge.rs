@@ -5,7 +5,7 @@
 
 use std::{os::unix::fs::OpenOptionsExt, path::Path, time::Duration};
 
-use longshore::api::DeploymentAction;
+use longshore::api::{DeploymentAction, Phase};
 use nix::{
     sys::{
         signal::{Signal, kill},
@@ -57,8 +57,8 @@ pub(crate) async fn measure(cluster: &Cluster, load: &mut Load, active: u32, rat
 async fn running(load: &Load, wanted: u32) {
     let limit = Instant::now() + LIMIT;
     loop {
-        let phase = |action: &DeploymentAction| action.status.as_ref().and_then(|of| of.phase.clone());
-        let running = load.all().await.iter().filter(|one| phase(one).as_deref() == Some("Running")).count();
+        let phase = |action: &DeploymentAction| action.status.as_ref().and_then(|of| of.phase);
+        let running = load.all().await.iter().filter(|one| phase(one) == Some(Phase::Running)).count();
         if running >= wanted as usize {
             return;
         }

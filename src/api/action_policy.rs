@@ -1,4 +1,4 @@
-//! `ActionPolicy`: what actions of a namespace, or of the whole cluster, may be.
+//! `ActionPolicy`: limits on the actions of a namespace, or of the whole cluster.
 #![allow(clippy::duplicated_attributes, reason = "each printer column has a type, and types repeat")]
 
 use std::collections::BTreeMap;
@@ -8,18 +8,15 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::{
-    action::{Amount, SecurityProfile},
-    rules,
-};
+use super::{pod_template::SecurityProfile, rules, values::Amount};
 
-/// The one name that an `ActionPolicy` can have, so that a namespace has one at most.
+/// The only name that an `ActionPolicy` may have, so a namespace has at most one.
 pub const NAME: &str = "default";
 
-/// What actions of this namespace may be; in the operator's own namespace: what all actions of the
-/// cluster may be. Where both stand, both hold. What is left out is not limited.
+/// Limits on the actions of this namespace. In the operator's own namespace: limits on all actions of the
+/// cluster. If both exist, both hold. A field that is left out limits nothing.
 ///
-/// Signatures that images must have will be asked for here too; there is no field for them yet.
+/// There is no field yet for the signatures that images must have.
 #[derive(CustomResource, Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[kube(
     group = "longshore.dev",
@@ -31,7 +28,7 @@ pub const NAME: &str = "default";
     namespaced,
     derive = "PartialEq",
     derive = "Default",
-    doc = "What actions of its namespace may be, or, in the operator's own namespace, all actions of the cluster: the API server refuses others, and the operator starts none.",
+    doc = "Limits on the actions of its namespace, or, in the operator's own namespace, on all actions of the cluster. The API server refuses actions beyond them, and the operator does not start them.",
     printcolumn(name = "Templates-only", type_ = "boolean", json_path = ".spec.templatesOnly"),
     printcolumn(name = "Digests-only", type_ = "boolean", json_path = ".spec.digestsOnly"),
     printcolumn(name = "Registries", type_ = "string", json_path = ".spec.registries"),
@@ -39,21 +36,20 @@ pub const NAME: &str = "default";
 )]
 #[serde(rename_all = "camelCase")]
 pub struct ActionPolicySpec {
-    /// Whether actions must come from a template (`spec.templateRef`), so that nobody else chooses
-    /// image and script.
+    /// Whether actions must use a template (`spec.templateRef`). Only authors of templates then choose image
+    /// and script.
     #[serde(default)]
     pub templates_only: bool,
 
-    /// Whether images and package references must have a digest. A version that a release chooses of
-    /// a template's package needs none.
+    /// Whether images and package references must have a digest. The version that an action gives for a
+    /// template's package needs none.
     #[serde(default)]
     pub digests_only: bool,
 
-    /// From where images and packages may come: registries, or parts of one, such as
-    /// `registry.example.com`, `registry.example.com:5000/team` and `docker.io/library`. They are
-    /// compared part by part between slashes: `registry.example.com/team` allows
-    /// `registry.example.com/team/tools` and not `registry.example.com/teamwork`. An image without a
-    /// registry is one of docker.io.
+    /// Registries, or parts of one, that images and packages may come from, such as
+    /// `registry.example.com:5000/team` and `docker.io/library`. They match whole parts between slashes:
+    /// `a.example/team` allows `a.example/team/tools`, not `a.example/teams`. An image without a registry is
+    /// from docker.io.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(
         length(max = 32),
@@ -62,10 +58,8 @@ pub struct ActionPolicySpec {
     )]
     pub registries: Option<Vec<String>>,
 
-    /// Which values `podTemplate.securityProfile` may have; where it says nothing, that is
-    /// `Restricted`. Where `Baseline` is not among them, neither may `podTemplate.securityContext` and
-    /// `podTemplate.containerSecurityContext` set what could give more than the profiles do: only
-    /// users and groups other than root, and a root file system that is read-only or not.
+    /// The values that `podTemplate.securityProfile` may have. Its default is `Restricted`. Without `Baseline`
+    /// here, security contexts may set only users and groups other than root, and a read-only root.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(
         length(max = 3),
@@ -73,27 +67,26 @@ pub struct ActionPolicySpec {
     )]
     pub security_profiles: Option<Vec<SecurityProfile>>,
 
-    /// The longest `runDeadlineSeconds` and `terminationGracePeriodSeconds` together: so long can a
-    /// script run. An action that says none has 3600 and 30.
+    /// The most that `runDeadlineSeconds` and `terminationGracePeriodSeconds` may be together: a script can run
+    /// that long. Their defaults are 3600 and 30.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 604_800))]
     pub max_run_deadline_seconds: Option<i64>,
 
-    /// The longest `pendingDeadlineSeconds`. An action that says none has 600.
+    /// The most that `pendingDeadlineSeconds` may be. Its default is 600.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 86_400))]
     pub max_pending_deadline_seconds: Option<i64>,
 
-    /// The most that `resources.limits` and `resources.requests` may say, by the resource's name. An
-    /// action without a limit for `cpu`, `memory` or `ephemeral-storage` could use any amount of it,
-    /// so where a maximum is set here, a limit must be set there; a `LimitRange` is not counted. Of
-    /// other resources an action has none unless it asks.
+    /// The most that `resources.limits` and `resources.requests` may say, by resource. An action must set a
+    /// limit for each of `cpu`, `memory` and `ephemeral-storage` that is named here, since it could use any
+    /// amount otherwise. A `LimitRange` does not count.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(schema_with = "rules::quantities")]
     pub max_resources: BTreeMap<String, Amount>,
 }
 
-/// A lower-case registry that could be none of Docker Hub's repositories, and parts of a repository.
+/// A registry in lower case that cannot be one of Docker Hub's repositories, and parts of a repository.
 const PLACE: &str = concat!(
     r"^(?:(?:LABEL(?:[.]LABEL)+|localhost|\[[a-f0-9:]+\])(?::[0-9]{1,5})?|LABEL:[0-9]{1,5})",
     "(?:/[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*)*$"
@@ -106,16 +99,16 @@ fn registries() -> Value {
         not_empty("registries", "every registry"),
         {
             "rule": format!("self.all(place, place.matches(r'{}'))", PLACE.replace("LABEL", LABEL)),
-            "message": "write each registry by its full name, with parts of a repository where not all of it is allowed, in lower case, without scheme, tag or a slash at the end: registry.example.com, registry.example.com:5000/team or docker.io/library",
+            "message": "write each registry by its full name, with parts of a repository if not all of it is allowed, in lower case, without scheme, tag or a slash at the end: registry.example.com, registry.example.com:5000/team or docker.io/library",
         },
         {
             "rule": "self.all(place, place != 'index.docker.io' && !place.startsWith('index.docker.io/'))",
-            "message": "write docker.io: images of index.docker.io count as its",
+            "message": "registries has index.docker.io, whose images count as those of docker.io: write docker.io",
         },
     ])
 }
 
-/// An empty list would allow nothing at all, and looks like one that allows everything.
+/// An empty list would allow nothing, and looks like one that allows everything.
 fn not_empty(field: &str, all: &str) -> Value {
     json!({
         "rule": "self.size() > 0",

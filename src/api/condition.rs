@@ -1,124 +1,74 @@
-//! The conditions, and the words in which kstatus, `kubectl wait`, Helm, Flux and Argo CD read them.
+//! The conditions. kstatus, `kubectl wait`, Helm, Flux and Argo CD read them.
 
 use k8s_openapi::{
     apimachinery::pkg::apis::meta::v1::{Condition, Time},
     jiff::Timestamp,
 };
+use strum::{IntoStaticStr, VariantArray};
 
 /// The longest message of a condition, in bytes; the API allows 32 KiB.
 pub const MAX_MESSAGE_BYTES: usize = 2048;
 
-/// The types of conditions that an action has.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum ConditionType {
-    /// True: the action has done what it should. False: it has not, or not yet.
-    Ready,
-    /// True: the latest run succeeded. False: it did not. Unknown: it is under way.
-    Succeeded,
-    /// True: the latest run has ended. Only while True.
-    Finished,
-    /// True: a run is under way. Only while True.
-    Reconciling,
-    /// True: the latest run failed, and nothing more happens by itself. Only while True.
-    Stalled,
-    /// True: the script's outputs were lost with its log, or did not fit into the status; the verdict stands.
-    /// Only while True.
-    OutputsLost,
-    /// True: outputs that the script wrote were dropped, the message says which. Only while True.
-    OutputsDropped,
-    /// True: a secret value is too short to be masked. Only while True.
-    ValuesUnmasked,
-    /// True: the script, or what it was to get, was changed or left out in part. Only while True.
-    InputsAdjusted,
-    /// True: what the node reports that it ran is none of the image's digests. Only while True.
-    ImageUnverified,
-    /// True: what came later contradicts the verdict, which stands. Only while True.
-    VerdictDisputed,
-    /// True: an annotation asks for something that cannot be done; it is not acted on. Only while True.
-    RequestIgnored,
-    /// True: the template has changed since the latest run was made of it. Only while True.
-    TemplateOutdated,
-    /// True: the `ConfigMap` with the script has changed since the latest run read it. Only while True.
-    SourceOutdated,
-    /// True: containers that others injected did not end after the script, and were ended. Only while True.
-    SidecarsEnded,
+/// Defines `ConditionType` from the table below: each condition's name, whether it is one of Longshore's own
+/// beside the outcome, and when it is True.
+macro_rules! conditions {
+    ($($name:ident, $own:ident $when:literal;)*) => {
+        /// The types of conditions that an action has.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, IntoStaticStr, VariantArray)]
+        #[allow(clippy::doc_markdown, reason = "the sentences are those of a table too")]
+        pub enum ConditionType {
+            $(#[doc = $when] $name,)*
+        }
+
+        impl ConditionType {
+            /// When it is True.
+            #[must_use]
+            pub const fn when(self) -> &'static str {
+                match self {
+                    $(Self::$name => $when,)*
+                }
+            }
+
+            const fn is_own(self) -> bool {
+                match self {
+                    $(Self::$name => conditions!(@ $own),)*
+                }
+            }
+        }
+    };
+    (@ own) => { true };
+    (@ usual) => { false };
+}
+
+// Only Ready and Succeeded are there while they are not True.
+conditions! {
+    Ready, usual "The action has done what it should.";
+    Succeeded, usual "The latest run succeeded.";
+    Finished, usual "The latest run has ended.";
+    Reconciling, usual "A run is under way.";
+    Stalled, usual "The latest run failed, and nothing more happens by itself.";
+    OutputsLost, own "The script's outputs were lost with its log, or the API server did not store the whole status. The verdict stands. The message says what is lost.";
+    OutputsDropped, own "Outputs of the script were dropped because they are undeclared, too long or malformed. The message names them.";
+    ValuesUnmasked, own "A secret value is too short to be masked in the log. The message names its variable or key.";
+    InputsAdjusted, own "The script's line endings or its byte order mark were removed, keys of variablesFrom cannot be variables or cannot be read by a shell, or another user runs than the image names. The message says which.";
+    ImageUnverified, own "The node reports an image whose digest is not one of the image's known digests.";
+    VerdictDisputed, own "Later evidence contradicts the verdict, which stands.";
+    RequestIgnored, own "An annotation asks for something impossible: it is malformed, or names a thing that does not exist. Nothing is done. The message names the annotation and the cause.";
+    TemplateOutdated, own "The template is newer than the latest run. No run starts by itself: set a new spec.runToken to use it. The message says the generation.";
+    SourceOutdated, own "The ConfigMap with the script is newer than the latest run. No run starts by itself: set a new spec.runToken, or the annotation longshore.dev/rerun, to use it. The operator sees a change within about a minute.";
+    SidecarsEnded, own "Containers that others injected into the pod did not end after the script, so the node ended them. The pod shows Failed (DeadlineExceeded) for that reason. The verdict stands. The message names the containers.";
 }
 
 impl ConditionType {
-    /// Those that say something beside the outcome.
-    pub const OWN: [Self; 10] = [
-        Self::OutputsLost,
-        Self::OutputsDropped,
-        Self::ValuesUnmasked,
-        Self::InputsAdjusted,
-        Self::ImageUnverified,
-        Self::VerdictDisputed,
-        Self::RequestIgnored,
-        Self::TemplateOutdated,
-        Self::SourceOutdated,
-        Self::SidecarsEnded,
-    ];
-
-    /// When it is True, in one sentence.
-    #[must_use]
-    pub const fn when(self) -> &'static str {
-        match self {
-            Self::Ready => "The action has done what it should.",
-            Self::Succeeded => "The latest run succeeded.",
-            Self::Finished => "The latest run has ended.",
-            Self::Reconciling => "A run is under way.",
-            Self::Stalled => "The latest run failed, and nothing more happens by itself.",
-            Self::OutputsLost => {
-                "The script's outputs were lost with its log, or the API server did not store the status with all that came with the run. The verdict stands. The message says which."
-            }
-            Self::OutputsDropped => {
-                "Outputs that the script wrote were dropped: undeclared, too long, or malformed. The message says which."
-            }
-            Self::ValuesUnmasked => {
-                "A secret value is too short to be masked in the log. The message says whose."
-            }
-            Self::InputsAdjusted => {
-                "The script's line endings or its byte order mark were taken out, or keys of variablesFrom are no variables, or none that a shell can read, or another user runs than the one that the image names. The message says which."
-            }
-            Self::ImageUnverified => {
-                "What the node reports that it ran is none of the image's digests that are known."
-            }
-            Self::VerdictDisputed => "What came later contradicts the verdict, which stands.",
-            Self::RequestIgnored => {
-                "An annotation asks for something that cannot be done: it is malformed, or names what is not there. Nothing is done. The message says which and why."
-            }
-            Self::TemplateOutdated => {
-                "The template has changed since the latest run was made of it, which starts nothing: a new spec.runToken runs it as it is now. The message says which generation."
-            }
-            Self::SourceOutdated => {
-                "The ConfigMap with the script has changed since the latest run read it, which starts nothing: a new spec.runToken, or the annotation longshore.dev/rerun, runs it as it is now. Seen within about a minute."
-            }
-            Self::SidecarsEnded => {
-                "Containers that others injected into the pod did not end after the script, and were ended. The pod shows Failed (DeadlineExceeded) for that; the verdict stands. The message says which."
-            }
-        }
+    /// The conditions that say something beside the outcome.
+    pub fn own() -> impl Iterator<Item = Self> {
+        Self::VARIANTS.iter().copied().filter(|condition| condition.is_own())
     }
 
-    /// The type as it stands in the status.
+    /// The type, as the status has it.
     #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Ready => "Ready",
-            Self::Succeeded => "Succeeded",
-            Self::Finished => "Finished",
-            Self::Reconciling => "Reconciling",
-            Self::Stalled => "Stalled",
-            Self::OutputsLost => "OutputsLost",
-            Self::OutputsDropped => "OutputsDropped",
-            Self::ValuesUnmasked => "ValuesUnmasked",
-            Self::InputsAdjusted => "InputsAdjusted",
-            Self::ImageUnverified => "ImageUnverified",
-            Self::VerdictDisputed => "VerdictDisputed",
-            Self::RequestIgnored => "RequestIgnored",
-            Self::TemplateOutdated => "TemplateOutdated",
-            Self::SourceOutdated => "SourceOutdated",
-            Self::SidecarsEnded => "SidecarsEnded",
-        }
+    pub fn as_str(self) -> &'static str {
+        self.into()
     }
 }
 
@@ -140,12 +90,12 @@ impl<'a> Conditions<'a> {
     }
 }
 
-/// Conditions as they should be, one after the other.
+/// Builds the conditions of a status, one after the other.
 #[derive(Debug, Default)]
 pub struct Builder(Vec<Condition>);
 
 impl Builder {
-    /// Adds a condition; `status` is `None` for Unknown.
+    /// Adds a condition. `status` is `None` for Unknown.
     #[must_use]
     pub fn with(mut self, kind: ConditionType, status: Option<bool>, reason: &str, message: &str) -> Self {
         let mut message = message.to_owned();
@@ -166,7 +116,7 @@ impl Builder {
         self
     }
 
-    /// Adds a condition that is True, where there is something to say.
+    /// Adds a condition that is True, if there is a message.
     #[must_use]
     pub fn when(self, kind: ConditionType, reason: &str, message: Option<&str>) -> Self {
         match message {
@@ -175,8 +125,8 @@ impl Builder {
         }
     }
 
-    /// The conditions, with the time at which each last changed its status: as `before` has it
-    /// where the status is the same, else `now`.
+    /// The conditions, each with the time at which its status last changed. If `before` has the same status, it
+    /// is the time there, else `now`.
     #[must_use]
     pub fn build(mut self, before: &[Condition], generation: i64, now: &Time) -> Vec<Condition> {
         for condition in &mut self.0 {

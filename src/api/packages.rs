@@ -1,4 +1,4 @@
-//! Packages: what an action deploys, and what became of that in a run.
+//! Packages: what an action deploys, and what a run has of it.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -6,83 +6,82 @@ use serde_json::{Value, json};
 
 use super::rules;
 
-/// How many packages an action has at most.
+/// The most packages that an action may have.
 pub const MAX_PACKAGES: usize = 16;
 
-/// Something that is deployed: an image, a Helm chart or another artifact in a registry.
+/// An image, a Helm chart or another artifact in a registry, to be deployed.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(extend("x-kubernetes-map-type" = "atomic"))]
 pub struct Package {
-    /// The package's name: its content is in the folder `$LONGSHORE_PACKAGES/NAME`.
+    /// The package's name. Its content is in the folder `$LONGSHORE_PACKAGES/NAME`.
     #[schemars(length(min = 1, max = 63), extend("x-kubernetes-validations" = name_rules()))]
     pub name: String,
 
-    /// The package, with a tag or a digest. A tag is resolved to a digest once, when a run starts,
-    /// and the pod gets that digest.
+    /// The package, with a tag or a digest. Longshore resolves a tag to a digest once, when a run starts, and
+    /// the pod gets that digest.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 512), extend("x-kubernetes-validations" = rules::reference("reference")))]
     pub reference: Option<String>,
 
-    /// The version of a package whose repository a template names: a tag, or a digest
-    /// (`sha256:...`).
+    /// The version of a package whose repository a template names: a tag, or a digest (`sha256:...`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 160))]
     pub version: Option<String>,
 }
 
-/// What a package is, as far as that decides how a pod gets it.
+/// The kind of a package. It decides how a pod gets the package.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub enum PackageKind {
-    /// An image, which nodes mount where they can.
+    /// An image. Nodes mount it if they can.
     Image,
-    /// An artifact of another type, such as a Helm chart, which an init container fetches.
+    /// An artifact of another type, such as a Helm chart. An init container fetches it.
     Artifact,
-    /// The operator could not read it: its digest was given, and an init container finds out.
+    /// The operator could not read it, and knows its digest from the spec. An init container finds out what it
+    /// is.
     #[default]
     Unread,
 }
 
-/// Which package was asked for and which one the run has.
+/// The package that the spec asked for, and the one that the run has.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PackageStatus {
     /// The package's name.
     #[schemars(length(max = 63))]
     pub name: String,
-    /// As the spec had it.
+    /// The reference or version in the spec.
     #[schemars(length(max = 512))]
     pub requested: String,
-    /// Pinned, `repository@digest`: what the pod has.
+    /// The package with its digest, `repository@digest`. The pod has this one.
     #[schemars(length(max = 1024))]
     pub resolved: String,
-    /// `Image`: nodes mount it where they can. `Artifact`: an init container fetches it. `Unread`:
-    /// its digest was given and the operator could not read it, so an init container finds out.
+    /// `Image`: nodes mount it if they can. `Artifact`: an init container fetches it. `Unread`: the operator
+    /// could not read it and knows its digest from the spec, so an init container finds out.
     #[serde(default)]
     pub kind: PackageKind,
-    /// The type of what it holds, as its manifest names it.
+    /// The type of its content, as its manifest names it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 255))]
     pub media_type: Option<String>,
 }
 
-/// A package that a template declares: the action chooses its version.
+/// A package that a template declares. The action chooses its version.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(extend("x-kubernetes-map-type" = "atomic"))]
 pub struct DeclaredPackage {
-    /// The package's name: its content is in the folder `$LONGSHORE_PACKAGES/NAME`.
+    /// The package's name. Its content is in the folder `$LONGSHORE_PACKAGES/NAME`.
     #[schemars(length(min = 1, max = 63), extend("x-kubernetes-validations" = name_rules()))]
     pub name: String,
 
-    /// Where its versions are: a repository, without tag and digest.
+    /// The repository of its versions, without tag and digest.
     #[schemars(length(min = 1, max = 255), extend("x-kubernetes-validations" = rules::repository()))]
     pub repository: String,
 
-    /// Which versions an action may choose: a range of semantic versions as Helm and Flux write it,
-    /// such as `>=1.4 <2`, `^1.4`, `~1.4.2`, `1.x` or `1.4.2 || >=2`. Pre-releases are allowed only
-    /// where the range names one of the same version. With a range a version must be such a tag, and
-    /// no digest. Where none is given, any tag or digest is allowed.
+    /// The versions that an action may choose, as a range such as `>=1.4 <2`, `^1.4`, `~1.4.2`, `1.x` or `1.4.2
+    /// || >=2`. A pre-release fits only a range that names one of the same version. With a range the version
+    /// must be such a tag and not a digest. Default: any tag or digest.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 256))]
     pub versions: Option<String>,

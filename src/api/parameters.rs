@@ -1,4 +1,4 @@
-//! Parameters: what a template asks of an action, and what an action answers.
+//! Parameters: the values that a template asks for, and those that an action gives.
 
 use std::{fmt, str::FromStr};
 
@@ -7,35 +7,35 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::{
-    action::ValueFrom,
     rules::{self, MAX_WHOLE, rule},
+    values::ValueFrom,
 };
 
-/// How many parameters a template declares at most.
+/// The most parameters that a template may declare.
 pub const MAX_PARAMETERS: usize = 64;
-/// How long the patterns of a template may be together, in characters: reading them costs time.
+/// The longest that the patterns of a template may be together, in characters: reading them costs time.
 pub const MAX_PATTERNS: usize = 4096;
-/// The longest plain value, in characters: that of a variable.
+/// The longest plain value, in characters. Variables have the same bound.
 const MAX_VALUE: usize = 32_768;
-/// The longest value that a template names itself, in characters: a default, or one of an `enum`.
+/// The longest value that a template itself names (a default, or one of an `enum`), in characters.
 const MAX_NAMED_VALUE: usize = 1024;
 
-/// A parameter that a template declares. It reaches the script as a variable of its name.
+/// A parameter that a template declares. It reaches the script as a variable of the same name.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(extend("x-kubernetes-map-type" = "atomic", "x-kubernetes-validations" = parameter_rules()))]
 pub struct Parameter {
-    /// The parameter's name, and that of the variable which the script finds it in.
+    /// The name of the parameter, and of the script's variable.
     #[schemars(length(min = 1, max = 63), extend("x-kubernetes-validations" = name_rules()))]
     pub name: String,
 
-    /// What it is for, for people.
+    /// The purpose of the parameter, in words for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 1024))]
     pub description: Option<String>,
 
-    /// `String` (where nothing is given), `Integer`, `Boolean` (true or false), or `Secret`: the
-    /// action names a key of a Secret, whose value is masked in the log.
+    /// `String` (default), `Integer`, `Boolean` (true or false), or `Secret`. For a `Secret` the action names a
+    /// key of a Secret, and the log masks its value.
     #[serde(default, rename = "type", skip_serializing_if = "Option::is_none")]
     pub kind: Option<ParameterType>,
 
@@ -44,18 +44,18 @@ pub struct Parameter {
     #[schemars(schema_with = "named_values")]
     pub allowed: Vec<Scalar>,
 
-    /// The value where the action gives none. Not of a `Secret`.
+    /// The value if the action gives none. A `Secret` has no default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "named_value")]
     pub default: Option<Scalar>,
 
-    /// Whether the action must give a value. One that is neither given nor has a default is an empty
+    /// Whether the action must give a value. Otherwise a parameter without value and default is an empty
     /// variable.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub required: Option<bool>,
 
-    /// A regular expression in RE2's syntax that a `String` must match, anywhere in it: write `^` and
-    /// `$` for the whole.
+    /// A regular expression in RE2's syntax that a `String` must match. It may match anywhere in the value:
+    /// write `^` and `$` to match all of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 1024))]
     pub pattern: Option<String>,
@@ -76,7 +76,8 @@ pub struct Parameter {
     pub max_length: Option<i64>,
 }
 
-/// What kind of value a parameter has.
+/// `String` (default), `Integer`, `Boolean` (true or false), or `Secret`. For a `Secret` the action names a key
+/// of a Secret, and the log masks its value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub enum ParameterType {
     /// Any text.
@@ -99,13 +100,13 @@ pub struct ParameterValue {
     #[schemars(length(min = 1, max = 63))]
     pub name: String,
 
-    /// The value: a text or a whole number. true and false stand in quotes, as text.
+    /// The value: a text or a whole number. Write true and false in quotes, as texts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "given_value")]
     pub value: Option<Scalar>,
 
-    /// Where the value comes from: of a `Secret` a `secretKeyRef`; of others a `configMapKeyRef`,
-    /// where the template says nothing of their values that would have to be checked.
+    /// A key that holds the value: `secretKeyRef` for a `Secret`, `configMapKeyRef` for other types. A
+    /// `configMapKeyRef` needs a template without rules on the value.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub value_from: Option<ValueFrom>,
 }
@@ -130,7 +131,7 @@ impl fmt::Display for Scalar {
 }
 
 impl Scalar {
-    /// The whole number that it is, or that its text is.
+    /// The whole number, also if it is written as a text.
     #[must_use]
     pub fn whole(&self) -> Option<i64> {
         match self {
@@ -152,7 +153,7 @@ fn scalar(longest: usize, description: &str) -> Schema {
 }
 
 fn named_value(_: &mut SchemaGenerator) -> Schema {
-    scalar(MAX_NAMED_VALUE, "The value where the action gives none. Not of a `Secret`.")
+    scalar(MAX_NAMED_VALUE, "The value if the action gives none. A `Secret` has no default.")
 }
 
 fn named_values(_: &mut SchemaGenerator) -> Schema {
@@ -166,14 +167,14 @@ fn named_values(_: &mut SchemaGenerator) -> Schema {
 }
 
 fn given_value(_: &mut SchemaGenerator) -> Schema {
-    scalar(MAX_VALUE, "The value: a text or a whole number. true and false stand in quotes, as text.")
+    scalar(MAX_VALUE, "The value: a text or a whole number. Write true and false in quotes, as texts.")
 }
 
 fn name_rules() -> Value {
     json!([
         rule(
             "self.matches('^[a-zA-Z_][a-zA-Z0-9_]*$')",
-            "a parameter's name is a variable's: letters, digits and '_', and no digit first"
+            "a parameter's name is a variable's too: write letters, digits and '_', and no digit first"
         ),
         rule(
             "!self.startsWith('LONGSHORE_')",
@@ -182,7 +183,7 @@ fn name_rules() -> Value {
     ])
 }
 
-/// A field that is there, and not null, which the schema lets in.
+/// Whether the field is there and not null. The schema allows null.
 fn given(field: &str) -> String {
     rules::given("self", field)
 }
@@ -191,7 +192,7 @@ fn is(kind: &str) -> String {
     format!("({} && self.type == '{kind}')", given("type"))
 }
 
-/// What fits together in a declaration. What a pattern says of a default only the operator can tell.
+/// Rules of one declaration. Only the operator can tell whether a default fits a pattern.
 fn parameter_rules() -> Value {
     let (secret, integer, boolean) = (is("Secret"), is("Integer"), is("Boolean"));
     let (default, least, most) = (given("default"), given("minimum"), given("maximum"));
@@ -199,7 +200,7 @@ fn parameter_rules() -> Value {
     json!([
         rule(
             &format!("!{secret} || !{default}"),
-            "a parameter of type Secret has no default: whoever may read the template would read it; the action names a Secret's key"
+            "a parameter of type Secret has no default, which readers of the template would see: leave default out, and let the action name a Secret's key in valueFrom"
         ),
         rule(
             &format!("!({secret} || {boolean}) || !has(self.enum) || self.enum.size() == 0"),
@@ -219,7 +220,7 @@ fn parameter_rules() -> Value {
         ),
         rule(
             &format!("!{least} || !{most} || self.minimum <= self.maximum"),
-            "minimum is larger than maximum, so that no value is allowed: exchange them"
+            "minimum is larger than maximum, so no value is allowed: exchange them"
         ),
         rule(
             &format!("!{} || !self.required || !{default}", given("required")),
@@ -227,32 +228,32 @@ fn parameter_rules() -> Value {
         ),
         rule(
             &format!("!{boolean} || !{default} || string(self.default) in ['true', 'false']"),
-            "the default of a Boolean is \"true\" or \"false\", in quotes"
+            "the default of a Boolean is \"true\" or \"false\": write one of them, in quotes"
         ),
         rule(
             &format!("!{integer} || !{default} || {whole}"),
-            "the default of an Integer is a whole number, for example 3"
+            "the default of an Integer is a whole number: write one, for example 3"
         ),
         rule(
             &format!("!{integer} || !{default} || !{whole} || !{least} || int(self.default) >= self.minimum"),
-            "the default is smaller than the minimum"
+            "the default is smaller than the minimum: change one of them"
         ),
         rule(
             &format!("!{integer} || !{default} || !{whole} || !{most} || int(self.default) <= self.maximum"),
-            "the default is larger than the maximum"
+            "the default is larger than the maximum: change one of them"
         ),
         rule(
             &format!(
                 "!{default} || !{} || string(self.default).size() <= self.maxLength",
                 given("maxLength")
             ),
-            "the default is longer than maxLength"
+            "the default is longer than maxLength: shorten default, or raise maxLength"
         ),
         rule(
             &format!(
                 "!{default} || !has(self.enum) || self.enum.size() == 0 || self.enum.exists(value, string(value) == string(self.default))"
             ),
-            "the default is none of the values of enum"
+            "the default is none of the values of enum: write one of them, or add it to enum"
         ),
     ])
 }
@@ -260,6 +261,6 @@ fn parameter_rules() -> Value {
 fn value_rules() -> Value {
     json!([rule(
         &format!("{} != {}", given("value"), given("valueFrom")),
-        "a parameter has exactly one of value and valueFrom"
+        "a parameter has exactly one of value and valueFrom: write one of them"
     )])
 }

@@ -1,5 +1,5 @@
-//! Templates: how something is deployed, decided once by who maintains that. Actions name a template
-//! and choose values.
+//! Templates. Their maintainer decides once how something is deployed. Actions name a template and choose
+//! values.
 #![allow(clippy::duplicated_attributes, reason = "each printer column has a type, and types repeat")]
 
 use kube::CustomResource;
@@ -7,14 +7,17 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+pub use super::template_ref::{TemplateKind, TemplateRef};
 use super::{
-    action::{Log, Output, PodTemplate, Resources, Script, SecretName, Variable, VariablesFrom},
+    action::{Log, Output, Resources, Script, Variable, VariablesFrom},
     packages::{DeclaredPackage, MAX_PACKAGES},
     parameters::{MAX_PARAMETERS, MAX_PATTERNS, Parameter},
+    pod_template::PodTemplate,
     rules,
+    values::SecretName,
 };
 
-/// What actions of the same namespace can be made of.
+/// A template for actions of its namespace.
 #[derive(CustomResource, Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 #[kube(
     group = "longshore.dev",
@@ -26,7 +29,7 @@ use super::{
     namespaced,
     derive = "PartialEq",
     derive = "Default",
-    doc = "A template of deployment actions in its namespace: image, script, and which parameters and package versions an action chooses.",
+    doc = "A template for deployment actions of its namespace. It says the image and the script, and which parameters and package versions an action chooses.",
     printcolumn(name = "Image", type_ = "string", json_path = ".spec.image"),
     printcolumn(name = "Generation", type_ = "integer", json_path = ".metadata.generation"),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
@@ -34,7 +37,7 @@ use super::{
 #[serde(transparent)]
 pub struct DeploymentActionTemplateSpec(pub TemplateSpec);
 
-/// What actions of all namespaces can be made of.
+/// A template for actions of all namespaces.
 #[derive(CustomResource, Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 #[kube(
     group = "longshore.dev",
@@ -45,7 +48,7 @@ pub struct DeploymentActionTemplateSpec(pub TemplateSpec);
     category = "longshore",
     derive = "PartialEq",
     derive = "Default",
-    doc = "A template of deployment actions in all namespaces: image, script, and which parameters and package versions an action chooses. What it names (Secrets, ConfigMaps, a service account) is that of the action's namespace.",
+    doc = "A template for deployment actions of all namespaces. It says the image and the script, and which parameters and package versions an action chooses. Secrets, ConfigMaps and service accounts that it names are those of the action's namespace.",
     printcolumn(name = "Image", type_ = "string", json_path = ".spec.image"),
     printcolumn(name = "Generation", type_ = "integer", json_path = ".metadata.generation"),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
@@ -53,14 +56,14 @@ pub struct DeploymentActionTemplateSpec(pub TemplateSpec);
 #[serde(transparent)]
 pub struct ClusterDeploymentActionTemplateSpec(pub TemplateSpec);
 
-/// What is executed, and what an action chooses of it. Objects that it names are those of the action's
-/// namespace.
+/// The image, the script, and the choices of an action. Objects that the template names are those of the
+/// action's namespace.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 #[schemars(extend("x-kubernetes-validations" = template_rules()))]
 pub struct TemplateSpec {
-    /// The image whose tools the script uses, with a tag or a digest. A tag is resolved to a digest
-    /// once for each run.
+    /// The image whose tools the script uses, with a tag or a digest. Longshore resolves a tag to a digest once
+    /// for each run.
     #[schemars(length(min = 1, max = 512), extend("x-kubernetes-validations" = rules::image()))]
     pub image: String,
 
@@ -69,7 +72,7 @@ pub struct TemplateSpec {
     #[schemars(length(max = 8), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
     pub image_pull_secrets: Vec<SecretName>,
 
-    /// The script to run. Either `script` or `command` is given.
+    /// The script to run. Write either `script` or `command`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub script: Option<Script>,
 
@@ -79,8 +82,7 @@ pub struct TemplateSpec {
     #[schemars(length(min = 1, max = 256), inner(length(max = 8192)), extend("x-kubernetes-list-type" = "atomic", "x-kubernetes-validations" = rules::command()))]
     pub command: Option<Vec<String>>,
 
-    /// Arguments for the script or the command. Nothing in them is expanded: parameters are
-    /// variables.
+    /// Arguments for the script or the command. Nothing in them is expanded: parameters are variables.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 256), inner(length(max = 8192)), extend("x-kubernetes-list-type" = "atomic"))]
     pub args: Vec<String>,
@@ -93,13 +95,13 @@ pub struct TemplateSpec {
     )]
     pub variables: Vec<Variable>,
 
-    /// Whole Secrets and `ConfigMap`s whose keys become variables. Of two that have the same key the
-    /// later one wins; `variables` and parameters win over all of them.
+    /// Whole Secrets and `ConfigMap`s whose keys become variables. If two have the same key, the later one
+    /// wins. `variables` and parameters win over all of them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "atomic"))]
     pub variables_from: Vec<VariablesFrom>,
 
-    /// What an action chooses: each reaches the script as a variable of its name.
+    /// Values that an action chooses. Each reaches the script as a variable of the same name.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(
         length(max = MAX_PARAMETERS),
@@ -107,7 +109,7 @@ pub struct TemplateSpec {
     )]
     pub parameters: Vec<Parameter>,
 
-    /// What is deployed: an action gives the version of each.
+    /// The packages to deploy. An action gives the version of each.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(
         length(max = MAX_PACKAGES),
@@ -115,7 +117,7 @@ pub struct TemplateSpec {
     )]
     pub packages: Vec<DeclaredPackage>,
 
-    /// What the script reports.
+    /// Values that the script reports.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(
         length(max = 64),
@@ -123,30 +125,29 @@ pub struct TemplateSpec {
     )]
     pub outputs: Vec<Output>,
 
-    /// The service account that the script acts as, with its API token mounted. Where none is
-    /// named, the pod has no API token.
+    /// The service account that the script acts as. Its API token is mounted. Without this field the pod has no
+    /// API token.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253), extend("x-kubernetes-validations" = rules::object_name()))]
     pub service_account_name: Option<String>,
 
-    /// How long the script may run, in seconds from its start. Where none is given, 3600.
+    /// How long the script may run, in seconds from its start. Default: 3600.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 604_800))]
     pub run_deadline_seconds: Option<i64>,
 
-    /// How long a run may take until its script starts, in seconds. Where none is given, 600.
+    /// How long a run may take until its script starts, in seconds. Default: 600.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 86_400))]
     pub pending_deadline_seconds: Option<i64>,
 
-    /// How long a script that was asked to stop may take to clean up, in seconds. Where none is given,
-    /// 30.
+    /// How long a script may clean up after it was asked to stop, in seconds. Default: 30.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 3_600))]
     pub termination_grace_period_seconds: Option<i64>,
 
-    /// The folder in which the script starts: an absolute path, or `Image` for the image's own. The default is
-    /// an empty folder of the script's own.
+    /// The folder in which the script starts: an absolute path, or `Image` for the image's own WORKDIR.
+    /// Default: an empty folder of the script's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 1024), extend("x-kubernetes-validations" = rules::working_dir()))]
     pub working_dir: Option<String>,
@@ -162,103 +163,6 @@ pub struct TemplateSpec {
     /// Labels and annotations of the pod, where it may run, what it may do, and further volumes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pod_template: Option<PodTemplate>,
-}
-
-/// Which template an action is made of.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-#[schemars(extend("x-kubernetes-map-type" = "atomic"))]
-pub struct TemplateRef {
-    /// `DeploymentActionTemplate` (where nothing is given), of the action's namespace, or
-    /// `ClusterDeploymentActionTemplate`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub kind: Option<TemplateKind>,
-    /// The template's name.
-    #[schemars(length(min = 1, max = 253), extend("x-kubernetes-validations" = rules::object_name()))]
-    pub name: String,
-}
-
-impl TemplateRef {
-    /// The kind, the default included.
-    #[must_use]
-    pub fn kind(&self) -> TemplateKind {
-        self.kind.unwrap_or_default()
-    }
-}
-
-/// The kinds of templates.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
-pub enum TemplateKind {
-    /// One of the action's namespace.
-    #[default]
-    DeploymentActionTemplate,
-    /// One for all namespaces.
-    ClusterDeploymentActionTemplate,
-}
-
-impl TemplateKind {
-    /// As it is written.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::DeploymentActionTemplate => "DeploymentActionTemplate",
-            Self::ClusterDeploymentActionTemplate => "ClusterDeploymentActionTemplate",
-        }
-    }
-}
-
-/// Fields of an action that its template owns.
-const OWNED: [&str; 16] = [
-    "image",
-    "imagePullSecrets",
-    "script",
-    "command",
-    "args",
-    "variables",
-    "variablesFrom",
-    "outputs",
-    "serviceAccountName",
-    "runDeadlineSeconds",
-    "pendingDeadlineSeconds",
-    "terminationGracePeriodSeconds",
-    "workingDir",
-    "log",
-    "resources",
-    "podTemplate",
-];
-
-/// Rules of an action's spec about its template.
-pub(super) fn action_rules() -> Vec<Value> {
-    let templated = rules::given("self", "templateRef");
-    let owned = |field: &str| {
-        let what = if field == "variables" { ", or give a value in parameters" } else { "" };
-        rules::rule_at(
-            &format!(".{field}"),
-            &format!("!{templated} || !{}", rules::given("self", field)),
-            &format!(
-                "{field} is what the template in templateRef says, and an action cannot say otherwise: leave it out{what}; or leave templateRef out"
-            ),
-        )
-    };
-    let mut rules: Vec<Value> = OWNED.map(owned).into();
-    rules.extend([
-        rules::rule_at(
-            ".parameters",
-            &format!("{templated} || !has(self.parameters) || self.parameters.size() == 0"),
-            "parameters are those of a template: name it in templateRef, or write variables",
-        ),
-        rules::rule_at(
-            ".packages",
-            &format!("{templated} || !has(self.packages) || self.packages.all(item, has(item.reference) && !has(item.version))"),
-            "a package of an action without a template has a reference and no version: write packages[].reference, for example registry.example.com/charts/orders:1.4.2",
-        ),
-        rules::rule_at(
-            ".packages",
-            &format!("!{templated} || !has(self.packages) || self.packages.all(item, has(item.version) && !has(item.reference))"),
-            "a package of an action with a template has a version and no reference: the template says where the package is",
-        ),
-    ]);
-    rules
 }
 
 /// Rules of a template's spec.
@@ -288,16 +192,16 @@ fn template_rules() -> Value {
         rules::rule_at(
             ".templateRef",
             "!has(self.templateRef)",
-            "a template is made of no other, nor of itself: write here what that one says, and leave templateRef to actions"
+            "a template is made of no other, nor of itself: write here what that one says, and leave templateRef out"
         ),
     ])
 }
 
-/// The schema of a field that no template may have. Without it the API server would drop the field for
-/// clients that do not ask to be told, and the template would run without what it names.
+/// The schema of a field that no template may have. Without it the API server would drop the field silently,
+/// and the template would run without what it names.
 pub(super) fn no_template_ref() -> Value {
     json!({
-        "description": "Not offered: a template is made of no other. It is here to be refused.",
+        "description": "Not offered: a template cannot use another template. The API server refuses this field.",
         "type": "object",
         "properties": {
             "kind": {"description": "Not offered.", "type": "string"},

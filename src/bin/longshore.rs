@@ -87,7 +87,7 @@ fn start(command: Command) -> Result<(), Box<dyn std::error::Error>> {
             print!("{}", texts?.join("---\n"));
         }
         Command::Reference => print!("{}", api::reference::markdown()?),
-        Command::Reasons => print!("{}", api::reason::markdown()),
+        Command::Reasons => print!("{}", api::reasons::markdown()),
         Command::Uninstall(options) => {
             with_client(async |client| Ok(uninstall(&client, &options, tell).await?))?;
         }

@@ -141,7 +141,7 @@ async fn defaults_are_as_the_reference_says() {
             assert!(row.contains(&format!("| `{value}` |")), "{row}");
         }
     }
-    // Nor are these written into the action: the operator applies them.
+    // The API server does not write these into the action: the operator applies them.
     for (field, value) in [
         ("runDeadlineSeconds", 3600),
         ("pendingDeadlineSeconds", 600),
@@ -149,7 +149,7 @@ async fn defaults_are_as_the_reference_says() {
         ("lock.queueDeadlineSeconds", 3600),
     ] {
         let row = reference.lines().find(|line| line.starts_with(&format!("| `spec.{field}`"))).unwrap();
-        assert!(row.contains(&format!("Where none is given, {value}.")), "{row}");
+        assert!(row.contains(&format!("Default: {value}.")), "{row}");
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use k8s_openapi::{api::core::v1::Pod, apimachinery::pkg::apis::meta::v1::Condition};
 use kube::api::{DeleteParams, Patch, PatchParams};
 use longshore::api::{
-    ANNOTATION_RERUN, ConditionType, DeploymentAction, DeploymentActionStatus, Reason,
+    ANNOTATION_RERUN, ConditionType, DeploymentAction, DeploymentActionStatus, Phase, Reason,
     status::{ImageStatus, LogState, LogStatus, RunStatus},
 };
 use serde_json::{Value, json};
@@ -239,7 +239,7 @@ impl Done {
     /// It succeeded, and looks as DESIGN's table says.
     pub(crate) fn assert_succeeded(&self) -> &Self {
         assert_eq!(self.reason(), Some(Reason::Succeeded), "{}", self.message());
-        assert_eq!(self.status().phase.as_deref(), Some("Succeeded"));
+        assert_eq!(self.status().phase, Some(Phase::Succeeded));
         assert!(
             self.conditions().starts_with("Ready=True Succeeded=True Finished=True")
                 && !self.conditions().contains("Stalled")
@@ -255,7 +255,7 @@ impl Done {
     /// It failed for this reason, and looks as DESIGN's table says.
     pub(crate) fn assert_failed(&self, reason: Reason, exit_code: Option<i32>) -> &Self {
         assert_eq!(self.reason(), Some(reason), "{}", self.message());
-        assert_eq!(self.status().phase.as_deref(), Some("Failed"));
+        assert_eq!(self.status().phase, Some(Phase::Failed));
         assert!(
             self.conditions().starts_with("Ready=False Succeeded=False Finished=True Stalled=True")
                 && !self.conditions().contains("Reconciling"),

@@ -5,7 +5,7 @@ use kube::{
     Api, ResourceExt,
     api::{ListParams, LogParams},
 };
-use longshore::api::{DeploymentAction, Reason};
+use longshore::api::{DeploymentAction, Phase, Reason};
 use serde_json::{Value, json};
 
 use crate::{
@@ -137,7 +137,7 @@ async fn no_secret_reaches_the_operator_s_log() {
         let value = json!([{"name": "PLAIN", "value": format!("plain-{secret}")}]);
         let plain = namespace.apply("plain", Action::script("exit 1").with("variables", value)).await;
         for action in [&fails, &broken, &plain] {
-            assert!(action.finished().await.status().phase.as_deref() == Some("Failed"));
+            assert!(action.finished().await.status().phase == Some(Phase::Failed));
         }
         let mut read = 0;
         let labels = ListParams::default().labels("app.kubernetes.io/name=longshore");

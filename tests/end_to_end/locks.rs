@@ -11,7 +11,7 @@ use kube::{
     ResourceExt,
     api::{DeleteParams, ListParams, LogParams, Patch, PatchParams, PostParams},
 };
-use longshore::api::{ANNOTATION_CANCEL, DeploymentAction, LABEL_LOCK, Reason};
+use longshore::api::{ANNOTATION_CANCEL, DeploymentAction, LABEL_LOCK, Phase, Reason};
 use serde_json::{Value, json};
 
 use crate::{
@@ -41,7 +41,7 @@ async fn held_by(namespace: &Namespace) -> Option<String> {
 async fn queued(action: &Handle<'_>, position: u32) -> Done {
     action
         .until("it waits for its lock", |seen| {
-            seen.status().phase.as_deref() == Some("Queued") && seen.run().queue_position == Some(position)
+            seen.status().phase == Some(Phase::Queued) && seen.run().queue_position == Some(position)
         })
         .await
 }
@@ -193,7 +193,7 @@ async fn cancelled_deleted_or_suspended_while_it_waits_it_lets_others_pass() {
         queued(last, 1).await;
         cancel(&first).await;
         last.finished().await.assert_succeeded();
-        assert_eq!(Done::of(suspended.get().await).status().phase.as_deref(), Some("Suspended"));
+        assert_eq!(Done::of(suspended.get().await).status().phase, Some(Phase::Suspended));
         suspended.patch_spec(json!({"suspend": null})).await;
         suspended.finished().await.assert_succeeded();
     })

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use k8s_openapi::api::core::v1::{Pod, ResourceQuota};
 use kube::api::{DeleteParams, Patch, PatchParams};
-use longshore::api::Reason;
+use longshore::api::{Phase, Reason};
 use serde_json::{Value, json};
 
 use crate::{
@@ -32,7 +32,7 @@ pub(crate) async fn ends_for(action: &Handle<'_>, reason: Reason, words: &[&str]
     let waiting = waiting.await;
     assert!(!waiting.is_finished(), "the cause was told at the end only");
     assert_eq!(waiting.conditions(), "Ready=False Succeeded=Unknown Reconciling=True");
-    assert_eq!(waiting.status().phase.as_deref(), Some("Launching"));
+    assert_eq!(waiting.status().phase, Some(Phase::Launching));
     let done = action.finished().await;
     done.assert_failed(reason, None).assert_says(words);
     assert_eq!(done.run().started_at, None);

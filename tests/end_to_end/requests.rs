@@ -5,7 +5,7 @@ use std::time::Duration;
 use k8s_openapi::api::core::v1::Pod;
 use kube::{ResourceExt, api::ListParams};
 use longshore::api::{
-    ANNOTATION_CANCEL, ANNOTATION_RERUN, ConditionType, Reason, history::RunOutcome, status::Trigger,
+    ANNOTATION_CANCEL, ANNOTATION_RERUN, ConditionType, Phase, Reason, history::RunOutcome, status::Trigger,
 };
 use serde_json::{Value, json};
 
@@ -88,7 +88,7 @@ async fn a_script_that_is_cancelled_is_told_why_and_its_log_outputs_and_exit_cod
         let pod = action.under_way().await;
         // A node tells that a script runs a while after it has begun; what is cancelled before is
         // deleted with its pod.
-        action.until("its node has told", |seen| seen.status().phase.as_deref() == Some("Running")).await;
+        action.until("its node has told", |seen| seen.status().phase == Some(Phase::Running)).await;
         cancel(&action).await;
         let done = action.finished().await;
         done.assert_failed(Reason::Cancelled, Some(12)).assert_log_complete();
@@ -111,7 +111,7 @@ async fn a_script_that_ends_well_when_it_is_cancelled_was_cancelled() {
         let script = "trap 'exit 0' TERM; echo begun; while :; do sleep 0.2; done";
         let action = namespace.apply("well", Action::script(script)).await;
         action.under_way().await;
-        action.until("its node has told", |seen| seen.status().phase.as_deref() == Some("Running")).await;
+        action.until("its node has told", |seen| seen.status().phase == Some(Phase::Running)).await;
         cancel(&action).await;
         action.finished().await.assert_failed(Reason::Cancelled, Some(0));
     })

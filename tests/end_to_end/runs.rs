@@ -5,7 +5,7 @@ use std::time::Duration;
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{LogParams, Patch, PatchParams};
 use longshore::api::{
-    DeploymentAction, Reason,
+    DeploymentAction, Phase, Reason,
     status::{LogState, Trigger},
 };
 use serde_json::{Value, json};
@@ -175,10 +175,7 @@ async fn a_manual_action_is_idle_until_it_is_asked() {
     in_namespace(async |namespace| {
         let action = namespace.apply("manual", Action::script("echo one").with("runPolicy", "Manual")).await;
         let idle = action.reason(Reason::NotRequested).await;
-        assert_eq!(
-            (idle.status().phase.as_deref(), idle.conditions().as_str()),
-            (Some("Idle"), "Ready=True")
-        );
+        assert_eq!((idle.status().phase, idle.conditions().as_str()), (Some(Phase::Idle), "Ready=True"));
         assert!(idle.message().contains("spec.runToken"), "{}", idle.message());
         assert!(namespace.pods().await.is_empty());
         action.patch_spec(json!({"runToken": "now"})).await;
@@ -303,7 +300,7 @@ async fn a_run_s_status_holds_nothing_of_the_run_before() {
         action.patch_spec(json!({"script": {"inline": "sleep 3"}})).await;
         let running = action
             .until("run 2 is under way", |seen| {
-                seen.run().number == 2 && seen.status().phase.as_deref() == Some("Running")
+                seen.run().number == 2 && seen.status().phase == Some(Phase::Running)
             })
             .await;
         assert_eq!(running.conditions(), "Ready=False Succeeded=Unknown Reconciling=True");

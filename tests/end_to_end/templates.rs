@@ -5,7 +5,8 @@ use kube::{
     api::{DeleteParams, Patch, PatchParams, PostParams},
 };
 use longshore::api::{
-    ClusterDeploymentActionTemplate, ConditionType, DeploymentActionTemplate, Reason, template::TemplateKind,
+    ClusterDeploymentActionTemplate, ConditionType, DeploymentActionTemplate, Phase, Reason,
+    template::TemplateKind,
 };
 use serde_json::{Value, json};
 
@@ -106,7 +107,7 @@ async fn a_template_that_comes_later_is_waited_for() {
         let made = namespace.apply("made", Action::of_template(None, "deploy")).await;
         let waiting = made.reason(Reason::TemplateNotFound).await;
         waiting.assert_says(&["spec.templateRef", "\"deploy\"", &namespace.name]);
-        assert_eq!(waiting.status().phase.as_deref(), Some("Pending"));
+        assert_eq!(waiting.status().phase, Some(Phase::Pending));
         put(namespace, "deploy", "echo here", &json!([])).await;
         let done = made.finished().await;
         done.assert_succeeded().assert_tail_has(&["here\n"]);

@@ -8,7 +8,7 @@ use kube::{
     Api, ResourceExt,
     api::{DeleteParams, Patch, PatchParams, PostParams},
 };
-use longshore::api::{ANNOTATION_CANCEL, ANNOTATION_RERUN, DeploymentAction, Reason};
+use longshore::api::{ANNOTATION_CANCEL, ANNOTATION_RERUN, DeploymentAction, Phase, Reason};
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
@@ -304,8 +304,8 @@ impl Path {
             }
             Self::Suspended => {
                 let held = |action: &DeploymentAction| {
-                    let phase = action.status.as_ref().and_then(|status| status.phase.as_deref());
-                    phase == Some("Suspended")
+                    let phase = action.status.as_ref().and_then(|status| status.phase);
+                    phase == Some(Phase::Suspended)
                 };
                 scene.until(held).await;
                 sleep(Duration::from_millis(300)).await;

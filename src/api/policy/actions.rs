@@ -1,20 +1,21 @@
-//! What an `ActionPolicy` says, as the API server judges it. `crate::operator::action_policy` says
-//! the same in Rust, with the same words; `tests/who` compares the two.
+//! The limits of an `ActionPolicy`, as the API server judges them. `crate::operator::action_policy` says the
+//! same in Rust, with the same words. `tests/who` compares the two.
 
 use serde_json::{Value, json};
 
-use super::{GROUP, variable};
+use super::parts::variable;
+use crate::api::names::GROUP;
 
-/// Everyone may set these in the pod's security settings where only some profiles are allowed.
+/// Fields of the pod's security settings that everyone may set if only some profiles are allowed.
 const OF_POD: &str = "'runAsUser', 'runAsGroup', 'runAsNonRoot', 'fsGroup', 'fsGroupChangePolicy', \
                       'supplementalGroups', 'supplementalGroupsPolicy'";
-/// And these in the container's.
+/// The same for the container's security settings.
 const OF_CONTAINER: &str = "'runAsUser', 'runAsGroup', 'runAsNonRoot', 'readOnlyRootFilesystem'";
 
-/// The spec of the policy that holds actions and templates to the `ActionPolicy` of their namespace
-/// and of the cluster.
+/// The spec of the policy that holds actions and templates to the `ActionPolicy` of their namespace and of the
+/// cluster.
 ///
-/// All is read untyped (`dyn`): fields of one kind are missing in another, and any may be null.
+/// It reads everything untyped (`dyn`): a field of one kind is missing in another, and any may be null.
 #[must_use]
 pub fn action_policy() -> Value {
     json!({
@@ -25,7 +26,7 @@ pub fn action_policy() -> Value {
             "deploymentactiontemplates",
             "clusterdeploymentactiontemplates",
         ]),
-        // Who only changes metadata changes nothing that runs.
+        // A change of metadata alone changes nothing that runs.
         "matchConditions": [{
             "name": "spec-changes",
             "expression": "request.operation == 'CREATE' || object.spec != oldObject.spec",
@@ -35,23 +36,23 @@ pub fn action_policy() -> Value {
     })
 }
 
-/// The spec of the binding by which an `ActionPolicy` holds in its own namespace.
+/// The spec of the binding that applies an `ActionPolicy` to its own namespace.
 #[must_use]
 pub fn own_binding(policy: &str) -> Value {
     json!({
         "policyName": policy,
         "validationActions": ["Deny"],
         "paramRef": {"selector": {}, "parameterNotFoundAction": "Allow"},
-        // What is in no namespace has no ActionPolicy of its own.
+        // An object without a namespace has no ActionPolicy of its own.
         "matchResources": constraints(&["deploymentactions", "deploymentactiontemplates"]),
     })
 }
 
-/// The spec of the binding by which the `ActionPolicy` of the operator's namespace holds everywhere.
+/// The spec of the binding that applies the `ActionPolicy` of the operator's namespace everywhere.
 ///
-/// By selector, although its name is known: of a name that it does not find in its cache the API server
-/// asks itself by a request, each time that an action is written, and refuses the action where that
-/// takes too long (`policy/generic/policy_dispatcher.go`).
+/// It uses a selector although the name is known. The API server sends itself a request for a name that is not
+/// in its cache, each time that an action is written. It refuses the action if that takes too long
+/// (`policy/generic/policy_dispatcher.go`).
 #[must_use]
 pub fn cluster_binding(policy: &str, operator_namespace: &str) -> Value {
     json!({
@@ -77,12 +78,12 @@ fn constraints(resources: &[&str]) -> Value {
     })
 }
 
-/// `field` of `of`, or what stands for it where it is missing or null.
+/// `field` of `of`, or `otherwise` if the field is missing or null.
 fn or(of: &str, field: &str, otherwise: &str) -> String {
     format!("({of}.?{field}.orValue(null) == null ? dyn({otherwise}) : {of}.{field})")
 }
 
-/// What a list or map of the action has at `field`, by what each package says there.
+/// The entries of `packages` that have this field, each with the field's path and text.
 fn of_packages(field: &str) -> String {
     format!(
         "{}.filter(p, p.?{field}.orValue(null) != null)\
@@ -247,7 +248,7 @@ fn validations() -> Vec<Value> {
     ]
 }
 
-/// A refusal's own words must not be longer than 5 KiB; `message` is said where they are.
+/// The API server gives `message` if a refusal's own words are longer than its bound of 5 KiB.
 fn must(expression: &str, message: &str) -> Value {
     json!({
         "expression": expression,

@@ -1,9 +1,9 @@
-//! Whether what is in the cluster is what was expected there.
+//! Compares what is in the cluster with what is expected there.
 
 use serde_json::{Value, json};
 
-/// What the API server puts where nothing was said (`apis/admissionregistration/v1/defaults.go`),
-/// by the field's path with the places in lists left out.
+/// The default that the API server sets for a field (`apis/admissionregistration/v1/defaults.go`). The path
+/// leaves out places in lists.
 fn is_default(path: &str, value: &Value) -> bool {
     match path {
         "spec.failurePolicy" => *value == json!("Fail"),
@@ -21,15 +21,14 @@ fn is_default(path: &str, value: &Value) -> bool {
     }
 }
 
-/// What the live spec of a policy or binding has otherwise than the expected one, in words that
-/// name the field, or nothing. Fields that the API server sets by itself may be there, with the
-/// value that it gives them; nothing else may.
+/// The first difference between the live spec of a policy or binding and the expected one, with the field's
+/// name. The live one may have fields that the API server sets, with the API server's own defaults.
 #[must_use]
 pub fn differs(expected: &Value, live: &Value) -> Option<String> {
     compare("spec", "spec", expected, live)
 }
 
-/// `shown` has the places in lists, `path` has not.
+/// `shown` has the places in lists, `path` does not.
 fn compare(shown: &str, path: &str, expected: &Value, live: &Value) -> Option<String> {
     match (expected, live) {
         (Value::Object(expected), Value::Object(live)) => {

@@ -1,11 +1,11 @@
-//! No image with the tag `latest`.
+//! The policy against the tag `latest`.
 
 use serde_json::{Value, json};
 
-use super::{actions, must_or};
+use super::parts::{actions, must_or};
 
-/// The spec of the policy that refuses the tag `latest` without a digest, in actions and templates. One that has it
-/// already may be changed in all else.
+/// The spec of the policy that refuses the tag `latest` without a digest, in actions and templates. An object
+/// that has it already may be changed in all else.
 #[must_use]
 pub fn latest_policy() -> Value {
     let mut constraints = actions();
@@ -16,7 +16,7 @@ pub fn latest_policy() -> Value {
         "matchConstraints": constraints,
         "matchConditions": [{
             "name": "image-changes",
-            // The schema lets it be null, and charts write that for an action of a template.
+            // The schema allows null, and charts write null for an action of a template.
             "expression": "has(object.spec.image) && dyn(object.spec).image != null && (request.operation == 'CREATE' \
                 || !has(oldObject.spec.image) || dyn(object.spec).image != dyn(oldObject.spec).image)",
         }],
@@ -34,7 +34,7 @@ mod tests {
 
     #[test]
     fn a_digest_makes_any_tag_harmless() {
-        // It stands at the end of a reference, so what ends with the tag has none.
+        // A digest is the end of a reference, so a reference that ends with the tag has no digest.
         let policy = latest_policy();
         assert_eq!(policy["validations"][0]["expression"], "!object.spec.image.endsWith(':latest')");
     }

@@ -1,17 +1,17 @@
-//! The admission policies that come with Longshore, as data: the chart installs what is printed
-//! here, and the operator can compare what it finds in a cluster with what it expects.
+//! The admission policies that come with Longshore, as data. The chart installs what is printed here, and the
+//! operator compares the cluster with it.
 //!
-//! They are `ValidatingAdmissionPolicy` objects, so the API server itself decides, with no webhook
-//! that could be away. CEL costs from a budget
-//! (`apiserver/pkg/apis/cel/config.go`: 1,000,000 an expression, 10,000,000 a policy, 2,500,000 for
-//! the match conditions), and one question to the authorizer costs 350,000 of it
-//! (`apiserver/pkg/cel/library/cost.go`). Only what Kubernetes 1.33 knows is used: `distinct()`, for
-//! one, came with 1.34.
+//! They are `ValidatingAdmissionPolicy` objects: the API server itself decides, without a webhook that could be
+//! down. CEL costs from a budget (`apiserver/pkg/apis/cel/config.go`: 1,000,000 an expression, 10,000,000 a
+//! policy, 2,500,000 for the match conditions). One question to the authorizer costs 350,000 of it
+//! (`apiserver/pkg/cel/library/cost.go`). They use only what Kubernetes 1.33 knows: `distinct()`, for one, came
+//! with 1.34.
 
 mod actions;
 mod differs;
 mod latest;
 mod operator;
+mod parts;
 mod requester;
 
 use serde_json::{Value, json};
@@ -24,13 +24,11 @@ pub use operator::{
 };
 pub use requester::{use_cluster_templates_policy, use_policy, use_templates_policy};
 
-use super::GROUP;
-
-/// The policy on who creates or changes an action: whether they may use what it names.
+/// The policy on people who create or change an action: may they use what it names?
 pub const USE: &str = "longshore-use";
-/// The policy on who creates or changes a template of a namespace.
+/// The policy on people who create or change a template of a namespace.
 pub const USE_TEMPLATES: &str = "longshore-use-templates";
-/// The policy on who creates or changes a template of the cluster.
+/// The policy on people who create or change a template of the cluster.
 pub const USE_CLUSTER_TEMPLATES: &str = "longshore-use-cluster-templates";
 /// The policy that refuses the tag `latest`.
 pub const LATEST: &str = "longshore-latest";
@@ -49,20 +47,20 @@ pub const ACTION_POLICY: &str = "longshore-action-policy";
 /// Its binding for the cluster's.
 pub const ACTION_POLICY_CLUSTER: &str = "longshore-action-policy-cluster";
 
-/// What stands in the printed policies for the operator's user, which the chart knows and puts
-/// there: `system:serviceaccount:NAMESPACE:NAME`.
+/// A placeholder for the operator's user in the printed policies. The chart replaces it by
+/// `system:serviceaccount:NAMESPACE:NAME`.
 pub const OPERATOR_USER: &str = "system:serviceaccount:LONGSHORE-NAMESPACE:LONGSHORE-SERVICE-ACCOUNT";
 
-/// And for its namespace.
+/// A placeholder for the operator's namespace.
 pub const OPERATOR_NAMESPACE: &str = "LONGSHORE-NAMESPACE";
 
-/// The spec of the binding of the policy with this name: everywhere, and no mere warning.
+/// The spec of the binding of the policy with this name: everywhere, and as a refusal, not as a warning.
 #[must_use]
 pub fn binding(policy: &str) -> Value {
     json!({"policyName": policy, "validationActions": ["Deny"]})
 }
 
-/// The policies on who names what, by name: without any of them somebody could gain rights by an action.
+/// The policies on what people name, by name. Without one of them somebody could gain rights by an action.
 #[must_use]
 pub fn use_policies() -> [(&'static str, Value); 3] {
     [
@@ -72,8 +70,7 @@ pub fn use_policies() -> [(&'static str, Value); 3] {
     ]
 }
 
-/// All policies, each with its bindings, as they are applied; the operator's user is
-/// `operator_user`, `system:serviceaccount:NAMESPACE:NAME`.
+/// All policies with their bindings, ready to apply. `operator_user` is `system:serviceaccount:NAMESPACE:NAME`.
 #[must_use]
 pub fn documents(operator_user: &str) -> Vec<Value> {
     let operator_namespace = operator_user.split(':').nth(2).unwrap_or_default();
@@ -109,36 +106,6 @@ fn object(kind: &str, name: &str, spec: &Value) -> Value {
         "metadata": {"name": name},
         "spec": spec,
     })
-}
-
-/// Actions that are created or changed. Other versions of the resource are converted to this one
-/// before they are judged (`matchPolicy: Equivalent`); a version written as `*` would not be
-/// type-checked.
-fn actions() -> Value {
-    json!({
-        "matchPolicy": "Equivalent",
-        "resourceRules": [{
-            "apiGroups": [GROUP],
-            "apiVersions": ["v1alpha1"],
-            "resources": ["deploymentactions"],
-            "operations": ["CREATE", "UPDATE"],
-        }],
-    })
-}
-
-fn variable(name: &str, expression: &str) -> Value {
-    json!({"name": name, "expression": expression})
-}
-
-/// What must hold, and the words where it does not.
-fn must(expression: &str, message: &str) -> Value {
-    json!({"expression": expression, "message": message, "reason": "Forbidden"})
-}
-
-/// What must hold, and the expression of the words where it does not. It sees no answer of the
-/// authorizer; should it fail, the API server says `failed expression: ...`.
-fn must_or(expression: &str, message: &str) -> Value {
-    json!({"expression": expression, "messageExpression": message, "reason": "Forbidden"})
 }
 
 #[cfg(test)]

@@ -1,13 +1,14 @@
-//! What the operator's own user may do with pods, Secrets, Leases and actions, in every namespace: it
-//! holds even where its credentials are stolen.
+//! Limits on the operator's own user, in every namespace: on pods, Secrets, Leases and actions. They hold even
+//! if its credentials are stolen.
 
 use serde_json::{Value, json};
 
-use super::{must, variable};
-use crate::api::{GROUP, LABEL_MANAGED_BY, LEASE_PREFIX, MANAGED_BY};
+use super::parts::{must, variable};
+use crate::api::names::{GROUP, LABEL_MANAGED_BY, LEASE_PREFIX, MANAGED_BY};
 
-/// What Pod Security "baseline" lets containers have; inside a user namespace any is harmless
-/// (`k8s.io/pod-security-admission/policy/check_capabilities_baseline.go`).
+/// The capabilities that Pod Security "baseline" allows
+/// (`k8s.io/pod-security-admission/policy/check_capabilities_baseline.go`). Inside a user namespace any
+/// capability is harmless.
 const CAPABILITIES: [&str; 13] = [
     "AUDIT_WRITE",
     "CHOWN",
@@ -24,14 +25,14 @@ const CAPABILITIES: [&str; 13] = [
     "SYS_CHROOT",
 ];
 
-/// The spec of the policy on the pods of `user`: those it creates run an action and stay inside
-/// their sandbox, and it touches no others.
+/// The spec of the policy on the pods of `user`. The pods that it creates run an action and stay inside their
+/// sandbox. It touches no other pods.
 #[must_use]
 pub fn operator_pods_policy(user: &str) -> Value {
     let created = |rule: &str| format!("request.operation != 'CREATE' || {rule}");
     let updated = |rule: &str| format!("request.operation != 'UPDATE' || {rule}");
     let capabilities = CAPABILITIES.map(|name| format!("'{name}'")).join(", ");
-    // Of every container: the parts of its security settings that would open the sandbox.
+    // The settings of any container that would open the sandbox.
     let none = |open: &str| created(&format!("!variables.containers.exists(container, {open})"));
     let unconfined = |settings: &str| {
         format!(
@@ -48,7 +49,7 @@ pub fn operator_pods_policy(user: &str) -> Value {
                 &format!(
                     "(request.operation == 'CREATE' ? object : oldObject).metadata.?labels[?'{LABEL_MANAGED_BY}'].orValue('') == '{MANAGED_BY}' \
                      || (request.operation == 'UPDATE' && {})",
-                    // One that lost its label must still be let go, or its namespace never ends.
+                    // The operator must still release a pod that lost its label, or its namespace never ends.
                     owned("oldObject")
                 ),
             ),
@@ -116,7 +117,7 @@ pub fn operator_pods_policy(user: &str) -> Value {
                 "Longshore's operator changes no labels and no owner of a pod: of its metadata, annotations and finalizers only",
             ),
             must(
-                // A pod's spec as a map: a field that Kubernetes lets be changed one day is held too.
+                // The pod's spec is read as a map, so fields that Kubernetes may make mutable later are held too.
                 &updated(
                     "(dyn(object.spec).all(field, field == 'activeDeadlineSeconds' || (field in dyn(oldObject.spec) && dyn(object.spec)[field] == dyn(oldObject.spec)[field])) \
                      && dyn(oldObject.spec).all(field, field in dyn(object.spec)))",
@@ -155,9 +156,9 @@ pub fn operator_secrets_policy(user: &str) -> Value {
     })
 }
 
-/// The spec of the policy on the Leases that `user` writes: those of locks, and the one by which
-/// `namespace`, its own, knows which replica works. A right to Leases cannot be limited to the beginning
-/// of a name, and others' say which nodes are well.
+/// The spec of the policy on the Leases that `user` writes: those of locks, and the one in `namespace`, its
+/// own, that says which replica works. RBAC cannot limit a right to the beginning of a name, and other Leases
+/// say which nodes are healthy.
 #[must_use]
 pub fn operator_leases_policy(user: &str, namespace: &str) -> Value {
     let managed = |object: &str| {
@@ -184,8 +185,7 @@ pub fn operator_leases_policy(user: &str, namespace: &str) -> Value {
     })
 }
 
-/// The spec of the policy on the actions that `user` deletes: those that ask for it, once their run has
-/// ended.
+/// The spec of the policy on the actions that `user` deletes: actions with a TTL whose run has ended.
 #[must_use]
 pub fn operator_actions_policy(user: &str) -> Value {
     json!({
@@ -221,7 +221,7 @@ fn by(user: &str) -> Value {
     json!([{"name": "operator", "expression": format!("request.userInfo.username == '{user}'")}])
 }
 
-/// That a `DeploymentAction` controls `object`.
+/// Whether a `DeploymentAction` controls `object`.
 fn owned(object: &str) -> String {
     format!(
         "{object}.metadata.?ownerReferences.orValue([]).exists(owner, owner.apiVersion.startsWith('{GROUP}/') && owner.kind == 'DeploymentAction' && owner.?controller.orValue(false))"

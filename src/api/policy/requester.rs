@@ -1,44 +1,44 @@
-//! Creating an action must not give more than its creator has.
+//! The policy on authors: an action must not give its author more than the author has.
 
 use serde_json::{Value, json};
 
-use super::{actions, must_or, variable};
-use crate::api::{ANNOTATION_CANCEL, ANNOTATION_RERUN, GROUP};
+use super::parts::{actions, must_or, variable};
+use crate::api::names::{ANNOTATION_CANCEL, ANNOTATION_RERUN, GROUP};
 
-/// How many different Secrets, and how many different `ConfigMap`s, an action may name unless its
-/// author may use all of them or create pods: each is a question of its own, and 28 fit into a
-/// policy. Here are at most 20.
+/// The most different Secrets, and the most different `ConfigMap`s, that an action may name if its author may
+/// neither use all of them nor create pods. Each name is one question to the authorizer. A policy can afford 28
+/// questions, and this one asks at most 20.
 const MOST_NAMES: usize = 8;
 
-/// Everyone may set these in `podTemplate`. They can only make the choice of nodes smaller.
+/// Fields of `podTemplate` that everyone may set. They can only narrow the choice of nodes.
 const FREE: [&str; 2] = ["nodeSelector", "affinity.nodeAffinity"];
 
-/// Everyone may ask for these in `resources`.
+/// Resources that everyone may ask for.
 const EVERYONES: [&str; 3] = ["cpu", "memory", "ephemeral-storage"];
 
-/// A kind of object that actions name any number of.
+/// A kind of object that an action may name many times.
 struct Named {
     /// As RBAC names it.
     resource: &'static str,
     /// The verb that lets somebody name it.
     verb: &'static str,
-    /// The beginning of its variables' names.
+    /// The beginning of the names of its variables.
     variable: &'static str,
-    /// A list of the names, with '' where there is none.
+    /// An expression for the list of names, with '' for an entry without a name.
     names: &'static str,
-    /// The same of what only actions have.
+    /// The same for fields that only actions have.
     of_actions: &'static str,
 }
 
-/// Whose spec is judged.
+/// The kind of object whose spec is judged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Subject {
     Action,
-    /// What a template names is used by whoever may use the template, so its author needs the same as
-    /// one who names it in an action.
+    /// Everyone who may use the template uses what it names. So its author needs the same rights as the author
+    /// of an action that names it.
     Template,
-    /// What it names is that of whichever namespace has an action of it. So its author needs the rights
-    /// in all of them.
+    /// It names objects of every namespace that has an action of it. So its author needs the rights in all
+    /// namespaces.
     ClusterTemplate,
 }
 
@@ -58,7 +58,7 @@ impl Subject {
         }
     }
 
-    /// Where the rights are asked for; '' is everywhere.
+    /// The namespace in which the rights are asked for. '' is everywhere.
     const fn namespace(self) -> &'static str {
         match self {
             Self::Action | Self::Template => "request.namespace",
@@ -74,7 +74,7 @@ impl Subject {
         }
     }
 
-    /// Whether the requester may do this there; without a name: to all of them.
+    /// Whether the requester may do this there. Without a name the question is about all objects.
     fn allowed(self, resource: &str, name: Option<&str>, verb: &str) -> String {
         let name = name.map(|name| format!(".name({name})")).unwrap_or_default();
         format!(
@@ -83,7 +83,7 @@ impl Subject {
         )
     }
 
-    /// Who may not do what to which object, and what to do about it.
+    /// The message: the requester, the missing right, and what to do about it.
     fn refusal(self, resource: &str, verb: &str, name: &str) -> String {
         format!(
             "variables.who + '\"{verb}\" {resource}/' + {name} + ', which the {} names and its script could read or act as: \
@@ -103,8 +103,8 @@ const NAMED: [Named; 2] = [
                 + object.spec.?imagePullSecrets.orValue([]).map(s, s.name)",
         of_actions: " + object.spec.?parameters.orValue([]).map(p, p.?valueFrom.?secretKeyRef.?name.orValue(''))",
     },
-    // Naming one is reading it: who may do that anyway, such as everyone with the role view, needs
-    // no other right. To ask for either of two verbs would cost 9 questions more, too many.
+    // An author who names a ConfigMap reads it. People who may read it anyway, such as everyone with the role view,
+    // need no other right. Asking for either of two verbs would cost 9 more questions, which is too much.
     Named {
         resource: "configmaps",
         verb: "get",
@@ -116,14 +116,14 @@ const NAMED: [Named; 2] = [
     },
 ];
 
-/// The spec of the policy on who creates an action, changes its spec or asks for a rerun: they may
-/// create pods in its namespace, or use each thing that it names, a template among them. What that names
-/// was its author's to name.
+/// The spec of the policy on people who create an action, change its spec or ask for a rerun. They must be
+/// allowed to create pods in its namespace, or to use each thing that it names, such as its template. The
+/// author of the template needed the rights to what the template names.
 ///
-/// Nor may others than they write its status.
+/// Only people who may create pods may write the status.
 ///
-/// It judges no other change of metadata alone: the garbage collector patches finalizers when an action
-/// is deleted, and is nobody who may use a Secret.
+/// The policy judges no other change of metadata: the garbage collector patches finalizers when an action is
+/// deleted, and has no right to use a Secret.
 #[must_use]
 pub fn use_policy() -> Value {
     let subject = Subject::Action;
@@ -158,7 +158,7 @@ pub fn use_policy() -> Value {
         "matchConstraints": constraints(),
         "matchConditions": [{
             "name": "what-runs-changes",
-            // Who is free is not judged further when writing a status: the operator does it often.
+            // A requester who may create pods is not judged further when writing a status: the operator writes often.
             "expression": format!(
                 "{OF_STATUS} ? !{free} : (request.operation == 'CREATE' || object.spec != oldObject.spec \
                  || (object.metadata.?annotations[?'{ANNOTATION_RERUN}'].hasValue() \
@@ -170,15 +170,15 @@ pub fn use_policy() -> Value {
     })
 }
 
-/// The spec of the policy on who creates a template of a namespace or changes its spec: what an action's
-/// author needs for the same.
+/// The spec of the policy on people who create a template of a namespace or change its spec. They need the same
+/// rights as the author of an action.
 #[must_use]
 pub fn use_templates_policy() -> Value {
     of_templates(Subject::Template)
 }
 
-/// The spec of the policy on who creates a template of the cluster or changes its spec: the same, in all
-/// namespaces.
+/// The spec of the policy on people who create a template of the cluster or change its spec. They need the same
+/// rights in all namespaces.
 #[must_use]
 pub fn use_cluster_templates_policy() -> Value {
     of_templates(Subject::ClusterTemplate)
@@ -200,7 +200,7 @@ fn of_templates(subject: Subject) -> Value {
     })
 }
 
-/// The template that an action names, if any.
+/// Variables for the template that an action names.
 fn template() -> Vec<Value> {
     vec![
         variable(
@@ -216,7 +216,7 @@ fn template() -> Vec<Value> {
     ]
 }
 
-/// Variables and validations of what the subject's spec names, and of what it claims for its pod.
+/// Variables and validations for what the subject's spec names, and for what it asks of its pod.
 fn named_by(subject: Subject) -> (Vec<Value>, Vec<Value>) {
     let (noun, place) = (subject.noun(), subject.place());
     let mut variables = vec![
@@ -225,7 +225,7 @@ fn named_by(subject: Subject) -> (Vec<Value>, Vec<Value>) {
             "who",
             &format!("request.userInfo.username + ' may neither create pods ' + {place} + ' nor '"),
         ),
-        // The schema lets it be null.
+        // The schema allows null.
         variable(
             "resources",
             "has(object.spec.resources) && dyn(object.spec).resources != null ? dyn(object.spec).resources : dyn({})",
@@ -268,7 +268,8 @@ fn named_by(subject: Subject) -> (Vec<Value>, Vec<Value>) {
     (variables, validations)
 }
 
-/// A request of the action itself has no such field, and reading it would be an error: a refusal.
+/// A request for the action itself does not have this field, and reading a missing field is an error, which
+/// refuses.
 const OF_STATUS: &str = "has(request.subResource) && request.subResource == 'status'";
 
 /// Actions and their statuses.
@@ -278,8 +279,8 @@ fn constraints() -> Value {
     constraints
 }
 
-/// What the action asks for of its node beyond everyone's share: device plugins hand out parts of
-/// the node itself under such names, and huge pages are reserved for somebody.
+/// Resources that the action asks for beyond everyone's share. Device plugins hand out parts of the node under
+/// such names, and huge pages are reserved for somebody.
 fn devices(list: &str) -> String {
     let free = EVERYONES.map(|name| format!("'{name}'")).join(", ");
     format!(
@@ -288,13 +289,13 @@ fn devices(list: &str) -> String {
 }
 
 impl Named {
-    /// The names that are left after the first `slot` different ones were taken.
+    /// The names that are left after the first `slot` different ones.
     fn left(&self, slot: usize) -> String {
         format!("variables.{}{slot}", self.variable)
     }
 
-    /// Each slot's variable holds what is left, and the slot judges the first of it: every name is
-    /// judged once, whatever the API server's version knows of distinct lists.
+    /// Each slot's variable holds the names that are left, and the slot judges the first of them. So every name
+    /// is judged once, without `distinct()`, which older API servers lack.
     fn variables(&self, subject: Subject) -> Vec<Value> {
         let mut variables = vec![variable(
             &format!("{}Any", self.variable),
@@ -342,13 +343,13 @@ impl Named {
     }
 }
 
-/// What `podTemplate` says beyond what everyone may say. A field that nobody thought of here needs
-/// the right to create pods. What is null or empty says nothing; charts write such things.
+/// The fields of `podTemplate` that not everyone may set. A field that is not named here needs the right to
+/// create pods. Null and empty values count as not written: charts write them.
 fn pod_template() -> Vec<Value> {
     let filled = |map: &str| {
         format!("{map}.filter(key, {map}[key] != null && {map}[key] != [] && {map}[key] != {{}})")
     };
-    // A kind of affinity of which every list is empty.
+    // The kinds of affinity that have a list with an entry.
     let affine = "variables.affinity.filter(key, variables.affinity[key] != null \
                   && variables.affinity[key].exists(list, variables.affinity[key][list] != null && variables.affinity[key][list] != []))";
     let free = FREE.map(|field| format!("'{field}'")).join(", ");
@@ -386,7 +387,7 @@ fn pod_template() -> Vec<Value> {
 mod tests {
     use super::*;
 
-    /// What a policy may spend, and what a question costs.
+    /// The budget of a policy, and the cost of a question.
     const BUDGET: usize = 10_000_000;
     const QUESTION: usize = 350_000;
 

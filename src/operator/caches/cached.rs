@@ -13,7 +13,7 @@ use serde::{Deserialize, Deserializer};
 
 use super::prune;
 use crate::{
-    api::{DeploymentAction, action::ScriptRef, condition::ConditionType, template::TemplateKind},
+    api::{DeploymentAction, Phase, action::ScriptRef, condition::ConditionType, template::TemplateKind},
     operator::lifecycle::decide,
 };
 
@@ -22,7 +22,7 @@ use crate::{
 pub struct Cached {
     /// Name, namespace, UID and resource version alone.
     metadata: ObjectMeta,
-    phase: Option<Box<str>>,
+    phase: Option<Phase>,
     template: Option<(TemplateKind, Box<str>)>,
     concerns_lock: bool,
     script: Option<Box<ScriptRead>>,
@@ -118,8 +118,8 @@ impl Cached {
 
     /// The phase that its status tells.
     #[must_use]
-    pub fn phase(&self) -> Option<&str> {
-        self.phase.as_deref()
+    pub const fn phase(&self) -> Option<Phase> {
+        self.phase
     }
 
     /// The template that it names.
@@ -174,7 +174,7 @@ impl From<DeploymentAction> for Cached {
         };
         Self {
             metadata: named(&action.metadata),
-            phase: status.and_then(|status| status.phase.as_deref()).map(Into::into),
+            phase: status.and_then(|status| status.phase),
             template: template.map(|template| (template.kind(), template.name.as_str().into())),
             concerns_lock: action.spec.lock.is_some() || lock.is_some(),
             script: ScriptRead::of(&action),
@@ -271,7 +271,7 @@ mod tests {
     fn a_list_makes_each_of_its_actions_small() {
         let items: Vec<Cached> = serde_json::from_value(serde_json::json!([finished(), action()])).unwrap();
         assert_eq!(items.iter().map(|one| one.stand_in().is_some()).collect::<Vec<_>>(), [true, false]);
-        assert_eq!(items[0].phase(), Some("Succeeded"));
+        assert_eq!(items[0].phase(), Some(Phase::Succeeded));
         // What is asked of all of them needs no more than that.
         assert_eq!(items[0].known().status.unwrap().run.unwrap().number, 1);
         assert_eq!(items[0].resource_version(), finished().resource_version());

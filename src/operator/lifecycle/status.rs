@@ -8,7 +8,7 @@ use k8s_openapi::{
 use super::{facts::LogFact, requests::Requests, verdict::Verdict};
 use crate::{
     api::{
-        DeploymentActionStatus, Reason,
+        DeploymentActionStatus, Phase, Reason,
         condition::{Builder, ConditionType, MAX_MESSAGE_BYTES},
         history::{AttemptStatus, MAX_ATTEMPTS, PastPackage, PastRun, RunOutcome, remember},
         packages::PackageStatus,
@@ -43,13 +43,13 @@ pub fn progress(
     let before = of.action().status.clone().unwrap_or_default();
     let generation = run.generation;
     let phase = if run.queue_position.is_some() {
-        "Queued"
+        Phase::Queued
     } else if run.bundle_sha256.is_none() {
-        "Pending"
+        Phase::Pending
     } else if run.started_at.is_some() {
-        "Running"
+        Phase::Running
     } else {
-        "Launching"
+        Phase::Launching
     };
     let conditions = under_way(reason.as_str(), message)
         .when(ConditionType::InputsAdjusted, "InputsAdjusted", adjusted(log).as_deref())
@@ -58,7 +58,7 @@ pub fn progress(
         .build(&before.conditions, generation, &seconds(now));
     DeploymentActionStatus {
         observed_generation: Some(generation),
-        phase: Some(phase.to_owned()),
+        phase: Some(phase),
         last_handled_rerun: of.handled(&before, Some(run.number)),
         packages: packages_of(&before, &run),
         template: template(&before, &run),
@@ -129,7 +129,7 @@ pub fn retrying(
     );
     run.next_attempt_at = Some(then);
     let status = progress(of, now, Reason::RetryPending, &message, run, image, log);
-    DeploymentActionStatus { phase: Some("Retrying".to_owned()), ..status }
+    DeploymentActionStatus { phase: Some(Phase::Retrying), ..status }
 }
 
 /// The template that is frozen with this very run.
@@ -184,9 +184,9 @@ pub fn terminal(
     let goes_on = verdict.reason == Reason::Superseded;
     let over = if goes_on { under_way(reason, &message) } else { ended(well, reason, &message, &stalled) };
     let phase = match well {
-        _ if goes_on => "Pending",
-        true => "Succeeded",
-        false => "Failed",
+        _ if goes_on => Phase::Pending,
+        true => Phase::Succeeded,
+        false => Phase::Failed,
     };
     let conditions = over
         .when(ConditionType::OutputsDropped, "OutputsDropped", dropped.as_deref())
@@ -202,7 +202,7 @@ pub fn terminal(
         packages,
         template: template(&before, &run),
         history: before.history,
-        phase: Some(phase.to_owned()),
+        phase: Some(phase),
         image,
         run: Some(run),
         outputs: verdict.outputs.clone(),
@@ -273,7 +273,7 @@ pub fn not_requested(of: &Requests<'_>, now: Timestamp) -> DeploymentActionStatu
     let reason = Reason::NotRequested;
     DeploymentActionStatus {
         observed_generation: Some(generation),
-        phase: Some("Idle".into()),
+        phase: Some(Phase::Idle),
         conditions: Builder::default()
             .with(
                 ConditionType::Ready,
@@ -301,7 +301,7 @@ pub fn suspended(of: &Requests<'_>, now: Timestamp, trigger: Trigger) -> Deploym
     );
     DeploymentActionStatus {
         observed_generation: Some(generation),
-        phase: Some("Suspended".into()),
+        phase: Some(Phase::Suspended),
         conditions: Builder::default()
             .with(ConditionType::Ready, Some(false), reason.as_str(), &message)
             .when(ConditionType::RequestIgnored, "RequestIgnored", of.ignored())
@@ -320,7 +320,7 @@ pub fn waits_for_own_lock(of: &Requests<'_>, now: Timestamp, message: &str) -> D
     let reason = Reason::Queued.as_str();
     DeploymentActionStatus {
         observed_generation: Some(generation),
-        phase: Some("Queued".into()),
+        phase: Some(Phase::Queued),
         conditions: under_way(reason, message)
             .when(ConditionType::RequestIgnored, "RequestIgnored", of.ignored())
             .build(&before.conditions, generation, &seconds(now)),
@@ -350,7 +350,7 @@ pub fn outcome_again(of: &Requests<'_>, now: Timestamp) -> Option<DeploymentActi
     let stalled = format!("{reason}: run {number}");
     Some(DeploymentActionStatus {
         observed_generation: Some(generation),
-        phase: Some(if well { "Succeeded" } else { "Failed" }.to_owned()),
+        phase: Some(if well { Phase::Succeeded } else { Phase::Failed }),
         conditions: ended(well, reason.as_str(), &message, &stalled)
             .when(ConditionType::RequestIgnored, "RequestIgnored", of.ignored())
             .build(&before.conditions, generation, &seconds(now)),

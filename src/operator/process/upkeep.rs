@@ -7,7 +7,7 @@ use tokio::sync::{Notify, mpsc};
 
 use super::health::Health;
 use crate::{
-    api::{DeploymentAction, LABEL_ACTION_UID},
+    api::{DeploymentAction, LABEL_ACTION_UID, Phase},
     operator::{
         caches::{cached::Cached, lock_queue::LockIndex},
         reconcile::{
@@ -49,11 +49,11 @@ pub(super) async fn count(actions: Store<Cached>, context: Arc<Context>) {
         let mut active = Active::default();
         for action in actions.state() {
             match action.phase() {
-                Some("Pending") => active.pending += 1,
-                Some("Queued") => active.queued += 1,
-                Some("Launching") => active.launching += 1,
-                Some("Running") => active.running += 1,
-                Some("Retrying") => active.retrying += 1,
+                Some(Phase::Pending) => active.pending += 1,
+                Some(Phase::Queued) => active.queued += 1,
+                Some(Phase::Launching) => active.launching += 1,
+                Some(Phase::Running) => active.running += 1,
+                Some(Phase::Retrying) => active.retrying += 1,
                 _ => {}
             }
         }

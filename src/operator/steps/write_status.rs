@@ -66,7 +66,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        api::{Reason, history::PastRun, status::RunStatus},
+        api::{Phase, Reason, history::PastRun, status::RunStatus},
         operator::{
             lifecycle::{facts::LogFact, requests::Requests, status::terminal, verdict::Verdict},
             testing::{
@@ -137,7 +137,7 @@ mod tests {
                 };
                 assert_eq!(has(&sent[refused]), wanted, "{refusal:?}");
                 // The verdict is in each of them.
-                assert_eq!(stored.phase.as_deref(), Some("Failed"));
+                assert_eq!(stored.phase, Some(Phase::Failed));
                 let kind = crate::api::ConditionType::OutputsLost;
                 assert_eq!(stored.conditions().is_true(kind), refused == 1 || refused == 2);
                 let lengths = sent.iter().map(|status| status.to_string().len());

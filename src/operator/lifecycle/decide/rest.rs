@@ -109,7 +109,7 @@ pub fn stand_in(action: &DeploymentAction) -> Option<DeploymentAction> {
         },
         status: Some(DeploymentActionStatus {
             observed_generation: *observed_generation,
-            phase: phase.clone(),
+            phase: *phase,
             template: template
                 .as_ref()
                 .map(|template| TemplateStatus { sha256: String::new(), ..template.clone() }),

@@ -235,7 +235,7 @@ impl World {
     }
 
     fn phase(&self) -> String {
-        self.action.status.as_ref().unwrap().phase.clone().unwrap()
+        self.action.status.as_ref().unwrap().phase.unwrap().to_string()
     }
 
     fn reason(&self) -> Reason {

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::api::{
-    ANNOTATION_CANCEL, ANNOTATION_RERUN,
+    ANNOTATION_CANCEL, ANNOTATION_RERUN, Phase,
     action::{Retry, RetryCause},
 };
 
@@ -126,7 +126,7 @@ fn an_end_that_somebody_takes_out_of_the_status_is_told_again_and_nothing_runs()
         let mut world = done();
         let status = world.action.status.as_mut().unwrap();
         status.conditions.clear();
-        status.phase = Some("Running".into());
+        status.phase = Some(Phase::Running);
         run_mut(&mut world).finished_at = None;
         (run_mut(&mut world).pod_uid, run_mut(&mut world).started_at) = (None, None);
         run_mut(&mut world).number = number;

@@ -1,34 +1,36 @@
-//! What is kept of attempts and of earlier runs.
+//! The runs of an action that have ended.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Reason, reason::Class, status::Trigger};
+pub use super::run::AttemptStatus;
+use super::run::Trigger;
+use crate::api::reason::{Class, Reason};
 
-/// So many runs are kept in `status.history`, the latest first.
+/// The most runs that `status.history` keeps, the latest first.
 pub const MAX_HISTORY: usize = 10;
-/// So many attempts has a run at most: the first, and as often as `spec.retry.limit` allows.
+/// The most attempts of a run: the first, and as many as `spec.retry.limit` may add.
 pub const MAX_ATTEMPTS: usize = 11;
 
 /// How a run ended, in one word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub enum RunOutcome {
-    /// Well.
+    /// The run did its work.
     Succeeded,
-    /// Not well.
+    /// The run did not do its work.
     #[default]
     Failed,
-    /// Somebody cancelled it.
+    /// Somebody cancelled the run.
     Cancelled,
-    /// It yielded to a changed spec before its script started.
+    /// The run yielded to a changed spec before its script started.
     Superseded,
     /// Nobody knows: the script may have run.
     Unknown,
 }
 
 impl RunOutcome {
-    /// The outcome that a verdict's reason stands for.
+    /// The outcome that follows from a verdict's reason.
     #[must_use]
     pub fn of(reason: Reason) -> Self {
         match reason {
@@ -50,20 +52,20 @@ pub struct PastRun {
     /// The run's id.
     #[schemars(length(max = 63))]
     pub id: String,
-    /// How many attempts it had; 0 where it ended before its first pod was recorded.
+    /// How many attempts it had. It is 0 if the run ended before its first pod was recorded.
     pub attempts: u32,
     /// How it ended, in one word.
     pub outcome: RunOutcome,
-    /// Why: the reason of its verdict.
+    /// The reason of its verdict.
     #[schemars(length(max = 63))]
     pub reason: String,
-    /// What had started it.
+    /// What started it.
     pub trigger: Trigger,
-    /// The image that it was pinned to, `repository@digest`.
+    /// Its image with the digest, `repository@digest`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 1024))]
     pub image: Option<String>,
-    /// The packages that it deployed, pinned.
+    /// The packages that it deployed, with their digests.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "atomic"))]
     pub packages: Vec<PastPackage>,
@@ -85,48 +87,12 @@ pub struct PastPackage {
     /// The package's name.
     #[schemars(length(max = 63))]
     pub name: String,
-    /// Pinned, `repository@digest`.
+    /// The package with its digest, `repository@digest`.
     #[schemars(length(max = 1024))]
     pub resolved: String,
 }
 
-/// An attempt that has ended.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct AttemptStatus {
-    /// The attempt's number, from 1.
-    pub attempt: u32,
-    /// Why it ended as it did.
-    #[schemars(length(max = 63))]
-    pub reason: String,
-    /// The pod's name.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 253))]
-    pub pod_name: Option<String>,
-    /// The pod's UID, where the pod was seen.
-    #[serde(default, rename = "podUID", skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 64))]
-    pub pod_uid: Option<String>,
-    /// The node that the pod was on.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 253))]
-    pub node_name: Option<String>,
-    /// What the node reports that it ran.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 1024))]
-    pub image: Option<String>,
-    /// When the script's container started.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub started_at: Option<Time>,
-    /// When its verdict was reached.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub finished_at: Option<Time>,
-    /// The script's exit code; 128 and the signal's number where a signal ended it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub exit_code: Option<i32>,
-}
-
-/// Adds a run that has ended, as the latest. The same run is there once, whoever writes it twice.
+/// Adds a run that has ended, as the latest. A run that is added twice is kept once.
 pub fn remember(history: &mut Vec<PastRun>, run: PastRun) {
     history.retain(|past| past.number != run.number);
     history.insert(0, run);

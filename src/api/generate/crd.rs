@@ -1,14 +1,20 @@
-//! The `CustomResourceDefinition` as it is installed: what the types say, and what cannot be said
-//! in them.
+//! Each `CustomResourceDefinition` as it is installed: the schema of its type, and what a type cannot say.
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::CustomResourceExt;
 use serde_json::{Map, Value, json};
 
-use super::{
-    ActionPolicy, ClusterDeploymentActionTemplate, DeploymentAction, DeploymentActionTemplate, action_policy,
-    rules, template, texts,
+use super::texts;
+use crate::api::{
+    action::DeploymentAction,
+    action_policy::{self, ActionPolicy},
+    rules,
+    status::Phase,
+    template::{self, ClusterDeploymentActionTemplate, DeploymentActionTemplate},
 };
+
+/// The longest description that stays as it is, in bytes.
+const MAX_DESCRIPTION: usize = 300;
 
 /// The definition of `DeploymentAction`.
 ///
@@ -26,9 +32,9 @@ pub fn deployment_action() -> Result<CustomResourceDefinition, serde_json::Error
     schema["x-kubernetes-validations"] = rules::object();
     // kstatus must not take an action that no operator has seen for one that is done. A default
     // within the status would not be applied: it is set on the whole.
-    schema["properties"]["status"]["default"] = json!({"observedGeneration": -1, "phase": "Pending"});
+    schema["properties"]["status"]["default"] = json!({"observedGeneration": -1, "phase": Phase::Pending});
 
-    // As `meta/v1` has it, and not what is put below where nothing is said.
+    // The bound of `meta/v1`, so that `tidy` puts no other one here.
     let conditions = &mut schema["properties"]["status"]["properties"]["conditions"];
     conditions["items"]["properties"]["message"]["maxLength"] = json!(32_768);
 
@@ -81,10 +87,7 @@ fn of_template(crd: &CustomResourceDefinition) -> Result<CustomResourceDefinitio
     serde_json::from_value(crd)
 }
 
-/// A definition as a document, with whole numbers written as such: the typed one has `3600.0`.
-///
-/// # Errors
-/// Never for the types of this crate; the signature is serde's.
+/// A definition as a document, with whole numbers: the typed one has `3600.0`.
 pub fn document(definition: &CustomResourceDefinition) -> Result<Value, serde_json::Error> {
     let mut document = serde_json::to_value(definition)?;
     whole_numbers(&mut document);
@@ -105,11 +108,11 @@ fn whole_numbers(value: &mut Value) {
     }
 }
 
-/// Bounds what has no bound of its own, since every text and list comes from somebody.
+/// Bounds every text, list, map and number that has no bound yet: each comes from somebody.
 fn tidy(schema: &mut Value) {
     let Value::Object(object) = schema else { return };
-    // What a type of the spec cannot hold would be accepted, and the action never read: a format
-    // alone refuses nothing. More digits than a double has are lost in a bound, so 64 bits have none.
+    // A format alone refuses nothing. Without bounds the API server would accept a number that the type cannot
+    // hold, and the operator could not read the action. A bound is a double, which is too short for 64 bits.
     let whole = match object.get("format").and_then(Value::as_str) {
         Some("int32") => Some((i64::from(i32::MIN), i64::from(i32::MAX))),
         Some("uint32") => Some((0, i64::from(u32::MAX))),
@@ -119,13 +122,13 @@ fn tidy(schema: &mut Value) {
         object.entry("minimum").or_insert_with(|| json!(least));
         object.entry("maximum").or_insert_with(|| json!(most));
     }
-    // A null is refused as none of the values, also where null is one of them (tried on 1.37). Where the
-    // schema does not let it in, the API server drops it before it looks, as charts that write it expect.
+    // The API server refuses null in an `enum`, even if null is one of its values (tried on 1.37). If the schema
+    // does not allow null, the API server drops the field first. Charts that write null expect that.
     if let Some(Value::Array(values)) = object.get_mut("enum") {
         values.retain(|value| !value.is_null());
         object.remove("nullable");
     }
-    // `format: uint32` is unknown to Kubernetes and warned of.
+    // Kubernetes does not know `format: uint32` and warns.
     if object.get("format").and_then(Value::as_str).is_some_and(|format| format.starts_with("uint")) {
         object.remove("format");
     }
@@ -154,12 +157,11 @@ fn tidy(schema: &mut Value) {
     shorten(object);
 }
 
-/// Kubernetes' own descriptions of affinity and tolerations are most of a CRD's size: the first
-/// sentence is enough to know what a field is.
+/// Kubernetes' own descriptions of affinity and tolerations are most of a CRD's size. Their first sentence says
+/// enough.
 fn shorten(object: &mut Map<String, Value>) {
-    const MOST: usize = 300;
     if let Some(Value::String(text)) = object.get_mut("description")
-        && text.len() > MOST
+        && text.len() > MAX_DESCRIPTION
         && let Some(end) = text.find(". ")
     {
         text.truncate(end + 1);
@@ -168,6 +170,8 @@ fn shorten(object: &mut Map<String, Value>) {
 
 #[cfg(test)]
 mod tests {
+    use strum::VariantArray;
+
     use super::*;
 
     /// Every schema below `schema`, with its path.
@@ -253,6 +257,28 @@ mod tests {
     }
 
     #[test]
+    fn no_description_of_our_own_is_cut() {
+        let kubernetes_own =
+            ["affinity", "tolerations", "hostAliases", "ecurityContext", "volume", "conditions"];
+        for crd in [
+            DeploymentAction::crd(),
+            DeploymentActionTemplate::crd(),
+            ClusterDeploymentActionTemplate::crd(),
+            ActionPolicy::crd(),
+        ] {
+            let crd = serde_json::to_value(crd).unwrap();
+            let mut seen = Vec::new();
+            walk("", &crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"], &mut seen);
+            for (path, schema) in
+                seen.iter().filter(|(path, _)| !kubernetes_own.iter().any(|own| path.contains(own)))
+            {
+                let description = schema["description"].as_str().unwrap_or_default();
+                assert!(description.len() <= MAX_DESCRIPTION, "{path}: {description}");
+            }
+        }
+    }
+
+    #[test]
     fn an_atomic_item_has_no_default() {
         for (path, schema) in schemas() {
             if schema["x-kubernetes-map-type"] == "atomic" {
@@ -279,6 +305,17 @@ mod tests {
         assert!(most("status.run.runToken") >= most("spec.runToken"));
         assert!(most("status.image.requested") >= most("spec.image"));
         assert!(most("status.image.resolved") >= crate::registry::reference::MAX_LENGTH);
+    }
+
+    #[test]
+    fn the_phase_s_description_names_each_phase() {
+        let schemas = schemas();
+        let (_, phase) = schemas.iter().find(|(path, _)| path == "status.phase").unwrap();
+        let words: Vec<_> =
+            phase["description"].as_str().unwrap().split(|end: char| !end.is_alphabetic()).collect();
+        for phase in Phase::VARIANTS {
+            assert!(words.contains(&phase.to_string().as_str()), "{phase}");
+        }
     }
 
     #[test]

@@ -1,13 +1,13 @@
-//! Texts that people write without quotes, and YAML takes for something else: `true`, `1.10`, `on`.
+//! Texts that YAML reads as another type if they have no quotes: `true`, `1.10`, `on`.
 //!
-//! The API server has words of its own for a value of another type than its field, which do not say what to
-//! write. It runs no rule then (`hasBlockingErr` in `apiextensions-apiserver/pkg/registry/customresource`). But
-//! it prints the values of an `enum`: beside the type, each of these fields has a choice that no value of
-//! another type fulfils, and whose first branch allows but one value, the words.
+//! The API server's own message for a wrong type does not say what to write, and it runs no rule then
+//! (`hasBlockingErr` in `apiextensions-apiserver/pkg/registry/customresource`). But it prints the values of an
+//! `enum`. So each of these fields has a second check beside its type. A value of another type fails that
+//! check, and its only `enum` value is the advice.
 
 use serde_json::{Value, json};
 
-/// Printed as the value that would be supported.
+/// The advice. The API server prints it as the supported value.
 pub const IN_QUOTES: &str = "a text: write it in quotes, such as 'true', '1.10' or 'on'";
 
 /// The fields, below the spec of an action or of a template.
@@ -34,7 +34,7 @@ const FIELDS: [&str; 20] = [
     "variablesFrom/items/properties/prefix",
 ];
 
-/// Has the refusal of another type say in each of these fields to write quotes.
+/// Makes the API server give the advice for each of these fields.
 pub(super) fn ask_for_quotes(spec: &mut Value) {
     for field in FIELDS {
         if let Some(schema) = spec.pointer_mut(&format!("/properties/{field}")) {
@@ -43,8 +43,8 @@ pub(super) fn ask_for_quotes(spec: &mut Value) {
     }
 }
 
-/// A schema without a type lets every text pass, but for `enum`. Of two branches that fail alike the API server
-/// tells of the first.
+/// A schema without a type allows every text, except by `enum`. If two branches fail alike, the API server
+/// reports the first.
 fn ask(schema: &mut Value) {
     let words = json!({"enum": [IN_QUOTES]});
     if schema["x-kubernetes-int-or-string"] == true {
@@ -64,7 +64,7 @@ fn ask(schema: &mut Value) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::crd::{deployment_action, deployment_action_template};
+    use crate::api::generate::crd::{deployment_action, deployment_action_template};
 
     #[test]
     fn each_field_is_one_of_an_action_or_of_a_template() {

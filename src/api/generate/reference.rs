@@ -50,7 +50,7 @@ fn action_policy() -> Result<String, serde_json::Error> {
     Ok(page)
 }
 
-/// What templates have beside what an action says.
+/// The fields that only templates have.
 fn templates(page: &mut String) -> Result<(), serde_json::Error> {
     let crd = serde_json::to_value(crd::deployment_action_template()?)?;
     let mut schema = crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"].clone();
@@ -70,7 +70,7 @@ fn templates(page: &mut String) -> Result<(), serde_json::Error> {
     Ok(())
 }
 
-/// Where Kubernetes' own documentation says the rest.
+/// Whether Kubernetes' own documentation describes what is below.
 fn is_kubernetes_own(path: &str) -> bool {
     let Some(within) = path.strip_prefix("spec.podTemplate.") else { return false };
     [

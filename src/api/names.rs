@@ -1,0 +1,40 @@
+//! Names that Longshore gives to objects in the cluster, and the labels and annotations that it reads.
+
+/// The API group.
+pub const GROUP: &str = "longshore.dev";
+
+/// Annotation on an action: a new value asks for another run.
+pub const ANNOTATION_RERUN: &str = "longshore.dev/rerun";
+/// Annotation on an action: the id of the run to cancel.
+pub const ANNOTATION_CANCEL: &str = "longshore.dev/cancel";
+/// Label on a pod: the action's name.
+pub const LABEL_ACTION: &str = "longshore.dev/action";
+/// Label on a pod: the action's UID. An action that is created again with the same name has another UID.
+pub const LABEL_ACTION_UID: &str = "longshore.dev/action-uid";
+/// Label on a pod: the run's number.
+pub const LABEL_RUN: &str = "longshore.dev/run";
+/// Label on a pod: the attempt's number within the run.
+pub const LABEL_ATTEMPT: &str = "longshore.dev/attempt";
+/// Label on a pod that holds the name of an attempt that was given up. Nothing runs in it. The name keeps a
+/// late creation from running.
+pub const LABEL_TOMBSTONE: &str = "longshore.dev/tombstone";
+/// Label on a pod and on a Lease: the lock's name.
+pub const LABEL_LOCK: &str = "longshore.dev/lock";
+/// The name of a lock's Lease is this prefix and the lock's name.
+pub const LEASE_PREFIX: &str = "longshore-lock-";
+/// Label on a pod that only resolves a run's tag to a digest: the run's number.
+pub const LABEL_RESOLVER: &str = "longshore.dev/resolver";
+/// The standard label that names the creator of an object.
+pub const LABEL_MANAGED_BY: &str = "app.kubernetes.io/managed-by";
+/// The value of [`LABEL_MANAGED_BY`].
+pub const MANAGED_BY: &str = "longshore";
+/// Annotation on a pod: the instructions for the runner.
+pub const ANNOTATION_BUNDLE: &str = "longshore.dev/bundle";
+/// Annotation on a pod: why it is being stopped, as the script reads it.
+pub const ANNOTATION_STOP_REASON: &str = "longshore.dev/stop-reason";
+/// Annotation on a pod: when the stop was requested.
+pub const ANNOTATION_STOP_REQUESTED_AT: &str = "longshore.dev/stop-requested-at";
+/// The finalizer that keeps a pod until its verdict and its log are stored.
+pub const FINALIZER_COLLECT: &str = "longshore.dev/collect";
+/// The name of the container that runs the action. No other container counts.
+pub const CONTAINER: &str = "action";
