@@ -14,14 +14,16 @@ use crate::record::{
 };
 
 use super::{
-    changing_files::{Seen, Watched},
     files::Files,
     inputs::Input,
-    patterns::Patterns,
+    masking::{
+        changing_files::{Seen, Watched},
+        patterns::Patterns,
+        secrets::Secrets,
+    },
     places::Places,
     refusal::Refusal,
     replaced_user,
-    secrets::Secrets,
     sources::Sources,
     user,
 };

@@ -27,7 +27,7 @@ use nix::{
 
 use crate::record::{bundle::Variable, outcome::Problem};
 
-use super::{changing_files::Seen, claim::beside, inputs, places::Places, reach, refusal::Refusal};
+use super::{claim::beside, inputs, masking::changing_files::Seen, places::Places, reach, refusal::Refusal};
 
 /// The mode of a file where none is given. ssh takes no key that others can read.
 const MODE: u32 = 0o600;

@@ -11,16 +11,12 @@
 //! use for a second one, but for what may be held up by the script ([`note`], [`files`], [`names`]). It knows nothing of Kubernetes; all that it is told is in
 //! [`crate::record`], and all that it says as well.
 
-mod addresses;
 mod bundle;
-mod changing_files;
 mod children;
 mod claim;
 mod command_line;
 mod elf;
-mod encodings;
 mod environment;
-mod fields;
 mod files;
 mod folders;
 mod inputs;
@@ -28,13 +24,11 @@ mod interpreter;
 mod left;
 mod line_endings;
 mod lines;
-mod mask;
+mod masking;
 mod memory;
 mod names;
 mod note;
 mod outputs;
-mod parts;
-mod patterns;
 mod places;
 mod program;
 mod reach;
@@ -44,9 +38,7 @@ mod replaced_user;
 mod report;
 mod run;
 mod script;
-mod secrets;
 mod shebang;
-mod shell;
 mod signals;
 mod sink;
 mod sources;

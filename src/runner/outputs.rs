@@ -18,7 +18,7 @@ use crate::record::{
     outcome::{MAX_COMPLAINT_BYTES, MAX_COMPLAINTS, MAX_OUTPUT_BYTES, MAX_OUTPUTS_BYTES, truncate},
 };
 
-use super::{patterns::Patterns, reach};
+use super::{masking::patterns::Patterns, reach};
 
 /// How much of the file is read: what all outputs may have together, several times.
 const MAX_FILE_BYTES: u64 = 1024 * 1024;

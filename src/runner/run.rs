@@ -21,16 +21,15 @@ use crate::record::{
 
 use super::{
     bundle,
-    changing_files::ChangingFiles,
     children::Script,
     claim::{self, Claim},
     environment::Environment,
     folders, interpreter,
     line_endings::{self, Plain},
+    masking::{changing_files::ChangingFiles, patterns::Patterns},
     memory, names,
     note::Note,
     outputs,
-    patterns::Patterns,
     places::Places,
     program::{self, Invocation, Started},
     reach,

@@ -10,7 +10,7 @@ use std::{
 
 use crate::record::{bundle::Folder, outcome::Problem, place};
 
-use super::{reach, refusal::Refusal, secrets::Secrets};
+use super::{masking::secrets::Secrets, reach, refusal::Refusal};
 
 /// The kernel takes 2 MiB of variables in all; these are bounds, not rules.
 const MAX_FILES: usize = 10_000;

@@ -13,7 +13,11 @@ use nix::{
 
 use crate::record::frame::Kind;
 
-use super::{changing_files::ChangingFiles, lines::Lines, mask::Masker, patterns::Patterns, report::Report};
+use super::{
+    lines::Lines,
+    masking::{changing_files::ChangingFiles, mask::Masker, patterns::Patterns},
+    report::Report,
+};
 
 /// A larger pipe lets a script run on while the runner writes. What the kernel refuses stays small.
 const PIPE_BYTES: i32 = 1024 * 1024;
@@ -197,7 +201,7 @@ mod tests {
 
     use super::{
         super::{
-            changing_files::{ChangingFiles, Watched},
+            masking::changing_files::{ChangingFiles, Watched},
             sink::Sink,
         },
         *,

@@ -12,7 +12,7 @@ const MAX_WALKS: usize = 256;
 
 impl Patterns {
     /// A text that is at hand as a whole, masked.
-    pub(super) fn mask(&self, text: &[u8]) -> Vec<u8> {
+    pub(in crate::runner) fn mask(&self, text: &[u8]) -> Vec<u8> {
         let mut masker = Masker::new(self.clone());
         let mut whole = masker.push(text).to_vec();
         whole.extend_from_slice(masker.finish());
@@ -20,7 +20,7 @@ impl Patterns {
     }
 
     /// The same for text.
-    pub(super) fn mask_str(&self, text: &str) -> String {
+    pub(in crate::runner) fn mask_str(&self, text: &str) -> String {
         String::from_utf8_lossy(&self.mask(text.as_bytes())).into_owned()
     }
 }
@@ -30,7 +30,7 @@ impl Patterns {
 /// Held back are the last bytes as long as they may be the beginning of a secret: never more than
 /// the longest one.
 #[derive(Debug)]
-pub(super) struct Masker {
+pub(in crate::runner) struct Masker {
     patterns: Patterns,
     held: Vec<u8>,
     /// Where in `held` secrets may have begun, ascending.
@@ -45,12 +45,12 @@ pub(super) struct Masker {
 }
 
 impl Masker {
-    pub(super) const fn new(patterns: Patterns) -> Self {
+    pub(in crate::runner) const fn new(patterns: Patterns) -> Self {
         Self { patterns, held: vec![], walks: vec![], blind: 0, found: vec![], joined: false, out: vec![] }
     }
 
     /// Takes the stream's next bytes and gives those that are certain by now.
-    pub(super) fn push<'a>(&'a mut self, bytes: &'a [u8]) -> &'a [u8] {
+    pub(in crate::runner) fn push<'a>(&'a mut self, bytes: &'a [u8]) -> &'a [u8] {
         let Some(texts) = self.patterns.texts() else { return bytes };
         let new = self.held.len();
         self.held.extend_from_slice(bytes);
@@ -61,7 +61,7 @@ impl Masker {
 
     /// Looks for other secrets from here on, and among them in what is held back. What was found
     /// stays masked.
-    pub(super) fn learn(&mut self, patterns: &Patterns) {
+    pub(in crate::runner) fn learn(&mut self, patterns: &Patterns) {
         self.patterns = patterns.clone();
         self.walks.clear();
         let Some(texts) = self.patterns.texts() else { return };
@@ -140,7 +140,7 @@ impl Masker {
     }
 
     /// Ends the stream and gives what was held back.
-    pub(super) fn finish(&mut self) -> &[u8] {
+    pub(in crate::runner) fn finish(&mut self) -> &[u8] {
         self.release(self.held.len());
         self.walks.clear();
         self.blind = 0;

@@ -16,7 +16,7 @@ const FILTER_BITS_A_TEXT: usize = 64;
 
 /// The texts to be masked. Cheap to clone.
 #[derive(Clone, Default)]
-pub(super) struct Patterns(Option<Rc<Texts>>);
+pub(in crate::runner) struct Patterns(Option<Rc<Texts>>);
 
 impl fmt::Debug for Patterns {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -27,7 +27,7 @@ impl fmt::Debug for Patterns {
 
 impl Patterns {
     /// Prepares `texts`, each of which has at least [`MIN_TEXT_BYTES`]; shorter ones are left out.
-    pub(super) fn new(texts: impl IntoIterator<Item = Vec<u8>>) -> Self {
+    pub(in crate::runner) fn new(texts: impl IntoIterator<Item = Vec<u8>>) -> Self {
         Self::of(texts.into_iter().map(Rc::from).collect())
     }
 

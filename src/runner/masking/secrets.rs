@@ -3,8 +3,8 @@
 use std::collections::HashSet;
 
 use super::{
+    credentials::{self, MIN_CREDENTIAL_BYTES, MIN_WORD_BYTES, Spelled},
     encodings,
-    parts::{self, MIN_CREDENTIAL_BYTES, MIN_WORD_BYTES, Spelled},
     patterns::{MIN_TEXT_BYTES, Patterns},
     shell,
 };
@@ -24,7 +24,7 @@ const _: () = assert!(MIN_VALUE_BYTES >= MIN_TEXT_BYTES && MIN_WORD_BYTES >= MIN
 
 /// Gathers secret values as they are read.
 #[derive(Debug, Default)]
-pub(super) struct Secrets {
+pub(in crate::runner) struct Secrets {
     forms: HashSet<Vec<u8>>,
     forms_bytes: usize,
     values_bytes: usize,
@@ -38,13 +38,13 @@ pub(super) struct Secrets {
      encodings they may have {MAX_FORMS_BYTES} bytes; take only what the script needs (spec.variables and \
      spec.variablesFrom), or put what is long and not secret into a ConfigMap"
 )]
-pub(super) struct TooLong {
+pub(in crate::runner) struct TooLong {
     values_bytes: usize,
 }
 
 impl Secrets {
     /// Adds the value of the variable `name`.
-    pub(super) fn add(&mut self, name: &str, value: &[u8]) {
+    pub(in crate::runner) fn add(&mut self, name: &str, value: &[u8]) {
         // Files often end in a newline that nobody counts as a part of the value, and a shell drops
         // blanks at both ends where quotes are missing.
         let value = value.trim_ascii();
@@ -58,7 +58,7 @@ impl Secrets {
             return;
         }
         self.values_bytes += value.len();
-        parts::of(value, &mut |part, spelled| self.add_part(part, spelled));
+        credentials::of(value, &mut |part, spelled| self.add_part(part, spelled));
     }
 
     fn add_part(&mut self, part: &[u8], spelled: Spelled) {
@@ -92,7 +92,7 @@ impl Secrets {
     }
 
     /// The variables whose values are too short to be masked.
-    pub(super) fn unmasked(&self) -> &[String] {
+    pub(in crate::runner) fn unmasked(&self) -> &[String] {
         &self.unmasked
     }
 
@@ -111,7 +111,7 @@ impl Secrets {
     ///
     /// # Errors
     /// Where they have too many bytes.
-    pub(super) fn take_patterns(&mut self) -> Result<Patterns, TooLong> {
+    pub(in crate::runner) fn take_patterns(&mut self) -> Result<Patterns, TooLong> {
         Ok(Patterns::new(self.take_forms()?))
     }
 }

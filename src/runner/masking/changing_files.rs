@@ -10,7 +10,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{patterns::Patterns, reach, secrets::Secrets};
+use super::{patterns::Patterns, secrets::Secrets};
+use crate::runner::reach;
 
 /// How often the files are looked at while the script says nothing: a value that it keeps, to print
 /// it when the next one is there already, must have been seen in between.
@@ -42,11 +43,11 @@ enum Files {
 
 /// Files to be looked at again and again.
 #[derive(Debug, Default)]
-pub(super) struct Watched(Vec<Group>);
+pub(in crate::runner) struct Watched(Vec<Group>);
 
 /// The texts to be masked: those that were there at the start, and those that came later.
 #[derive(Debug)]
-pub(super) struct ChangingFiles {
+pub(in crate::runner) struct ChangingFiles {
     groups: Vec<Group>,
     next: Instant,
     lasting: Patterns,
@@ -56,14 +57,14 @@ pub(super) struct ChangingFiles {
 
 /// What is replaced differs in one of these.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Seen {
+pub(in crate::runner) struct Seen {
     file: (u64, u64),
     modified: (i64, i64),
     len: u64,
 }
 
 impl Seen {
-    pub(super) fn at(path: &Path) -> Option<Self> {
+    pub(in crate::runner) fn at(path: &Path) -> Option<Self> {
         // Followed: it is a link, or one leads to it.
         let file = fs::metadata(path).ok()?;
         Some(Self {
@@ -91,7 +92,7 @@ impl Files {
 impl Watched {
     /// Adds files of one folder, before they are read for the first time. What is not there does not
     /// come later.
-    pub(super) fn add(&mut self, folder: &Path, files: Vec<PathBuf>) {
+    pub(in crate::runner) fn add(&mut self, folder: &Path, files: Vec<PathBuf>) {
         // The link that the kubelet replaces once a new version of all files is there.
         let link = folder.join("..data");
         match Seen::at(&link) {
@@ -104,7 +105,7 @@ impl Watched {
     }
 
     /// The same, of all files of a folder.
-    pub(super) fn add_all_of(&mut self, folder: &Path) {
+    pub(in crate::runner) fn add_all_of(&mut self, folder: &Path) {
         let link = folder.join("..data");
         if let Some(seen) = Seen::at(&link) {
             self.0.push(Group { probe: link, files: Files::AllOf(folder.to_owned()), seen });
@@ -112,7 +113,7 @@ impl Watched {
     }
 
     /// The same, for what nobody else reads: its content is masked from the start.
-    pub(super) fn add_unread(&mut self, file: &Path, secrets: &mut Secrets) {
+    pub(in crate::runner) fn add_unread(&mut self, file: &Path, secrets: &mut Secrets) {
         if let Some(seen) = Seen::at(file)
             && let Ok(value) = read(file)
         {
@@ -125,23 +126,23 @@ impl Watched {
 
 impl ChangingFiles {
     /// Joins what the files will hold to the `lasting` texts.
-    pub(super) fn new(Watched(groups): Watched, lasting: Patterns) -> Self {
+    pub(in crate::runner) fn new(Watched(groups): Watched, lasting: Patterns) -> Self {
         let patterns = lasting.clone();
         Self { groups, next: Instant::now() + EVERY, lasting, later: VecDeque::new(), patterns }
     }
 
-    pub(super) const fn patterns(&self) -> &Patterns {
+    pub(in crate::runner) const fn patterns(&self) -> &Patterns {
         &self.patterns
     }
 
     /// When to look again if nothing comes before.
-    pub(super) fn next(&self) -> Option<Instant> {
+    pub(in crate::runner) fn next(&self) -> Option<Instant> {
         (!self.groups.is_empty()).then_some(self.next)
     }
 
     /// Looks whether files were replaced. To be asked after a text was read and before it is masked:
     /// so no value comes that is not known yet. Says whether there is a new one.
-    pub(super) fn look(&mut self) -> bool {
+    pub(in crate::runner) fn look(&mut self) -> bool {
         let mut news = false;
         for group in &mut self.groups {
             // It is not there for a moment, or no longer: what was seen stays masked.
@@ -179,7 +180,7 @@ impl ChangingFiles {
     }
 
     /// The same as [`Self::look`], where it was not done for some time.
-    pub(super) fn look_if_due(&mut self, now: Instant) -> bool {
+    pub(in crate::runner) fn look_if_due(&mut self, now: Instant) -> bool {
         if now < self.next {
             return false;
         }
