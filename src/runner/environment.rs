@@ -23,9 +23,8 @@ use super::{
     },
     places::Places,
     refusal::Refusal,
-    replaced_user,
     sources::Sources,
-    user,
+    user::{passwd, replaced},
 };
 
 /// Where programs are looked for if the image has no `PATH`: what container runtimes set.
@@ -67,11 +66,11 @@ impl Environment {
         for (name, value) in [("HOME", places.home()), ("TMPDIR", places.tmp()), ("PWD", work.into())] {
             environment.set(name, value);
         }
-        let passwd = user::read(&places.passwd());
-        let (user, home) = user::own(&passwd);
+        let passwd = passwd::read(&places.passwd());
+        let (user, home) = passwd::own(&passwd);
         environment.files.also_below(home.map(|home| places.of_image(&home)));
         let replaced = bundle.image_user.as_deref();
-        environment.adjust(replaced.and_then(|named| replaced_user::told(&passwd, named)));
+        environment.adjust(replaced.and_then(|named| replaced::told(&passwd, named)));
         // tput ends a script with `set -e` where TERM is not set, or names a terminal without colours.
         for (name, value) in [("USER", user.as_str()), ("LOGNAME", &user), ("TERM", TERMINAL)] {
             environment.variables.entry(name.into()).or_insert_with(|| value.into());

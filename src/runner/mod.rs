@@ -8,7 +8,7 @@
 //! ```
 //!
 //! It is one thread around `select(2)`: a process that must outlive whatever the script does has no
-//! use for a second one, but for what may be held up by the script ([`note`], [`files`], [`names`]). It knows nothing of Kubernetes; all that it is told is in
+//! use for a second one, but for what may be held up by the script ([`note`], [`files`], [`user::nscd`]). It knows nothing of Kubernetes; all that it is told is in
 //! [`crate::record`], and all that it says as well.
 
 mod bundle;
@@ -26,7 +26,6 @@ mod line_endings;
 mod lines;
 mod masking;
 mod memory;
-mod names;
 mod note;
 mod outputs;
 mod places;
@@ -34,7 +33,6 @@ mod program;
 mod reach;
 mod ready;
 mod refusal;
-mod replaced_user;
 mod report;
 mod run;
 mod script;

@@ -27,7 +27,7 @@ use super::{
     folders, interpreter,
     line_endings::{self, Plain},
     masking::{changing_files::ChangingFiles, patterns::Patterns},
-    memory, names,
+    memory,
     note::Note,
     outputs,
     places::Places,
@@ -40,6 +40,7 @@ use super::{
     sink::Sink,
     streams::Streams,
     supervise::{self, Supervisor},
+    user::nscd,
     working_dir,
 };
 
@@ -142,7 +143,7 @@ impl Attempt {
             ));
         }
         environment.take_files().keep_up(&self.places);
-        names::serve(&self.places.names(), &self.places.passwd(), environment.home());
+        nscd::serve(&self.places.names(), &self.places.passwd(), environment.home());
         let note = Note::prepare(self.places.stop_reason()).ok();
         self.report.start(&self.of, &environment, self.nonce.as_deref().map(proof));
         self.report.sink().pump();

@@ -20,7 +20,7 @@ use std::{
 
 use nix::unistd::{Gid, Uid, getegid, geteuid};
 
-use super::user::{self, Entry};
+use super::passwd::{self, Entry};
 
 /// The one version of the protocol.
 const VERSION: i32 = 2;
@@ -48,7 +48,7 @@ struct Names {
 
 /// Answers at `socket` from now on, if the image, by its `passwd`, has no entry for the user, or one with
 /// another home. Where the socket's folder is not there, nobody is answered.
-pub(super) fn serve(socket: &Path, passwd: &Path, home: &OsStr) {
+pub(in crate::runner) fn serve(socket: &Path, passwd: &Path, home: &OsStr) {
     let names = Names { passwd: passwd.to_owned(), user: geteuid(), group: getegid(), home: home.to_owned() };
     if names.is_known() {
         return;
@@ -66,8 +66,8 @@ pub(super) fn serve(socket: &Path, passwd: &Path, home: &OsStr) {
 
 impl Names {
     fn is_known(&self) -> bool {
-        let passwd = user::read(&self.passwd);
-        user::of(&passwd, self.user).is_some_and(|entry| OsStr::new(entry.home) == self.home)
+        let passwd = passwd::read(&self.passwd);
+        passwd::of(&passwd, self.user).is_some_and(|entry| OsStr::new(entry.home) == self.home)
     }
 
     fn answer(&self, mut stream: UnixStream) -> io::Result<()> {
@@ -92,13 +92,13 @@ impl Names {
 
     /// The answer about one user.
     fn entry(&self, by_name: bool, key: &str) -> Vec<u8> {
-        let passwd = user::read(&self.passwd);
+        let passwd = passwd::read(&self.passwd);
         let mut found = if by_name {
-            user::named(&passwd, key)
+            passwd::named(&passwd, key)
         } else {
-            key.parse().ok().and_then(|number| user::of(&passwd, Uid::from_raw(number)))
+            key.parse().ok().and_then(|number| passwd::of(&passwd, Uid::from_raw(number)))
         };
-        let own = Entry { user: self.user.as_raw(), group: self.group.as_raw(), ..user::UNKNOWN };
+        let own = Entry { user: self.user.as_raw(), group: self.group.as_raw(), ..passwd::UNKNOWN };
         let asks_for_own = if by_name { key == own.name } else { key == own.user.to_string() };
         if found.is_none() && asks_for_own {
             found = Some(own);

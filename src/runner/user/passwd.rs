@@ -4,7 +4,7 @@ use std::path::Path;
 
 use nix::unistd::{Uid, geteuid};
 
-use super::reach;
+use crate::runner::reach;
 
 /// Longer than the file of any image that is meant to run.
 const MAX_BYTES: u64 = 1024 * 1024;
@@ -25,13 +25,13 @@ pub(super) const UNKNOWN: Entry<'static> =
     Entry { name: "longshore", user: 0, group: 0, about: "", home: "", shell: "/bin/sh" };
 
 /// The image's users; none where there is no such file.
-pub(super) fn read(passwd: &Path) -> String {
+pub(in crate::runner) fn read(passwd: &Path) -> String {
     let passwd = reach::read_mounted(passwd, MAX_BYTES).unwrap_or_default();
     String::from_utf8_lossy(&passwd).into_owned()
 }
 
 /// The name and the home that the image's `passwd` gives the user that runs this.
-pub(super) fn own(passwd: &str) -> (String, Option<String>) {
+pub(in crate::runner) fn own(passwd: &str) -> (String, Option<String>) {
     let entry = of(passwd, geteuid());
     (entry.unwrap_or(UNKNOWN).name.to_owned(), entry.map(|entry| entry.home.to_owned()))
 }

@@ -2,16 +2,16 @@
 
 use nix::unistd::{Uid, geteuid};
 
-use super::user;
+use super::passwd;
 
 /// A sentence with the line that mends it. None where the image's `passwd` gives `named` the number of the
 /// user that runs this.
-pub(super) fn told(passwd: &str, named: &str) -> Option<String> {
+pub(in crate::runner) fn told(passwd: &str, named: &str) -> Option<String> {
     of(passwd, named, geteuid())
 }
 
 fn of(passwd: &str, named: &str, runs: Uid) -> Option<String> {
-    let number = user::named(passwd, named).map(|entry| Uid::from_raw(entry.user));
+    let number = passwd::named(passwd, named).map(|entry| Uid::from_raw(entry.user));
     if number == Some(runs) {
         return None;
     }
