@@ -3,13 +3,10 @@
 use std::{
     fs::{self, File},
     io::{self, Write},
-    path::{Path, PathBuf},
+    path::Path,
 };
 
-use crate::record::{
-    hex,
-    outcome::{Identity, MAX_RECORD_BYTES, Stored},
-};
+use crate::record::outcome::{Identity, MAX_RECORD_BYTES, Stored};
 
 use super::{places::Places, reach};
 
@@ -46,23 +43,16 @@ pub(super) fn take(places: &Places, identity: &Identity) -> io::Result<Claim> {
 /// Stores the exit record: after a crash it is there whole or not at all.
 pub(super) fn store_exit(places: &Places, stored: &Stored) -> io::Result<()> {
     let path = places.exit_record();
-    let next = beside(&path)?;
+    let next = reach::beside(&path)?;
     let mut file = reach::create(&next, 0o440)?;
     file.write_all(serde_json::to_string(stored)?.as_bytes())?;
     file.sync_all()?;
     if fs::rename(&next, &path).is_err() {
         // The script has put a folder there.
-        fs::rename(&path, beside(&path)?)?;
+        fs::rename(&path, reach::beside(&path)?)?;
         fs::rename(&next, &path)?;
     }
     sync_folder(&places.state())
-}
-
-/// A name in the same folder that the script cannot have taken before.
-pub(super) fn beside(path: &Path) -> io::Result<PathBuf> {
-    let mut random = [0; 16];
-    getrandom::fill(&mut random)?;
-    Ok(path.with_added_extension(hex(&random)))
 }
 
 /// The exit record that an earlier start left.

@@ -8,17 +8,13 @@
 //! ```
 //!
 //! It is one thread around `select(2)`: a process that must outlive whatever the script does has no
-//! use for a second one, but for what may be held up by the script ([`note`], [`files`], [`user::nscd`]). It knows nothing of Kubernetes; all that it is told is in
+//! use for a second one, but for what may be held up by the script ([`note`], [`inputs::files`], [`user::nscd`]). It knows nothing of Kubernetes; all that it is told is in
 //! [`crate::record`], and all that it says as well.
 
-mod bundle;
 mod children;
 mod claim;
 mod command_line;
 mod elf;
-mod environment;
-mod files;
-mod folders;
 mod inputs;
 mod interpreter;
 mod left;
@@ -39,12 +35,10 @@ mod script;
 mod shebang;
 mod signals;
 mod sink;
-mod sources;
 mod stop;
 mod streams;
 mod supervise;
 mod user;
-mod working_dir;
 
 pub use crate::record::exit_code::{
     BUNDLE_UNUSABLE, CANNOT_START, INPUT_UNUSABLE, RUNNER_FAILED, STOPPED_BEFORE_START, UNKNOWN, USAGE,

@@ -23,7 +23,7 @@ use crate::record::{bundle::Streams, frame::Kind, outcome::Problem};
 
 use super::{
     elf::{self, Format},
-    environment::Environment,
+    inputs::environment::Environment,
     reach,
     refusal::Refusal,
 };

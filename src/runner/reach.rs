@@ -10,10 +10,12 @@ use std::{
     fs::{File, OpenOptions},
     io::{self, Read},
     os::unix::fs::OpenOptionsExt,
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 use nix::fcntl::OFlag;
+
+use crate::record::hex;
 
 /// What lies in a folder that the script can write: at most `max` bytes of a regular file, and one more
 /// where it has more. A link is not followed.
@@ -34,6 +36,13 @@ pub(super) fn open_to_write(path: &Path) -> io::Result<File> {
 /// A file that was not there; a link in its place is one that is.
 pub(super) fn create(path: &Path, mode: u32) -> io::Result<File> {
     OpenOptions::new().write(true).create_new(true).mode(mode).open(path)
+}
+
+/// A name in the same folder that the script cannot have taken before.
+pub(super) fn beside(path: &Path) -> io::Result<PathBuf> {
+    let mut random = [0; 16];
+    getrandom::fill(&mut random)?;
+    Ok(path.with_added_extension(hex(&random)))
 }
 
 fn open(path: &Path, options: &mut OpenOptions, flags: OFlag) -> io::Result<File> {

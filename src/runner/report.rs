@@ -9,7 +9,7 @@ use crate::record::{
     transcript::Transcript,
 };
 
-use super::{environment::Environment, lines, sink::Sink};
+use super::{inputs::environment::Environment, lines, sink::Sink};
 
 /// Turns texts and records into frames, in the order in which they come.
 #[derive(Debug)]

@@ -20,11 +20,10 @@ use crate::record::{
 };
 
 use super::{
-    bundle,
     children::Script,
     claim::{self, Claim},
-    environment::Environment,
-    folders, interpreter,
+    inputs::{bundle, environment::Environment, folders, working_dir},
+    interpreter,
     line_endings::{self, Plain},
     masking::{changing_files::ChangingFiles, patterns::Patterns},
     memory,
@@ -41,7 +40,6 @@ use super::{
     streams::Streams,
     supervise::{self, Supervisor},
     user::nscd,
-    working_dir,
 };
 
 /// Runs the bundle's script, or says why not. Returns the container's exit code.

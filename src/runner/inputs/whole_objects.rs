@@ -8,9 +8,10 @@ use std::{
     path::Path,
 };
 
-use crate::record::{bundle::Folder, outcome::Problem, place};
-
-use super::{masking::secrets::Secrets, reach, refusal::Refusal};
+use crate::{
+    record::{bundle::Folder, outcome::Problem, place},
+    runner::{masking::secrets::Secrets, reach, refusal::Refusal},
+};
 
 /// The kernel takes 2 MiB of variables in all; these are bounds, not rules.
 const MAX_FILES: usize = 10_000;
@@ -24,7 +25,7 @@ const MAX_READINGS: usize = 5;
 
 /// Reads folders one after the other, within one bound for them all.
 #[derive(Debug)]
-pub(super) struct Sources {
+pub(super) struct WholeObjects {
     files: usize,
     bytes: u64,
 }
@@ -39,7 +40,7 @@ struct Entry {
     value: Vec<u8>,
 }
 
-impl Sources {
+impl WholeObjects {
     pub(super) const fn new() -> Self {
         Self { files: MAX_FILES, bytes: MAX_BYTES }
     }

@@ -25,9 +25,11 @@ use nix::{
     unistd::{UnlinkatFlags, symlinkat, unlinkat},
 };
 
-use crate::record::{bundle::Variable, outcome::Problem};
-
-use super::{claim::beside, inputs, masking::changing_files::Seen, places::Places, reach, refusal::Refusal};
+use super::mounted;
+use crate::{
+    record::{bundle::Variable, outcome::Problem},
+    runner::{masking::changing_files::Seen, places::Places, reach, refusal::Refusal},
+};
 
 /// The mode of a file where none is given. ssh takes no key that others can read.
 const MODE: u32 = 0o600;
@@ -45,7 +47,7 @@ const STACK_BYTES: usize = 64 * 1024;
 
 /// Values as files.
 #[derive(Debug, Default)]
-pub(super) struct Files {
+pub(in crate::runner) struct Files {
     /// Those that may have to follow.
     copied: Vec<Copied>,
     /// The home that the image gives the user: some programs, ssh among them, go by that.
@@ -115,7 +117,7 @@ impl Files {
     }
 
     /// Keeps the copies as their sources are, from now on. Without a thread for it they stay as they are.
-    pub(super) fn keep_up(mut self, places: &Places) {
+    pub(in crate::runner) fn keep_up(mut self, places: &Places) {
         if self.copied.is_empty() {
             return;
         }
@@ -137,8 +139,8 @@ impl Files {
             if now.is_none() || now == copied.seen {
                 continue;
             }
-            let Ok(value) = reach::read_mounted(&copied.source, inputs::MAX_BYTES) else { continue };
-            if value.len() as u64 > inputs::MAX_BYTES {
+            let Ok(value) = reach::read_mounted(&copied.source, mounted::MAX_BYTES) else { continue };
+            if value.len() as u64 > mounted::MAX_BYTES {
                 continue;
             }
             if replace(folder.as_fd(), Path::new(&copied.name), copied.mode, &value).is_ok() {
@@ -162,7 +164,7 @@ fn file_name(index: usize, name: &str) -> String {
 
 /// Puts a file of this content under `name`, whatever is there. Nobody sees a part of it.
 fn replace(folder: impl AsFd, name: &Path, mode: u32, content: &[u8]) -> io::Result<()> {
-    let next = beside(name)?;
+    let next = reach::beside(name)?;
     let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_CLOEXEC;
     let mut file = File::from(openat(&folder, &next, flags, Mode::S_IRUSR | Mode::S_IWUSR)?);
     let written = file

@@ -1,15 +1,16 @@
 //! Reads the bundle and checks it against the hash in the pod's spec.
 
-use crate::record::{
-    bundle::{Bundle, MAX_BYTES, Program},
-    outcome::Problem,
-    place,
+use crate::{
+    record::{
+        bundle::{Bundle, MAX_BYTES, Program},
+        outcome::Problem,
+        place,
+    },
+    runner::{places::Places, reach, refusal::Refusal},
 };
 
-use super::{places::Places, reach, refusal::Refusal};
-
 /// The bundle, if it is the one that the operator made.
-pub(super) fn read(places: &Places, sha256: Option<&str>) -> Result<Bundle, Refusal> {
+pub(in crate::runner) fn read(places: &Places, sha256: Option<&str>) -> Result<Bundle, Refusal> {
     let refuse = |message: String| Refusal::new(Problem::Bundle, message);
     let Some(sha256) = sha256 else {
         return Err(refuse(format!("{} is not set", place::ENV_BUNDLE_SHA256)));

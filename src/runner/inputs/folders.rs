@@ -7,13 +7,13 @@ use std::{
     path::Path,
 };
 
-use super::{places::Places, reach, refusal::Refusal};
+use crate::runner::{places::Places, reach, refusal::Refusal};
 
 /// Makes working directory, home and temp folder where they are missing, and the outputs file.
 ///
 /// Nothing is deleted: volumes of the user may be mounted below the working directory, and the
 /// claim says already that no earlier script wrote to it.
-pub(super) fn prepare(places: &Places) -> Result<(), Refusal> {
+pub(in crate::runner) fn prepare(places: &Places) -> Result<(), Refusal> {
     for folder in [places.work(), places.home(), places.tmp()] {
         fs::create_dir_all(&folder).map_err(|error| Refusal::internal("create", &folder, &error))?;
     }
@@ -21,14 +21,14 @@ pub(super) fn prepare(places: &Places) -> Result<(), Refusal> {
 }
 
 /// Writes the script, alone in its folder. A command has none, and no volume for it.
-pub(super) fn write_script(places: &Places, path: &Path, text: &[u8]) -> Result<(), Refusal> {
+pub(in crate::runner) fn write_script(places: &Places, path: &Path, text: &[u8]) -> Result<(), Refusal> {
     let folder = places.script_folder();
     fs::create_dir_all(&folder).map_err(|error| Refusal::internal("create", &folder, &error))?;
     write(path, text, 0o500)
 }
 
 /// Writes a file that was not there, with exactly this mode.
-pub(super) fn write(path: &Path, content: &[u8], mode: u32) -> Result<(), Refusal> {
+fn write(path: &Path, content: &[u8], mode: u32) -> Result<(), Refusal> {
     write_new(path, content, mode).map_err(|error| Refusal::internal("write", path, &error))
 }
 

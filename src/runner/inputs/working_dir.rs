@@ -7,12 +7,13 @@ use std::{
 
 use nix::unistd::geteuid;
 
-use crate::record::{bundle::WorkingDir, outcome::Problem};
-
-use super::{places::Places, refusal::Refusal};
+use crate::{
+    record::{bundle::WorkingDir, outcome::Problem},
+    runner::{places::Places, refusal::Refusal},
+};
 
 /// Goes to the folder that is wanted, or says why that cannot be. Gives its path.
-pub(super) fn enter(places: &Places, wanted: Option<&WorkingDir>) -> Result<PathBuf, Refusal> {
+pub(in crate::runner) fn enter(places: &Places, wanted: Option<&WorkingDir>) -> Result<PathBuf, Refusal> {
     match wanted {
         None => {
             let work = places.work();

@@ -2,9 +2,10 @@
 
 use std::{io, path::Path};
 
-use crate::record::outcome::Problem;
-
-use super::{reach, refusal::Refusal};
+use crate::{
+    record::outcome::Problem,
+    runner::{reach, refusal::Refusal},
+};
 
 /// The longest value. Kubernetes lets a Secret hold 1 MiB; this is a bound, not a rule.
 pub(super) const MAX_BYTES: u64 = 4 * 1024 * 1024;

@@ -7,24 +7,23 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::record::{
-    bundle::{Bundle, RunIdentity, Source, Variable},
-    outcome::Problem,
-    place,
-};
-
-use super::{
-    files::Files,
-    inputs::Input,
-    masking::{
-        changing_files::{Seen, Watched},
-        patterns::Patterns,
-        secrets::Secrets,
+use super::{files::Files, mounted::Input, whole_objects::WholeObjects};
+use crate::{
+    record::{
+        bundle::{Bundle, RunIdentity, Source, Variable},
+        outcome::Problem,
+        place,
     },
-    places::Places,
-    refusal::Refusal,
-    sources::Sources,
-    user::{passwd, replaced},
+    runner::{
+        masking::{
+            changing_files::{Seen, Watched},
+            patterns::Patterns,
+            secrets::Secrets,
+        },
+        places::Places,
+        refusal::Refusal,
+        user::{passwd, replaced},
+    },
 };
 
 /// Where programs are looked for if the image has no `PATH`: what container runtimes set.
@@ -39,7 +38,7 @@ const MAX_SUSPECTS: usize = 5;
 
 /// All variables, and what among their values is secret.
 #[derive(Debug, Default)]
-pub(super) struct Environment {
+pub(in crate::runner) struct Environment {
     variables: BTreeMap<OsString, OsString>,
     secrets: Secrets,
     /// Files of secrets that may change while the script runs.
@@ -55,7 +54,7 @@ pub(super) struct Environment {
 impl Environment {
     /// The image's variables, then those of every script, then the action's in their order (whole
     /// Secrets and `ConfigMap`s first), then Longshore's own: the later wins.
-    pub(super) fn prepare(
+    pub(in crate::runner) fn prepare(
         places: &Places,
         bundle: &Bundle,
         work: &Path,
@@ -77,10 +76,10 @@ impl Environment {
         }
         // Before they are read: a change in between must not be missed.
         environment.watch(places, bundle);
-        let mut sources = Sources::new();
+        let mut objects = WholeObjects::new();
         for folder in &bundle.variables_from {
             let path = places.source(&folder.path);
-            let (variables, left_out) = sources.read(&path, folder, &mut environment.secrets)?;
+            let (variables, left_out) = objects.read(&path, folder, &mut environment.secrets)?;
             environment.adjust(told(
                 &format!("of the {}, no variables were set for", folder.origin),
                 left_out.iter(),
@@ -122,37 +121,37 @@ impl Environment {
     }
 
     /// The files of secrets that may change. To be asked once.
-    pub(super) fn take_watched(&mut self) -> Watched {
+    pub(in crate::runner) fn take_watched(&mut self) -> Watched {
         std::mem::take(&mut self.watched)
     }
 
     /// Values as files, to be kept as their sources are. To be asked once.
-    pub(super) fn take_files(&mut self) -> Files {
+    pub(in crate::runner) fn take_files(&mut self) -> Files {
         std::mem::take(&mut self.files)
     }
 
-    pub(super) const fn variables(&self) -> &BTreeMap<OsString, OsString> {
+    pub(in crate::runner) const fn variables(&self) -> &BTreeMap<OsString, OsString> {
         &self.variables
     }
 
     /// The variables whose values are secret and too short to be masked.
-    pub(super) fn unmasked(&self) -> &[String] {
+    pub(in crate::runner) fn unmasked(&self) -> &[String] {
         self.secrets.unmasked()
     }
 
     /// What was changed or left out, a sentence each.
-    pub(super) fn adjusted(&self) -> &[String] {
+    pub(in crate::runner) fn adjusted(&self) -> &[String] {
         &self.adjusted
     }
 
     /// Adds a sentence of what was changed or left out.
-    pub(super) fn adjust(&mut self, sentence: Option<String>) {
+    pub(in crate::runner) fn adjust(&mut self, sentence: Option<String>) {
         let room = MAX_ADJUSTED.saturating_sub(self.adjusted.len());
         self.adjusted.extend(sentence.into_iter().take(room));
     }
 
     /// Values in which a script that fails may have stumbled, in a few words each.
-    pub(super) fn suspects(&self) -> &[String] {
+    pub(in crate::runner) fn suspects(&self) -> &[String] {
         &self.suspects
     }
 
@@ -168,17 +167,17 @@ impl Environment {
     }
 
     /// The texts to be masked. To be asked once: they are too large to be kept twice.
-    pub(super) fn take_patterns(&mut self) -> Result<Patterns, Refusal> {
+    pub(in crate::runner) fn take_patterns(&mut self) -> Result<Patterns, Refusal> {
         self.secrets.take_patterns().map_err(|error| Refusal::new(Problem::Input, error.to_string()))
     }
 
     /// The script's home.
-    pub(super) fn home(&self) -> &OsStr {
+    pub(in crate::runner) fn home(&self) -> &OsStr {
         self.variables.get(OsStr::new("HOME")).map_or(OsStr::new(""), OsString::as_os_str)
     }
 
     /// Where programs are looked for.
-    pub(super) fn path(&self) -> &OsStr {
+    pub(in crate::runner) fn path(&self) -> &OsStr {
         self.variables.get(OsStr::new("PATH")).map_or(OsStr::new(DEFAULT_PATH), OsString::as_os_str)
     }
 
