@@ -23,18 +23,21 @@ use super::{
     children::Script,
     claim::{self, Claim},
     inputs::{bundle, environment::Environment, folders, working_dir},
-    interpreter,
-    line_endings::{self, Plain},
     masking::{changing_files::ChangingFiles, patterns::Patterns},
     memory,
     note::Note,
     outputs,
     places::Places,
-    program::{self, Invocation, Started},
+    program::{
+        find::Invocation,
+        interpreter,
+        line_endings::{self, Plain},
+        script,
+        start::{self, Started},
+    },
     reach,
     refusal::Refusal,
     report::Report,
-    script,
     signals::Signals,
     sink::Sink,
     streams::Streams,
@@ -147,7 +150,7 @@ impl Attempt {
         self.report.sink().pump();
         let kills = memory::kills(&self.places);
         let started = Instant::now();
-        let Started { pid, output } = program::spawn(&invocation, &environment, bundle.streams)?;
+        let Started { pid, output } = start::spawn(&invocation, environment.variables(), bundle.streams)?;
         self.report.script_starts(started);
         Ok(Running { script: Script::new(pid), streams: Streams::new(output, secrets), note, started, kills })
     }

@@ -6,9 +6,7 @@
 
 use std::borrow::Cow;
 
-use crate::record::outcome::Problem;
-
-use super::refusal::Refusal;
+use crate::{record::outcome::Problem, runner::refusal::Refusal};
 
 /// The byte order mark in UTF-8.
 const MARK: &[u8] = b"\xef\xbb\xbf";
@@ -17,13 +15,13 @@ const WIDE_MARKS: [&[u8]; 2] = [b"\xff\xfe", b"\xfe\xff"];
 
 /// A script as interpreters expect it, and what was done for that, for people.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Plain<'a> {
-    pub(super) text: Cow<'a, [u8]>,
-    pub(super) done: Option<String>,
+pub(in crate::runner) struct Plain<'a> {
+    pub(in crate::runner) text: Cow<'a, [u8]>,
+    pub(in crate::runner) done: Option<String>,
 }
 
 /// Takes a mark and carriage returns out.
-pub(super) fn plain(text: Cow<'_, [u8]>) -> Result<Plain<'_>, Refusal> {
+pub(in crate::runner) fn plain(text: Cow<'_, [u8]>) -> Result<Plain<'_>, Refusal> {
     if WIDE_MARKS.iter().any(|mark| text.starts_with(mark)) {
         return Err(Refusal::new(
             Problem::NotExecutable,

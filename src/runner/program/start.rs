@@ -1,7 +1,8 @@
-//! Finds a program, starts it, and says in plain words why it could not be started.
+//! Starts a program, and says in plain words why it could not be started.
 
 use std::{
-    ffi::{CString, NulError, OsStr, OsString},
+    collections::BTreeMap,
+    ffi::{CString, NulError, OsString},
     fs::File,
     io::{self, PipeReader, PipeWriter},
     iter,
@@ -9,103 +10,49 @@ use std::{
         fd::{AsRawFd, OwnedFd},
         unix::ffi::OsStrExt,
     },
-    path::{Path, PathBuf},
+    path::Path,
 };
 
 use nix::{
     errno::Errno,
     spawn::{PosixSpawnAttr, PosixSpawnFileActions, PosixSpawnFlags, posix_spawn},
     sys::signal::SigSet,
-    unistd::{AccessFlags, Pid, access},
+    unistd::Pid,
 };
-
-use crate::record::{bundle::Streams, frame::Kind, outcome::Problem};
 
 use super::{
     elf::{self, Format},
-    inputs::environment::Environment,
-    reach,
-    refusal::Refusal,
+    find::Invocation,
+};
+use crate::{
+    record::{bundle::Streams, frame::Kind, outcome::Problem},
+    runner::{reach, refusal::Refusal},
 };
 
 /// The script's standard input.
 const NOTHING: &str = "/dev/null";
 
-/// What is to be executed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Invocation {
-    /// The file.
-    pub(super) program: PathBuf,
-    /// As it was asked for; the program's `argv[0]`, by which some know what they are.
-    pub(super) name: OsString,
-    /// All other arguments.
-    pub(super) args: Vec<OsString>,
-}
-
-/// What a search found.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Found {
-    /// A file that may be executed.
-    Executable(PathBuf),
-    /// Only something that may not.
-    NotExecutable(PathBuf),
-    /// Nothing.
-    Missing,
-}
-
-/// Looks for `name` as `execvp` does: on `path`, unless it holds a slash.
-pub(super) fn find(name: &OsStr, path: &OsStr) -> Found {
-    let mut found = Found::Missing;
-    let candidates: Vec<PathBuf> = if name.as_bytes().contains(&b'/') {
-        vec![PathBuf::from(name)]
-    } else if name.is_empty() {
-        vec![]
-    } else {
-        std::env::split_paths(path).map(|folder| folder.join(name)).collect()
-    };
-    for candidate in candidates {
-        if candidate.is_file() && access(&candidate, AccessFlags::X_OK).is_ok() {
-            return Found::Executable(candidate);
-        }
-        if found == Found::Missing && candidate.exists() {
-            found = Found::NotExecutable(candidate);
-        }
-    }
-    found
-}
-
-/// Why a file that was found is refused: it is a folder, or has no `x` for us.
-pub(super) fn not_executable(file: &Path) -> Refusal {
-    let why = if file.is_dir() {
-        "is a folder"
-    } else {
-        "may not be executed by the user of this container (`chmod +x` it in the image)"
-    };
-    Refusal::new(Problem::NotExecutable, format!("{} {why}", file.display()))
-}
-
 /// A script that runs.
 #[derive(Debug)]
-pub(super) struct Started {
+pub(in crate::runner) struct Started {
     /// Its main process, which leads a process group of its own.
-    pub(super) pid: Pid,
+    pub(in crate::runner) pid: Pid,
     /// The pipes that its standard output and standard error come from.
-    pub(super) output: Vec<(Kind, PipeReader)>,
+    pub(in crate::runner) output: Vec<(Kind, PipeReader)>,
 }
 
 /// Starts the script: in a process group of its own, without standard input, with its output in
 /// pipes, with the signals as every program expects them. Its working directory is the runner's.
-pub(super) fn spawn(
+pub(in crate::runner) fn spawn(
     invocation: &Invocation,
-    environment: &Environment,
+    variables: &BTreeMap<OsString, OsString>,
     streams: Streams,
 ) -> Result<Started, Refusal> {
     let Invocation { program, name, args } = invocation;
     let texts = || -> Result<_, NulError> {
         let argv: Vec<CString> =
             iter::once(name).chain(args).map(|arg| CString::new(arg.as_bytes())).collect::<Result<_, _>>()?;
-        let envp: Vec<CString> = environment
-            .variables()
+        let envp: Vec<CString> = variables
             .iter()
             .map(|(name, value)| CString::new([name.as_bytes(), b"=", value.as_bytes()].concat()))
             .collect::<Result<_, _>>()?;
@@ -136,7 +83,7 @@ pub(super) fn spawn(
         actions.add_dup2(err.as_raw_fd(), 2)?;
         posix_spawn(program.as_path(), &actions, &attributes, &argv, &envp)
     };
-    let pid = spawn().map_err(|error| explain(error, program, environment))?;
+    let pid = spawn().map_err(|error| explain(error, program, variables))?;
     Ok(Started { pid, output })
 }
 
@@ -173,11 +120,11 @@ fn opened_again(pipe: &PipeWriter) -> io::Result<OwnedFd> {
     opened.or_else(|_| pipe.try_clone().map(OwnedFd::from))
 }
 
-fn explain(error: Errno, program: &Path, environment: &Environment) -> Refusal {
+fn explain(error: Errno, program: &Path, variables: &BTreeMap<OsString, OsString>) -> Refusal {
     let file = program.display();
     let not_executable = |why: &str| Refusal::new(Problem::NotExecutable, format!("{file} {why}"));
     match error {
-        Errno::E2BIG => Refusal::new(Problem::TooLong, too_long(environment)),
+        Errno::E2BIG => Refusal::new(Problem::TooLong, too_long(variables)),
         Errno::ENOENT | Errno::ENOTDIR => not_executable(&missing_loader(&format(program))),
         Errno::ENOEXEC => not_executable(&wrong_format(&format(program))),
         Errno::EACCES | Errno::EPERM => {
@@ -233,8 +180,8 @@ fn wrong_format(format: &Format) -> String {
     }
 }
 
-fn too_long(environment: &Environment) -> String {
-    let longest = environment.variables().iter().max_by_key(|(_, value)| value.len());
+fn too_long(variables: &BTreeMap<OsString, OsString>) -> String {
+    let longest = variables.iter().max_by_key(|(_, value)| value.len());
     let longest = longest.map_or_else(String::new, |(name, value)| {
         format!("; the longest variable is {} with {} bytes", name.display(), value.len())
     });
@@ -242,22 +189,4 @@ fn too_long(environment: &Environment) -> String {
         "arguments and environment are too long for the kernel, which takes 131,071 bytes for each and \
          about 2 MiB in all{longest}: pass long values with `as: File`"
     )
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_bare_name_is_looked_up_on_the_path() {
-        let path = OsStr::new("/nonexistent:/etc:/usr/bin:/bin");
-        assert!(matches!(find(OsStr::new("sh"), path), Found::Executable(file) if file.ends_with("sh")));
-        assert_eq!(
-            find(OsStr::new("passwd"), OsStr::new("/etc")),
-            Found::NotExecutable("/etc/passwd".into())
-        );
-        assert_eq!(find(OsStr::new("no-such-program"), path), Found::Missing);
-        assert_eq!(find(OsStr::new("./sh"), path), Found::Missing);
-        assert_eq!(find(OsStr::new(""), path), Found::Missing);
-    }
 }

@@ -6,12 +6,13 @@ use std::{
     path::Path,
 };
 
-use crate::record::{bundle::Program, outcome::Problem};
-
 use super::{
-    program::{self, Found, Invocation},
-    refusal::Refusal,
+    find::{Found, Invocation, find, not_executable},
     shebang::{self, Shebang},
+};
+use crate::{
+    record::{bundle::Program, outcome::Problem},
+    runner::refusal::Refusal,
 };
 
 /// What everybody expects where a script does not say.
@@ -19,7 +20,7 @@ const DEFAULT: &str = "/bin/sh";
 
 /// Finds what runs `program`: for a script, which has this `text` and lies at `script`, its
 /// interpreter. Names are looked up on `path`.
-pub(super) fn resolve(
+pub(in crate::runner) fn resolve(
     program: &Program,
     text: &[u8],
     args: &[String],
@@ -55,13 +56,13 @@ enum Missing {
 }
 
 fn invocation<S: AsRef<OsStr>>(name: &str, options: &[S], path: &OsStr) -> Result<Invocation, Missing> {
-    match program::find(OsStr::new(name), path) {
+    match find(OsStr::new(name), path) {
         Found::Executable(program) => Ok(Invocation {
             program,
             name: name.into(),
             args: options.iter().map(|option| option.as_ref().to_owned()).collect(),
         }),
-        Found::NotExecutable(file) => Err(Missing::Right(program::not_executable(&file))),
+        Found::NotExecutable(file) => Err(Missing::Right(not_executable(&file))),
         Found::Missing => Err(Missing::File),
     }
 }

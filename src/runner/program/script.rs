@@ -2,9 +2,10 @@
 
 use std::{borrow::Cow, io};
 
-use crate::record::{bundle::Program, outcome::Problem, sha256_hex};
-
-use super::{places::Places, reach, refusal::Refusal};
+use crate::{
+    record::{bundle::Program, outcome::Problem, sha256_hex},
+    runner::{places::Places, reach, refusal::Refusal},
+};
 
 /// The longest mounted script: the 1 MiB that Kubernetes lets a `ConfigMap` hold, and a margin.
 const MAX_BYTES: u64 = 1024 * 1024 + 64 * 1024;
@@ -13,7 +14,7 @@ const SHORT_HASH: usize = 12;
 
 /// What is run. A mounted file is read here and nowhere else, so that what was checked is what
 /// runs, whatever the kubelet mounts a moment later. A command has no text.
-pub(super) fn text<'a>(places: &Places, program: &'a Program) -> Result<Cow<'a, [u8]>, Refusal> {
+pub(in crate::runner) fn text<'a>(places: &Places, program: &'a Program) -> Result<Cow<'a, [u8]>, Refusal> {
     match program {
         Program::Script { text, .. } => Ok(text.as_bytes().into()),
         Program::ScriptFile { sha256, origin, .. } => mounted(places, sha256, origin).map(Cow::Owned),
