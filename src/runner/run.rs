@@ -12,7 +12,7 @@ use crate::record::{
     bundle::{Bundle, Program},
     exit_code,
     outcome::{
-        End, Exit, Identity, MAX_MESSAGE_BYTES, Outcome, Problem, Stored, Termination, outputs_sha256,
+        End, Exit, Identity, MAX_MESSAGE_BYTES, Outcome, Problem, Start, Stored, Termination, outputs_sha256,
         truncate,
     },
     place,
@@ -23,6 +23,7 @@ use super::{
     children::Script,
     claim::{self, Claim},
     inputs::{bundle, environment::Environment, folders, working_dir},
+    log::{report::Report, sink::Sink, streams::Streams},
     masking::{changing_files::ChangingFiles, patterns::Patterns},
     memory,
     note::Note,
@@ -37,10 +38,7 @@ use super::{
     },
     reach,
     refusal::Refusal,
-    report::Report,
     signals::Signals,
-    sink::Sink,
-    streams::Streams,
     supervise::{self, Supervisor},
     user::nscd,
 };
@@ -146,7 +144,14 @@ impl Attempt {
         environment.take_files().keep_up(&self.places);
         nscd::serve(&self.places.names(), &self.places.passwd(), environment.home());
         let note = Note::prepare(self.places.stop_reason()).ok();
-        self.report.start(&self.of, &environment, self.nonce.as_deref().map(proof));
+        self.report.start(Start {
+            version: VERSION,
+            of: self.of.clone(),
+            unmasked: environment.unmasked().to_vec(),
+            adjusted: environment.adjusted().to_vec(),
+            suspects: environment.suspects().to_vec(),
+            proof: self.nonce.as_deref().map(proof),
+        });
         self.report.sink().pump();
         let kills = memory::kills(&self.places);
         let started = Instant::now();

@@ -9,13 +9,12 @@ use crate::record::{
 
 use super::{
     children::{Reaped, Script},
+    log::{report::Report, streams::Streams},
     note::Note,
     places::Places,
     ready,
-    report::Report,
     signals::{Arrived, Signals},
     stop::{self, Due, Stopping},
-    streams::Streams,
 };
 
 /// How long the verdict waits for what is still in the pipes. With the script's processes dead it

@@ -9,7 +9,7 @@ use std::{
     os::fd::{AsFd, BorrowedFd, OwnedFd},
 };
 
-use super::ready;
+use crate::runner::ready;
 
 /// With so much waiting, the script's output is left in its pipes: the script waits.
 const HIGH_WATER: usize = 256 * 1024;
@@ -19,7 +19,7 @@ const PIECE: usize = 4096;
 
 /// Lines on their way out, in bounded memory.
 #[derive(Debug)]
-pub(super) struct Sink {
+pub(in crate::runner) struct Sink {
     out: Option<File>,
     /// A regular file never blocks, and has no need of small pieces.
     piece: usize,
@@ -37,7 +37,7 @@ impl Sink {
     }
 
     /// A sink into the runner's standard output.
-    pub(super) fn stdout() -> Self {
+    pub(in crate::runner) fn stdout() -> Self {
         Self::new(io::stdout().as_fd().try_clone_to_owned().ok())
     }
 
@@ -47,17 +47,17 @@ impl Sink {
     }
 
     /// Whether the script's output should be read.
-    pub(super) const fn has_room(&self) -> bool {
+    pub(in crate::runner) const fn has_room(&self) -> bool {
         self.waiting() < HIGH_WATER
     }
 
     /// What to wait for before [`Sink::pump`] can do something.
-    pub(super) fn blocked_on(&self) -> Option<BorrowedFd<'_>> {
+    pub(in crate::runner) fn blocked_on(&self) -> Option<BorrowedFd<'_>> {
         if self.is_empty() { None } else { self.out.as_ref().map(AsFd::as_fd) }
     }
 
     /// How many bytes have not left yet.
-    pub(super) const fn waiting(&self) -> usize {
+    pub(in crate::runner) const fn waiting(&self) -> usize {
         self.waiting.len() - self.sent
     }
 
@@ -66,12 +66,12 @@ impl Sink {
     }
 
     /// Whether everything could be handed on so far.
-    pub(super) const fn is_open(&self) -> bool {
+    pub(in crate::runner) const fn is_open(&self) -> bool {
         self.out.is_some()
     }
 
     /// Hands on as much as is taken without waiting.
-    pub(super) fn pump(&mut self) {
+    pub(in crate::runner) fn pump(&mut self) {
         while !self.is_empty() {
             let Some(out) = &mut self.out else { break };
             if !ready::can_write(out.as_fd()) {

@@ -11,12 +11,10 @@ use nix::{
     sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout},
 };
 
-use crate::record::frame::Kind;
-
-use super::{
-    lines::Lines,
-    masking::{changing_files::ChangingFiles, mask::Masker, patterns::Patterns},
-    report::Report,
+use super::{lines::Lines, report::Report};
+use crate::{
+    record::frame::Kind,
+    runner::masking::{changing_files::ChangingFiles, mask::Masker, patterns::Patterns},
 };
 
 /// A larger pipe lets a script run on while the runner writes. What the kernel refuses stays small.
@@ -109,7 +107,7 @@ impl Arrivals {
 
 /// The streams, each with its own masker and its own unfinished line.
 #[derive(Debug)]
-pub(super) struct Streams {
+pub(in crate::runner) struct Streams {
     all: Vec<Stream>,
     arrivals: Arrivals,
     buffer: Vec<u8>,
@@ -117,14 +115,14 @@ pub(super) struct Streams {
 }
 
 impl Streams {
-    pub(super) fn new(pipes: Vec<(Kind, PipeReader)>, secrets: ChangingFiles) -> Self {
+    pub(in crate::runner) fn new(pipes: Vec<(Kind, PipeReader)>, secrets: ChangingFiles) -> Self {
         let patterns = secrets.patterns();
         let all: Vec<_> = pipes.into_iter().map(|(kind, pipe)| Stream::new(kind, pipe, patterns)).collect();
         Self { arrivals: Arrivals::of(&all), all, buffer: vec![0; READ_BYTES], secrets }
     }
 
     /// The pipes that are still open, by their number.
-    pub(super) fn open(&self) -> impl Iterator<Item = (usize, BorrowedFd<'_>)> {
+    pub(in crate::runner) fn open(&self) -> impl Iterator<Item = (usize, BorrowedFd<'_>)> {
         self.all
             .iter()
             .enumerate()
@@ -132,7 +130,7 @@ impl Streams {
     }
 
     /// Reads once from each of these pipes, in the order in which they became readable.
-    pub(super) fn read_all(&mut self, mut ready: Vec<usize>, report: &mut Report) {
+    pub(in crate::runner) fn read_all(&mut self, mut ready: Vec<usize>, report: &mut Report) {
         self.arrivals.order(&mut ready);
         for number in ready {
             self.read(number, report);
@@ -153,19 +151,19 @@ impl Streams {
     }
 
     /// When to call [`Self::look`].
-    pub(super) fn next_look(&self) -> Option<Instant> {
+    pub(in crate::runner) fn next_look(&self) -> Option<Instant> {
         self.secrets.next()
     }
 
     /// Looks whether there is a new token, where that was not done for some time.
-    pub(super) fn look(&mut self, now: Instant) {
+    pub(in crate::runner) fn look(&mut self, now: Instant) {
         if self.secrets.look_if_due(now) {
             self.learn();
         }
     }
 
     /// What is to be masked by now.
-    pub(super) fn patterns(&mut self) -> &Patterns {
+    pub(in crate::runner) fn patterns(&mut self) -> &Patterns {
         if self.secrets.look() {
             self.learn();
         }
@@ -179,16 +177,16 @@ impl Streams {
     }
 
     /// How much was read so far.
-    pub(super) fn bytes(&self) -> u64 {
+    pub(in crate::runner) fn bytes(&self) -> u64 {
         self.all.iter().map(|stream| stream.bytes).sum()
     }
 
-    pub(super) fn all_closed(&self) -> bool {
+    pub(in crate::runner) fn all_closed(&self) -> bool {
         self.all.iter().all(|stream| stream.pipe.is_none())
     }
 
     /// Ends the streams, whether or not somebody still holds the pipes.
-    pub(super) fn close(&mut self, report: &mut Report) {
+    pub(in crate::runner) fn close(&mut self, report: &mut Report) {
         for stream in &mut self.all {
             stream.close(report);
         }
@@ -199,13 +197,8 @@ impl Streams {
 mod tests {
     use std::io::Write;
 
-    use super::{
-        super::{
-            masking::changing_files::{ChangingFiles, Watched},
-            sink::Sink,
-        },
-        *,
-    };
+    use super::{super::sink::Sink, *};
+    use crate::runner::masking::changing_files::{ChangingFiles, Watched};
 
     fn separate() -> (Streams, [io::PipeWriter; 2], Report) {
         let ((out, to_out), (err, to_err)) = (io::pipe().unwrap(), io::pipe().unwrap());

@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use super::{lines, sink::Sink};
 use crate::record::{
     VERSION,
     frame::{Ending, Frame, Kind},
@@ -9,11 +10,9 @@ use crate::record::{
     transcript::Transcript,
 };
 
-use super::{inputs::environment::Environment, lines, sink::Sink};
-
 /// Turns texts and records into frames, in the order in which they come.
 #[derive(Debug)]
-pub(super) struct Report {
+pub(in crate::runner) struct Report {
     sink: Sink,
     sequence: u64,
     transcript: Transcript,
@@ -23,23 +22,23 @@ pub(super) struct Report {
 }
 
 impl Report {
-    pub(super) fn new(sink: Sink) -> Self {
+    pub(in crate::runner) fn new(sink: Sink) -> Self {
         Self { sink, sequence: 0, transcript: Transcript::default(), started: None, millis: 0, cut: false }
     }
 
     /// The script starts now; frames count their time from here.
-    pub(super) fn script_starts(&mut self, now: Instant) {
+    pub(in crate::runner) fn script_starts(&mut self, now: Instant) {
         self.started = Some(now);
     }
 
     /// Sets the time of the frames to come. Asked once a turn: a clock is not free at a million
     /// lines a second.
-    pub(super) fn set_time(&mut self, now: Instant) {
+    pub(in crate::runner) fn set_time(&mut self, now: Instant) {
         self.millis = self.millis_at(now);
     }
 
     /// Milliseconds since the script's start.
-    pub(super) fn millis_at(&self, now: Instant) -> u64 {
+    pub(in crate::runner) fn millis_at(&self, now: Instant) -> u64 {
         let since = self.started.map(|started| now.saturating_duration_since(started));
         since.map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
     }
@@ -51,30 +50,22 @@ impl Report {
     }
 
     /// The run is claimed, the script about to start.
-    pub(super) fn start(&mut self, of: &Identity, environment: &Environment, proof: Option<String>) {
-        let start = Start {
-            version: VERSION,
-            of: of.clone(),
-            unmasked: environment.unmasked().to_vec(),
-            adjusted: environment.adjusted().to_vec(),
-            suspects: environment.suspects().to_vec(),
-            proof,
-        };
+    pub(in crate::runner) fn start(&mut self, start: Start) {
         self.record(Kind::Start, &Record::Start(start));
     }
 
     /// Something that still wrote was ended: the log has not all that would have come.
-    pub(super) fn cut(&mut self) {
+    pub(in crate::runner) fn cut(&mut self) {
         self.cut = true;
     }
 
     /// How the script ended.
-    pub(super) fn exit(&mut self, exit: &Exit) {
+    pub(in crate::runner) fn exit(&mut self, exit: &Exit) {
         self.record(Kind::Exit, &Record::Exit(exit.clone()));
     }
 
     /// The log has ended.
-    pub(super) fn end(&mut self, of: &Identity) -> End {
+    pub(in crate::runner) fn end(&mut self, of: &Identity) -> End {
         let end = End {
             version: VERSION,
             of: of.clone(),
@@ -88,7 +79,7 @@ impl Report {
         end
     }
 
-    pub(super) const fn sink(&mut self) -> &mut Sink {
+    pub(in crate::runner) const fn sink(&mut self) -> &mut Sink {
         &mut self.sink
     }
 
