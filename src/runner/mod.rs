@@ -1,4 +1,18 @@
-//! What runs inside a user's container: the container's command and, as a rule, its PID 1.
+//! What runs inside a user's container: the container's command and, usually, its PID 1.
+//!
+//! | place | what lives there |
+//! |---|---|
+//! | `command_line.rs`, `run.rs` | the arguments, and the order of steps in one start of the container |
+//! | `inputs/` | what the script is given: bundle, variables, files, folders |
+//! | `program/` | what is executed: script, interpreter, the start itself |
+//! | `process/` | the script's processes: watched, stopped, killed |
+//! | `log/` | from the script's pipes to the runner's standard output |
+//! | `masking/` | secret values, and what replaces them in the log |
+//! | `user/` | the user that the script runs as |
+//! | `claim.rs`, `outputs.rs` | what outlives the process; what the script puts out |
+//! | `places.rs`, `reach.rs`, `ready.rs`, `refusal.rs` | paths, opening files that others can change, waiting, why nothing was started |
+//!
+//! One start of the container:
 //!
 //! ```text
 //! signals -> undumpable -> claim -> bundle -> environment, files, interpreter
@@ -7,29 +21,25 @@
 //!            end record as frames -> termination message -> the script's exit code
 //! ```
 //!
-//! It is one thread around `select(2)`: a process that must outlive whatever the script does has no
-//! use for a second one, but for what may be held up by the script ([`note`], [`inputs::files`], [`user::nscd`]). It knows nothing of Kubernetes; all that it is told is in
-//! [`crate::record`], and all that it says as well.
+//! The runner is one thread around `select(2)`, since it must outlive whatever the script does. Three
+//! jobs have a thread of their own, because the script can hold them up: `process/stop_note.rs`,
+//! `inputs/files.rs` and `user/nscd.rs`.
+//!
+//! The runner knows nothing of Kubernetes. [`crate::record`] defines what it reads and what it writes.
 
-mod children;
 mod claim;
 mod command_line;
 mod inputs;
-mod left;
 mod log;
 mod masking;
-mod memory;
-mod note;
 mod outputs;
 mod places;
+mod process;
 mod program;
 mod reach;
 mod ready;
 mod refusal;
 mod run;
-mod signals;
-mod stop;
-mod supervise;
 mod user;
 
 pub use crate::record::exit_code::{

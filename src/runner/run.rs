@@ -20,15 +20,19 @@ use crate::record::{
 };
 
 use super::{
-    children::Script,
     claim::{self, Claim},
     inputs::{bundle, environment::Environment, folders, working_dir},
     log::{report::Report, sink::Sink, streams::Streams},
     masking::{changing_files::ChangingFiles, patterns::Patterns},
-    memory,
-    note::Note,
     outputs,
     places::Places,
+    process::{
+        children::Script,
+        memory_kills,
+        signals::Signals,
+        stop_note::Note,
+        supervise::{self, Supervisor},
+    },
     program::{
         find::Invocation,
         interpreter,
@@ -38,8 +42,6 @@ use super::{
     },
     reach,
     refusal::Refusal,
-    signals::Signals,
-    supervise::{self, Supervisor},
     user::nscd,
 };
 
@@ -153,7 +155,7 @@ impl Attempt {
             proof: self.nonce.as_deref().map(proof),
         });
         self.report.sink().pump();
-        let kills = memory::kills(&self.places);
+        let kills = memory_kills::count(&self.places);
         let started = Instant::now();
         let Started { pid, output } = start::spawn(&invocation, environment.variables(), bundle.streams)?;
         self.report.script_starts(started);
@@ -185,7 +187,7 @@ impl Attempt {
             unburied: false,
         };
         let ended = supervisor.run(started);
-        let out_of_memory = memory::kills_since(supervisor.places, kills);
+        let out_of_memory = memory_kills::since(supervisor.places, kills);
         if ended.cut {
             supervisor.report.cut();
         }

@@ -2,19 +2,22 @@
 
 use std::time::{Duration, Instant};
 
-use crate::record::{
-    bundle::Limits,
-    outcome::{Outcome, Stop},
-};
-
 use super::{
     children::{Reaped, Script},
-    log::{report::Report, streams::Streams},
-    note::Note,
-    places::Places,
-    ready,
     signals::{Arrived, Signals},
     stop::{self, Due, Stopping},
+    stop_note::Note,
+};
+use crate::{
+    record::{
+        bundle::Limits,
+        outcome::{Outcome, Stop},
+    },
+    runner::{
+        log::{report::Report, streams::Streams},
+        places::Places,
+        ready,
+    },
 };
 
 /// How long the verdict waits for what is still in the pipes. With the script's processes dead it
@@ -35,33 +38,33 @@ const STUCK: Duration = Duration::from_secs(30);
 
 /// How the script ended.
 #[derive(Debug)]
-pub(super) struct Ended {
-    pub(super) outcome: Outcome,
-    pub(super) stop: Option<Stop>,
+pub(in crate::runner) struct Ended {
+    pub(in crate::runner) outcome: Outcome,
+    pub(in crate::runner) stop: Option<Stop>,
     /// Milliseconds since the script's start.
-    pub(super) millis: u64,
+    pub(in crate::runner) millis: u64,
     /// Whether something that it left was ended while it still wrote.
-    pub(super) cut: bool,
+    pub(in crate::runner) cut: bool,
 }
 
 /// The script, its pipes, and all that it is watched by.
-pub(super) struct Supervisor<'a> {
-    pub(super) places: &'a Places,
-    pub(super) limits: &'a Limits,
-    pub(super) signals: &'a Signals,
-    pub(super) report: &'a mut Report,
-    pub(super) script: Script,
-    pub(super) streams: Streams,
+pub(in crate::runner) struct Supervisor<'a> {
+    pub(in crate::runner) places: &'a Places,
+    pub(in crate::runner) limits: &'a Limits,
+    pub(in crate::runner) signals: &'a Signals,
+    pub(in crate::runner) report: &'a mut Report,
+    pub(in crate::runner) script: Script,
+    pub(in crate::runner) streams: Streams,
     /// Where it is told why it is asked to stop; none where that could not be prepared.
-    pub(super) note: Option<Note>,
+    pub(in crate::runner) note: Option<Note>,
     /// Whether there may be dead processes that no signal will tell of any more.
-    pub(super) unburied: bool,
+    pub(in crate::runner) unburied: bool,
 }
 
 impl Supervisor<'_> {
     /// Runs until the script has ended, all that it left has ended or is killed, and the pipes are empty or
     /// [`DRAIN_BEFORE_VERDICT`] is over.
-    pub(super) fn run(&mut self, started: Instant) -> Ended {
+    pub(in crate::runner) fn run(&mut self, started: Instant) -> Ended {
         let mut stopping = Stopping::new(self.limits, started);
         loop {
             let arrived = self.turn(stopping.next());
@@ -138,7 +141,7 @@ impl Supervisor<'_> {
     }
 
     /// Reads what is left and ends the streams.
-    pub(super) fn finish(&mut self) {
+    pub(in crate::runner) fn finish(&mut self) {
         self.drain(None);
         self.streams.close(self.report);
     }
@@ -188,7 +191,7 @@ impl Supervisor<'_> {
 }
 
 /// Hands on what waits in the report. Says whether all of it could be.
-pub(super) fn flush(report: &mut Report) -> bool {
+pub(in crate::runner) fn flush(report: &mut Report) -> bool {
     let mut moved = Instant::now();
     loop {
         let before = report.sink().waiting();

@@ -11,9 +11,8 @@ use nix::{
     unistd::{Pid, getpid},
 };
 
+use super::left_behind::{Left, Whose};
 use crate::record::outcome::Outcome;
-
-use super::left::{Left, Whose};
 
 /// So many are buried at a time: others may die as fast as they are buried, and meanwhile no deadline
 /// is kept.
@@ -32,12 +31,12 @@ pub(super) enum Reaped {
 
 /// The script's main process, which leads a process group of its own.
 #[derive(Debug)]
-pub(super) struct Script {
+pub(in crate::runner) struct Script {
     pid: Pid,
 }
 
 impl Script {
-    pub(super) const fn new(pid: Pid) -> Self {
+    pub(in crate::runner) const fn new(pid: Pid) -> Self {
         Self { pid }
     }
 
@@ -72,7 +71,7 @@ impl Script {
     }
 
     /// Whether the PID namespace is the container's, and the runner its first process.
-    pub(super) fn owns_all() -> bool {
+    pub(in crate::runner) fn owns_all() -> bool {
         getpid() == Pid::from_raw(1)
     }
 

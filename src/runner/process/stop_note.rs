@@ -16,7 +16,7 @@ use std::{
     time::Duration,
 };
 
-use super::reach;
+use crate::runner::reach;
 
 /// So long the signal waits for the file.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -25,7 +25,7 @@ const STACK_BYTES: usize = 64 * 1024;
 
 /// A file that is ready to be written.
 #[derive(Debug)]
-pub(super) struct Note {
+pub(in crate::runner) struct Note {
     text: SyncSender<String>,
     done: Receiver<()>,
 }
@@ -36,7 +36,7 @@ impl Note {
     ///
     /// # Errors
     /// Where it cannot be made; the script is then stopped without.
-    pub(super) fn prepare(path: PathBuf) -> io::Result<Self> {
+    pub(in crate::runner) fn prepare(path: PathBuf) -> io::Result<Self> {
         let next = path.with_extension("new");
         let file = reach::create(&next, 0o644)?;
         let (text, texts) = mpsc::sync_channel::<String>(1);

@@ -7,9 +7,10 @@
 
 use std::path::Path;
 
-use crate::record::outcome::OutOfMemory;
-
-use super::{places::Places, reach};
+use crate::{
+    record::outcome::OutOfMemory,
+    runner::{places::Places, reach},
+};
 
 /// Longer than any of these files.
 const MAX_BYTES: u64 = 4096;
@@ -17,13 +18,13 @@ const MAX_BYTES: u64 = 4096;
 const NONE: u64 = 1 << 62;
 
 /// How many processes of the container were killed so far; 0 where nothing tells.
-pub(super) fn kills(places: &Places) -> u64 {
+pub(in crate::runner) fn count(places: &Places) -> u64 {
     counted(&places.cgroup()).unwrap_or(0)
 }
 
 /// What was killed since there were `before`.
-pub(super) fn kills_since(places: &Places, before: u64) -> Option<OutOfMemory> {
-    let kills = kills(places).checked_sub(before).filter(|&kills| kills > 0)?;
+pub(in crate::runner) fn since(places: &Places, before: u64) -> Option<OutOfMemory> {
+    let kills = count(places).checked_sub(before).filter(|&kills| kills > 0)?;
     Some(OutOfMemory { kills, limit_bytes: limit(&places.cgroup()) })
 }
 
@@ -59,7 +60,7 @@ mod tests {
             fs::create_dir_all(path.parent().unwrap()).unwrap();
             fs::write(path, content).unwrap();
         }
-        let told = kills_since(&Places::below(&root), before);
+        let told = since(&Places::below(&root), before);
         let _ = fs::remove_dir_all(&root);
         told
     }

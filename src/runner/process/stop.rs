@@ -5,12 +5,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::record::{
-    bundle::Limits,
-    outcome::{Stop, StopCause},
+use crate::{
+    record::{
+        bundle::Limits,
+        outcome::{Stop, StopCause},
+    },
+    runner::reach,
 };
-
-use super::reach;
 
 /// What is to be done now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -31,20 +31,20 @@ const FIRST_REAL_TIME: u32 = 34;
 /// [`STOPS`], [`LIMITS`], the real-time signals and SIGCHLD, blocked and queued. Blocked signals reach a PID 1
 /// too, for which the kernel drops all that have neither a handler nor a mask.
 #[derive(Debug)]
-pub(super) struct Signals(SignalFd);
+pub(in crate::runner) struct Signals(SignalFd);
 
 /// What came since the last look.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Arrived {
+pub(in crate::runner) struct Arrived {
     /// One that asks to stop.
-    pub(super) stop: bool,
+    pub(in crate::runner) stop: bool,
     /// A child changed its state.
     pub(super) child: bool,
 }
 
 impl Signals {
     /// Must come first of all: what arrives earlier is lost, or the end.
-    pub(super) fn install() -> nix::Result<Self> {
+    pub(in crate::runner) fn install() -> nix::Result<Self> {
         // Real-time signals have no names to add them by: all, without the named ones that stay as
         // they are.
         let mut set = SigSet::all();
@@ -63,7 +63,7 @@ impl Signals {
     }
 
     /// Takes what has arrived, though not all of very many; never blocks.
-    pub(super) fn take(&self) -> Arrived {
+    pub(in crate::runner) fn take(&self) -> Arrived {
         let mut arrived = Arrived::default();
         // The lowest number comes first, and SIGCHLD is below those that can be sent more than once.
         for _ in 0..AT_ONCE {
