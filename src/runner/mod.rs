@@ -1,4 +1,4 @@
-//! What runs inside a user's container: the container's command and, usually, its PID 1.
+//! The program that runs inside a user's container: the container's command and, usually, its PID 1.
 //!
 //! | place | what lives there |
 //! |---|---|

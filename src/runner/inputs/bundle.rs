@@ -9,7 +9,7 @@ use crate::{
     runner::{places::Places, reach, refusal::Refusal},
 };
 
-/// The bundle, if it is the one that the operator made.
+/// Reads the bundle, if it is the one that the operator made.
 pub(in crate::runner) fn read(places: &Places, sha256: Option<&str>) -> Result<Bundle, Refusal> {
     let refuse = |message: String| Refusal::new(Problem::Bundle, message);
     let Some(sha256) = sha256 else {
@@ -18,7 +18,7 @@ pub(in crate::runner) fn read(places: &Places, sha256: Option<&str>) -> Result<B
     let path = places.bundle();
     let text = reach::read_mounted(&path, MAX_BYTES as u64)
         .map_err(|error| refuse(format!("the bundle cannot be read from {}: {error}", path.display())))?;
-    // What is longer, or no text, is not what the hash is of.
+    // A bundle that is too long, or not UTF-8, does not match the hash.
     let bundle = Bundle::from_json(&String::from_utf8_lossy(&text), sha256)
         .map_err(|error| refuse(error.to_string()))?;
     if let Program::Command { argv } = &bundle.program

@@ -26,17 +26,17 @@ use crate::{
     },
 };
 
-/// Where programs are looked for if the image has no `PATH`: what container runtimes set.
+/// The `PATH` if the image has none, as container runtimes set it.
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-/// `TERM` where the image names none. Every image with a terminal database has this one.
+/// `TERM` if the image sets none. Every terminal database has this one.
 const TERMINAL: &str = "xterm";
-/// The most sentences about what was adjusted, and the most names in one of them.
+/// The most sentences about adjusted inputs, and the most names in one of them.
 const MAX_ADJUSTED: usize = 20;
-/// The most values that are suspected.
+/// The most values that are reported as suspects.
 const MAX_SUSPECTS: usize = 5;
 
-/// All variables, and what among their values is secret.
+/// All variables, and the secrets among their values.
 #[derive(Debug, Default)]
 pub(in crate::runner) struct Environment {
     variables: BTreeMap<OsString, OsString>,
@@ -45,15 +45,15 @@ pub(in crate::runner) struct Environment {
     watched: Watched,
     /// Values as files.
     files: Files,
-    /// What was changed or left out, for people.
+    /// Sentences about what was changed or left out, for people.
     adjusted: Vec<String>,
-    /// Values that may be other than their author believes, for people.
+    /// Sentences about values that may differ from what their author believes, for people.
     suspects: Vec<String>,
 }
 
 impl Environment {
-    /// The image's variables, then those of every script, then the action's in their order (whole
-    /// Secrets and `ConfigMap`s first), then Longshore's own: the later wins.
+    /// Puts the variables together: the image's, those of every script, the action's in their order (whole
+    /// Secrets and `ConfigMap`s first), and Longshore's own. The later one wins.
     pub(in crate::runner) fn prepare(
         places: &Places,
         bundle: &Bundle,
@@ -70,11 +70,11 @@ impl Environment {
         environment.files.also_below(home.map(|home| places.of_image(&home)));
         let replaced = bundle.image_user.as_deref();
         environment.adjust(replaced.and_then(|named| replaced::told(&passwd, named)));
-        // tput ends a script with `set -e` where TERM is not set, or names a terminal without colours.
+        // Without TERM, or with a terminal without colours, tput ends a script with `set -e`.
         for (name, value) in [("USER", user.as_str()), ("LOGNAME", &user), ("TERM", TERMINAL)] {
             environment.variables.entry(name.into()).or_insert_with(|| value.into());
         }
-        // Before they are read: a change in between must not be missed.
+        // Before they are read, so that no change in between is missed.
         environment.watch(places, bundle);
         let mut objects = WholeObjects::new();
         for folder in &bundle.variables_from {
@@ -120,12 +120,12 @@ impl Environment {
         self.watched.add_unread(&places.token(), &mut self.secrets);
     }
 
-    /// The files of secrets that may change. To be asked once.
+    /// Takes the files of secrets that may change.
     pub(in crate::runner) fn take_watched(&mut self) -> Watched {
         std::mem::take(&mut self.watched)
     }
 
-    /// Values as files, to be kept as their sources are. To be asked once.
+    /// Takes the values as files, which then follow their sources.
     pub(in crate::runner) fn take_files(&mut self) -> Files {
         std::mem::take(&mut self.files)
     }
@@ -139,24 +139,24 @@ impl Environment {
         self.secrets.unmasked()
     }
 
-    /// What was changed or left out, a sentence each.
+    /// Sentences about what was changed or left out.
     pub(in crate::runner) fn adjusted(&self) -> &[String] {
         &self.adjusted
     }
 
-    /// Adds a sentence of what was changed or left out.
+    /// Adds a sentence about something that was changed or left out.
     pub(in crate::runner) fn adjust(&mut self, sentence: Option<String>) {
         let room = MAX_ADJUSTED.saturating_sub(self.adjusted.len());
         self.adjusted.extend(sentence.into_iter().take(room));
     }
 
-    /// Values in which a script that fails may have stumbled, in a few words each.
+    /// Values that may have made a script fail, in a few words each.
     pub(in crate::runner) fn suspects(&self) -> &[String] {
         &self.suspects
     }
 
-    /// Remembers a value of one line that has something invisible at an end. Nothing of the value is told but
-    /// that.
+    /// Remembers a value of one line that has something invisible at an end. The report shows nothing else of
+    /// the value.
     fn suspect(&mut self, name: &str, origin: Option<&str>, value: &[u8]) {
         if self.suspects.len() < MAX_SUSPECTS
             && let Some(what) = invisible_end(value)
@@ -166,7 +166,7 @@ impl Environment {
         }
     }
 
-    /// The texts to be masked. To be asked once: they are too large to be kept twice.
+    /// Takes the texts to mask. They are too large to be kept twice.
     pub(in crate::runner) fn take_patterns(&mut self) -> Result<Patterns, Refusal> {
         self.secrets.take_patterns().map_err(|error| Refusal::new(Problem::Input, error.to_string()))
     }
@@ -176,7 +176,7 @@ impl Environment {
         self.variables.get(OsStr::new("HOME")).map_or(OsStr::new(""), OsString::as_os_str)
     }
 
-    /// Where programs are looked for.
+    /// The folders to search for programs.
     pub(in crate::runner) fn path(&self) -> &OsStr {
         self.variables.get(OsStr::new("PATH")).map_or(OsStr::new(DEFAULT_PATH), OsString::as_os_str)
     }
@@ -242,8 +242,8 @@ impl Environment {
     }
 }
 
-/// What a value of one line begins or ends with that nobody sees: a newline that a file or an editor has
-/// put there, a blank, a byte order mark. Texts of several lines end in a newline as they should.
+/// Names the invisible beginning or end of a value of one line. It is a blank, a byte order mark, or a
+/// newline that an editor has put there. A text of several lines rightly ends in a newline.
 fn invisible_end(value: &[u8]) -> Option<&'static str> {
     let text = value.trim_ascii();
     match value {
@@ -264,7 +264,7 @@ fn is_shell_name(name: &OsStr) -> bool {
     first && name.iter().all(|byte| byte.is_ascii_alphanumeric() || *byte == b'_')
 }
 
-/// A sentence about names, where there are any.
+/// Makes a sentence about names, if there are any.
 fn told<'a>(what: &str, mut names: impl Iterator<Item = &'a OsString>, why: &str) -> Option<String> {
     let said: Vec<_> =
         names.by_ref().take(MAX_ADJUSTED).map(|name| format!("{:?}", name.to_string_lossy())).collect();

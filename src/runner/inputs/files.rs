@@ -1,9 +1,9 @@
-//! Values that a script has as files: copies in memory, which belong to the script's user, and links to
-//! them where the script looks for them.
+//! Values that a script gets as files. They are copies in memory that belong to the script's user. Links lead
+//! to them from where the script looks for them.
 //!
-//! The kubelet's own files will not do: they are root's and readable by a group, and ssh takes no such key
-//! from root. A thread lets each copy follow its source. It is not the supervisor's: the script can write to
-//! the folder, and nothing that it does there may hold up the supervisor.
+//! The kubelet's own files are no use: they belong to root and a group can read them, and ssh refuses such a
+//! key. A thread updates each copy when its source changes. It is not the supervisor's thread: the script can
+//! write to the folder, and must not be able to hold up the supervisor.
 
 use std::{
     ffi::OsString,
@@ -31,41 +31,41 @@ use crate::{
     runner::{masking::changing_files::Seen, places::Places, reach, refusal::Refusal},
 };
 
-/// The mode of a file where none is given. ssh takes no key that others can read.
+/// The mode of a file if none is given. ssh refuses a key that others can read.
 const MODE: u32 = 0o600;
 /// The mode of folders that are made for a link.
 const FOLDER_MODE: Mode = Mode::S_IRWXU;
-/// How a path begins that is below the home.
+/// The beginning of a path below the home.
 const HOME: &str = "~/";
-/// The longest name that a file is given after its variable; Linux takes 255 bytes, and a copy has a longer
-/// one for a moment.
+/// The longest variable's name that becomes the name of a file. Linux takes 255 bytes, and a new copy has a
+/// longer name for a moment.
 const MAX_NAME_BYTES: usize = 200;
-/// How often the sources are looked at.
+/// How often the sources are checked.
 const EVERY: Duration = Duration::from_secs(2);
-/// The thread does nothing that needs more.
+/// The thread needs no more.
 const STACK_BYTES: usize = 64 * 1024;
 
 /// Values as files.
 #[derive(Debug, Default)]
 pub(in crate::runner) struct Files {
-    /// Those that may have to follow.
+    /// The copies whose sources may change.
     copied: Vec<Copied>,
-    /// The home that the image gives the user: some programs, ssh among them, go by that.
+    /// The home that the image gives the user. Some programs, such as ssh, use it instead of `$HOME`.
     image_home: Option<PathBuf>,
 }
 
 #[derive(Debug)]
 struct Copied {
     source: PathBuf,
-    /// As it was before it was read last.
+    /// The state of the source before it was last read.
     seen: Option<Seen>,
     name: OsString,
     mode: u32,
 }
 
 impl Files {
-    /// Writes `value` for `variable`, which is the bundle's number `index`, and the link to it. Gives the
-    /// file's path.
+    /// Writes `value` for `variable`, which has the number `index` in the bundle, and the link to it. Returns
+    /// the file's path.
     pub(super) fn add(
         &mut self,
         places: &Places,
@@ -98,30 +98,31 @@ impl Files {
             if let Some(home) = &self.image_home
                 && base == places.home()
             {
-                // Most images' homes cannot be written to; `$HOME` has it in any case.
+                // The home of most images cannot be written to. `$HOME` has the link in any case.
                 let _ = link(home, below, &file);
             }
         }
         Ok(file)
     }
 
-    /// Has what lies below the home lie below `home` too, where that can be.
+    /// Puts links that belong below the home also below this one, if that is possible.
     pub(super) fn also_below(&mut self, home: Option<PathBuf>) {
         self.image_home = home;
     }
 
-    /// Has `copy` follow `source`, which was as `seen` before it was read.
+    /// Makes `copy` follow `source`. `seen` is the state of the source before it was read.
     pub(super) fn follow(&mut self, source: PathBuf, seen: Option<Seen>, copy: &Path, variable: &Variable) {
         let name = copy.file_name().unwrap_or_default().to_owned();
         self.copied.push(Copied { source, seen, name, mode: mode(variable) });
     }
 
-    /// Keeps the copies as their sources are, from now on. Without a thread for it they stay as they are.
+    /// Updates the copies when their sources change, from now on. If no thread can be started, the copies
+    /// stay as they are.
     pub(in crate::runner) fn keep_up(mut self, places: &Places) {
         if self.copied.is_empty() {
             return;
         }
-        // Held from now on: by its name it could be another one once the script runs.
+        // Held open from now on: once the script runs, the name could mean another folder.
         let Ok(folder) = File::open(places.files()).map(OwnedFd::from) else { return };
         let look = move || {
             loop {
@@ -134,7 +135,7 @@ impl Files {
 
     fn look(&mut self, folder: &OwnedFd) {
         for copied in &mut self.copied {
-            // Where it is not there, the last one stays.
+            // If the source is missing, the last copy stays.
             let now = Seen::at(&copied.source);
             if now.is_none() || now == copied.seen {
                 continue;
@@ -162,7 +163,7 @@ fn file_name(index: usize, name: &str) -> String {
     if plain { name.to_owned() } else { format!(".{index}") }
 }
 
-/// Puts a file of this content under `name`, whatever is there. Nobody sees a part of it.
+/// Puts a file with this content under `name`, whatever is there. Nobody sees an incomplete file.
 fn replace(folder: impl AsFd, name: &Path, mode: u32, content: &[u8]) -> io::Result<()> {
     let next = reach::beside(name)?;
     let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_CLOEXEC;
@@ -177,8 +178,8 @@ fn replace(folder: impl AsFd, name: &Path, mode: u32, content: &[u8]) -> io::Res
     written
 }
 
-/// Puts a link to `file` at `below` in `base`, and makes the folders on the way. No link on the way is followed: the
-/// image, or whoever had the folder before, may have put one there.
+/// Puts a link to `file` at `below` in `base`, and makes the folders on the way. No link on the way is
+/// followed: the image or an earlier run may have put one there.
 fn link(base: &Path, below: &str, file: &Path) -> Result<(), String> {
     let names: Vec<&str> = below.split('/').collect();
     if names.iter().any(|name| matches!(*name, "" | "." | "..")) {
@@ -201,7 +202,7 @@ fn link(base: &Path, below: &str, file: &Path) -> Result<(), String> {
     }
     match symlinkat(file, &folder, *last) {
         Ok(()) => Ok(()),
-        // A volume that was there in an earlier run has it yet.
+        // The volume kept the link of an earlier run.
         Err(Errno::EEXIST) if readlinkat(&folder, *last).is_ok_and(|to| Path::new(&to) == file) => Ok(()),
         Err(Errno::EEXIST) => Err("something else is there already: choose another path".to_owned()),
         Err(errno) => Err(cannot("no link can be made there", errno)),

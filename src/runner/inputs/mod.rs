@@ -1,4 +1,4 @@
-//! What a script is given: the bundle that says it, and the variables, files and folders made of it.
+//! Reads the bundle, and prepares the variables, files and folders that it gives the script.
 
 pub(super) mod bundle;
 pub(super) mod environment;

@@ -1,4 +1,4 @@
-//! Values that the kubelet mounts from Secrets and `ConfigMap`s.
+//! Reads values that the kubelet mounts from Secrets and `ConfigMap`s.
 
 use std::{io, path::Path};
 
@@ -10,19 +10,19 @@ use crate::{
 /// The longest value. Kubernetes lets a Secret hold 1 MiB; this is a bound, not a rule.
 pub(super) const MAX_BYTES: u64 = 4 * 1024 * 1024;
 
-/// Where a value comes from, for messages.
+/// The source of a value, for messages.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Input<'a> {
-    /// The variable.
+    /// The variable's name.
     pub(super) name: &'a str,
-    /// What people call its source.
+    /// The source, in words for people.
     pub(super) origin: &'a str,
     /// Whether it may be missing.
     pub(super) optional: bool,
 }
 
 impl Input<'_> {
-    /// The value; `None` where it may be missing and is.
+    /// Reads the value. Returns `None` if it is missing and may be.
     pub(super) fn read(&self, path: &Path) -> Result<Option<Vec<u8>>, Refusal> {
         let Self { name, origin, optional } = *self;
         match reach::read_mounted(path, MAX_BYTES) {
@@ -42,7 +42,7 @@ impl Input<'_> {
         }
     }
 
-    /// The value cannot stand in an environment.
+    /// Refuses a value that no environment variable can hold.
     pub(super) fn not_a_text(&self) -> Refusal {
         let Self { name, origin, .. } = self;
         Self::refuse(format!(

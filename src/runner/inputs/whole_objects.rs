@@ -1,4 +1,4 @@
-//! Whole Secrets and `ConfigMap`s as variables, as a container's `envFrom` has them.
+//! Whole Secrets and `ConfigMap`s as variables, like a container's `envFrom`.
 
 use std::{
     collections::BTreeMap,
@@ -13,17 +13,17 @@ use crate::{
     runner::{masking::secrets::Secrets, reach, refusal::Refusal},
 };
 
-/// The kernel takes 2 MiB of variables in all; these are bounds, not rules.
+/// Bounds for all folders together. The kernel takes only 2 MiB of variables in all.
 const MAX_FILES: usize = 10_000;
 const MAX_BYTES: u64 = 8 * 1024 * 1024;
-/// The link that the kubelet replaces once a new version of all files is there.
+/// The kubelet replaces this link once a new version of all files is complete.
 const VERSION_LINK: &str = "..data";
-/// Names that begin so are the kubelet's: no key may.
+/// Names with this beginning are the kubelet's. No key may have it.
 const KUBELETS: &[u8] = b"..";
-/// How often a folder is read anew because it was changed meanwhile.
+/// How often a folder is read, if it changes while it is being read.
 const MAX_READINGS: usize = 5;
 
-/// Reads folders one after the other, within one bound for them all.
+/// Reads folders one after the other, with one bound for all.
 #[derive(Debug)]
 pub(super) struct WholeObjects {
     files: usize,
@@ -33,7 +33,7 @@ pub(super) struct WholeObjects {
 /// Names and values.
 type Variables = Vec<(OsString, OsString)>;
 
-/// A variable, and the key that it comes from.
+/// A variable, and its key in the object.
 struct Entry {
     name: OsString,
     key: OsString,
@@ -45,8 +45,8 @@ impl WholeObjects {
         Self { files: MAX_FILES, bytes: MAX_BYTES }
     }
 
-    /// The variables of the folder at `path`, and the names that can be no variable's; values of a secret
-    /// folder are added to `secrets`.
+    /// Reads the folder at `path`. Returns its variables, and the names that no variable can have. Adds the
+    /// values of a secret folder to `secrets`.
     pub(super) fn read(
         &mut self,
         path: &Path,
@@ -59,7 +59,7 @@ impl WholeObjects {
             let mut name = OsString::from(prefix);
             name.push(&key);
             if *secret {
-                // Also where it becomes no variable: the script can read the file.
+                // Also a value that becomes no variable: the script can read the file.
                 secrets.add(&name.to_string_lossy(), &value);
             }
             if !can_be_a_name(&name) {
@@ -75,12 +75,12 @@ impl WholeObjects {
         Ok((variables, left_out))
     }
 
-    /// All files, by name, of one version of the object.
+    /// Reads all files of one version of the object, by name.
     fn one_version(&mut self, path: &Path, origin: &str) -> Result<BTreeMap<OsString, Vec<u8>>, Refusal> {
         let link = path.join(VERSION_LINK);
         let (files, bytes) = (self.files, self.bytes);
         for _ in 0..MAX_READINGS {
-            // Of two versions mixed, a name could meet a password that is not its own.
+            // If two versions were mixed, a user name could get the password of another.
             let version = fs::read_link(&link).ok();
             (self.files, self.bytes) = (files, bytes);
             let read = self.all(path, origin);
@@ -107,14 +107,14 @@ impl WholeObjects {
         let mut values = BTreeMap::new();
         let entries = match fs::read_dir(path) {
             Ok(entries) => entries,
-            // An optional object that is not there.
+            // The object is optional and missing.
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(values),
             Err(error) => return Err(cannot(path, &error)),
         };
         for entry in entries {
             let key = entry.map_err(|error| cannot(path, &error))?.file_name();
             let path = path.join(&key);
-            // Followed: each file is a link into the folder of its version.
+            // Links are followed: each file is a link into the folder of its version.
             if key.as_bytes().starts_with(KUBELETS)
                 || !fs::metadata(&path).map_err(|error| cannot(&path, &error))?.is_file()
             {
@@ -135,8 +135,8 @@ impl WholeObjects {
     }
 }
 
-/// As Kubernetes does, names that cannot be a variable's are left out, and so are those that belong
-/// to Longshore.
+/// Whether a variable can have this name. Like Kubernetes, the runner leaves others out, and also Longshore's
+/// own names.
 fn can_be_a_name(name: &OsStr) -> bool {
     !name.is_empty()
         && !name.as_bytes().iter().any(|byte| matches!(byte, b'=' | 0))

@@ -1,4 +1,4 @@
-//! The folder in which the script starts.
+//! Changes to the folder in which the script starts.
 
 use std::{
     env, fs, io,
@@ -12,7 +12,7 @@ use crate::{
     runner::{places::Places, refusal::Refusal},
 };
 
-/// Goes to the folder that is wanted, or says why that cannot be. Gives its path.
+/// Changes to the wanted folder and returns its path, or says why it cannot.
 pub(in crate::runner) fn enter(places: &Places, wanted: Option<&WorkingDir>) -> Result<PathBuf, Refusal> {
     match wanted {
         None => {
@@ -25,7 +25,7 @@ pub(in crate::runner) fn enter(places: &Places, wanted: Option<&WorkingDir>) -> 
             go(&folder).map_err(|error| refuse("spec.workingDir", &folder, &error))?;
             Ok(folder)
         }
-        // The container runtime has made it where it was missing, and started the runner in it, as root.
+        // The container runtime, as root, made the folder if it was missing, and started the runner in it.
         Some(WorkingDir::Image) => {
             let folder = env::current_dir().map_err(|error| {
                 Refusal::new(Problem::WorkingDir, format!("the image's WORKDIR cannot be told: {error}"))
@@ -38,7 +38,8 @@ pub(in crate::runner) fn enter(places: &Places, wanted: Option<&WorkingDir>) -> 
 
 fn go(folder: &Path) -> io::Result<()> {
     env::set_current_dir(folder)?;
-    // One that may be entered and not read: `ls` and each pattern of a shell would find nothing in it.
+    // A folder that can be entered but not read is no use: `ls` and the patterns of a shell find nothing in
+    // it.
     fs::read_dir(folder).map(drop)
 }
 

@@ -2,14 +2,14 @@
 
 use crate::record::frame::{Ending, Frame, MAX_TEXT_BYTES};
 
-/// The part of a line that has neither a newline yet nor fills a frame.
+/// The last line so far: it has no newline yet, and does not fill a frame.
 #[derive(Debug, Default)]
 pub(super) struct Lines {
     partial: Vec<u8>,
 }
 
 impl Lines {
-    /// Takes the stream's next bytes; calls `emit` for each text that is whole.
+    /// Takes the stream's next bytes, and calls `emit` for each complete text.
     pub(super) fn push(&mut self, mut bytes: &[u8], mut emit: impl FnMut(Ending, &[u8])) {
         while let Some(newline) = bytes.iter().position(|&byte| byte == b'\n') {
             let line = &bytes[..newline];
@@ -24,8 +24,8 @@ impl Lines {
         }
         self.partial.extend_from_slice(bytes);
         let mut from = 0;
-        // More than one frame's text, for the next byte decides where the cut may be, and a line
-        // that fills its frame exactly needs no second one.
+        // Waits for more than one frame's text: the next byte decides where the cut may be, and a line that
+        // fits its frame exactly needs no second one.
         while self.partial.len() - from > MAX_TEXT_BYTES {
             let fit = Frame::fit(&self.partial[from..]);
             emit(Ending::Continued, &self.partial[from..from + fit]);
@@ -43,7 +43,7 @@ impl Lines {
     }
 }
 
-/// Emits a text that is whole, in as many parts as it needs.
+/// Emits a complete text, in as many parts as it needs.
 pub(super) fn whole(mut text: &[u8], ending: Ending, emit: &mut impl FnMut(Ending, &[u8])) {
     loop {
         let fit = Frame::fit(text);

@@ -1,4 +1,4 @@
-//! The way of a script's output: from its pipes, masked and cut into numbered frames, to the runner's standard
+//! Carries the script's output from its pipes, masked and cut into numbered frames, to the runner's standard
 //! output.
 
 mod lines;

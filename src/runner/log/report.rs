@@ -1,4 +1,4 @@
-//! What the runner says: numbered frames, and the count and hash of the log among them.
+//! Writes numbered frames: the log, the records, and in the last record the log's length and hash.
 
 use std::time::Instant;
 
@@ -10,7 +10,7 @@ use crate::record::{
     transcript::Transcript,
 };
 
-/// Turns texts and records into frames, in the order in which they come.
+/// Turns texts and records into frames, in the order of their arrival.
 #[derive(Debug)]
 pub(in crate::runner) struct Report {
     sink: Sink,
@@ -26,12 +26,12 @@ impl Report {
         Self { sink, sequence: 0, transcript: Transcript::default(), started: None, millis: 0, cut: false }
     }
 
-    /// The script starts now; frames count their time from here.
+    /// Notes the script's start. Frames count their time from here.
     pub(in crate::runner) fn script_starts(&mut self, now: Instant) {
         self.started = Some(now);
     }
 
-    /// Sets the time of the frames to come. Asked once a turn: a clock is not free at a million
+    /// Sets the time of the next frames. The clock is read once a turn, since it is not free at a million
     /// lines a second.
     pub(in crate::runner) fn set_time(&mut self, now: Instant) {
         self.millis = self.millis_at(now);
@@ -43,28 +43,28 @@ impl Report {
         since.map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
     }
 
-    /// A part of the log.
+    /// Writes a part of the log.
     pub(super) fn log(&mut self, kind: Kind, ending: Ending, text: &[u8]) {
         self.transcript.push(text, ending);
         self.frame(kind, ending, text);
     }
 
-    /// The run is claimed, the script about to start.
+    /// Writes the start record: the run is claimed, and the script is about to start.
     pub(in crate::runner) fn start(&mut self, start: Start) {
         self.record(Kind::Start, &Record::Start(start));
     }
 
-    /// Something that still wrote was ended: the log has not all that would have come.
+    /// Notes that a process was ended while it still wrote, so the log lacks its last output.
     pub(in crate::runner) fn cut(&mut self) {
         self.cut = true;
     }
 
-    /// How the script ended.
+    /// Writes how the script ended.
     pub(in crate::runner) fn exit(&mut self, exit: &Exit) {
         self.record(Kind::Exit, &Record::Exit(exit.clone()));
     }
 
-    /// The log has ended.
+    /// Writes the end record: the log is complete.
     pub(in crate::runner) fn end(&mut self, of: &Identity) -> End {
         let end = End {
             version: VERSION,
@@ -84,8 +84,8 @@ impl Report {
     }
 
     fn record(&mut self, kind: Kind, record: &Record) {
-        // It cannot fail for these types, and a runner that stops here would lose the verdict that
-        // the termination message still carries.
+        // It cannot fail for these types. A runner that stopped here would lose the verdict, which the
+        // termination message still carries.
         let Ok(text) = serde_json::to_vec(record) else { return };
         lines::whole(&text, Ending::Line, &mut |ending, text| self.frame(kind, ending, text));
     }

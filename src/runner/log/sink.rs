@@ -1,7 +1,6 @@
-//! Where lines leave the process: standard output, which may be slow, stuck, or gone.
+//! Writes lines to standard output, which may be slow, stuck, or gone.
 //!
-//! Between frames and standard output this is the only place where lines wait, and so the place
-//! where the spool with its credit is to stand.
+//! Between frames and standard output, lines wait only here.
 
 use std::{
     fs::File,
@@ -11,37 +10,37 @@ use std::{
 
 use crate::runner::ready;
 
-/// With so much waiting, the script's output is left in its pipes: the script waits.
+/// With this much waiting, the runner reads nothing more from the script's pipes. The script then waits.
 const HIGH_WATER: usize = 256 * 1024;
-/// A pipe that is ready takes so much without blocking: `PIPE_BUF`. Nonblocking mode would do as
-/// well, but it belongs to the open file, which others may share (a terminal).
+/// A ready pipe takes this much without blocking: `PIPE_BUF`. Nonblocking mode would work too, but it belongs
+/// to the open file, which others may share (a terminal).
 const PIECE: usize = 4096;
 
 /// Lines on their way out, in bounded memory.
 #[derive(Debug)]
 pub(in crate::runner) struct Sink {
     out: Option<File>,
-    /// A regular file never blocks, and has no need of small pieces.
+    /// The most bytes of one write. A regular file never blocks and needs no small pieces.
     piece: usize,
     waiting: Vec<u8>,
-    /// How much at the beginning of `waiting` has left already.
+    /// How many bytes at the beginning of `waiting` are already written.
     sent: usize,
 }
 
 impl Sink {
-    /// A sink into `out`; without one, all is swallowed.
+    /// Makes a sink into `out`. Without one, it drops everything.
     pub(super) fn new(out: Option<OwnedFd>) -> Self {
         let out = out.map(File::from);
         let is_file = out.as_ref().and_then(|out| out.metadata().ok()).is_some_and(|out| out.is_file());
         Self { out, piece: if is_file { usize::MAX } else { PIECE }, waiting: vec![], sent: 0 }
     }
 
-    /// A sink into the runner's standard output.
+    /// Makes a sink into the runner's standard output.
     pub(in crate::runner) fn stdout() -> Self {
         Self::new(io::stdout().as_fd().try_clone_to_owned().ok())
     }
 
-    /// The end of what waits, to be written to.
+    /// The bytes that wait, to append to.
     pub(super) const fn end(&mut self) -> &mut Vec<u8> {
         &mut self.waiting
     }
@@ -51,12 +50,12 @@ impl Sink {
         self.waiting() < HIGH_WATER
     }
 
-    /// What to wait for before [`Sink::pump`] can do something.
+    /// The file to wait for before [`Sink::pump`] can write more.
     pub(in crate::runner) fn blocked_on(&self) -> Option<BorrowedFd<'_>> {
         if self.is_empty() { None } else { self.out.as_ref().map(AsFd::as_fd) }
     }
 
-    /// How many bytes have not left yet.
+    /// How many bytes are not written yet.
     pub(in crate::runner) const fn waiting(&self) -> usize {
         self.waiting.len() - self.sent
     }
@@ -65,12 +64,12 @@ impl Sink {
         self.waiting() == 0
     }
 
-    /// Whether everything could be handed on so far.
+    /// Whether everything could be written so far.
     pub(in crate::runner) const fn is_open(&self) -> bool {
         self.out.is_some()
     }
 
-    /// Hands on as much as is taken without waiting.
+    /// Writes as much as possible without waiting.
     pub(in crate::runner) fn pump(&mut self) {
         while !self.is_empty() {
             let Some(out) = &mut self.out else { break };
@@ -82,8 +81,8 @@ impl Sink {
                 Ok(written) => self.sent += written,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-                // Nobody reads any more. The script is not to suffer from it, and exit record and
-                // termination message still count.
+                // Nobody reads any more. The script goes on, and the exit record and the termination message
+                // still count.
                 Err(_) => self.out = None,
             }
         }

@@ -1,4 +1,4 @@
-//! The script's standard output and standard error: from one pipe or two to the report.
+//! Reads the script's standard output and standard error, from one pipe or two, for the report.
 
 use std::{
     io::{self, PipeReader, Read},
@@ -17,9 +17,10 @@ use crate::{
     runner::masking::{changing_files::ChangingFiles, mask::Masker, patterns::Patterns},
 };
 
-/// A larger pipe lets a script run on while the runner writes. What the kernel refuses stays small.
+/// A larger pipe lets the script continue while the runner writes. If the kernel refuses, the pipe stays
+/// small.
 const PIPE_BYTES: i32 = 1024 * 1024;
-/// How much is read at once. It bounds what one turn adds to the sink.
+/// How much is read at once. It bounds how much one turn adds to the sink.
 const READ_BYTES: usize = 64 * 1024;
 
 #[derive(Debug)]
@@ -34,8 +35,8 @@ struct Stream {
 impl Stream {
     fn new(kind: Kind, pipe: PipeReader, patterns: &Patterns) -> Self {
         let _ = fcntl(&pipe, FcntlArg::F_SETPIPE_SZ(PIPE_BYTES));
-        // The script may open its end for reading as well, and take what the runner was told of. It does
-        // not see the flag: each end is an open file of its own.
+        // The script may open its end for reading too, and take bytes that the runner was about to read. It
+        // does not see the flag, since each end is an open file of its own.
         let _ = fcntl(&pipe, FcntlArg::F_SETFL(OFlag::O_NONBLOCK));
         Self {
             kind,
@@ -46,7 +47,7 @@ impl Stream {
         }
     }
 
-    /// Reads once; never blocks. Gives how much is to be taken.
+    /// Reads once and never blocks. Returns how many bytes it read.
     fn read(&mut self, buffer: &mut [u8], report: &mut Report) -> usize {
         let Some(pipe) = &mut self.pipe else { return 0 };
         match pipe.read(buffer) {
@@ -73,10 +74,10 @@ impl Stream {
     }
 }
 
-/// Tells which of two pipes had something to read first.
+/// Says which of two pipes had something to read first.
 ///
-/// The kernel puts pipes into the list of an `epoll(7)` in the order in which they become readable. It puts
-/// each there once, so what both were given since the last look has no order.
+/// The kernel lists pipes in an `epoll(7)` in the order in which they become readable. It lists each once, so
+/// bytes that both got since the last check have no order.
 #[derive(Debug)]
 struct Arrivals(Option<Epoll>);
 
@@ -91,7 +92,7 @@ impl Arrivals {
             }
             nix::Result::Ok(epoll)
         };
-        // One pipe has its order. Without an epoll the order of two is a guess, and the log is whole.
+        // One pipe needs no order. Without an epoll the order of two is a guess, but the log is complete.
         Self((streams.len() > 1).then(watch).and_then(Result::ok))
     }
 
@@ -121,7 +122,7 @@ impl Streams {
         Self { arrivals: Arrivals::of(&all), all, buffer: vec![0; READ_BYTES], secrets }
     }
 
-    /// The pipes that are still open, by their number.
+    /// The pipes that are still open, with their numbers.
     pub(in crate::runner) fn open(&self) -> impl Iterator<Item = (usize, BorrowedFd<'_>)> {
         self.all
             .iter()
@@ -137,7 +138,7 @@ impl Streams {
         }
     }
 
-    /// Reads once from the pipe with this number, where there is something to read.
+    /// Reads once from the pipe with this number, if it has something.
     fn read(&mut self, number: usize, report: &mut Report) {
         let Some(stream) = self.all.get_mut(number) else { return };
         let len = stream.read(&mut self.buffer, report);
@@ -155,14 +156,14 @@ impl Streams {
         self.secrets.next()
     }
 
-    /// Looks whether there is a new token, where that was not done for some time.
+    /// Checks for new secret values, if the last check is some time ago.
     pub(in crate::runner) fn look(&mut self, now: Instant) {
         if self.secrets.look_if_due(now) {
             self.learn();
         }
     }
 
-    /// What is to be masked by now.
+    /// The texts to mask, including the newest.
     pub(in crate::runner) fn patterns(&mut self) -> &Patterns {
         if self.secrets.look() {
             self.learn();
@@ -176,7 +177,7 @@ impl Streams {
         }
     }
 
-    /// How much was read so far.
+    /// How many bytes were read so far.
     pub(in crate::runner) fn bytes(&self) -> u64 {
         self.all.iter().map(|stream| stream.bytes).sum()
     }
@@ -185,7 +186,7 @@ impl Streams {
         self.all.iter().all(|stream| stream.pipe.is_none())
     }
 
-    /// Ends the streams, whether or not somebody still holds the pipes.
+    /// Ends the streams, even if a process still holds the pipes.
     pub(in crate::runner) fn close(&mut self, report: &mut Report) {
         for stream in &mut self.all {
             stream.close(report);

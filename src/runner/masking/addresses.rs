@@ -1,13 +1,13 @@
 //! Passwords in addresses: `scheme://user:password@host`, `user:password@tcp(host)/name`.
 
-/// What an address gives away.
+/// The user and the password that an address shows.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct UserInfo<'a> {
     pub(super) user: &'a [u8],
     pub(super) password: Option<&'a [u8]>,
 }
 
-/// Those of all addresses in `text`.
+/// Finds the user and the password of every address in `text`.
 pub(super) fn of(text: &[u8]) -> impl Iterator<Item = UserInfo<'_>> {
     text.split(|&byte| byte.is_ascii_whitespace() || b"\"'`<>".contains(&byte)).filter_map(user_info)
 }
@@ -21,13 +21,13 @@ fn user_info(word: &[u8]) -> Option<UserInfo<'_>> {
         Some(at) if scheme.is_some() => &rest[..at],
         // An image with its digest has no password.
         Some(at) if !rest[at..].starts_with(b"@sha256:") => &rest[..at],
-        // A password may have what should be encoded. What has a port there has none.
+        // A password may hold characters that should be encoded. A host with a port is no password.
         None if scheme.is_some() && !ends_in_port(&rest[..end]) => &rest[..at(rest)?],
         Some(_) | None => return None,
     };
     let colon = info.iter().position(|&byte| byte == b':');
     let (user, password) = colon.map_or((info, None), |colon| (&info[..colon], Some(&info[colon + 1..])));
-    // Else any address of a mailbox would do.
+    // Without this condition a mail address would count.
     (scheme.is_some() || password.is_some()).then_some(UserInfo { user, password })
 }
 
@@ -37,7 +37,7 @@ fn ends_in_port(host: &[u8]) -> bool {
         .is_none_or(|colon| host[colon + 1..].iter().all(u8::is_ascii_digit))
 }
 
-/// What `%41` and the like stand for; none where there is nothing of that kind.
+/// Decodes `%41` and the like. Returns none if there is nothing to decode.
 pub(super) fn percent_decoded(text: &[u8]) -> Option<Vec<u8>> {
     let digit = |at: usize| {
         text.get(at)

@@ -1,5 +1,5 @@
-//! Files whose content is secret, and may change while the script runs: values that the kubelet
-//! mounts, and a service account's token.
+//! Secret files that may change while the script runs: values that the kubelet mounts, and the token of a
+//! service account.
 
 use std::{
     collections::VecDeque,
@@ -13,39 +13,41 @@ use std::{
 use super::{patterns::Patterns, secrets::Secrets};
 use crate::runner::reach;
 
-/// How often the files are looked at while the script says nothing: a value that it keeps, to print
-/// it when the next one is there already, must have been seen in between.
+/// How often the files are checked while the script writes nothing. A script may keep a value and print it
+/// after the next value has arrived, so the runner must have seen it in between.
 const EVERY: Duration = Duration::from_secs(10);
-/// Of what is longer than any Secret, the beginning alone is masked.
+/// A Secret holds 1 MiB at most. Only the first bytes of a longer file are masked.
 const MAX_BYTES: usize = 1024 * 1024;
-/// So many values that came later stay masked, the newest ones. With a new token every 48 minutes,
-/// as Kubernetes has it, they are those of the last week, and each is valid for an hour.
+/// How many later values stay masked: the newest ones. Kubernetes makes a new token every 48 minutes, each
+/// valid for an hour. So these are the tokens of the last week.
 const MAX_LATER: usize = 210;
-/// So many bytes their forms may have together: they lie in the memory of the user's container.
+/// The most bytes that the forms of later values may take together. They lie in the memory of the user's
+/// container.
 const MAX_LATER_BYTES: usize = 64 * 1024 * 1024;
 
 /// Files that change together.
 #[derive(Debug)]
 struct Group {
-    /// What is another one once they have changed: the link to their version, or the file itself.
+    /// The path whose file is another one once they have changed: the link to their version, or the file
+    /// itself.
     probe: PathBuf,
     files: Files,
-    /// As it was when the files were read last.
+    /// The state of the probe when the files were last read.
     seen: Seen,
 }
 
 #[derive(Debug)]
 enum Files {
     These(Vec<PathBuf>),
-    /// All of a folder, which may have others then.
+    /// All files of a folder. A new version may have other files.
     AllOf(PathBuf),
 }
 
-/// Files to be looked at again and again.
+/// Files to check again and again.
 #[derive(Debug, Default)]
 pub(in crate::runner) struct Watched(Vec<Group>);
 
-/// The texts to be masked: those that were there at the start, and those that came later.
+/// The texts to mask: those known at the start, and those that came later.
 #[derive(Debug)]
 pub(in crate::runner) struct ChangingFiles {
     groups: Vec<Group>,
@@ -55,7 +57,7 @@ pub(in crate::runner) struct ChangingFiles {
     patterns: Patterns,
 }
 
-/// What is replaced differs in one of these.
+/// The state of a file. A file that replaces it differs in at least one field.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::runner) struct Seen {
     file: (u64, u64),
@@ -65,7 +67,7 @@ pub(in crate::runner) struct Seen {
 
 impl Seen {
     pub(in crate::runner) fn at(path: &Path) -> Option<Self> {
-        // Followed: it is a link, or one leads to it.
+        // Links are followed: the path is a link, or a link leads to it.
         let file = fs::metadata(path).ok()?;
         Some(Self {
             file: (file.dev(), file.ino()),
@@ -81,7 +83,7 @@ impl Files {
             Self::These(paths) => paths.clone(),
             Self::AllOf(folder) => {
                 let entries = fs::read_dir(folder).into_iter().flatten().flatten();
-                // Names that begin so are the kubelet's own.
+                // Names with this beginning are the kubelet's own.
                 let keys = entries.filter(|entry| !entry.file_name().as_encoded_bytes().starts_with(b".."));
                 keys.map(|entry| entry.path()).collect()
             }
@@ -90,10 +92,9 @@ impl Files {
 }
 
 impl Watched {
-    /// Adds files of one folder, before they are read for the first time. What is not there does not
-    /// come later.
+    /// Adds files of one folder, before they are first read. A missing file does not appear later.
     pub(in crate::runner) fn add(&mut self, folder: &Path, files: Vec<PathBuf>) {
-        // The link that the kubelet replaces once a new version of all files is there.
+        // The kubelet replaces this link once a new version of all files is complete.
         let link = folder.join("..data");
         match Seen::at(&link) {
             Some(seen) => self.0.push(Group { probe: link, files: Files::These(files), seen }),
@@ -104,7 +105,7 @@ impl Watched {
         }
     }
 
-    /// The same, of all files of a folder.
+    /// Adds all files of a folder in the same way.
     pub(in crate::runner) fn add_all_of(&mut self, folder: &Path) {
         let link = folder.join("..data");
         if let Some(seen) = Seen::at(&link) {
@@ -112,7 +113,7 @@ impl Watched {
         }
     }
 
-    /// The same, for what nobody else reads: its content is masked from the start.
+    /// Adds a file that nothing else reads. Its content is masked from the start.
     pub(in crate::runner) fn add_unread(&mut self, file: &Path, secrets: &mut Secrets) {
         if let Some(seen) = Seen::at(file)
             && let Ok(value) = read(file)
@@ -125,7 +126,7 @@ impl Watched {
 }
 
 impl ChangingFiles {
-    /// Joins what the files will hold to the `lasting` texts.
+    /// Masks the `lasting` texts, and later also what the files will hold.
     pub(in crate::runner) fn new(Watched(groups): Watched, lasting: Patterns) -> Self {
         let patterns = lasting.clone();
         Self { groups, next: Instant::now() + EVERY, lasting, later: VecDeque::new(), patterns }
@@ -135,23 +136,23 @@ impl ChangingFiles {
         &self.patterns
     }
 
-    /// When to look again if nothing comes before.
+    /// When to check again, if the script writes nothing until then.
     pub(in crate::runner) fn next(&self) -> Option<Instant> {
         (!self.groups.is_empty()).then_some(self.next)
     }
 
-    /// Looks whether files were replaced. To be asked after a text was read and before it is masked:
-    /// so no value comes that is not known yet. Says whether there is a new one.
+    /// Checks whether files were replaced. Call it after reading a text and before masking it, so that every
+    /// value in the text is known. Returns whether there is a new value.
     pub(in crate::runner) fn look(&mut self) -> bool {
         let mut news = false;
         for group in &mut self.groups {
-            // It is not there for a moment, or no longer: what was seen stays masked.
+            // The file is missing for a moment, or for good. Values that were seen stay masked.
             let Some(now) = Seen::at(&group.probe) else { continue };
             if now == group.seen {
                 continue;
             }
             for file in group.files.paths() {
-                // What the runner cannot read, the script cannot either.
+                // The script cannot read a file that the runner cannot read.
                 let Ok(value) = read(&file) else { continue };
                 let mut secrets = Secrets::default();
                 secrets.add("", &value);
@@ -161,7 +162,7 @@ impl ChangingFiles {
                     news = true;
                 }
             }
-            // As it was before the reading: what came after is seen the next time.
+            // The state before reading: the next check sees a later change.
             group.seen = now;
         }
         if news {
@@ -179,7 +180,7 @@ impl ChangingFiles {
         }
     }
 
-    /// The same as [`Self::look`], where it was not done for some time.
+    /// Does the same as [`Self::look`], if the last check is some time ago.
     pub(in crate::runner) fn look_if_due(&mut self, now: Instant) -> bool {
         if now < self.next {
             return false;

@@ -1,4 +1,5 @@
-//! What within a value is secret by itself: people print a token of a kubeconfig, not the whole.
+//! Finds the parts of a value that are secret by themselves: people print a token from a kubeconfig, not the
+//! whole file.
 
 use std::collections::HashSet;
 
@@ -14,25 +15,24 @@ use super::{
     fields::{self, Field},
 };
 
-/// A part is masked by itself from this length on, where its name or place says that it is a
-/// credential.
+/// The shortest part that is masked by itself, if its name or place says that it is a credential.
 pub(super) const MIN_CREDENTIAL_BYTES: usize = 6;
-/// The same for other parts: lines of a kubeconfig such as `apiVersion: v1` must stay legible.
+/// The same for other parts. Lines of a kubeconfig such as `apiVersion: v1` must stay legible.
 pub(super) const MIN_WORD_BYTES: usize = 16;
 
-/// A text within a text within a text: JSON in JSON, base64 in both.
+/// How many levels of text within text are read: JSON in JSON, base64 in both.
 const MAX_DEPTH: usize = 4;
-/// Where words end besides white space.
+/// Words end at these characters, and at white space.
 const SEPARATORS: &[u8] = b"\"'`=,;:@{}[]()<>&";
 const BASE64: GeneralPurpose = GeneralPurpose::new(
     &STANDARD,
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
 
-/// How a part is to be looked for.
+/// In which spellings a part is masked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Spelled {
-    /// As it is. Of these there may be very many.
+    /// As it is. There may be very many such parts.
     Plainly,
     /// Also as JSON and shells quote it.
     Quoted,
@@ -40,7 +40,7 @@ pub(super) enum Spelled {
     Anyhow,
 }
 
-/// Gives the value and all its parts, some more than once. None has white space at its ends.
+/// Calls `take` with the value and all its parts, some more than once. None has white space at its ends.
 pub(super) fn of(value: &[u8], take: &mut dyn FnMut(&[u8], Spelled)) {
     Parts { take, depth: 0 }.whole(value, Spelled::Anyhow);
 }
@@ -54,7 +54,7 @@ impl Parts<'_> {
     fn whole(&mut self, value: &[u8], spelled: Spelled) {
         let value = value.trim_ascii();
         (self.take)(value, spelled);
-        // As a shell gives it where it stands without quotes.
+        // A shell prints the value like this if it is not quoted.
         let words: Vec<&[u8]> = words_of(value).collect();
         let words = words.join(&b' ');
         if words != value {
@@ -68,7 +68,7 @@ impl Parts<'_> {
     }
 
     fn inside(&mut self, value: &[u8]) {
-        // Of one line nobody knows where its secret is, unless a name or a format tells.
+        // In a single line, only a name or a format shows where the secret is.
         let several = value.contains(&b'\n');
         let mut block = None;
         for line in value.split(|&byte| byte == b'\n') {
@@ -101,7 +101,7 @@ impl Parts<'_> {
         self.json(value);
     }
 
-    /// A line of a YAML block whose name, further out, is a credential's.
+    /// Takes a line of a YAML block, if the name that opens the block is a credential's.
     fn block(&mut self, line: &[u8], block: &mut Option<usize>) {
         let text = line.trim_ascii();
         if text.is_empty() {
@@ -153,7 +153,7 @@ impl Parts<'_> {
         }
     }
 
-    /// `login NAME password WORD`, as a netrc has it.
+    /// Takes `login NAME password WORD`, the format of a netrc file.
     fn logins(&mut self, value: &[u8]) {
         let mut login = false;
         let mut before: &[u8] = b"";
@@ -172,7 +172,7 @@ impl Parts<'_> {
             return;
         }
         (self.take)(value, Spelled::Anyhow);
-        // Keys of a kubeconfig, user and password for a registry.
+        // Keys of a kubeconfig, or the user and the password for a registry.
         if self.depth < MAX_DEPTH
             && let Ok(decoded) = BASE64.decode(value)
             && is_text(&decoded)

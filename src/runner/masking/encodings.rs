@@ -1,6 +1,6 @@
-//! The spellings in which common tools write a text down.
+//! How common tools spell a text.
 //!
-//! Each function gives every spelling it knows, also where some of them are the same.
+//! Each function returns every spelling it knows. Some may be equal.
 
 use std::fmt::Write;
 
@@ -9,19 +9,20 @@ const URL_SAFE: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwx
 const LOWER: &[u8; 16] = b"0123456789abcdef";
 const UPPER: &[u8; 16] = b"0123456789ABCDEF";
 
-/// Where common tools break the lines of base64: `openssl` and PEM files, `base64`.
+/// After how many characters common tools break the lines of base64: `openssl` and PEM files, then `base64`.
 const LINE_WIDTHS: [usize; 2] = [64, 76];
-/// The rest on a last line is masked from this length on: shorter ones occur in innocent text.
+/// The shortest last line that is masked. Shorter ones occur in innocent text.
 const MIN_LAST_LINE: usize = 8;
 
-/// In base64, at each of the three places within a longer text where a value may begin.
+/// Returns the value in base64, for each of the three offsets at which it may begin within a longer text.
 pub(super) fn base64(value: &[u8]) -> impl Iterator<Item = Vec<u8>> {
     [STANDARD, URL_SAFE]
         .into_iter()
         .flat_map(move |alphabet| (0..3).map(move |before| base64_inner(value, before, alphabet)))
 }
 
-/// The lines of base64 into which tools break a value that stands alone. None where it is one line.
+/// Returns the lines of base64 into which tools break a value that is encoded alone. Returns none if it fits
+/// one line.
 pub(super) fn base64_lines(value: &[u8]) -> Vec<Vec<u8>> {
     let whole = base64_inner(value, 0, STANDARD);
     LINE_WIDTHS
@@ -33,11 +34,11 @@ pub(super) fn base64_lines(value: &[u8]) -> Vec<Vec<u8>> {
         .collect()
 }
 
-/// The characters that are the same whatever stands around the value, which has `before` bytes in
-/// front of it, modulo 3 (0 to 2).
+/// Returns the characters that do not depend on the text around the value. `before` is the number of bytes in
+/// front of the value, modulo 3 (0 to 2).
 fn base64_inner(value: &[u8], before: usize, alphabet: &[u8; 64]) -> Vec<u8> {
     let mut out = Vec::with_capacity(value.len() / 3 * 4 + 4);
-    // So many first bits share a character with the byte in front.
+    // This many first bits share a character with the byte in front.
     let mut skip = [0, 4, 2][before];
     let mut bits = 0u32;
     let mut count = 0;
@@ -50,11 +51,11 @@ fn base64_inner(value: &[u8], before: usize, alphabet: &[u8; 64]) -> Vec<u8> {
             out.push(alphabet[(bits >> count) as usize & 63]);
         }
     }
-    // What is left of the last byte shares a character with the byte behind it.
+    // The last bits share a character with the byte behind the value.
     out
 }
 
-/// In hexadecimal digits.
+/// Returns the value in hexadecimal digits.
 pub(super) fn hex(value: &[u8]) -> impl Iterator<Item = Vec<u8>> {
     [LOWER, UPPER].into_iter().map(move |digits| {
         value
@@ -64,7 +65,8 @@ pub(super) fn hex(value: &[u8]) -> impl Iterator<Item = Vec<u8>> {
     })
 }
 
-/// What is left as it is besides letters and digits, and whether a blank is a `+`.
+/// The characters that stay as they are, besides letters and digits. The flag says whether a blank becomes
+/// `+`.
 const URL: [(&[u8], bool); 5] = [
     // RFC 3986; jq's @uri, curl.
     (b"-_.~", false),
@@ -78,7 +80,7 @@ const URL: [(&[u8], bool); 5] = [
     (b"-_.*", true),
 ];
 
-/// In percent-encoding.
+/// Returns the value in percent-encoding.
 pub(super) fn url(value: &[u8]) -> impl Iterator<Item = Vec<u8>> {
     URL.into_iter().flat_map(move |(kept, plus)| {
         [UPPER, LOWER].into_iter().map(move |digits| {
@@ -97,7 +99,7 @@ pub(super) fn url(value: &[u8]) -> impl Iterator<Item = Vec<u8>> {
     })
 }
 
-/// How a JSON encoder treats what it may leave as it is.
+/// The characters that a JSON encoder escapes, though it need not.
 #[derive(Debug, Clone, Copy)]
 struct Json {
     slash: bool,
@@ -105,7 +107,7 @@ struct Json {
     html: bool,
 }
 
-/// As the inner part of a JSON string. A value that is no text has none.
+/// Returns the value as the inner part of a JSON string. A value that is not UTF-8 has none.
 pub(super) fn json(value: &[u8]) -> impl Iterator<Item = Vec<u8>> {
     let encoders = [
         (false, false, false),

@@ -1,4 +1,4 @@
-//! Names and their values in a text of any format: `.env`, ini, YAML, JSON, XML, connection strings.
+//! Finds names and their values in a text of any format: `.env`, ini, YAML, JSON, XML, connection strings.
 
 use std::borrow::Cow;
 
@@ -7,34 +7,34 @@ use super::shell;
 /// Words that name a credential wherever they occur in a name.
 const PARTS_OF_NAMES: [&[u8]; 9] =
     [b"passw", b"passphrase", b"pwd", b"secret", b"token", b"key", b"credential", b"bearer", b"cookie"];
-/// The same, where they are a whole word of the name.
+/// Words that name a credential only as a whole word of the name.
 const WORDS_OF_NAMES: [&[u8]; 9] =
     [b"pass", b"pw", b"pin", b"pat", b"psk", b"jwt", b"otp", b"creds", b"salt"];
-/// What stands in front of a token in a header.
+/// Words in front of a token in a header.
 const SCHEMES: [&[u8]; 4] = [b"bearer ", b"basic ", b"token ", b"apikey "];
-/// A longer value in the midst of a line is no value: to follow each of a long line to its end
-/// would take time without bound.
+/// A value inside a line is at most this long. Following every field of a long line to its end would take
+/// unbounded time.
 const MAX_INNER_BYTES: usize = 512;
 
-/// A name, and what stands behind it.
+/// A name, and the text behind it.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Field<'a> {
     pub(super) name: &'a [u8],
-    /// Whether the name stands where formats have their names.
+    /// Whether the name is at a place where formats put names.
     pub(super) leads: bool,
-    /// Whether it is the first of its line.
+    /// Whether it is the first field of its line.
     first: bool,
     separator: u8,
-    /// To the end of the line.
+    /// The text up to the end of the line.
     rest: &'a [u8],
 }
 
-/// The fields of one line.
+/// Finds the fields of one line.
 pub(super) fn of_line(line: &[u8]) -> impl Iterator<Item = Field<'_>> {
     let mut first = true;
     line.iter().enumerate().filter_map(move |(at, &separator)| {
         let rest = &line[at + 1..];
-        // Not the scheme of an address, and not the second half of `==`.
+        // The scheme of an address is no field.
         if !matches!(separator, b'=' | b':' | b'>') || (separator == b':' && rest.starts_with(b"//")) {
             return None;
         }
@@ -75,7 +75,7 @@ fn in_object(in_front: &[u8]) -> bool {
 }
 
 impl<'a> Field<'a> {
-    /// What may be the value, as it stands and as programs read it.
+    /// Returns the possible values, as written and as programs read them.
     pub(super) fn values(&self) -> Vec<Cow<'a, [u8]>> {
         let rest = self.rest;
         let mut values: Vec<Cow<'a, [u8]>> = vec![];
@@ -90,12 +90,12 @@ impl<'a> Field<'a> {
             let inner = &rest[1..end];
             let decoded =
                 (quote == b'"').then(|| serde_json::from_slice::<String>(&rest[..=end]).ok()).flatten();
-            // Where JSON reads it, its own spelling is one of the value's anyhow.
+            // If JSON can decode it, the raw spelling is one of the value's spellings anyway.
             let raw = decoded.is_none().then_some(inner);
             values.extend(raw.map(Cow::from));
             values.extend(decoded.map(|text| text.into_bytes().into()));
             if self.separator == b'=' {
-                // In the midst of a line each must stay short.
+                // Inside a line every value must stay short.
                 let end = if self.first { rest.len() } else { end + 1 };
                 values.push(shell::first_word(&rest[..end]).into());
             }
@@ -133,7 +133,7 @@ impl<'a> Field<'a> {
         values
     }
 
-    /// Whether a YAML block follows, whose lines are the value.
+    /// Whether a YAML block follows that holds the value.
     pub(super) fn opens_block(&self) -> bool {
         self.first
             && self.separator == b':'
@@ -150,7 +150,7 @@ fn until<'a>(text: &'a [u8], ends: &[u8]) -> &'a [u8] {
     &text[..text.iter().position(|byte| ends.contains(byte)).unwrap_or(text.len())]
 }
 
-/// Where the quote that opens `text` is closed.
+/// Finds the end of the quote that opens `text`.
 fn end_of_quoted(text: &[u8]) -> Option<usize> {
     let quote = *text.first()?;
     let mut at = 1;
@@ -166,7 +166,7 @@ fn end_of_quoted(text: &[u8]) -> Option<usize> {
     None
 }
 
-/// As YAML reads what it quotes.
+/// Reads doubled single quotes, as YAML does.
 fn undoubled(text: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(text.len());
     let mut bytes = text.iter().peekable();
@@ -179,9 +179,9 @@ fn undoubled(text: &[u8]) -> Vec<u8> {
     out
 }
 
-/// Whether the value under such a name is a credential.
+/// Whether a value with this name is a credential.
 pub(super) fn names_credential(name: &[u8]) -> bool {
-    // `smtpPass` has two words, as `SMTP_PASS` has.
+    // `smtpPass` has two words, like `SMTP_PASS`.
     let mut words = name.split(|byte| !byte.is_ascii_alphanumeric()).flat_map(|word| {
         word.chunk_by(|byte, next| !(byte.is_ascii_lowercase() && next.is_ascii_uppercase()))
     });
@@ -191,18 +191,18 @@ pub(super) fn names_credential(name: &[u8]) -> bool {
     let name = name.to_ascii_lowercase();
     let has = |part: &[u8]| name.windows(part.len()).any(|window| window == part);
     PARTS_OF_NAMES.into_iter().any(has)
-        // Not an author or an authority.
+        // `auth`, but neither `author` nor `authority`.
         || has(b"authoriz")
         || name.windows(4).enumerate().any(|(at, window)| window == b"auth" && !name[at + 4..].starts_with(b"or"))
 }
 
-/// Whether a name is one that people give, such as `client-certificate-data`: made of words. What
-/// looks like chance is a token, also where a name could stand.
+/// Whether a name is made of words, such as `client-certificate-data`. Random characters are a token, even at
+/// the place of a name.
 pub(super) fn is_of_words(name: &[u8]) -> bool {
     name.first().is_some_and(u8::is_ascii_alphabetic) && name.split(|byte| b"_-.".contains(byte)).all(is_word)
 }
 
-/// Lower or upper case or `camelCase`, and few digits behind: `x509`.
+/// A word is in lower case, upper case or `camelCase`, with few digits behind it: `x509`.
 fn is_word(word: &[u8]) -> bool {
     const MAX_LETTERS: usize = 20;
     let letters = word.iter().position(|byte| !byte.is_ascii_alphabetic()).unwrap_or(word.len());

@@ -1,17 +1,17 @@
-//! Replaces secret texts in a stream, however it is cut into pieces.
+//! Replaces secret texts in a stream. How the stream is cut into pieces does not matter.
 
 use std::ops::Range;
 
 use super::patterns::{MIN_TEXT_BYTES, Patterns, Texts, Walk};
 
-/// What stands where a secret was.
+/// The text that replaces a secret.
 pub(super) const MASK: &[u8] = b"***";
-/// How many secrets may be half found at once. Each has begun within the one before it, so more of
-/// them are only in a text that repeats itself, such as a row of 300 equal characters.
+/// How many secrets may be half found at once. Each begins within the one before it. So only a text that
+/// repeats itself has more, such as a row of 300 equal characters.
 const MAX_WALKS: usize = 256;
 
 impl Patterns {
-    /// A text that is at hand as a whole, masked.
+    /// Masks a complete text.
     pub(in crate::runner) fn mask(&self, text: &[u8]) -> Vec<u8> {
         let mut masker = Masker::new(self.clone());
         let mut whole = masker.push(text).to_vec();
@@ -19,27 +19,27 @@ impl Patterns {
         whole
     }
 
-    /// The same for text.
+    /// Masks a complete string.
     pub(in crate::runner) fn mask_str(&self, text: &str) -> String {
         String::from_utf8_lossy(&self.mask(text.as_bytes())).into_owned()
     }
 }
 
-/// Masks one stream. What comes out does not depend on how the stream is cut.
+/// Masks one stream. The result does not depend on how the stream is cut.
 ///
-/// Held back are the last bytes as long as they may be the beginning of a secret: never more than
-/// the longest one.
+/// The masker holds the last bytes back while they may be the beginning of a secret. It never holds more than
+/// the longest secret.
 #[derive(Debug)]
 pub(in crate::runner) struct Masker {
     patterns: Patterns,
     held: Vec<u8>,
-    /// Where in `held` secrets may have begun, ascending.
+    /// The places in `held` at which secrets may begin, in ascending order.
     walks: Vec<(usize, Walk)>,
-    /// So many bytes are masked whatever they are.
+    /// How many of the next bytes are masked without a comparison.
     blind: usize,
-    /// Secrets within `held`: ascending, neither overlapping nor adjacent.
+    /// The secrets within `held`, in ascending order. None overlaps or touches another.
     found: Vec<Range<usize>>,
-    /// Whether a mask was the last thing that came out.
+    /// Whether the last output was a mask.
     joined: bool,
     out: Vec<u8>,
 }
@@ -49,7 +49,7 @@ impl Masker {
         Self { patterns, held: vec![], walks: vec![], blind: 0, found: vec![], joined: false, out: vec![] }
     }
 
-    /// Takes the stream's next bytes and gives those that are certain by now.
+    /// Takes the stream's next bytes and returns those that are now certain.
     pub(in crate::runner) fn push<'a>(&'a mut self, bytes: &'a [u8]) -> &'a [u8] {
         let Some(texts) = self.patterns.texts() else { return bytes };
         let new = self.held.len();
@@ -59,16 +59,16 @@ impl Masker {
         &self.out
     }
 
-    /// Looks for other secrets from here on, and among them in what is held back. What was found
-    /// stays masked.
+    /// Searches for other secrets from here on, also in the bytes held back. Secrets that were found stay
+    /// masked.
     pub(in crate::runner) fn learn(&mut self, patterns: &Patterns) {
         self.patterns = patterns.clone();
         self.walks.clear();
         let Some(texts) = self.patterns.texts() else { return };
         let mut all = std::mem::take(&mut self.found);
         let blind = std::mem::take(&mut self.blind);
-        // What may have begun, begins in what is held: a walk through the old list means nothing in
-        // the new one.
+        // A walk through the old list means nothing in the new one. A secret that may have begun lies in the
+        // bytes held back, so the new search finds it there.
         self.scan(&texts, 0);
         self.blind = self.blind.max(blind);
         all.append(&mut self.found);
@@ -78,7 +78,7 @@ impl Masker {
         }
     }
 
-    /// Takes the held bytes from `at` on.
+    /// Searches the held bytes from `at` on.
     fn scan(&mut self, texts: &Texts, mut at: usize) {
         while at < self.held.len() {
             if self.walks.is_empty() && self.blind == 0 {
@@ -92,7 +92,7 @@ impl Masker {
         }
     }
 
-    /// Takes the byte at `at` of `held`.
+    /// Searches one more byte, the one at `at` in `held`.
     fn take(&mut self, texts: &Texts, at: usize) {
         let Self { held, walks, blind, found, .. } = self;
         let end = at + 1;
@@ -121,15 +121,15 @@ impl Masker {
             walks.push((start, walk));
         }
         if walks.len() > MAX_WALKS {
-            // To follow them all would take time without bound, and to let one go might show it:
-            // what could be a secret is taken for one.
+            // Following them all would take unbounded time, and dropping one might show a secret. So
+            // everything that may be a secret is masked.
             add(found, walks[0].0..end);
             *blind = walks.iter().map(|&(_, walk)| texts.rest(walk)).max().unwrap_or(0).max(*blind);
             walks.clear();
         }
     }
 
-    /// How many of the held bytes no secret that is still to be found can reach.
+    /// How many of the held bytes no later match can reach.
     fn certain(&self, texts: &Texts) -> usize {
         if let Some(&(start, _)) = self.walks.first() {
             return start;
@@ -139,7 +139,7 @@ impl Masker {
         last.into_iter().find(|&start| texts.has_beginning(&self.held[start..])).unwrap_or(len)
     }
 
-    /// Ends the stream and gives what was held back.
+    /// Ends the stream and returns the bytes held back.
     pub(in crate::runner) fn finish(&mut self) -> &[u8] {
         self.release(self.held.len());
         self.walks.clear();
@@ -148,8 +148,7 @@ impl Masker {
         &self.out
     }
 
-    /// Moves the first `end` held bytes to `out`: no secret that is still to be found reaches into
-    /// them.
+    /// Moves the first `end` held bytes to `out`. No later match may reach into them.
     fn release(&mut self, end: usize) {
         self.out.clear();
         let mut at = 0;
@@ -158,7 +157,7 @@ impl Masker {
                 self.out.extend_from_slice(&self.held[at..secret.start]);
                 self.joined = false;
             }
-            // A secret that goes on behind `end`, or touches the one before it, has its mask.
+            // A secret that continues behind `end`, or touches the one before it, has its mask already.
             if !self.joined {
                 self.out.extend_from_slice(MASK);
                 self.joined = true;
@@ -180,8 +179,8 @@ impl Masker {
     }
 }
 
-/// Joins a secret with those that it overlaps or touches. It ends behind all of them, or begins
-/// where the last of them does or later.
+/// Adds a secret and joins it with those that it overlaps or touches. `new` must end behind all of them, or
+/// must not begin before the last of them.
 fn add(found: &mut Vec<Range<usize>>, mut new: Range<usize>) {
     while let Some(last) = found.last()
         && last.end >= new.start
@@ -268,7 +267,7 @@ mod tests {
         assert_eq!(out, whole);
     }
 
-    /// What masking means, without any cleverness.
+    /// Masks in the simplest way, to compare with.
     fn reference(secrets: &[String], text: &[u8]) -> Vec<u8> {
         let mut masked = vec![false; text.len()];
         for secret in secrets {

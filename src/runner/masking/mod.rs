@@ -1,9 +1,8 @@
 //! Keeps secret values out of the log, the outputs and the messages.
 //!
-//! [`secrets`] gathers the values. `credentials`, `fields` and `addresses` find what is secret within a
-//! value; `encodings` and `shell` know how tools spell it. [`patterns`] holds the resulting texts, and
-//! [`mask`] replaces them in a stream or a text. [`changing_files`] adds values that arrive while the
-//! script runs.
+//! [`secrets`] gathers the values. `credentials`, `fields` and `addresses` find the secret parts of a value.
+//! `encodings` and `shell` spell them as tools do. [`patterns`] holds the resulting texts, and [`mask`]
+//! replaces them in a stream or a text. [`changing_files`] adds values that arrive while the script runs.
 
 mod addresses;
 pub(super) mod changing_files;

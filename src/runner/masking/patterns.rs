@@ -1,16 +1,15 @@
-//! The secret texts, ready to be compared with a stream byte by byte.
+//! The secret texts, ready to compare with a stream byte by byte.
 //!
-//! They lie in a sorted list, which is walked as if it were a trie: a walk is the part of the list
-//! whose texts begin with the bytes seen so far. An automaton of the same texts takes some 40 bytes
-//! for each of theirs, and the forms of one Secret of 1 MiB have 15 MiB and more; this memory is
-//! that of the user's container.
+//! They lie in a sorted list. A walk goes through it as through a trie: it is the part of the list whose
+//! texts begin with the bytes seen so far. An automaton would take about 40 bytes for each byte of the texts.
+//! The forms of one Secret of 1 MiB have 15 MiB and more, and they use the memory of the user's container.
 
 use std::{fmt, ops::RangeInclusive, rc::Rc};
 
-/// No text may be shorter: a walk begins where this many bytes fit.
+/// The shortest text. A walk begins where this many bytes fit.
 pub(super) const MIN_TEXT_BYTES: usize = 4;
-/// The filter has two to the power of so many bits: 32 KiB, what a processor has at hand, and up to
-/// 512 KiB for many texts. At 64 bits a text one place in 64 gets through by chance.
+/// The filter has two to this power of bits: 32 KiB, which fit a processor's cache, and up to 512 KiB for
+/// many texts. With 64 bits a text, one place in 64 passes by chance.
 const FILTER_BITS: RangeInclusive<u32> = 18..=22;
 const FILTER_BITS_A_TEXT: usize = 64;
 
@@ -20,18 +19,18 @@ pub(in crate::runner) struct Patterns(Option<Rc<Texts>>);
 
 impl fmt::Debug for Patterns {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Secrets have no business in a debug text.
+        // A debug text must show no secret.
         f.debug_struct("Patterns").finish_non_exhaustive()
     }
 }
 
 impl Patterns {
-    /// Prepares `texts`, each of which has at least [`MIN_TEXT_BYTES`]; shorter ones are left out.
+    /// Prepares `texts`. Those shorter than [`MIN_TEXT_BYTES`] are left out.
     pub(in crate::runner) fn new(texts: impl IntoIterator<Item = Vec<u8>>) -> Self {
         Self::of(texts.into_iter().map(Rc::from).collect())
     }
 
-    /// These and `more`. No text is copied.
+    /// Returns these texts and `more`. No text is copied.
     pub(super) fn with<'a>(&'a self, more: impl IntoIterator<Item = &'a Rc<[u8]>>) -> Self {
         let known = self.0.iter().flat_map(|texts| texts.sorted.iter());
         Self::of(known.chain(more).cloned().collect())
@@ -61,20 +60,20 @@ impl Patterns {
 
 /// The sorted list.
 pub(super) struct Texts {
-    /// All different.
+    /// Has no text twice.
     sorted: Vec<Rc<[u8]>>,
-    /// Which first bytes there are, by their hash: most of a stream is passed over by it.
+    /// The first bytes of all texts, by their hash. With it the search skips most of a stream.
     filter: Filter,
 }
 
 struct Filter {
     words: Vec<u64>,
-    /// What is left of a hash fits the words.
+    /// A hash is shifted by this much to fit the words.
     shift: u32,
 }
 
-/// A place in the stream where texts may have begun: those of `first..end` begin with the `depth`
-/// bytes that were seen, and are longer.
+/// A place in the stream where texts may have begun. The texts `first..end` begin with the `depth` bytes seen
+/// so far, and are longer.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Walk {
     first: usize,
@@ -82,12 +81,12 @@ pub(super) struct Walk {
     depth: usize,
 }
 
-/// What a byte did to a walk.
+/// The effect of a byte on a walk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Step {
     /// A text ends here.
     pub(super) found: bool,
-    /// There are longer ones.
+    /// Longer texts are still possible.
     pub(super) goes_on: bool,
 }
 
@@ -110,10 +109,10 @@ impl Texts {
         first < end
     }
 
-    /// Goes on by one byte.
+    /// Continues a walk by one byte.
     pub(super) fn step(&self, walk: Walk, byte: u8) -> (Walk, Step) {
         let Walk { mut first, mut end, depth } = walk;
-        // Nearly always there is one text only.
+        // There is nearly always only one text.
         if end - first == 1 {
             if self.sorted[first][depth] != byte {
                 end = first;
@@ -126,13 +125,13 @@ impl Texts {
         self.settle(Walk { first, end, depth: depth + 1 })
     }
 
-    /// How many bytes more the longest text of a walk has.
+    /// How many more bytes the longest text of a walk has.
     pub(super) fn rest(&self, walk: Walk) -> usize {
         let longest = self.sorted[walk.first..walk.end].iter().map(|text| text.len()).max();
         longest.unwrap_or(0).saturating_sub(walk.depth)
     }
 
-    /// Takes a text that is whole out of the walk; it sorts before those that go on.
+    /// Takes a complete text out of the walk. It sorts before the longer ones.
     fn settle(&self, mut walk: Walk) -> (Walk, Step) {
         let found = walk.first < walk.end && self.sorted[walk.first].len() == walk.depth;
         walk.first += usize::from(found);
@@ -142,7 +141,7 @@ impl Texts {
     fn beginning_with(&self, bytes: &[u8]) -> (usize, usize) {
         let first = self.sorted.partition_point(|text| &**text < bytes);
         let rest = &self.sorted[first..];
-        // What gets through the filter by chance costs no second search.
+        // Bytes that pass the filter by chance cost no second search.
         if !rest.first().is_some_and(|text| text.starts_with(bytes)) {
             return (first, first);
         }
@@ -151,7 +150,7 @@ impl Texts {
 }
 
 impl Filter {
-    /// Where the filter has the first bytes of a text.
+    /// Returns the word and the bit of the filter for the first bytes of a text.
     fn place(&self, bytes: &[u8]) -> (usize, u64) {
         let first = bytes.first_chunk().map_or(0, |first: &[u8; MIN_TEXT_BYTES]| u32::from_le_bytes(*first));
         // Fibonacci hashing: the upper bits of the product are the mixed ones.

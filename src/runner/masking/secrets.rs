@@ -1,4 +1,4 @@
-//! Which texts must not be seen.
+//! Gathers the texts that must not be shown.
 
 use std::collections::HashSet;
 
@@ -9,17 +9,15 @@ use super::{
     shell,
 };
 
-/// Shorter values are not masked: masking `true` or `1234` would make logs unreadable and hide
-/// little.
+/// The shortest value that is masked. Masking `true` or `1234` would make logs unreadable and hide little.
 const MIN_VALUE_BYTES: usize = MIN_CREDENTIAL_BYTES;
 
-/// How much all forms of all values may have. They lie in the memory of the user's container; a
-/// Secret of 1 MiB, the most that Kubernetes takes, has 15 to 45 MiB of them, and as much again
-/// where all of it is named as credentials.
+/// The most bytes of all forms of all values. They use the memory of the user's container. A Secret has 1 MiB
+/// at most, and its forms 15 to 45 MiB. They have twice as much if every part of it has a credential's name.
 const MAX_FORMS_BYTES: usize = 64 * 1024 * 1024;
 
-// A value that is long enough is masked in every form: its shortest one, base64 without the
-// characters that it shares with its neighbours, has 7 characters.
+// A value of this length is masked in every form. The shortest form is base64 without the characters shared
+// with its neighbours, and has 7 characters.
 const _: () = assert!(MIN_VALUE_BYTES >= MIN_TEXT_BYTES && MIN_WORD_BYTES >= MIN_TEXT_BYTES);
 
 /// Gathers secret values as they are read.
@@ -45,8 +43,8 @@ pub(in crate::runner) struct TooLong {
 impl Secrets {
     /// Adds the value of the variable `name`.
     pub(in crate::runner) fn add(&mut self, name: &str, value: &[u8]) {
-        // Files often end in a newline that nobody counts as a part of the value, and a shell drops
-        // blanks at both ends where quotes are missing.
+        // Files often end in a newline that is not meant as part of the value. A shell drops blanks at both
+        // ends of a value without quotes.
         let value = value.trim_ascii();
         if value.is_empty() {
             return;
@@ -82,7 +80,7 @@ impl Secrets {
     }
 
     fn add_form(&mut self, form: Vec<u8>) {
-        // Past the bound nothing is run, so nothing needs to be kept.
+        // Above the bound nothing runs, so no form is needed.
         if self.forms_bytes <= MAX_FORMS_BYTES {
             let len = form.len();
             if self.forms.insert(form) {
@@ -96,7 +94,7 @@ impl Secrets {
         &self.unmasked
     }
 
-    /// All forms of all values.
+    /// Takes all forms of all values.
     ///
     /// # Errors
     /// Where they have too many bytes.
@@ -107,7 +105,7 @@ impl Secrets {
         Ok(std::mem::take(&mut self.forms))
     }
 
-    /// The same, ready for use.
+    /// Takes the same as patterns.
     ///
     /// # Errors
     /// Where they have too many bytes.
@@ -287,7 +285,7 @@ mod tests {
                     // An outer quote, where the secret ends in one.
                     let edge = if secret.starts_with(b"'") || secret.ends_with(b"'") { edge.max(2) } else { edge };
                     prop_assert!(out.windows(3).any(|window| window == b"***"));
-                    // Of base64 the neighbours stay, and the characters shared with them.
+                    // Base64 of the neighbours stays, with the characters shared with them.
                     let rest = out.len() - b"<<***>>\nkind: Config\n".len();
                     let neighbours = if edge == 0 { 0 } else { (before.len() + behind.len()) * 4 / 3 + edge };
                     prop_assert!(rest <= neighbours, "{}", String::from_utf8_lossy(&out));

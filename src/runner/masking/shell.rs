@@ -1,15 +1,15 @@
-//! How shells spell a value: so that it can be read again (`set -x`, `declare -p`, `export -p`,
-//! `printf %q`), and back.
+//! How shells spell a value so that they can read it again (`set -x`, `declare -p`, `export -p`, `printf
+//! %q`), and how they read it.
 
 type Spelling = fn(&[u8]) -> Vec<u8>;
 
-/// What no shell quotes.
+/// Whether no shell quotes this byte.
 fn is_plain(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"_-./+:@%".contains(&byte)
 }
 
-/// Every spelling that may differ from the value itself, without the quotes around it. None where
-/// shells leave it as it is.
+/// Returns every spelling that may differ from the value, without the quotes around it. Returns none if
+/// shells do not change the value.
 pub(super) fn spellings(value: &[u8]) -> impl Iterator<Item = Vec<u8>> {
     const OF_ALL: [Spelling; 4] =
         [double_quoted, backslashed, |value| dollar_quoted(value, true), |value| dollar_quoted(value, false)];
@@ -22,7 +22,7 @@ pub(super) fn spellings(value: &[u8]) -> impl Iterator<Item = Vec<u8>> {
     ];
     let of_all: &[_] = if value.iter().all(|&byte| is_plain(byte)) { &[] } else { &OF_ALL };
     let of_quotes: &[_] = if value.contains(&b'\'') { &OF_QUOTES } else { &[] };
-    // One at a time: a value may have a mebibyte.
+    // Made one at a time, since a value may have a mebibyte.
     of_all.iter().chain(of_quotes).map(move |spelling| spelling(value))
 }
 
@@ -38,7 +38,7 @@ fn with_quotes_as(value: &[u8], quote: &[u8]) -> Vec<u8> {
     without_outer(value, &out)
 }
 
-/// Each run of quotes within double quotes.
+/// Puts each run of single quotes into double quotes.
 fn quoted_in_runs(value: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(value.len() + 16);
     let mut in_run = false;
@@ -55,7 +55,7 @@ fn quoted_in_runs(value: &[u8]) -> Vec<u8> {
     without_outer(value, &out)
 }
 
-/// Shells differ in whether a quote at the value's end is followed by an empty rest.
+/// Removes the outer quotes: shells differ in whether an empty rest follows a quote at the end of the value.
 fn without_outer(value: &[u8], spelled: &[u8]) -> Vec<u8> {
     let mut inner = spelled;
     if value.starts_with(b"'") {
@@ -71,11 +71,11 @@ fn double_quoted(value: &[u8]) -> Vec<u8> {
     escaped(value, |byte| b"\"$`\\".contains(&byte))
 }
 
-/// As bash's `printf %q` does where nothing is unprintable.
+/// Escapes as bash's `printf %q` does, if all characters are printable.
 fn backslashed(value: &[u8]) -> Vec<u8> {
     let mut before = 0;
     escaped(value, |byte| {
-        // Where bash would read a home.
+        // Bash would read a home folder here.
         let home = byte == b'~' && matches!(before, b':' | b'=');
         before = byte;
         home || b" !\"$&'()*,;<>?[\\]^`{|}".contains(&byte)
@@ -93,7 +93,8 @@ fn escaped(value: &[u8], mut special: impl FnMut(u8) -> bool) -> Vec<u8> {
     out
 }
 
-/// `$'...'`, as bash writes what is unprintable. What is not ASCII is that in some locales.
+/// Spells the inner part of `$'...'`, as bash writes unprintable characters. Characters beyond ASCII are
+/// unprintable in some locales.
 fn dollar_quoted(value: &[u8], ascii: bool) -> Vec<u8> {
     let mut out = Vec::with_capacity(value.len() + 16);
     for &byte in value {
@@ -121,7 +122,7 @@ fn dollar_quoted(value: &[u8], ascii: bool) -> Vec<u8> {
     out
 }
 
-/// The word with which `text` begins, as a shell reads it, without expansions.
+/// Reads the first word of `text` as a shell does, without expansions.
 pub(super) fn first_word(text: &[u8]) -> Vec<u8> {
     let mut out = vec![];
     let mut quote = None;
@@ -133,7 +134,7 @@ pub(super) fn first_word(text: &[u8]) -> Vec<u8> {
             (Some(open), _) if byte == open => quote = None,
             (None, b'\\') => out.extend(bytes.next()),
             (Some(b'"'), b'\\') => {
-                // Before anything else it stands for itself.
+                // Before any other character a backslash means itself.
                 if !bytes.peek().is_some_and(|next| b"\"$`\\".contains(next)) {
                     out.push(byte);
                 }

@@ -1,4 +1,4 @@
-//! Processes: how the script ended, whom to end with it, and the zombies that fall to a PID 1.
+//! Processes: how the script ended, which others end with it, and the zombies that a PID 1 inherits.
 
 use std::fs;
 
@@ -14,18 +14,18 @@ use nix::{
 use super::left_behind::{Left, Whose};
 use crate::record::outcome::Outcome;
 
-/// So many are buried at a time: others may die as fast as they are buried, and meanwhile no deadline
-/// is kept.
+/// How many dead processes are reaped at a time. Others may die just as fast, and no deadline is checked
+/// meanwhile.
 const AT_ONCE: usize = 256;
 
-/// What a look at the dead has found.
+/// The result of a check for dead processes.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Reaped {
-    /// The script is among them, and ended so. What it left behind still runs.
+    /// The script is among them, with this outcome. Processes that it left behind still run.
     Script(Outcome),
-    /// The script lives, as far as is known, and nobody else is left to be buried.
+    /// The script lives, as far as is known, and no other dead process is left.
     Others,
-    /// There are more: to be asked again soon, whether or not a signal tells of them.
+    /// There are more. Check again soon, even without a signal.
     More,
 }
 
@@ -40,8 +40,8 @@ impl Script {
         Self { pid }
     }
 
-    /// Asks the script and all that it has started to end: its process group and, where the PID namespace is
-    /// the container's, all else in it.
+    /// Asks the script and everything it has started to end: its process group or, if the PID namespace is
+    /// the container's, all processes in it.
     pub(super) fn terminate(&self) {
         if Self::owns_all() {
             let _ = kill(Pid::from_raw(-1), Signal::SIGTERM);
@@ -51,7 +51,7 @@ impl Script {
         }
     }
 
-    /// Ends the script and all that it has started.
+    /// Kills the script and everything it has started.
     pub(super) fn kill(&self) {
         if !Self::owns_all() {
             let _ = kill(self.pid, Signal::SIGKILL);
@@ -59,34 +59,34 @@ impl Script {
         self.kill_others();
     }
 
-    /// What it leaves behind when it ends.
+    /// Looks at the processes that the script leaves behind.
     pub(super) fn left(&self) -> Left {
         Left::look(if Self::owns_all() { Whose::Namespace } else { Whose::Group(self.pid) })
     }
 
-    /// Ends what is left once the script has ended. Says whether there may be dead ones left to bury.
+    /// Kills what is left once the script has ended. Returns whether there may be more dead processes to
+    /// reap.
     pub(super) fn end_rest(&self) -> bool {
         self.kill_others();
-        Self::bury_rest()
+        Self::reap_all()
     }
 
-    /// Whether the PID namespace is the container's, and the runner its first process.
+    /// Whether the PID namespace is the container's, with the runner as its first process.
     pub(in crate::runner) fn owns_all() -> bool {
         getpid() == Pid::from_raw(1)
     }
 
-    /// Ends the script's process group or, where the PID namespace is the container's, all that is left in
-    /// it.
+    /// Kills the script's process group or, if the PID namespace is the container's, all processes in it.
     fn kill_others(&self) {
         if Self::owns_all() {
-            // Anywhere else this would be the end of the machine.
+            // In any other namespace this would kill all processes of the machine.
             let _ = kill(Pid::from_raw(-1), Signal::SIGKILL);
         } else {
             let _ = killpg(self.pid, Signal::SIGKILL);
         }
     }
 
-    /// Buries the dead, and looks first whether the script is among them.
+    /// Reaps dead processes. Checks first whether the script is among them.
     pub(super) fn reap(&self) -> Reaped {
         if !matches!(look(Id::Pid(self.pid)), Ok(WaitStatus::StillAlive)) {
             return Reaped::Script(self.take());
@@ -98,10 +98,10 @@ impl Script {
                 Ok(status) => {
                     let _ = waitpid(status.pid(), Some(WaitPidFlag::WNOHANG));
                 }
-                // Nobody is left, so the script is not either.
+                // No child is left, so the script has ended too.
                 Err(Errno::ECHILD) => return Reaped::Script(self.take()),
-                // nix knows no real-time signals, by which a process may die as well; whose death
-                // it was, it cannot say then.
+                // A process may die of a real-time signal. nix does not know these, and then cannot say which
+                // process died.
                 Err(Errno::EINVAL) => {
                     if !matches!(look(Id::Pid(self.pid)), Ok(WaitStatus::StillAlive)) {
                         return Reaped::Script(self.take());
@@ -118,16 +118,17 @@ impl Script {
         Reaped::More
     }
 
-    /// Takes zombies once the script itself has ended, while something of it may be left. Says whether there
-    /// may be more.
+    /// Reaps zombies after the script has ended, while its other processes may still run. Returns whether
+    /// there may be more.
     pub(super) fn reap_rest() -> bool {
-        // Elsewhere orphans are not ours, and the script stays a zombie: so its number still names its group.
-        Self::owns_all() && Self::bury_rest()
+        // In another namespace orphans are not the runner's children. The script stays a zombie there, so
+        // that its number still names its group.
+        Self::owns_all() && Self::reap_all()
     }
 
-    /// Takes zombies, the script's too. Says whether there may be more.
-    pub(super) fn bury_rest() -> bool {
-        // One that is taken may have died by a signal that nix does not know.
+    /// Reaps zombies, the script too. Returns whether there may be more.
+    pub(super) fn reap_all() -> bool {
+        // A process that is reaped may have died of a signal that nix does not know.
         (0..AT_ONCE).all(|_| {
             let taken = waitpid(None, Some(WaitPidFlag::WNOHANG));
             !matches!(taken, Ok(WaitStatus::StillAlive) | Err(Errno::ECHILD))
@@ -139,7 +140,7 @@ impl Script {
     }
 }
 
-/// Looks for a dead child without taking it.
+/// Looks for a dead child without reaping it.
 fn look(whom: Id<'_>) -> nix::Result<WaitStatus> {
     waitid(whom, WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT)
 }
@@ -163,7 +164,7 @@ fn outcome(status: &nix::Result<WaitStatus>, pid: Pid) -> Outcome {
     }
 }
 
-/// What /proc says of a zombie: the last number is its status as `wait` gives it.
+/// Reads a zombie's signal from /proc: the last number is its status as `wait` returns it.
 fn signal_of_zombie(pid: Pid) -> Option<i32> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     let status: i32 = stat.split_ascii_whitespace().next_back()?.parse().ok()?;

@@ -1,30 +1,30 @@
-//! The processes that a script leaves behind when it ends: whether there are any, and whether they still do
-//! something.
+//! The processes that a script leaves behind when it ends: whether there are any, and whether they still
+//! work.
 //!
 //! A process substitution (`exec > >(tee log)`) outlives its script by a moment and writes the script's last
-//! lines. An agent stays for good and writes nothing. Only their activity tells one from the other.
+//! lines. An agent stays for good and writes nothing. Only their activity shows the difference.
 
 use std::fs;
 
 use nix::unistd::Pid;
 
-/// More are not looked at: a script may leave as many as it may have, and meanwhile no deadline is kept.
+/// The most processes that are examined. A script may leave very many, and no deadline is checked meanwhile.
 const MAX_LOOKED_AT: usize = 256;
-/// The most entries of `/proc` that are read. Dead processes count.
+/// The most entries of `/proc` that are read, dead processes included.
 const MAX_ENTRIES: usize = 2048;
 
-/// The processes that are left at one moment.
+/// The processes that are left at a moment.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Left {
-    /// Each one's number, and what it has done: how often it has given up the processor, and how long all
-    /// its threads have had it.
+    /// The number of each process, and a measure of its work: how often it has given up the processor, and
+    /// how long its threads have used it.
     processes: Vec<(i32, u64)>,
-    /// Whether one of them runs, or more are there than are looked at.
+    /// Whether one of them runs, or there are more than are examined.
     busy: bool,
 }
 
 impl Left {
-    /// Looks at `whose` processes. Gives none if `/proc` cannot be read.
+    /// Examines `whose` processes. Finds none if `/proc` cannot be read.
     pub(super) fn look(whose: Whose) -> Self {
         let mut left = Self::default();
         let Ok(entries) = fs::read_dir("/proc") else { return left };
@@ -34,9 +34,9 @@ impl Left {
                 break;
             }
             let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
-            // It may be gone since.
+            // The process may have ended meanwhile.
             let Ok(status) = fs::read(entry.path().join("status")) else { continue };
-            // Its name may have been cut within a character.
+            // The kernel may have cut its name within a character.
             let process = Process::of(&String::from_utf8_lossy(&status));
             let Some(process) = process.filter(|process| whose.includes(pid, process)) else { continue };
             if left.processes.len() == MAX_LOOKED_AT {
@@ -61,13 +61,13 @@ impl Left {
     }
 }
 
-/// Which processes are the script's.
+/// Says which processes are the script's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Whose {
-    /// All of the PID namespace but the runner, its first process, and what came in from outside
+    /// All in the PID namespace, except the runner, its first process, and those started from outside
     /// (`kubectl exec`).
     Namespace,
-    /// Those of the script's process group, but the script.
+    /// Those of the script's process group, except the script.
     Group(Pid),
 }
 
@@ -80,14 +80,14 @@ impl Whose {
     }
 }
 
-/// What `/proc/PID/status` says of a process that has not ended.
+/// A process that has not ended, from `/proc/PID/status`.
 #[derive(Debug, PartialEq, Eq)]
 struct Process {
     state: char,
     parent: i32,
-    /// Not every kernel tells it.
+    /// Not every kernel shows it.
     group: Option<i32>,
-    /// Voluntary switches away from its first thread, and others.
+    /// How often its first thread gave up the processor, voluntarily or not.
     switches: u64,
 }
 
@@ -107,7 +107,7 @@ impl Process {
         Some(Self {
             state,
             parent: field("PPid")?.parse().ok()?,
-            // The last one is the number in the innermost namespace, which is the runner's.
+            // The last number belongs to the innermost namespace, which is the runner's.
             group: field("NSpgid").and_then(|group| group.parse().ok()),
             switches: ["voluntary_ctxt_switches", "nonvoluntary_ctxt_switches"]
                 .into_iter()
@@ -117,8 +117,8 @@ impl Process {
     }
 }
 
-/// The processor's time that all threads had, as `/proc/PID/stat` counts it: the 14th field and the 15th. The
-/// second one is the name, with anything in it and parentheses around it.
+/// The processor time of all threads, from fields 14 and 15 of `/proc/PID/stat`. The second field is the name
+/// in parentheses, with any character in it.
 fn ticks(stat: &str) -> u64 {
     let fields = stat.rsplit_once(')').map_or("", |(_, fields)| fields);
     let times = fields.split_ascii_whitespace().skip(11).take(2);
@@ -172,7 +172,7 @@ mod tests {
                 std::thread::sleep(std::time::Duration::from_millis(10));
                 !Left::look(whose).is_empty()
             });
-            // Some time to come to rest.
+            // Gives the processes time to come to rest.
             std::thread::sleep(std::time::Duration::from_millis(300));
             let before = Left::look(whose);
             std::thread::sleep(std::time::Duration::from_millis(30));

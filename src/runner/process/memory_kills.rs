@@ -1,8 +1,8 @@
-//! Processes that the kernel killed because the container had used up its memory.
+//! Counts processes that the kernel killed because the container had used up its memory.
 //!
 //! Kubernetes reports such a kill only if it ended the container's first process, which is the runner. A
-//! script that lost a child sees exit code 137 at most, and nothing says why. The container's cgroup
-//! counts each kill (Documentation/admin-guide/cgroup-v2.rst, `memory.events`; cgroup-v1/memory.rst,
+//! script that lost a child sees at best exit code 137, without the reason. The container's cgroup counts
+//! each kill (Documentation/admin-guide/cgroup-v2.rst, `memory.events`; cgroup-v1/memory.rst,
 //! `memory.oom_control`).
 
 use std::path::Path;
@@ -14,15 +14,16 @@ use crate::{
 
 /// Longer than any of these files.
 const MAX_BYTES: u64 = 4096;
-/// Limits from here on are none. Version 1 writes the largest multiple of a page that fits a signed number.
+/// A limit from here on means no limit. Version 1 of cgroups then writes the largest multiple of a page that
+/// fits a signed number.
 const NONE: u64 = 1 << 62;
 
-/// How many processes of the container were killed so far; 0 where nothing tells.
+/// How many processes of the container were killed so far. 0 if the cgroup cannot be read.
 pub(in crate::runner) fn count(places: &Places) -> u64 {
     counted(&places.cgroup()).unwrap_or(0)
 }
 
-/// What was killed since there were `before`.
+/// The kills since the count was `before`, or none.
 pub(in crate::runner) fn since(places: &Places, before: u64) -> Option<OutOfMemory> {
     let kills = count(places).checked_sub(before).filter(|&kills| kills > 0)?;
     Some(OutOfMemory { kills, limit_bytes: limit(&places.cgroup()) })

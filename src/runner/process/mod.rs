@@ -1,5 +1,5 @@
-//! The script's processes: watched from the start to the end, asked to stop, killed, and counted where the kernel
-//! killed some for their memory.
+//! Watches the script's processes from start to end, stops them, and counts those that the kernel killed for
+//! memory.
 
 pub(super) mod children;
 mod left_behind;

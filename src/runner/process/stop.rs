@@ -1,4 +1,4 @@
-//! When a script is asked to stop, and when it is made to.
+//! Decides when a script is asked to stop, and when it is killed.
 
 use std::{
     path::Path,
@@ -13,7 +13,7 @@ use crate::{
     runner::reach,
 };
 
-/// What is to be done now.
+/// The next step of a stop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Due {
     /// Tell the reason, then SIGTERM.
@@ -22,11 +22,11 @@ pub(super) enum Due {
     Kill,
 }
 
-/// The way of a script that is stopped: asked once, by whoever comes first, then killed.
+/// The stop of a script: it is asked once, for the first cause, and killed after the grace period.
 #[derive(Debug)]
 pub(super) struct Stopping {
     grace: Duration,
-    /// `None` where it lies beyond the clock's end.
+    /// `None` if it is beyond the clock's end.
     deadline: Option<Instant>,
     asked: Option<StopCause>,
     kill_at: Option<Instant>,
@@ -52,7 +52,8 @@ impl Stopping {
         }
     }
 
-    /// What is due at `now`, given whether SIGTERM came. Each thing is due once.
+    /// Returns the step that is due at `now`. `terminated` says whether a signal asked to stop. Each step is
+    /// due once.
     pub(super) fn due(&mut self, now: Instant, terminated: bool) -> Option<Due> {
         if self.asked.is_none() {
             let cause = if terminated {
@@ -74,12 +75,12 @@ impl Stopping {
         None
     }
 
-    /// Whether it was asked to end.
+    /// Whether the script was asked to stop.
     pub(super) const fn is_asked(&self) -> bool {
         self.asked.is_some()
     }
 
-    /// For the exit record.
+    /// The stop, for the exit record.
     pub(super) fn record(&self) -> Option<Stop> {
         self.asked.map(|cause| Stop { cause, killed: self.killed })
     }
@@ -88,8 +89,8 @@ impl Stopping {
 /// The longest reason from outside, in bytes.
 const MAX_TOLD_BYTES: usize = 512;
 
-/// Why somebody outside stops the script, in one line: `Cancelled: ...`. A pod that was made before
-/// there was such a file has none.
+/// Reads why the operator stops the script, in one line: `Cancelled: ...`. A pod of an older version has no
+/// such file.
 pub(super) fn told(path: &Path) -> Option<String> {
     let mut bytes = reach::read_mounted(path, MAX_TOLD_BYTES as u64).ok()?;
     bytes.truncate(MAX_TOLD_BYTES);
@@ -99,7 +100,7 @@ pub(super) fn told(path: &Path) -> Option<String> {
     (!text.is_empty()).then(|| text.to_owned())
 }
 
-/// What the script is told; `told` is what somebody outside said.
+/// Returns the text for the script. `told` is the operator's reason.
 pub(super) fn reason(cause: StopCause, limits: &Limits, told: Option<String>) -> String {
     match cause {
         StopCause::RunDeadline => format!(

@@ -1,10 +1,10 @@
 //! The file that tells the script why it is asked to stop.
 //!
-//! It lies in a folder that the script can write, and so nothing that the script does to the folder may
-//! hold up the signal that follows. The file is made before the script starts, and written to through
-//! the descriptor that is held since: what the script has put under its name meanwhile fools the script
-//! alone. A thread of its own does it, for which the signal waits a moment and no longer: a file system
-//! can hold up a rename too (by a lease on the folder, from Linux 6.19 on).
+//! The script can write to the folder of the file. Nothing that it does there may hold up the signal that
+//! follows. So the file is made before the script starts, and the runner writes through the descriptor that
+//! it has held since then. If the script puts something else under the name, it fools only itself. A thread
+//! of its own writes and renames the file, and the signal waits for it only a moment. A file system can hold
+//! up a rename too (by a lease on the folder, from Linux 6.19 on).
 
 use std::{
     fs::{self, File},
@@ -18,12 +18,12 @@ use std::{
 
 use crate::runner::reach;
 
-/// So long the signal waits for the file.
+/// How long the signal waits for the file.
 const PATIENCE: Duration = Duration::from_secs(1);
-/// It does nothing that needs more.
+/// The thread needs no more.
 const STACK_BYTES: usize = 64 * 1024;
 
-/// A file that is ready to be written.
+/// A file that is ready to write.
 #[derive(Debug)]
 pub(in crate::runner) struct Note {
     text: SyncSender<String>,
@@ -31,11 +31,11 @@ pub(in crate::runner) struct Note {
 }
 
 impl Note {
-    /// Prepares the file that is to be at `path`; to be called before the script starts. Its name is
-    /// another one until it is told.
+    /// Prepares the file that will appear at `path`. Call it before the script starts. The file has another
+    /// name until [`Self::tell`].
     ///
     /// # Errors
-    /// Where it cannot be made; the script is then stopped without.
+    /// The file cannot be made. The script is then stopped without it.
     pub(in crate::runner) fn prepare(path: PathBuf) -> io::Result<Self> {
         let next = path.with_extension("new");
         let file = reach::create(&next, 0o644)?;
@@ -51,7 +51,7 @@ impl Note {
         Ok(Self { text, done })
     }
 
-    /// Lets the file appear, whole, if that can be done in a moment.
+    /// Makes the complete file appear, if that takes only a moment.
     pub(super) fn tell(&self, text: String) {
         if self.text.try_send(text).is_ok() {
             let _ = self.done.recv_timeout(PATIENCE);

@@ -20,20 +20,20 @@ use crate::{
     },
 };
 
-/// How long the verdict waits for what is still in the pipes. With the script's processes dead it
-/// takes as long as reading a mebibyte.
+/// How long the verdict waits for the rest in the pipes. Once the script's processes are dead, this is the
+/// time to read a mebibyte.
 const DRAIN_BEFORE_VERDICT: Duration = Duration::from_millis(200);
-/// How long processes that outlive their script may go on writing, where nobody asked it to stop.
+/// How long processes that outlive their script may still write, if the script was not asked to stop.
 const OUTLIVES: Duration = Duration::from_secs(2);
-/// How long they do nothing before they count as what a script leaves for good: an agent, a forgotten `&`.
+/// How long they must do nothing to count as left for good: an agent, a forgotten `&`.
 const RESTS: Duration = Duration::from_millis(250);
-/// How often they are looked at.
+/// How often they are checked.
 const LOOK: Duration = Duration::from_millis(20);
-/// How long a pipe may be silent, and how much may still come, where somebody outside the PID
-/// namespace holds it. What the script itself left is never more than two full pipes.
+/// How long a pipe may be silent, and how much it may still bring, if a process outside the PID namespace
+/// holds it. The script itself leaves two full pipes at most.
 const SILENCE: Duration = Duration::from_secs(2);
 const LEFT_BYTES: u64 = 4 * 1024 * 1024;
-/// How long a reader of standard output may take nothing before what waits is given up.
+/// How long a reader of standard output may take nothing before the runner gives up.
 const STUCK: Duration = Duration::from_secs(30);
 
 /// How the script ended.
@@ -43,11 +43,11 @@ pub(in crate::runner) struct Ended {
     pub(in crate::runner) stop: Option<Stop>,
     /// Milliseconds since the script's start.
     pub(in crate::runner) millis: u64,
-    /// Whether something that it left was ended while it still wrote.
+    /// Whether a process that the script left was killed while it still wrote.
     pub(in crate::runner) cut: bool,
 }
 
-/// The script, its pipes, and all that it is watched by.
+/// The script, its pipes, and everything needed to watch it.
 pub(in crate::runner) struct Supervisor<'a> {
     pub(in crate::runner) places: &'a Places,
     pub(in crate::runner) limits: &'a Limits,
@@ -55,27 +55,27 @@ pub(in crate::runner) struct Supervisor<'a> {
     pub(in crate::runner) report: &'a mut Report,
     pub(in crate::runner) script: Script,
     pub(in crate::runner) streams: Streams,
-    /// Where it is told why it is asked to stop; none where that could not be prepared.
+    /// The file that tells the script why it must stop. `None` if it could not be prepared.
     pub(in crate::runner) note: Option<Note>,
-    /// Whether there may be dead processes that no signal will tell of any more.
-    pub(in crate::runner) unburied: bool,
+    /// Whether there may be dead processes for which no further signal comes.
+    pub(in crate::runner) unreaped: bool,
 }
 
 impl Supervisor<'_> {
-    /// Runs until the script has ended, all that it left has ended or is killed, and the pipes are empty or
+    /// Runs until the script and everything it left has ended or is killed, and the pipes are empty or
     /// [`DRAIN_BEFORE_VERDICT`] is over.
     pub(in crate::runner) fn run(&mut self, started: Instant) -> Ended {
         let mut stopping = Stopping::new(self.limits, started);
         loop {
             let arrived = self.turn(stopping.next());
             let now = Instant::now();
-            // First what has happened: a script that ended in time was not stopped.
+            // Dead processes come first: a script that ended in time was not stopped.
             let reaped = if arrived.child { self.script.reap() } else { Reaped::Others };
-            self.unburied = reaped == Reaped::More;
+            self.unreaped = reaped == Reaped::More;
             if let Reaped::Script(outcome) = reaped {
                 let (stop, millis) = (stopping.record(), self.report.millis_at(now));
                 let cut = self.outlive(stopping, now);
-                self.unburied = self.script.end_rest();
+                self.unreaped = self.script.end_rest();
                 self.drain(Some(Instant::now() + DRAIN_BEFORE_VERDICT));
                 return Ended { outcome, stop, millis, cut };
             }
@@ -86,7 +86,7 @@ impl Supervisor<'_> {
     fn stop(&self, due: Option<Due>) {
         match due {
             Some(Due::Ask(cause)) => {
-                // Without the file the script is stopped all the same.
+                // Without the file the script is stopped anyway.
                 if let Some(note) = &self.note {
                     let told = stop::told(&self.places.told_reason());
                     note.tell(stop::reason(cause, self.limits, told));
@@ -98,9 +98,9 @@ impl Supervisor<'_> {
         }
     }
 
-    /// Lets what the script has left at `ended` come to its own end. After SIGTERM it has the rest of the
-    /// grace period, as the script itself had. Otherwise it may finish writing, within [`OUTLIVES`].
-    /// Says whether it was still writing then.
+    /// Lets the processes that the script has left at `ended` end by themselves. After SIGTERM they have the
+    /// rest of the grace period, like the script. Otherwise they may finish writing, within [`OUTLIVES`].
+    /// Returns whether one still wrote then.
     fn outlive(&mut self, mut stopping: Stopping, ended: Instant) -> bool {
         let mut left = self.script.left();
         let (mut bytes, mut active, mut wrote) = (self.streams.bytes(), ended, ended);
@@ -108,7 +108,8 @@ impl Supervisor<'_> {
         while !left.is_empty() {
             let now = Instant::now();
             if !self.report.sink().has_room() {
-                // Nothing is read from the pipes meanwhile, and who writes to them waits: for our reader.
+                // Nothing is read from the pipes meanwhile. A process that writes to them waits for the
+                // reader of the log.
                 (active, wrote) = (now, now);
                 until = (now + OUTLIVES).min(ended + STUCK);
             }
@@ -125,7 +126,7 @@ impl Supervisor<'_> {
             let look = [Some(now + LOOK), stopping.next()].into_iter().flatten().min();
             let arrived = self.turn(look);
             if arrived.child {
-                self.unburied = Script::reap_rest();
+                self.unreaped = Script::reap_rest();
             }
             self.stop(stopping.due(Instant::now(), arrived.stop));
             let after = self.script.left();
@@ -140,26 +141,26 @@ impl Supervisor<'_> {
         false
     }
 
-    /// Reads what is left and ends the streams.
+    /// Reads the rest and ends the streams.
     pub(in crate::runner) fn finish(&mut self) {
         self.drain(None);
         self.streams.close(self.report);
     }
 
-    /// Reads until both pipes are closed, nothing comes any more, or `end`.
+    /// Reads until all pipes are closed, nothing more comes, or `end` is reached.
     fn drain(&mut self, end: Option<Instant>) {
         let last = self.streams.bytes() + LEFT_BYTES;
         let mut before = (self.streams.bytes(), self.report.sink().waiting());
         let mut moved = Instant::now();
         while !self.streams.all_closed() && self.streams.bytes() < last {
-            // A reader of ours that is slow is not the pipe's silence.
+            // A slow reader of the log does not make the pipe silent.
             let patience = if self.report.sink().has_room() { SILENCE } else { STUCK };
             let until = end.map_or(moved + patience, |end| end.min(moved + patience));
             if Instant::now() >= until {
                 return;
             }
             if self.turn(Some(until)).child {
-                self.unburied = Script::bury_rest();
+                self.unreaped = Script::reap_all();
             }
             let after = (self.streams.bytes(), self.report.sink().waiting());
             if after != before {
@@ -169,9 +170,9 @@ impl Supervisor<'_> {
         }
     }
 
-    /// Waits for something to do, until `until` at the latest, and moves what can be moved.
+    /// Waits for something to do, until `until` at the latest, and moves what is ready.
     fn turn(&mut self, until: Option<Instant>) -> Arrived {
-        let now = self.unburied.then(Instant::now);
+        let now = self.unreaped.then(Instant::now);
         let until = until.into_iter().chain(self.streams.next_look()).chain(now).min();
         let room = self.report.sink().has_room();
         let (numbers, pipes): (Vec<usize>, Vec<_>) =
@@ -185,12 +186,12 @@ impl Supervisor<'_> {
         self.streams.read_all(ready.collect(), self.report);
         self.report.sink().pump();
         let mut arrived = self.signals.take();
-        arrived.child |= self.unburied;
+        arrived.child |= self.unreaped;
         arrived
     }
 }
 
-/// Hands on what waits in the report. Says whether all of it could be.
+/// Writes what waits in the report. Returns whether all of it was written.
 pub(in crate::runner) fn flush(report: &mut Report) -> bool {
     let mut moved = Instant::now();
     loop {

@@ -1,22 +1,22 @@
-//! As much of a program's header as is needed to say why the kernel does not run it.
+//! Reads enough of a program's header to say why the kernel does not run it.
 
-/// What a file's beginning says.
+/// The format of a file, by its beginning.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Format {
     /// A script, with its `#!` line.
     Script(String),
     /// A program.
     Elf {
-        /// For which processor.
+        /// The processor that it is built for.
         machine: String,
-        /// The loader that it needs, where it is linked dynamically.
+        /// The loader that it needs, if it is linked dynamically.
         loader: Option<String>,
     },
     /// Something else.
     Other,
 }
 
-/// Reads a file's beginning; never fails, knows less instead.
+/// Reads a file's beginning. Never fails: it finds out less instead.
 pub(super) fn format(head: &[u8]) -> Format {
     if head.starts_with(b"#!") {
         let line = head.split(|&byte| byte == b'\n').next().unwrap_or_default();
@@ -44,7 +44,7 @@ pub(super) fn format(head: &[u8]) -> Format {
     Format::Elf { machine, loader }
 }
 
-/// The text of the program header `PT_INTERP`.
+/// Reads the text of the program header `PT_INTERP`.
 fn loader(head: &[u8], little: bool) -> Option<String> {
     const PT_INTERP: usize = 3;
     let table = number(head, 32, 8, little)?;

@@ -10,23 +10,24 @@ use nix::unistd::{AccessFlags, access};
 
 use crate::{record::outcome::Problem, runner::refusal::Refusal};
 
-/// What is to be executed.
+/// The program to execute, with its arguments.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::runner) struct Invocation {
     /// The file.
     pub(super) program: PathBuf,
-    /// As it was asked for; the program's `argv[0]`, by which some know what they are.
+    /// The name as it was asked for. It is the program's `argv[0]`, by which some programs choose what they
+    /// do.
     pub(super) name: OsString,
     /// All other arguments.
     pub(super) args: Vec<OsString>,
 }
 
-/// What a search found.
+/// The result of a search.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Found {
     /// A file that may be executed.
     Executable(PathBuf),
-    /// Only something that may not.
+    /// Only a file that may not be executed.
     NotExecutable(PathBuf),
     /// Nothing.
     Missing,
@@ -53,7 +54,7 @@ pub(super) fn find(name: &OsStr, path: &OsStr) -> Found {
     found
 }
 
-/// Why a file that was found is refused: it is a folder, or has no `x` for us.
+/// Says why a file that was found cannot be executed: it is a folder, or the user may not execute it.
 pub(super) fn not_executable(file: &Path) -> Refusal {
     let why = if file.is_dir() {
         "is a folder"

@@ -1,4 +1,4 @@
-//! From script or command to what is executed.
+//! Turns a script or a command into what is executed.
 
 use std::{
     borrow::Cow,
@@ -15,11 +15,11 @@ use crate::{
     runner::refusal::Refusal,
 };
 
-/// What everybody expects where a script does not say.
+/// The interpreter of a script that names none.
 const DEFAULT: &str = "/bin/sh";
 
-/// Finds what runs `program`: for a script, which has this `text` and lies at `script`, its
-/// interpreter. Names are looked up on `path`.
+/// Finds what runs `program`: for a script, with this `text` and at the path `script`, its interpreter. Names
+/// are searched on `path`.
 pub(in crate::runner) fn resolve(
     program: &Program,
     text: &[u8],
@@ -67,7 +67,7 @@ fn invocation<S: AsRef<OsStr>>(name: &str, options: &[S], path: &OsStr) -> Resul
     }
 }
 
-/// The interpreter that the action names.
+/// Finds the interpreter that the action names.
 fn listed(name: &str, options: &[String], path: &OsStr) -> Result<Invocation, Refusal> {
     invocation(name, options, path).map_err(|missing| match missing {
         Missing::File => not_found(format!(
@@ -79,16 +79,16 @@ fn listed(name: &str, options: &[String], path: &OsStr) -> Result<Invocation, Re
     })
 }
 
-/// The kernel reads no more of a `#!` line than 256 bytes.
+/// The most bytes of a `#!` line that are read. The kernel reads only 256.
 const MAX_LINE_BYTES: usize = 4096;
 
-/// A script's first line, with what is no UTF-8 replaced: no name of an interpreter has any of it.
+/// Returns a script's first line. Bytes that are not UTF-8 are replaced: no interpreter's name has any.
 fn first_line(text: &[u8]) -> Cow<'_, str> {
     let text = &text[..text.len().min(MAX_LINE_BYTES)];
     String::from_utf8_lossy(text.split(|&byte| byte == b'\n').next().unwrap_or_default())
 }
 
-/// The interpreter of the `#!` line, or `/bin/sh`.
+/// Finds the interpreter of the `#!` line, or `/bin/sh`.
 fn from_first_line(line: &str, path: &OsStr) -> Result<Invocation, Refusal> {
     let instead = "name an interpreter that the image has, in the `#!` line or in spec.script.interpreter, \
                    or use another image (spec.image)";
@@ -111,7 +111,7 @@ fn from_first_line(line: &str, path: &OsStr) -> Result<Invocation, Refusal> {
         }
     };
     invocation(name, &options, path).map_err(|missing| match missing {
-        // What env would not find either.
+        // env would not find it either.
         Missing::File if name.contains(' ') && !name.contains('/') => not_found(format!(
             "the image has no interpreter `{name}`: the kernel gives all words behind `env` as one; write \
              `#!/usr/bin/env -S {name}`, or set spec.script.interpreter"
@@ -137,7 +137,7 @@ fn command_not_found(name: &str, path: &OsStr) -> String {
     )
 }
 
-/// A name, and where it was looked for.
+/// Shows a name, and where it was searched.
 fn sought(name: &str, path: &OsStr) -> String {
     if name.starts_with('/') {
         format!("`{name}`")

@@ -1,8 +1,8 @@
-//! Carriage returns at the ends of lines and a byte order mark: editors for other systems leave them in scripts.
+//! Removes carriage returns at the ends of lines, and a byte order mark. Editors for other systems leave them
+//! in scripts.
 //!
-//! A shell takes a carriage return for a part of the line's last word. `set -e` has no effect then, a
-//! here-document does not end, and the script seems to succeed. The runner takes them out. The run's
-//! conditions say so.
+//! A shell takes a carriage return for a part of the line's last word. Then `set -e` has no effect, a
+//! here-document does not end, and the script seems to succeed. The run's conditions say what was removed.
 
 use std::borrow::Cow;
 
@@ -10,17 +10,17 @@ use crate::{record::outcome::Problem, runner::refusal::Refusal};
 
 /// The byte order mark in UTF-8.
 const MARK: &[u8] = b"\xef\xbb\xbf";
-/// The same in UTF-16, of either order.
+/// The byte order mark in UTF-16, in either order.
 const WIDE_MARKS: [&[u8]; 2] = [b"\xff\xfe", b"\xfe\xff"];
 
-/// A script as interpreters expect it, and what was done for that, for people.
+/// A script as interpreters expect it, and a sentence about the change, for people.
 #[derive(Debug, PartialEq, Eq)]
 pub(in crate::runner) struct Plain<'a> {
     pub(in crate::runner) text: Cow<'a, [u8]>,
     pub(in crate::runner) done: Option<String>,
 }
 
-/// Takes a mark and carriage returns out.
+/// Removes the mark and the carriage returns.
 pub(in crate::runner) fn plain(text: Cow<'_, [u8]>) -> Result<Plain<'_>, Refusal> {
     if WIDE_MARKS.iter().any(|mark| text.starts_with(mark)) {
         return Err(Refusal::new(
@@ -57,11 +57,11 @@ pub(in crate::runner) fn plain(text: Cow<'_, [u8]>) -> Result<Plain<'_>, Refusal
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Endings {
-    /// LF, or one line.
+    /// LF, or a single line.
     Plain,
     /// The number of lines that end in CR and LF.
     Two(usize),
-    /// CR alone, as before Mac OS X.
+    /// CR alone, as on old Macs.
     Return,
 }
 
@@ -76,7 +76,7 @@ fn endings(text: &[u8]) -> Endings {
     }
 }
 
-/// Without those CR that end a line: one within a line is the script's own.
+/// Removes each CR that ends a line. A CR within a line belongs to the script.
 fn without_returns(text: &[u8]) -> Vec<u8> {
     let ends = |at: usize| text.get(at + 1).is_none_or(|&next| next == b'\n');
     text.iter().enumerate().filter(|&(at, &byte)| byte != b'\r' || !ends(at)).map(|(_, &byte)| byte).collect()

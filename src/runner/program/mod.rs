@@ -1,4 +1,4 @@
-//! What is executed: the script's text made plain, the program that runs it, and how that is started.
+//! Prepares the script's text, finds the program that runs it, and starts it.
 
 mod elf;
 pub(super) mod find;

@@ -1,4 +1,4 @@
-//! The script's text: from the bundle, or from the file that the kubelet mounts.
+//! Reads the script's text from the bundle, or from the file that the kubelet mounts.
 
 use std::{borrow::Cow, io};
 
@@ -9,11 +9,11 @@ use crate::{
 
 /// The longest mounted script: the 1 MiB that Kubernetes lets a `ConfigMap` hold, and a margin.
 const MAX_BYTES: u64 = 1024 * 1024 + 64 * 1024;
-/// How much of a hash people compare.
+/// How many characters of a hash messages show.
 const SHORT_HASH: usize = 12;
 
-/// What is run. A mounted file is read here and nowhere else, so that what was checked is what
-/// runs, whatever the kubelet mounts a moment later. A command has no text.
+/// Returns the text to run. A mounted file is read only here, so the checked text is the text that runs, even
+/// if the kubelet mounts another a moment later. A command has no text.
 pub(in crate::runner) fn text<'a>(places: &Places, program: &'a Program) -> Result<Cow<'a, [u8]>, Refusal> {
     match program {
         Program::Script { text, .. } => Ok(text.as_bytes().into()),

@@ -1,12 +1,11 @@
-//! A script's `#!` line, read as the kernel reads it, once what editors leave there is taken out
-//! ([`super::line_endings`]).
+//! Reads a script's `#!` line as the kernel does, after [`super::line_endings`] has cleaned it.
 
-/// What a script's first line asks for.
+/// The interpreter that a script's first line asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Shebang<'a> {
     /// There is no `#!` line.
     None,
-    /// An interpreter, and all that follows it as one argument.
+    /// An interpreter, and the rest of the line as one argument.
     Interpreter {
         /// As written.
         path: &'a str,
@@ -30,10 +29,10 @@ impl<'a> Shebang<'a> {
     }
 }
 
-/// What `env` would run: the words behind it, where they are plain enough to say.
+/// Returns what `env` would run: the words behind it, if they are simple enough.
 ///
-/// Looking the program up ourselves turns `env: 'pyhton3': No such file or directory` and exit code
-/// 127 into an end of its own, and images without `env` can run the script.
+/// The runner finds the program itself. So a typo is reported as a missing interpreter, not as `env:
+/// 'pyhton3': No such file or directory` with exit code 127. Images without `env` can run the script too.
 pub(super) fn through_env<'a>(path: &str, argument: Option<&'a str>) -> Option<Vec<&'a str>> {
     if !matches!(path, "/usr/bin/env" | "/bin/env") {
         return None;
@@ -41,10 +40,10 @@ pub(super) fn through_env<'a>(path: &str, argument: Option<&'a str>) -> Option<V
     let argument = argument?;
     let words: Vec<&str> =
         match argument.strip_prefix("-S").or_else(|| argument.strip_prefix("--split-string=")) {
-            // Quotes, escapes and variables are for env itself.
+            // Only env itself can read quotes, escapes and variables.
             Some(split) if split.contains(['"', '\'', '\\', '$', '#']) => return None,
             Some(split) => split.split_ascii_whitespace().collect(),
-            // One argument, with its blanks: the kernel splits no further.
+            // The kernel passes the rest as one argument, blanks included.
             None => vec![argument],
         };
     let first = words.first()?;

@@ -1,4 +1,4 @@
-//! Starts a program, and says in plain words why it could not be started.
+//! Starts a program, or says in plain words why it could not be started.
 
 use std::{
     collections::BTreeMap,
@@ -32,17 +32,17 @@ use crate::{
 /// The script's standard input.
 const NOTHING: &str = "/dev/null";
 
-/// A script that runs.
+/// A script that has started.
 #[derive(Debug)]
 pub(in crate::runner) struct Started {
     /// Its main process, which leads a process group of its own.
     pub(in crate::runner) pid: Pid,
-    /// The pipes that its standard output and standard error come from.
+    /// The pipes of its standard output and standard error.
     pub(in crate::runner) output: Vec<(Kind, PipeReader)>,
 }
 
-/// Starts the script: in a process group of its own, without standard input, with its output in
-/// pipes, with the signals as every program expects them. Its working directory is the runner's.
+/// Starts the script in a process group of its own, with its output in pipes and no standard input. Signals
+/// are as every program expects them. Its working directory is the runner's.
 pub(in crate::runner) fn spawn(
     invocation: &Invocation,
     variables: &BTreeMap<OsString, OsString>,
@@ -65,8 +65,8 @@ pub(in crate::runner) fn spawn(
         pipes(streams).map_err(|error| Refusal::internal("start", program, &error))?;
     let nothing =
         File::open(NOTHING).map_err(|error| Refusal::internal("open", Path::new(NOTHING), &error))?;
-    // Not std's Command: a child of its inherits the mask by which we wait for SIGTERM, and where it
-    // falls back to execvp, a file of a foreign format would be fed to /bin/sh.
+    // Not std's Command: its child inherits the signal mask with which the runner waits for SIGTERM. And
+    // where it falls back to execvp, a file of an unknown format would go to /bin/sh.
     let spawn = || {
         let mut attributes = PosixSpawnAttr::init()?;
         attributes.set_flags(
@@ -111,12 +111,12 @@ fn pipes(streams: Streams) -> io::Result<Pipes> {
     })
 }
 
-/// The same pipe as an open file of its own. Programs that make their standard error nonblocking (ssh, node)
-/// would otherwise do so to standard output as well, and others lose lines there.
+/// Opens the same pipe as an open file of its own. Programs that make their standard error nonblocking (ssh,
+/// node) would otherwise do so to standard output as well, and others lose lines there.
 fn opened_again(pipe: &PipeWriter) -> io::Result<OwnedFd> {
     let path = format!("/proc/self/fd/{}", pipe.as_raw_fd());
     let opened = File::options().write(true).open(path).map(OwnedFd::from);
-    // It is the same pipe in any case.
+    // If that fails, both share one open file.
     opened.or_else(|_| pipe.try_clone().map(OwnedFd::from))
 }
 

@@ -1,5 +1,5 @@
-//! The user that the script runs as: what the image knows about it, and what programs are told where the image
-//! knows too little.
+//! The user that the script runs as: how the image names it, and what programs learn about it if the image
+//! does not know it.
 
 pub(super) mod nscd;
 pub(super) mod passwd;

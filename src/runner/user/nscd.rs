@@ -1,10 +1,10 @@
-//! Answers who the script's user is, where the image does not know it.
+//! Tells programs who the script's user is, if the image does not know it.
 //!
-//! Programs such as ssh end at once where the C library has no entry for their user, and take its home from
-//! there and not from `$HOME`. `/etc/passwd` is the image's, and mostly cannot be written. But glibc asks a
-//! cache, nscd, before it reads that file, and musl asks the same one where the file has no answer
-//! (`nscd/nscd-client.h` of glibc, `src/passwd` of musl). This is as much of one as it takes to answer for
-//! users; all else is answered by hanging up, and the library then looks for itself.
+//! Programs such as ssh end at once if the C library has no entry for their user. They take the home from
+//! that entry and not from `$HOME`. `/etc/passwd` belongs to the image and usually cannot be written. But
+//! glibc asks a cache, nscd, before it reads that file, and musl asks nscd if the file has no answer
+//! (`nscd/nscd-client.h` of glibc, `src/passwd` of musl). This is the part of nscd that answers for users. On
+//! any other question it hangs up, and the library then looks for itself.
 
 use std::{
     ffi::{OsStr, OsString},
@@ -27,18 +27,18 @@ const VERSION: i32 = 2;
 /// The two questions that are answered.
 const BY_NAME: i32 = 0;
 const BY_NUMBER: i32 = 1;
-/// As the libraries ask: version, question, length of the key.
+/// A question begins with version, kind, and the key's length.
 const HEADER_BYTES: usize = 12;
-/// Longer than any name; a key ends in NUL.
+/// Longer than any name. A key ends in NUL.
 const MAX_KEY_BYTES: usize = 256;
-/// So long one who asks may keep the others waiting.
+/// How long one client may keep the others waiting.
 const PATIENCE: Duration = Duration::from_millis(200);
-/// After an answer that could not be given, such as for want of descriptors.
+/// The pause after a failure, such as a lack of descriptors.
 const PAUSE: Duration = Duration::from_millis(100);
-/// It does nothing that needs more.
+/// The thread needs no more.
 const STACK_BYTES: usize = 64 * 1024;
 
-/// Whom it answers for.
+/// The user that it answers for.
 struct Names {
     passwd: PathBuf,
     user: Uid,
@@ -46,8 +46,8 @@ struct Names {
     home: OsString,
 }
 
-/// Answers at `socket` from now on, if the image, by its `passwd`, has no entry for the user, or one with
-/// another home. Where the socket's folder is not there, nobody is answered.
+/// Answers at `socket` from now on, if the image's `passwd` has no entry for the user, or one with another
+/// home. If the socket's folder is missing, it does nothing.
 pub(in crate::runner) fn serve(socket: &Path, passwd: &Path, home: &OsStr) {
     let names = Names { passwd: passwd.to_owned(), user: geteuid(), group: getegid(), home: home.to_owned() };
     if names.is_known() {
@@ -90,7 +90,7 @@ impl Names {
         }
     }
 
-    /// The answer about one user.
+    /// Makes the answer about one user.
     fn entry(&self, by_name: bool, key: &str) -> Vec<u8> {
         let passwd = passwd::read(&self.passwd);
         let mut found = if by_name {
@@ -107,7 +107,7 @@ impl Names {
             return words([VERSION, 0, 0, 0, 0, 0, 0, 0, 0]);
         };
         let home = if user == self.user.as_raw() { self.home.as_bytes() } else { home.as_bytes() };
-        // Each with a NUL at its end; a password of `x` is none.
+        // Each text ends in NUL. The password `x` means none here.
         let [name, password, about, home, shell] =
             [name.as_bytes(), b"x", about.as_bytes(), home, shell.as_bytes()]
                 .map(|text| [text, &[0]].concat());
@@ -205,7 +205,7 @@ mod tests {
         let ask = |numbers: [i32; 3], key: &[u8]| {
             let mut stream = UnixStream::connect(&socket).unwrap();
             let header: Vec<u8> = numbers.iter().flat_map(|number| number.to_ne_bytes()).collect();
-            // It may hang up before it has read all.
+            // The server may hang up before it has read everything.
             let _ = stream.write_all(&[&header, key].concat());
             let mut answer = vec![];
             let _ = stream.read_to_end(&mut answer);

@@ -1,4 +1,4 @@
-//! The users that the image knows, and the one whom the script runs as.
+//! Reads the image's users, and finds the one that the script runs as.
 
 use std::path::Path;
 
@@ -6,7 +6,7 @@ use nix::unistd::{Uid, geteuid};
 
 use crate::runner::reach;
 
-/// Longer than the file of any image that is meant to run.
+/// Longer than any useful image's file.
 const MAX_BYTES: u64 = 1024 * 1024;
 
 /// A line of `passwd`.
@@ -20,28 +20,28 @@ pub(super) struct Entry<'a> {
     pub(super) shell: &'a str,
 }
 
-/// A user whom the image does not know, but for its numbers.
+/// A user that the image does not know. Its numbers must be filled in.
 pub(super) const UNKNOWN: Entry<'static> =
     Entry { name: "longshore", user: 0, group: 0, about: "", home: "", shell: "/bin/sh" };
 
-/// The image's users; none where there is no such file.
+/// Reads the image's `passwd`. Without the file, returns an empty text.
 pub(in crate::runner) fn read(passwd: &Path) -> String {
     let passwd = reach::read_mounted(passwd, MAX_BYTES).unwrap_or_default();
     String::from_utf8_lossy(&passwd).into_owned()
 }
 
-/// The name and the home that the image's `passwd` gives the user that runs this.
+/// Returns the name and the home that the image's `passwd` gives the runner's user.
 pub(in crate::runner) fn own(passwd: &str) -> (String, Option<String>) {
     let entry = of(passwd, geteuid());
     (entry.unwrap_or(UNKNOWN).name.to_owned(), entry.map(|entry| entry.home.to_owned()))
 }
 
-/// The user of this number: the first, where there are several.
+/// Finds the user with this number: the first if there are several.
 pub(super) fn of(passwd: &str, user: Uid) -> Option<Entry<'_>> {
     entries(passwd).find(|entry| entry.user == user.as_raw())
 }
 
-/// The user of this name.
+/// Finds the user with this name.
 pub(super) fn named<'a>(passwd: &'a str, name: &str) -> Option<Entry<'a>> {
     entries(passwd).find(|entry| entry.name == name)
 }

@@ -1,11 +1,11 @@
-//! Tells that the script runs as another user than the one that the image names.
+//! Says so if the script runs as another user than the image names.
 
 use nix::unistd::{Uid, geteuid};
 
 use super::passwd;
 
-/// A sentence with the line that mends it. None where the image's `passwd` gives `named` the number of the
-/// user that runs this.
+/// Returns a sentence with the line that corrects it. Returns none if the image's `passwd` gives `named` the
+/// number of the runner's user.
 pub(in crate::runner) fn told(passwd: &str, named: &str) -> Option<String> {
     of(passwd, named, geteuid())
 }
