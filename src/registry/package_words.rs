@@ -1,9 +1,9 @@
-//! What an error of a registry says of a package: the other texts speak of images.
+//! Words a registry's error for a package. The other texts are about images.
 
 use super::error::ResolveError;
 
 impl ResolveError {
-    /// The error, in words for whoever named a package.
+    /// Returns the error in words for the author of a package's reference.
     #[must_use]
     pub fn about_package(&self) -> String {
         match self {

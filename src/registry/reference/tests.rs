@@ -8,7 +8,7 @@ fn sha512() -> String {
     format!("sha512:{}", "0f".repeat(64))
 }
 
-/// What is accepted, and how it is written out.
+/// Accepted references, and their full form.
 fn good() -> Vec<(String, String)> {
     let same = |text: &str| (text.to_owned(), text.to_owned());
     let written = |text: &str, out: &str| (text.to_owned(), out.to_owned());
@@ -43,7 +43,7 @@ fn good() -> Vec<(String, String)> {
     ]
 }
 
-/// What is refused by pattern and parser.
+/// References that both pattern and parser refuse.
 fn bad() -> Vec<String> {
     let mut bad: Vec<String> = [
         "",
