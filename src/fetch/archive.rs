@@ -155,7 +155,7 @@ impl Unpacking<'_> {
             }
             other => {
                 let message =
-                    format!("{} has the type {:?} in its archive", shown(&name), other.as_byte() as char);
+                    format!("{} has the type {} in its archive", shown(&name), shown(&[other.as_byte()]));
                 Err(Fault::new(Problem::Invalid, message))
             }
         }

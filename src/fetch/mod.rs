@@ -29,7 +29,7 @@ use tokio::{
 use crate::{
     record::{
         fetch::{Failure, Problem},
-        place,
+        place, quoted,
     },
     registry::{ImageReference, Keyring, Origin, Platform, PullSecretForm, Registry, RegistryConfig},
 };
@@ -86,7 +86,7 @@ fn wanted(text: &str) -> Result<Wanted, String> {
     let (name, reference) = text.split_once('=').ok_or("write NAME=REPOSITORY@DIGEST")?;
     let folder = |letter: u8| letter.is_ascii_lowercase() || letter.is_ascii_digit() || letter == b'-';
     if name.is_empty() || !name.bytes().all(folder) {
-        return Err(format!("{name:?} is no folder's name: lower-case letters, digits and '-'"));
+        return Err(format!("{} is no folder's name: lower-case letters, digits and '-'", quoted(name)));
     }
     let reference = ImageReference::parse(reference).map_err(|error| error.to_string())?;
     if reference.digest().is_none() {

@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::fault::Fault;
-use crate::record::fetch::Problem;
+use crate::record::{fetch::Problem, quoted};
 
 /// The longest path, in bytes. Every path is kept in memory.
 const MAX_PATH: usize = 1024;
@@ -65,7 +65,7 @@ pub(super) fn shown(name: &[u8]) -> String {
         .take(MAX_SHOWN)
         .map(|letter| if letter.is_control() { '?' } else { letter })
         .collect();
-    format!("{text:?}")
+    quoted(&text)
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! The messages between operator and runner. They contain nothing of Kubernetes.
 //!
 //! The [`bundle`] goes in: one JSON document, which the runner reads as a file. A stream of [`frame`]s comes
-//! back on the container's standard output. Three frames are records ([`outcome::Start`], [`outcome::Exit`],
+//! back on the container's standard output. Three kinds of frames carry records ([`outcome::Start`], [`outcome::Exit`],
 //! [`outcome::End`]). The container's termination message ([`outcome::Termination`]) repeats them in short.
 //!
 //! Everything here has a version. An operator also reads the records of the previous release's runner, so a
@@ -25,6 +25,12 @@ pub const VERSION: u32 = 1;
 #[must_use]
 pub fn sha256_hex(bytes: &[u8]) -> String {
     hex(&Sha256::digest(bytes))
+}
+
+/// Puts a text into quotes, and escapes the characters that people could not see or would take for the quote.
+#[must_use]
+pub fn quoted(text: &str) -> String {
+    format!("{text:?}")
 }
 
 /// Lower-case hexadecimal digits of `bytes`.

@@ -13,6 +13,7 @@ use super::blob::Blob;
 use super::credentials::{Asker, Credentials, Salt};
 use super::digest::Hasher;
 use super::error::{Advice, ResolveError};
+use super::quoted::quoted;
 use super::reference::ImageReference;
 use super::refusal::{Speaker, retry_after, start, words};
 use super::token::{Challenge, Grant, TokenServer, Tokens, basic, bearer};
@@ -101,7 +102,7 @@ impl Client {
     ) -> Result<Blob, ResolveError> {
         let question = Question::registry(image, asker);
         let hasher = Hasher::of(digest)
-            .ok_or_else(|| question.invalid(format!("it names the digest {:?}", clean(digest))))?;
+            .ok_or_else(|| question.invalid(format!("it names the digest {}", quoted(&clean(digest)))))?;
         let (url, _) = self.address(&question, Content::Blob(digest))?;
         let response = self.send(&question, &url, None).await?;
         if response.status() != StatusCode::OK {
@@ -173,7 +174,7 @@ impl Client {
         registry: &Url,
     ) -> Result<(HeaderValue, Duration), ResolveError> {
         let mut url = Url::parse(&server.realm).map_err(|_| {
-            question.invalid(format!("it names a token server at {:?}", clean(&server.realm)))
+            question.invalid(format!("it names a token server at {}", quoted(&clean(&server.realm))))
         })?;
         let name = format!("{}'s token server {}", question.registry, authority(&url));
         let question = Question { registry: &name, ..*question };
@@ -272,7 +273,7 @@ impl Question<'_> {
             None if !own => {
                 Err(self.invalid("another server names a digest that its content has not".to_owned()))
             }
-            None if !valid => Err(self.invalid(format!("it names the digest {:?}", clean(told)))),
+            None if !valid => Err(self.invalid(format!("it names the digest {}", quoted(&clean(told))))),
             None => self.verify(told, body, speaker),
         }
     }

@@ -17,6 +17,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 
 use super::credentials::{Asker, Credentials, Origin};
+use super::quoted::quoted;
 use super::reference::ImageReference;
 use super::token::bearer;
 use super::transport::clean;
@@ -123,13 +124,19 @@ pub enum KeyringFault {
         column: usize,
     },
     /// `auth` is not base64 of user and password.
-    #[error("its entry for {registry:?} has an \"auth\" that is not base64 of user:password in UTF-8")]
+    #[error(
+        "its entry for {} has an \"auth\" that is not base64 of user:password in UTF-8",
+        quoted(registry)
+    )]
     Auth {
         /// The entry's key.
         registry: String,
     },
     /// `registrytoken` does not fit into a header.
-    #[error("its entry for {registry:?} has a \"registrytoken\" with characters that no token can have")]
+    #[error(
+        "its entry for {} has a \"registrytoken\" with characters that no token can have",
+        quoted(registry)
+    )]
     RegistryToken {
         /// The entry's key.
         registry: String,

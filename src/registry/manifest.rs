@@ -9,6 +9,7 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 
 use super::platform::Platform;
+use super::quoted::quoted;
 use super::transport::clean;
 use super::user::ImageUser;
 
@@ -87,9 +88,9 @@ impl Manifest {
                 serde_json::from_slice(body).map(|image| Self::Image(Box::new(image))).map_err(garbage)
             }
             other => Err(Fault::NotAnImage(format!(
-                "its manifest has the media type {:?}; an image has {OCI_IMAGE_INDEX_MEDIA_TYPE:?} or \
-                 {OCI_IMAGE_MEDIA_TYPE:?}",
-                clean(other.unwrap_or_default())
+                "its manifest has the media type {}; an image has \"{OCI_IMAGE_INDEX_MEDIA_TYPE}\" or \
+                 \"{OCI_IMAGE_MEDIA_TYPE}\"",
+                quoted(&clean(other.unwrap_or_default()))
             ))),
         }
     }
@@ -100,8 +101,8 @@ pub(super) fn config_of(image: &OciImageManifest) -> Result<&str, Fault> {
     match image.config.media_type.as_str() {
         IMAGE_CONFIG_MEDIA_TYPE | IMAGE_DOCKER_CONFIG_MEDIA_TYPE => Ok(&image.config.digest),
         other => Err(Fault::NotAnImage(format!(
-            "it is an artifact with a config of the media type {:?} (a chart, a signature, a bundle?)",
-            clean(other)
+            "it is an artifact with a config of the media type {} (a chart, a signature, a bundle?)",
+            quoted(&clean(other))
         ))),
     }
 }

@@ -16,6 +16,7 @@ mod manifest;
 mod package;
 mod package_words;
 mod platform;
+mod quoted;
 mod reach;
 pub mod reference;
 mod refusal;

@@ -7,6 +7,7 @@ use oci_client::manifest::{
 };
 
 use super::digest;
+use super::quoted::quoted;
 use super::transport::clean;
 
 #[cfg(test)]
@@ -112,7 +113,7 @@ fn layers(manifest: &OciImageManifest, is_image: bool) -> Result<Vec<Layer>, Str
         let fault = |what: String| format!("layer {} of {}: {what}", index + 1, manifest.layers.len());
         let Some(form) = form(layer, is_image).map_err(fault)? else { continue };
         if !digest::is_valid(&layer.digest) {
-            return Err(fault(format!("its digest is {:?}", clean(&layer.digest))));
+            return Err(fault(format!("its digest is {}", quoted(&clean(&layer.digest)))));
         }
         let size = u64::try_from(layer.size).map_err(|_| fault(format!("its size is {}", layer.size)))?;
         layers.push(Layer { digest: layer.digest.clone(), size, form });
@@ -148,8 +149,8 @@ fn form(layer: &OciDescriptor, is_image: bool) -> Result<Option<Form>, String> {
         Err("it is compressed with zstd, which is not understood here: push it with gzip".to_owned())
     } else {
         Err(format!(
-            "its media type {:?} is none of an archive (...tar or ...tar+gzip), and no annotation {TITLE} names a file",
-            clean(media_type)
+            "its media type {} is none of an archive (...tar or ...tar+gzip), and no annotation {TITLE} names a file",
+            quoted(&clean(media_type))
         ))
     }
 }

@@ -5,6 +5,7 @@
 use std::fmt;
 
 use super::digest;
+use super::quoted::quoted;
 
 #[cfg(test)]
 mod tests;
@@ -88,8 +89,10 @@ pub enum ReferenceError {
     },
     /// White space, control characters, anything outside ASCII.
     #[error(
-        "image {text:?} holds the character {character:?}: only ASCII letters, digits and . _ - / : @ are \
-         allowed, and no blanks around it"
+        "image {} holds the character '{}': only ASCII letters, digits and . _ - / : @ are \
+         allowed, and no blanks around it",
+        quoted(text),
+        character.escape_debug()
     )]
     Character {
         /// The reference.
@@ -98,14 +101,14 @@ pub enum ReferenceError {
         character: char,
     },
     /// `https://...`
-    #[error("image {text:?} is a URL: leave out the part up to \"://\"")]
+    #[error("image {} is a URL: leave out the part up to \"://\"", quoted(text))]
     Scheme {
         /// The reference.
         text: String,
     },
     /// Neither tag nor digest.
     #[error(
-        "image {name:?} has no tag: write the tag or digest that is meant, for example {name}:1.4 (an image \
+        "image \"{name}\" has no tag: write the tag or digest that is meant, for example {name}:1.4 (an image \
          without a tag would be :latest, which changes under you)"
     )]
     NoTag {
@@ -114,7 +117,7 @@ pub enum ReferenceError {
     },
     /// The tag is invalid.
     #[error(
-        "image {text:?} has the tag {tag:?}: a tag has 1 to {MAX_TAG} letters, digits, '.', '_' or '-', and \
+        "image \"{text}\" has the tag \"{tag}\": a tag has 1 to {MAX_TAG} letters, digits, '.', '_' or '-', and \
          does not start with '.' or '-'"
     )]
     Tag {
@@ -125,7 +128,7 @@ pub enum ReferenceError {
     },
     /// The digest is invalid.
     #[error(
-        "image {text:?} has the digest {digest:?}: write @sha256: and 64 digits of 0-9 and a-f, or @sha512: \
+        "image \"{text}\" has the digest \"{digest}\": write @sha256: and 64 digits of 0-9 and a-f, or @sha512: \
          and 128"
     )]
     Digest {
@@ -136,7 +139,7 @@ pub enum ReferenceError {
     },
     /// The part before the first slash is no host.
     #[error(
-        "image {text:?} names the registry {registry:?}: write a host name or address, and a port where it is \
+        "image \"{text}\" names the registry \"{registry}\": write a host name or address, and a port where it is \
          needed, for example registry.example.com:5000"
     )]
     Registry {
@@ -147,7 +150,7 @@ pub enum ReferenceError {
     },
     /// A part of the repository is empty, `..`, or has a character that is not allowed.
     #[error(
-        "image {text:?} has {component:?} in its repository: each part between slashes has lower-case \
+        "image \"{text}\" has \"{component}\" in its repository: each part between slashes has lower-case \
          letters and digits, joined by '.', '_', '__' or '-'"
     )]
     Component {
@@ -157,7 +160,7 @@ pub enum ReferenceError {
         component: String,
     },
     /// A part of the repository is in upper case.
-    #[error("image {text:?} has upper case in its repository: write {lower:?}")]
+    #[error("image \"{text}\" has upper case in its repository: write \"{lower}\"")]
     UpperCase {
         /// The reference.
         text: String,

@@ -12,6 +12,7 @@ use super::digest;
 use super::error::{Advice, ResolveError};
 use super::manifest::{Config, Fault, Manifest, config_of, entry};
 use super::platform::Platform;
+use super::quoted::quoted;
 use super::reference::ImageReference;
 use super::refusal::Speaker;
 use super::token::Tokens;
@@ -239,7 +240,7 @@ fn checked(digest: &str) -> Result<&str, Fault> {
     if digest::is_valid(digest) {
         return Ok(digest);
     }
-    Err(Fault::NotAnImage(format!("its manifest names the digest {:?}", transport::clean(digest))))
+    Err(Fault::NotAnImage(format!("its manifest names the digest {}", quoted(&transport::clean(digest)))))
 }
 
 /// Garbage under a tag is the fault of the registry, or of a server that answers in its place. Garbage with

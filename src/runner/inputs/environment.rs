@@ -12,7 +12,7 @@ use crate::{
     record::{
         bundle::{Bundle, RunIdentity, Source, Variable},
         outcome::Problem,
-        place,
+        place, quoted,
     },
     runner::{
         masking::{
@@ -162,7 +162,7 @@ impl Environment {
             && let Some(what) = invisible_end(value)
         {
             let origin = origin.map(|origin| format!(" ({origin})")).unwrap_or_default();
-            self.suspects.push(format!("{name:?}{origin} {what}"));
+            self.suspects.push(format!("{}{origin} {what}", quoted(name)));
         }
     }
 
@@ -189,7 +189,7 @@ impl Environment {
         let Variable { name, source, as_file, mode: _, path: _ } = variable;
         let refuse = |message: String| Refusal::new(Problem::Input, message);
         if name.is_empty() || name.contains(['=', '\0']) {
-            return Err(refuse(format!("{name:?} cannot be the name of an environment variable")));
+            return Err(refuse(format!("{} cannot be the name of an environment variable", quoted(name))));
         }
         match source {
             Source::Value { value } if *as_file => {
@@ -267,7 +267,7 @@ fn is_shell_name(name: &OsStr) -> bool {
 /// Makes a sentence about names, if there are any.
 fn told<'a>(what: &str, mut names: impl Iterator<Item = &'a OsString>, why: &str) -> Option<String> {
     let said: Vec<_> =
-        names.by_ref().take(MAX_ADJUSTED).map(|name| format!("{:?}", name.to_string_lossy())).collect();
+        names.by_ref().take(MAX_ADJUSTED).map(|name| quoted(&name.to_string_lossy())).collect();
     let more = match names.count() {
         0 => String::new(),
         more => format!(" and {more} more"),

@@ -9,7 +9,7 @@ use std::{
 };
 
 use crate::{
-    record::{bundle::Folder, outcome::Problem, place},
+    record::{bundle::Folder, outcome::Problem, place, quoted},
     runner::{masking::secrets::Secrets, reach, refusal::Refusal},
 };
 
@@ -154,11 +154,11 @@ fn too_much(origin: &str, what: &str) -> Refusal {
 }
 
 fn no_text(entry: &Entry, origin: &str) -> Refusal {
-    let (key, name) = (entry.key.to_string_lossy(), entry.name.to_string_lossy());
+    let (key, name) = (quoted(&entry.key.to_string_lossy()), entry.name.to_string_lossy());
     Refusal::new(
         Problem::Input,
         format!(
-            "key {key:?} of the {origin} holds a NUL byte, so it cannot be the value of the environment variable \
+            "key {key} of the {origin} holds a NUL byte, so it cannot be the value of the environment variable \
              {name}: take the other keys one by one in spec.variables, and this one with `as: File`"
         ),
     )
