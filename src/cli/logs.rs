@@ -15,7 +15,7 @@ use crate::{
 
 /// Prints the log of an action's latest run.
 #[derive(Debug, Args)]
-pub struct Logs {
+pub(super) struct Logs {
     /// The action's name.
     name: String,
     /// The action's namespace; the context's where none is given.

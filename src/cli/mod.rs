@@ -2,7 +2,7 @@
 //!
 //! It reads with the rights of the person who calls it.
 
-pub mod logs;
+mod logs;
 
 use clap::{Parser, Subcommand};
 

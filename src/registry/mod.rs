@@ -1,10 +1,9 @@
 //! Resolves a reference that people write (`registry.example.com/tools:1.4`). It finds the digest that a tag
 //! names now, the digests of the platform's manifest and config, and the user that the image asks for.
 //!
-//! The manifests' types are oci-client's, but its HTTP client is not used. The oci-client one reads
-//! manifests, errors and tokens of any length into memory. It drops `Retry-After`, and the texts of a 401 and
-//! of a token server. It also follows a token server's address to plain HTTP. `client` does better, with the
-//! same reqwest.
+//! The manifests' types are oci-client's, but its HTTP client is not used: it reads manifests, errors and
+//! tokens of any length into memory. It drops `Retry-After`, and the texts of a 401 and of a token server. It
+//! also follows a token server's address to plain HTTP. `client` replaces it, with the same reqwest.
 
 mod blob;
 mod client;

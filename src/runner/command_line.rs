@@ -28,8 +28,8 @@ enum Order {
     Help,
 }
 
-/// Runs the program with `arguments`, without its own name. Returns the exit code: one of this module's, or
-/// the script's.
+/// Runs the program with `arguments`, without its own name. Returns the exit code: the script's, or one of
+/// [`crate::record::exit_code`].
 pub fn main(arguments: impl Iterator<Item = OsString>) -> u8 {
     match order(arguments) {
         Some(Order::Run { root }) => run::run(Places::below(root)),
