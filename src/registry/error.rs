@@ -11,7 +11,7 @@ pub enum ResolveError {
     /// The registry has no such repository, tag or digest (HTTP 404).
     #[error(
         "image {image} does not exist: registry {registry}, asked {asked}, says {words}. Check the name and \
-         the tag, and that the image was pushed (some registries answer so for an image that they do not show)"
+         the tag, and that the image was pushed (some registries answer like this for a private image)"
     )]
     NotFound {
         /// The image as asked for.
@@ -27,7 +27,7 @@ pub enum ResolveError {
     /// identity token).
     #[error(
         "registry {registry}, asked {asked}, does not show image {image}: it says {words}. Check the name \
-         (many registries answer so for an image that does not exist) and the right to pull it; written with \
+         (many registries answer like this for an image that does not exist) and the right to pull it; written with \
          its digest, as in {without_tag}@sha256:..., a private image needs no look-up"
     )]
     Denied {
@@ -79,8 +79,8 @@ pub enum ResolveError {
     },
     /// The registry, or a server in front of it, fails (HTTP 408, 5xx).
     #[error(
-        "registry {registry} fails for image {image}: it says {words}{}. It will be asked again; if it \
-         lasts, look at the registry",
+        "registry {registry} fails for image {image}: it says {words}{}. It will be asked again; if this \
+         continues, look at the registry",
         wait(*retry_after)
     )]
     Failing {
@@ -109,8 +109,8 @@ pub enum ResolveError {
     },
     /// No registry may answer like this, so the answer says nothing about the image.
     #[error(
-        "registry {registry} answers rubbish for image {image}: {what}. Check that a registry answers under \
-         this name, and no proxy, login page or other service before it"
+        "registry {registry} gives an invalid answer for image {image}: {what}. Check that a registry has this name, \
+         and not a proxy, a login page or another service"
     )]
     Invalid {
         /// The image as asked for.
@@ -131,7 +131,7 @@ pub enum ResolveError {
         what: String,
     },
     /// The content has the right digest, but cannot be unpacked into a folder.
-    #[error("{package} is no package that can be laid into a folder: {what}")]
+    #[error("{package} is no package that can be unpacked into a folder: {what}")]
     NotAPackage {
         /// The package as asked for.
         package: String,

@@ -149,7 +149,7 @@ fn form(layer: &OciDescriptor, is_image: bool) -> Result<Option<Form>, String> {
         Err("it is compressed with zstd, which is not understood here: push it with gzip".to_owned())
     } else {
         Err(format!(
-            "its media type {} is none of an archive (...tar or ...tar+gzip), and no annotation {TITLE} names a file",
+            "its media type {} is not that of an archive (...tar or ...tar+gzip), and no annotation {TITLE} names a file",
             quoted(&clean(media_type))
         ))
     }

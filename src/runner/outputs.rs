@@ -149,8 +149,8 @@ impl Parser<'_> {
             // Otherwise an older value would count as the newest.
             self.values.remove(name);
             self.complain(format!(
-                "line {number}: `{name}` has {} bytes, and an output may have {MAX_OUTPUT_BYTES}; put out where \
-                 the value lies",
+                "line {number}: `{name}` has {} bytes, and an output may have {MAX_OUTPUT_BYTES}; write the \
+                 place of the value instead",
                 value.len()
             ));
         } else {

@@ -52,8 +52,8 @@ fn refuse(what: &str, folder: &Path, error: &io::Error) -> Refusal {
         ),
         io::ErrorKind::NotADirectory => format!("{what} is {folder}, which is no folder: name one"),
         io::ErrorKind::PermissionDenied => format!(
-            "{what} is {folder}, which user {} may not enter and read: `chmod -R a+rX` it in the image, or name \
-             the user whose it is in spec.podTemplate.securityContext.runAsUser",
+            "{what} is {folder}, which user {} may not enter and read: `chmod -R a+rX` it in the image, or set \
+             spec.podTemplate.securityContext.runAsUser to its owner",
             geteuid()
         ),
         _ => format!("{what} is {folder}, which cannot be entered: {error}"),

@@ -32,9 +32,9 @@ pub(in crate::runner) struct Secrets {
 /// The secret values are too long to be masked.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "the secret values have {values_bytes} bytes together, which is too much to be masked: in plain and in all \
-     encodings they may have {MAX_FORMS_BYTES} bytes; take only what the script needs (spec.variables and \
-     spec.variablesFrom), or put what is long and not secret into a ConfigMap"
+    "the secret values have {values_bytes} bytes together, too much to mask: with all their encodings they may have \
+     {MAX_FORMS_BYTES} bytes; take only what the script needs (spec.variables and spec.variablesFrom), or put long \
+     values that are not secret into a ConfigMap"
 )]
 pub(in crate::runner) struct TooLong {
     values_bytes: usize,

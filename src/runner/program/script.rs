@@ -35,7 +35,7 @@ fn mounted(places: &Places, sha256: &str, origin: &str) -> Result<Vec<u8>, Refus
     let path = places.mounted_script();
     match reach::read_mounted(&path, MAX_BYTES) {
         Ok(text) if text.len() as u64 > MAX_BYTES => {
-            Err(changed(&format!("has more than {MAX_BYTES} bytes by now, and no script may")))
+            Err(changed(&format!("now has more than {MAX_BYTES} bytes, the most that a script may have")))
         }
         Ok(text) => {
             let found = sha256_hex(&text);

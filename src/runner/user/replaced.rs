@@ -23,8 +23,8 @@ fn of(passwd: &str, named: &str, runs: Uid) -> Option<String> {
             format!("write spec.podTemplate.securityContext.runAsUser: {number} to run as {named}")
         }
         None => format!(
-            "to run as {named}, write its number, which the image's /etc/passwd does not have, in \
-             spec.podTemplate.securityContext.runAsUser"
+            "to run as {named}, set spec.podTemplate.securityContext.runAsUser to its number, which the image's \
+             /etc/passwd does not have"
         ),
     };
     Some(format!(
