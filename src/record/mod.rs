@@ -1,8 +1,9 @@
 //! The messages between operator and runner. They contain nothing of Kubernetes.
 //!
 //! The [`bundle`] goes in: one JSON document, which the runner reads as a file. A stream of [`frame`]s comes
-//! back on the container's standard output. Three kinds of frames carry records ([`outcome::Start`], [`outcome::Exit`],
-//! [`outcome::End`]). The container's termination message ([`outcome::Termination`]) repeats them in short.
+//! back on the container's standard output. Three kinds of frames carry records ([`outcome::Start`],
+//! [`outcome::Exit`], [`outcome::End`]). The container's termination message ([`outcome::Termination`]) repeats
+//! them in short.
 //!
 //! Everything here has a version. An operator also reads the records of the previous release's runner, so a
 //! run under way survives an upgrade.

@@ -10,7 +10,8 @@
 //! | `masking/` | secret values, and what replaces them in the log |
 //! | `user/` | the user that the script runs as |
 //! | `claim.rs`, `outputs.rs` | what outlives the process; what the script puts out |
-//! | `places.rs`, `reach.rs`, `ready.rs`, `refusal.rs` | paths, opening files that others can change, waiting, why nothing was started |
+//! | `places.rs`, `reach.rs` | paths, and opening files that others can change |
+//! | `ready.rs`, `refusal.rs` | waiting for descriptors, and why nothing was started |
 //!
 //! One start of the container:
 //!
