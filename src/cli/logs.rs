@@ -18,7 +18,7 @@ use crate::{
 pub(super) struct Logs {
     /// The action's name.
     name: String,
-    /// The action's namespace; the context's where none is given.
+    /// The action's namespace. Default: the context's.
     #[arg(short, long)]
     namespace: Option<String>,
     /// The kubeconfig's context to use.

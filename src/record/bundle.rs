@@ -86,7 +86,7 @@ pub struct RunIdentity {
     pub action: String,
     /// The action's UID.
     pub action_uid: String,
-    /// The run's id, such as `5f3c9a1b-3`; it holds a part of the action's UID.
+    /// The run's id, such as `5f3c9a1b-3`. It contains a part of the action's UID.
     pub id: String,
     /// The run's number, from 1.
     pub number: u32,
@@ -128,10 +128,10 @@ pub enum Program {
         sha256: String,
         /// Its source in words for people: `key "run.sh" of ConfigMap "deploy"`.
         origin: String,
-        /// As of [`Program::Script`].
+        /// The same as in [`Program::Script`].
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         interpreter: Vec<String>,
-        /// As of [`Program::Script`].
+        /// The same as in [`Program::Script`].
         #[serde(default, skip_serializing_if = "Option::is_none")]
         file_name: Option<String>,
     },

@@ -284,7 +284,7 @@ mod tests {
     }
 
     proptest! {
-        // Long texts are slow to make; few of them reach every cut.
+        // Long texts are slow to make, and a few reach every cut.
         #![proptest_config(ProptestConfig::with_cases(24))]
         #[test]
         fn any_text_comes_back_and_fits_a_line(

@@ -218,8 +218,8 @@ fn a_digest_wins_and_pins_without_the_tag() {
 }
 
 proptest::proptest! {
-    /// Over texts made of the grammar's own pieces, where the interesting borders are. No zeros:
-    /// port 0 is a number that only the parser knows.
+    /// Uses texts made of the grammar's own pieces, close to its borders. It has no zeros: only the parser
+    /// knows that port 0 is invalid.
     #[test]
     fn pattern_and_parser_agree_everywhere(
         text in "([a-c]|[A-C1-3]|[.]|_|-|/|:|@|\\[|\\]|localhost|docker[.]io/){0,8}(:[1a.]{1,3}|@sha256:[0-9a-f]{64})?"

@@ -54,7 +54,7 @@ struct Inside {
 pub(super) struct Seen {
     /// With the query.
     pub(super) path: String,
-    /// The header, empty where it was not sent.
+    /// The header, or an empty text.
     pub(super) authorization: String,
     pub(super) body: String,
 }

@@ -7,7 +7,7 @@ use crate::{
     runner::{reach, refusal::Refusal},
 };
 
-/// The longest value. Kubernetes lets a Secret hold 1 MiB; this is a bound, not a rule.
+/// The longest value that is read. Kubernetes already limits a Secret to 1 MiB.
 pub(super) const MAX_BYTES: u64 = 4 * 1024 * 1024;
 
 /// The source of a value, for messages.

@@ -396,7 +396,7 @@ mod tests {
             "x\nAAAAAAAAAAAAAAAAA\\nBBBBBBBBBBBBBBBBB\\tC",
             &["AAAAAAAAAAAAAAAAA", "BBBBBBBBBBBBBBBBB"],
         );
-        // A name made of words is legible where it is a name, and a token never is.
+        // A name made of words stays legible at the place of a name, a token never does.
         assert_masked("x\n0123456789abcdefXYZ: alice", &["0123456789abcdefXYZ"]);
         assert_masked("x\nlist: correct-horse-battery-staple", &["correct-horse-battery-staple"]);
     }

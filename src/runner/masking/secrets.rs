@@ -191,7 +191,7 @@ mod tests {
         assert!(error.to_string().contains("10485760 bytes together"));
     }
 
-    /// As other programs encode, written for these tests alone.
+    /// Encodes like other programs, only for these tests.
     fn plain_base64(bytes: &[u8], url: bool) -> String {
         let bits = bytes.iter().fold(String::new(), |bits, byte| bits + &format!("{byte:08b}"));
         let mut out = String::new();
@@ -282,7 +282,7 @@ mod tests {
                     }
                     out.extend_from_slice(masker.finish());
                     prop_assert!(out.ends_with(b">>\nkind: Config\n"));
-                    // An outer quote, where the secret ends in one.
+                    // An outer quote stays if the secret ends in one.
                     let edge = if secret.starts_with(b"'") || secret.ends_with(b"'") { edge.max(2) } else { edge };
                     prop_assert!(out.windows(3).any(|window| window == b"***"));
                     // Base64 of the neighbours stays, with the characters shared with them.
