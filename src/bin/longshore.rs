@@ -17,7 +17,7 @@ use longshore::{
 use tracing::warn;
 use tracing_subscriber::EnvFilter;
 
-/// glibc's allocator kept most of what many actions at once had taken (docs/performance.md).
+/// glibc's allocator kept most of the memory that many simultaneous actions had used (docs/performance.md).
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
@@ -33,9 +33,9 @@ struct Arguments {
 enum Command {
     /// Run the operator.
     Run(Box<Options>),
-    /// End the operator and let go of the pods of all actions, before it is removed for good.
+    /// Stop the operator and release the pods of all actions. Run it before the operator is removed for good.
     Uninstall(UninstallOptions),
-    /// Wait for an action's end, and fail where it did not succeed.
+    /// Wait for an action's end, and fail if it did not succeed.
     Verify(VerifyOptions),
     /// Print the definition of a kind, as YAML.
     Crd {
@@ -51,7 +51,7 @@ enum Command {
     Reasons,
 }
 
-/// What the operator defines.
+/// A kind that the operator defines.
 #[derive(Clone, Copy, clap::ValueEnum)]
 enum Kind {
     DeploymentAction,
@@ -95,8 +95,8 @@ fn start(command: Command) -> Result<(), Box<dyn std::error::Error>> {
             with_client(async |client| Ok(verify(&client, &options, tell).await?))?;
         }
         Command::Run(options) => {
-            // At WARN, kube's client writes whole what it cannot read: an action with its values. Our own
-            // lines tell of the same error.
+            // At WARN, kube's client logs everything that it cannot read, such as an action with its values.
+            // The operator's own lines report the same error.
             let filter =
                 EnvFilter::try_new(&options.log)?.add_directive("kube_client::client=error".parse()?);
             let log = tracing_subscriber::fmt().with_env_filter(filter);
@@ -120,8 +120,8 @@ fn start(command: Command) -> Result<(), Box<dyn std::error::Error>> {
     Ok(())
 }
 
-/// Starts this program again in its own process, without anything that it knew. If the container ended
-/// instead, the kubelet would start it again after a back-off of up to five minutes. Returns only an error.
+/// Starts this program again in the same process, without its old state. If the container ended instead, the
+/// kubelet would start it again after a back-off of up to five minutes. Returns only on an error.
 fn anew() -> std::io::Error {
     warn!("{}: it starts anew", RunError::NotLeading);
     let program = match std::env::current_exe() {

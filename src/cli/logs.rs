@@ -15,21 +15,20 @@ use crate::{
 
 /// Prints the log of an action's latest run.
 #[derive(Debug, Args)]
-pub struct Logs {
+pub(super) struct Logs {
     /// The action's name.
     name: String,
-    /// The action's namespace; the context's where none is given.
+    /// The action's namespace. Default: the context's.
     #[arg(short, long)]
     namespace: Option<String>,
     /// The kubeconfig's context to use.
     #[arg(long)]
     context: Option<String>,
-    /// Go on until the script has ended.
+    /// Follow the log until the script has ended.
     #[arg(short, long)]
     follow: bool,
-    /// Put in front of each line how many seconds after the script's start it was written, and
-    /// whether to standard output (o) or standard error (e), or b for both, which is the default of
-    /// spec.log.streams.
+    /// Begin each line with the seconds since the script's start and its stream: o for standard output, e for
+    /// standard error, b for both (the default of spec.log.streams).
     #[arg(short, long)]
     timestamps: bool,
 }
@@ -78,7 +77,7 @@ impl Logs {
         Ok(())
     }
 
-    /// The pod is gone: the status has the last lines.
+    /// Prints the last lines from the status, since the pod is gone.
     fn tail(&self, action: &DeploymentAction) -> Result<(), CliError> {
         let log = action.status.as_ref().and_then(|status| status.log.as_ref());
         let Some(log) = log else {

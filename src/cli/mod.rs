@@ -2,7 +2,7 @@
 //!
 //! It reads with the rights of the person who calls it.
 
-pub mod logs;
+mod logs;
 
 use clap::{Parser, Subcommand};
 
@@ -23,16 +23,16 @@ enum Command {
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]
 pub enum CliError {
-    /// There is no way to the API server.
+    /// There is no configuration for the API server.
     #[error("no configuration for the API server: {0}")]
     Config(#[from] kube::config::InferConfigError),
-    /// The configuration that the flags name cannot be had.
+    /// The configuration that the flags name cannot be used.
     #[error("no configuration for the API server: {0}")]
     Kubeconfig(#[from] kube::config::KubeconfigError),
-    /// The API server said no.
+    /// The API server refused the request.
     #[error("{0}")]
     Kube(#[from] kube::Error),
-    /// The log broke off, or cannot be written.
+    /// The log ended early, or cannot be written.
     #[error("{0}")]
     Io(#[from] std::io::Error),
     /// There is nothing to show.
@@ -43,7 +43,7 @@ pub enum CliError {
 /// Runs the command.
 ///
 /// # Errors
-/// Where it failed.
+/// The command failed.
 pub async fn run(arguments: Arguments) -> Result<(), CliError> {
     match arguments.command {
         Command::Logs(logs) => logs.run().await,

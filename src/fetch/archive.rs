@@ -1,5 +1,5 @@
-//! From a tar archive to a folder. The archive's headers are read one by one: the library's own way
-//! of joining them holds names of any length in memory, and knows forms that nobody needs here.
+//! Unpacks a tar archive into a folder. It reads the archive's headers one by one. The library can join them,
+//! but then holds names of any length in memory, and accepts forms that are not needed here.
 
 use std::{
     ffi::OsString,
@@ -20,7 +20,7 @@ use crate::record::fetch::Problem;
 
 /// The longest extended header, in bytes.
 const MAX_EXTENDED: u64 = 1 << 20;
-/// What an archive may have beside its files, in bytes, for each entry: headers and padding.
+/// How many bytes an archive may have beside its files, for each entry: headers and padding.
 const OVERHEAD: u64 = 4096;
 
 /// How an archive is read.
@@ -28,14 +28,14 @@ const OVERHEAD: u64 = 4096;
 pub(super) struct Reading {
     /// Whether it is compressed.
     pub(super) gzip: bool,
-    /// Whether all of it is in one folder, which is left out: a Helm chart.
+    /// Whether everything is in one folder, which is left out: a Helm chart.
     pub(super) strip: bool,
     /// Whether it is a layer of an image, in which names that begin with `.wh.` remove others
     /// (OCI image specification, "whiteouts").
     pub(super) whiteouts: bool,
 }
 
-/// Unpacks an archive. Readers leave `aside` what is wrong with them.
+/// Unpacks an archive. Readers leave their faults in `aside`.
 pub(super) fn unpack(
     packed: &mut dyn Read,
     reading: Reading,
@@ -52,7 +52,7 @@ pub(super) fn unpack(
     }
 }
 
-/// What can be unpacked has an end, whatever is in it.
+/// Bounds how much is unpacked, whatever the archive holds.
 struct Bounded<'a, R> {
     inner: R,
     left: u64,
@@ -71,7 +71,7 @@ impl<R: Read> Read for Bounded<'_, R> {
     }
 }
 
-/// What extended headers say of the next entry.
+/// The fields that extended headers set for the next entry.
 #[derive(Default)]
 struct Extended {
     path: Option<Vec<u8>>,
@@ -83,7 +83,7 @@ struct Unpacking<'a> {
     folder: &'a mut Folder,
     aside: &'a Aside,
     reading: Reading,
-    /// The folder around everything, where that is left out.
+    /// The folder around everything, if it is left out.
     top: Option<OsString>,
     extended: Extended,
 }
@@ -98,7 +98,7 @@ impl Unpacking<'_> {
                 EntryType::GNULongName => self.extended.path = Some(self.name(&mut entry)?),
                 EntryType::GNULongLink => self.extended.link = Some(self.name(&mut entry)?),
                 EntryType::XHeader => self.extend(&mut entry)?,
-                // git archive writes the commit there.
+                // git archive writes the commit here.
                 EntryType::XGlobalHeader => {
                     self.text(&mut entry)?;
                 }
@@ -126,7 +126,7 @@ impl Unpacking<'_> {
         if self.reading.whiteouts
             && let Some(name) = path.file_name().and_then(|name| name.as_bytes().strip_prefix(b".wh."))
         {
-            // It takes time as others do.
+            // It counts as an entry, since it takes time too.
             self.folder.charge(0)?;
             let around = path.parent().unwrap_or_else(|| Path::new(""));
             return match name {
@@ -136,7 +136,7 @@ impl Unpacking<'_> {
             };
         }
         match kind {
-            // Archives from before there was a type for folders.
+            // Old archives have no type for folders.
             EntryType::Regular if name.ends_with(b"/") => self.folder.folder(&path),
             EntryType::Directory => self.folder.folder(&path),
             EntryType::Regular | EntryType::Continuous => {
@@ -155,13 +155,13 @@ impl Unpacking<'_> {
             }
             other => {
                 let message =
-                    format!("{} has the type {:?} in its archive", shown(&name), other.as_byte() as char);
+                    format!("{} has the type {} in its archive", shown(&name), shown(&[other.as_byte()]));
                 Err(Fault::new(Problem::Invalid, message))
             }
         }
     }
 
-    /// The path below the package's folder; `None` for the folder itself.
+    /// Returns the path below the package's folder, or `None` for the folder itself.
     fn path(&mut self, name: &[u8]) -> Result<Option<PathBuf>, Fault> {
         let path = inside(name)?;
         if !self.reading.strip {
@@ -180,7 +180,7 @@ impl Unpacking<'_> {
         Ok((!rest.as_os_str().is_empty()).then(|| rest.to_owned()))
     }
 
-    /// An extended header of GNU's: a name, with a NUL behind it.
+    /// Reads GNU's extended header: a name that ends in NUL.
     fn name<R: Read>(&mut self, entry: &mut Entry<'_, R>) -> Result<Vec<u8>, Fault> {
         let mut name = self.text(entry)?;
         while name.last() == Some(&0) {
@@ -189,7 +189,7 @@ impl Unpacking<'_> {
         Ok(name)
     }
 
-    /// An extended header of POSIX.
+    /// Reads an extended header of POSIX.
     fn extend<R: Read>(&mut self, entry: &mut Entry<'_, R>) -> Result<(), Fault> {
         let text = self.text(entry)?;
         for extension in PaxExtensions::new(&text) {
@@ -211,7 +211,8 @@ impl Unpacking<'_> {
         Ok(())
     }
 
-    /// The content of an extended header. It counts, lest an archive be made of nothing else.
+    /// Reads the content of an extended header. It counts as an entry, so that an archive cannot consist of
+    /// headers alone.
     fn text<R: Read>(&mut self, entry: &mut Entry<'_, R>) -> Result<Vec<u8>, Fault> {
         self.folder.charge(0)?;
         let size = entry.header().entry_size().map_err(|error| self.aside.fault(&error))?;

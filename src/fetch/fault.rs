@@ -23,12 +23,12 @@ impl Fault {
         Self { problem, message: message.into(), transient: false }
     }
 
-    /// Something here does not work.
+    /// An operation on a local file failed.
     pub(super) fn io(what: &str, path: &std::path::Path, error: &io::Error) -> Self {
         Self::new(Problem::Internal, format!("cannot {what} {}: {error}", path.display()))
     }
 
-    /// The same, with what it is about in front.
+    /// Puts the subject in front of the message.
     pub(super) fn of(self, what: impl fmt::Display) -> Self {
         Self { message: format!("{what}: {}", self.message), ..self }
     }
@@ -66,20 +66,20 @@ impl From<BlobError> for Fault {
     }
 }
 
-/// Where a reader leaves what is wrong: readers above it know errors of input and output alone, and
-/// some repeat but their words.
+/// Holds the fault of a reader for later. Readers above it pass on only `io::Error`s, and some of them only
+/// the text.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Aside(Arc<Mutex<Option<Fault>>>);
 
 impl Aside {
-    /// Leaves it, if nothing is there yet.
+    /// Keeps the fault, if there is none yet.
     pub(super) fn leave(&self, fault: Fault) -> io::Error {
         let error = io::Error::other(fault.message.clone());
         self.0.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(fault);
         error
     }
 
-    /// What was left, or else that the archive is broken.
+    /// Returns the kept fault, or else that the archive is broken.
     pub(super) fn fault(&self, error: &io::Error) -> Fault {
         let left = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
         left.unwrap_or_else(|| Fault::new(Problem::Invalid, format!("its archive cannot be read: {error}")))

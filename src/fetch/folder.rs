@@ -1,7 +1,7 @@
 //! A package's folder while it is filled, and the one place that writes to it.
 //!
-//! What is in it is known from what was put there: nobody else writes to it. So whether a path leads
-//! through a link is seen without asking the file system, and nothing is ever written through one.
+//! Nothing else writes to it, so this program knows its content without asking the file system. It sees
+//! whether a path leads through a link, and never writes through one.
 
 use std::{
     collections::BTreeMap,
@@ -21,10 +21,10 @@ use super::{
 };
 use crate::record::fetch::Problem;
 
-/// What a file takes on disk at least, and by what it grows, in bytes.
+/// A file takes disk space in blocks of this size, in bytes.
 const BLOCK: u64 = 4096;
 
-/// What a package may take.
+/// How large a package may be.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Limits {
     /// On disk, in bytes.
@@ -60,7 +60,7 @@ pub(super) struct Folder {
 }
 
 impl Folder {
-    /// The folder at `root`, emptied.
+    /// Empties the folder at `root`, and makes it if it is missing.
     pub(super) fn emptied(root: &Path, limits: Limits) -> Result<Self, Fault> {
         let failed = |error: io::Error| Fault::io("empty", root, &error);
         fs::create_dir_all(root).map_err(failed)?;
@@ -75,7 +75,7 @@ impl Folder {
         Ok(Self { root: root.to_owned(), limits, nodes, layer: 0, used: 0, entries: 0 })
     }
 
-    /// What follows lies above all that is there.
+    /// Begins the next layer, above everything so far.
     pub(super) const fn next_layer(&mut self) {
         self.layer += 1;
     }
@@ -85,12 +85,12 @@ impl Folder {
         (self.entries, self.used)
     }
 
-    /// What the folder may take.
+    /// How large the folder may be.
     pub(super) const fn limits(&self) -> Limits {
         self.limits
     }
 
-    /// Counts an entry that takes so many bytes, before any of them is written.
+    /// Counts an entry of this size, before any byte of it is written.
     pub(super) fn charge(&mut self, bytes: u64) -> Result<(), Fault> {
         let Limits { bytes: most, entries } = self.limits;
         self.entries = self.entries.saturating_add(1);
@@ -107,7 +107,7 @@ impl Folder {
         Ok(())
     }
 
-    /// Makes a folder, and those around it.
+    /// Makes a folder and its parents.
     pub(super) fn folder(&mut self, path: &Path) -> Result<(), Fault> {
         if path.as_os_str().is_empty() {
             return Ok(());
@@ -133,7 +133,7 @@ impl Folder {
         Ok(())
     }
 
-    /// Writes a file of so many bytes.
+    /// Writes a file of `size` bytes.
     pub(super) fn file(
         &mut self,
         path: &Path,
@@ -146,7 +146,7 @@ impl Folder {
         self.charge(size)?;
         let at = self.root.join(path);
         let failed = |error: io::Error| Fault::io("write", &at, &error);
-        // A file that is there, a link too, makes this fail.
+        // This fails if a file or a link is already there.
         let mut file =
             OpenOptions::new().write(true).create_new(true).mode(0o600).open(&at).map_err(failed)?;
         let mut left = size;
@@ -161,13 +161,14 @@ impl Folder {
             file.write_all(&buffer[..read]).map_err(failed)?;
             left -= read as u64;
         }
-        // Nobody's user id, and no set-user-id: whoever the script runs as may read it.
+        // The archive's owner and set-user-id are dropped. Every user may read the file, so the script's user
+        // can.
         set_mode(&at, if executable { 0o755 } else { 0o644 })?;
         self.put(path, Kind::File);
         Ok(())
     }
 
-    /// Makes a symbolic link. Where it leads is seen in the end.
+    /// Makes a symbolic link. [`super::links`] checks its target in the end.
     pub(super) fn link(&mut self, path: &Path, target: PathBuf) -> Result<(), Fault> {
         if target.is_absolute() {
             return Err(leads_out(path, &target));
@@ -180,7 +181,7 @@ impl Folder {
         Ok(())
     }
 
-    /// Makes a second name of a file that is there.
+    /// Makes a second name for an existing file.
     pub(super) fn hard_link(&mut self, path: &Path, target: &Path) -> Result<(), Fault> {
         self.check_around(target)?;
         if self.nodes.get(target).map(|node| &node.kind) != Some(&Kind::File) {
@@ -199,13 +200,13 @@ impl Folder {
         Ok(())
     }
 
-    /// Removes what layers below this one have at the path.
+    /// Removes the entry of lower layers at the path, with everything in it.
     pub(super) fn white_out(&mut self, path: &Path) -> Result<(), Fault> {
         self.check_around(path)?;
         self.remove_below(path, true)
     }
 
-    /// Removes what layers below this one have in the folder.
+    /// Removes the content of lower layers in the folder.
     pub(super) fn make_opaque(&mut self, path: &Path) -> Result<(), Fault> {
         self.check_around(path)?;
         self.remove_below(path, false)
@@ -240,7 +241,7 @@ impl Folder {
         self.nodes.insert(path.to_owned(), Node { kind, layer: self.layer });
     }
 
-    /// Sees to it that a file or link can be made there.
+    /// Makes room for a file or a link.
     fn room_for(&mut self, path: &Path) -> Result<(), Fault> {
         if path.as_os_str().is_empty() {
             return Err(Fault::new(Problem::Invalid, "the package's folder itself is no folder in it"));
@@ -249,7 +250,8 @@ impl Folder {
         if self.nodes.contains_key(path) { self.replace(path) } else { Ok(()) }
     }
 
-    /// What is there gives way: a file or link to anything, a folder to what a layer above it brings.
+    /// Removes the old entry. A file or a link gives way to anything, a folder only to an entry of a higher
+    /// layer.
     fn replace(&mut self, path: &Path) -> Result<(), Fault> {
         if self.nodes.get(path).is_some_and(|node| node.kind != Kind::Folder) {
             return self.remove(path);
@@ -262,7 +264,7 @@ impl Folder {
         Ok(())
     }
 
-    /// Makes the folders around a path.
+    /// Makes the parents of a path.
     fn around(&mut self, path: &Path) -> Result<(), Fault> {
         self.check_around(path)?;
         let around: Vec<&Path> = ancestors(path).collect();
@@ -274,7 +276,7 @@ impl Folder {
         Ok(())
     }
 
-    /// What is around the path are folders, as far as anything is there.
+    /// Checks that all existing parents of the path are folders.
     fn check_around(&self, path: &Path) -> Result<(), Fault> {
         for folder in ancestors(path) {
             let (problem, what) = match self.nodes.get(folder).map(|node| &node.kind) {
@@ -289,7 +291,7 @@ impl Folder {
         Ok(())
     }
 
-    /// Each link, with its target and what is there.
+    /// Returns each link with its target.
     pub(super) fn links(&self) -> impl Iterator<Item = (&Path, &Path)> {
         self.nodes.iter().filter_map(|(path, node)| match &node.kind {
             Kind::Link(target) => Some((path.as_path(), target.as_path())),
@@ -297,13 +299,13 @@ impl Folder {
         })
     }
 
-    /// What is there.
+    /// Returns the kind of the entry at the path.
     pub(super) fn kind(&self, path: &Path) -> Option<&Kind> {
         self.nodes.get(path).map(|node| &node.kind)
     }
 }
 
-/// From the innermost; without the folder itself.
+/// Returns the parents of a path, the innermost first, without the package's folder.
 fn ancestors(path: &Path) -> impl Iterator<Item = &Path> {
     path.ancestors().skip(1).filter(|folder| !folder.as_os_str().is_empty())
 }
@@ -317,7 +319,7 @@ fn quoted(path: &Path) -> String {
     shown(path.as_os_str().as_bytes())
 }
 
-/// That a link leads out.
+/// Makes the fault for a link that leads out.
 pub(super) fn leads_out(path: &Path, target: &Path) -> Fault {
     let message =
         format!("the link {} leads to {}, out of the package's folder", quoted(path), quoted(target));

@@ -1,5 +1,5 @@
-//! Whether all links of a folder stay inside: each is followed as the kernel would follow it, through
-//! other links too.
+//! Checks that all links of a folder stay inside. Each is followed like in the kernel, through other links
+//! too.
 
 use std::{
     collections::VecDeque,
@@ -13,9 +13,9 @@ use super::{
 };
 use crate::record::fetch::Problem;
 
-/// As Linux does (`MAXSYMLINKS`).
+/// The bound of Linux (`MAXSYMLINKS`).
 const MAX_LINKS: usize = 40;
-/// So many steps for all links together: more are made to keep somebody busy.
+/// The most steps for all links together. More are only there to waste time.
 const MAX_STEPS: usize = 10_000_000;
 
 /// Refuses a folder with a link that leads out of it.
@@ -41,7 +41,8 @@ fn follow(folder: &Folder, path: &Path, target: &Path, steps: &mut usize) -> Res
         at.push(name);
         match folder.kind(&at) {
             Some(Kind::Folder | Kind::File) => {}
-            // Nothing is there, and nothing will be: only from nothing back up nobody knows the way.
+            // The target does not exist, which is harmless. But `..` behind a missing folder cannot be
+            // checked.
             None if todo.contains(&Step::Up) => return Err(leads_out(path, target)),
             None => return Ok(()),
             Some(Kind::Link(other)) => {

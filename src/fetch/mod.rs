@@ -1,7 +1,7 @@
-//! What fetches packages that nodes do not mount: `longshore-fetch`, in a container that runs before
-//! the script's. It writes each package into a folder of its own, and nothing outside of it.
+//! `longshore-fetch`: fetches packages that nodes do not mount, in a container that runs before the script's.
+//! It writes each package into a folder of its own, and nothing outside of it.
 //!
-//! It knows registries, archives and folders, and nothing of Kubernetes.
+//! It knows registries, archives and folders, but nothing of Kubernetes.
 
 mod archive;
 mod fault;
@@ -29,7 +29,7 @@ use tokio::{
 use crate::{
     record::{
         fetch::{Failure, Problem},
-        place,
+        place, quoted,
     },
     registry::{ImageReference, Keyring, Origin, Platform, PullSecretForm, Registry, RegistryConfig},
 };
@@ -37,16 +37,16 @@ use fault::Fault;
 use folder::Limits;
 use package::Fetcher;
 
-/// For one manifest, or for the beginning of a blob.
+/// The time limit for one manifest, or for the beginning of a blob.
 const REGISTRY_LIMIT: Duration = Duration::from_secs(20);
-/// What a shell says of a program that SIGTERM ended.
+/// The exit code by which shells report SIGTERM.
 const TERMINATED: u8 = 143;
 
 /// Fetches packages from registries into folders.
 #[derive(Debug, Parser)]
 #[command(name = place::FETCH_FILE, version)]
 struct Options {
-    /// A package, and the name of its folder: NAME=REPOSITORY@DIGEST; may be given several times.
+    /// A package, and the name of its folder: NAME=REPOSITORY@DIGEST. May be given several times.
     #[arg(long = "package", required = true, value_parser = wanted)]
     packages: Vec<Wanted>,
 
@@ -58,24 +58,24 @@ struct Options {
     #[arg(long, default_value_t = 65_536)]
     max_entries: u32,
 
-    /// How long a registry that fails is asked again, in seconds from the start.
+    /// How long a failing registry is asked again, in seconds from the start.
     #[arg(long, default_value_t = 300)]
     give_up_after_seconds: u64,
 
-    /// Of a package for several platforms, the one for Linux on this architecture.
+    /// The architecture, if a package is for several platforms. The system is always Linux.
     #[arg(long, default_value = "amd64")]
     architecture: String,
 
-    /// Registry (host or host:port) to speak plain HTTP with; may be given several times.
+    /// Registry (host or host:port) to speak plain HTTP with. May be given several times.
     #[arg(long = "plain-http-registry")]
     plain_http_registries: Vec<String>,
 
-    /// Where everything lies; in a container /.
+    /// The folder that all paths are below: / in a container.
     #[arg(long, default_value = "/")]
     root: PathBuf,
 }
 
-/// A package that is asked for.
+/// A package to fetch.
 #[derive(Debug, Clone)]
 struct Wanted {
     name: String,
@@ -86,7 +86,7 @@ fn wanted(text: &str) -> Result<Wanted, String> {
     let (name, reference) = text.split_once('=').ok_or("write NAME=REPOSITORY@DIGEST")?;
     let folder = |letter: u8| letter.is_ascii_lowercase() || letter.is_ascii_digit() || letter == b'-';
     if name.is_empty() || !name.bytes().all(folder) {
-        return Err(format!("{name:?} is no folder's name: lower-case letters, digits and '-'"));
+        return Err(format!("{} is no folder's name: lower-case letters, digits and '-'", quoted(name)));
     }
     let reference = ImageReference::parse(reference).map_err(|error| error.to_string())?;
     if reference.digest().is_none() {
@@ -95,13 +95,13 @@ fn wanted(text: &str) -> Result<Wanted, String> {
     Ok(Wanted { name: name.to_owned(), reference })
 }
 
-/// Fetches what the arguments say. What went wrong is on standard error and, for whoever started the
-/// container, in its termination message.
+/// Fetches the packages that the arguments name. Reports a failure on standard error and in the container's
+/// termination message.
 #[must_use]
 pub fn main() -> ExitCode {
     let options = match Options::try_parse() {
         Ok(options) => options,
-        // Help and version come here too.
+        // Help and version are errors of the parser too.
         Err(error) if !error.use_stderr() => error.exit(),
         Err(error) => {
             return failed(Path::new("/"), Fault::new(Problem::Internal, error.to_string()));
@@ -121,7 +121,7 @@ pub fn main() -> ExitCode {
 fn failed(root: &Path, fault: Fault) -> ExitCode {
     let failure: Failure = fault.failure();
     eprintln!("{}", failure.message);
-    // Where there is none, nobody asked for one.
+    // Outside Kubernetes this file is missing, and no message is wanted.
     let path = below(root, place::TERMINATION_LOG);
     if path.exists()
         && let Err(error) = fs::write(&path, failure.to_json())
@@ -131,19 +131,19 @@ fn failed(root: &Path, fault: Fault) -> ExitCode {
     ExitCode::FAILURE
 }
 
-/// As PID 1, nothing ends it but what it asks for.
+/// A PID 1 ends only by signals that it handles.
 async fn until_stopped(options: Options) -> Result<ExitCode, Fault> {
     let mut ended =
         signal(SignalKind::terminate()).map_err(|error| Fault::new(Problem::Internal, error.to_string()))?;
     tokio::select! {
         fetched = fetch(options) => fetched.map(|()| ExitCode::SUCCESS),
-        // Threads that still unpack must not keep it.
+        // Does not wait for threads that still unpack.
         _ = ended.recv() => std::process::exit(i32::from(TERMINATED)),
     }
 }
 
 async fn fetch(options: Options) -> Result<(), Fault> {
-    // Fails where one is installed already, which is as good.
+    // Fails if a provider is already installed, which is fine.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let registry = Registry::new(RegistryConfig {
         plain_http: options.plain_http_registries,
@@ -169,17 +169,17 @@ async fn fetch(options: Options) -> Result<(), Fault> {
     Ok(())
 }
 
-/// The certificates of authorities, from the parts in which they travel.
+/// Joins the certificates of authorities from their parts.
 fn certificates() -> Option<Vec<u8>> {
     let part = |index: usize| env::var(format!("{}{index}", place::ENV_FETCH_CA)).ok();
     let pem: String = (0..).map_while(part).collect();
     (!pem.is_empty()).then(|| pem.into_bytes())
 }
 
-/// The credentials in a folder of folders, and what kept others from being among them.
+/// Reads the credentials in a folder of folders. Returns also why others could not be read.
 fn pull_secrets(folder: &Path) -> (Keyring, Vec<String>) {
     let (mut keyring, mut notes) = (Keyring::default(), Vec::new());
-    // Where there are none, there is no folder.
+    // Without pull Secrets there is no folder.
     let Ok(secrets) = fs::read_dir(folder) else { return (keyring, notes) };
     let mut secrets: Vec<PathBuf> = secrets.flatten().map(|entry| entry.path()).collect();
     secrets.sort();
@@ -192,7 +192,7 @@ fn pull_secrets(folder: &Path) -> (Keyring, Vec<String>) {
                     );
                 }
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                // The kubelet's own links stand beside the folders.
+                // The kubelet's own links lie beside the folders.
                 Err(error) if error.kind() == io::ErrorKind::NotADirectory => {}
                 Err(error) => notes.push(format!("a pull Secret cannot be read: {error}")),
             }

@@ -1,4 +1,4 @@
-//! One package: its manifest, its layers in their order, and the folder that they make.
+//! Fetches one package: its manifest, then its layers in order, into one folder.
 
 use std::{io, path::Path, time::Duration};
 
@@ -22,19 +22,19 @@ use crate::{
 /// The first and the longest pause before a registry is asked again.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(15));
 
-/// With what packages are fetched.
+/// Everything needed to fetch packages.
 pub(super) struct Fetcher {
     pub(super) registry: Registry,
     pub(super) platform: Platform,
     pub(super) keyring: Keyring,
-    /// What kept credentials from being among them.
+    /// Why some credentials are not in the keyring.
     pub(super) notes: Vec<String>,
     pub(super) limits: Limits,
     pub(super) give_up: Instant,
 }
 
 impl Fetcher {
-    /// Fills the folder at `root` with the package. With it, how many entries and bytes that took.
+    /// Fills the folder at `root` with the package. Returns how many entries and bytes it has.
     pub(super) async fn fetch(&self, package: &ImageReference, root: &Path) -> Result<(u32, u64), Fault> {
         let mut pause = PAUSES.0;
         loop {
@@ -80,8 +80,8 @@ impl Fetcher {
         Ok(folder.size())
     }
 
-    /// The manifest, and as whom it was read: nobody in particular first, then whoever the pull Secrets
-    /// say.
+    /// Returns the manifest, and with which credentials it was read. Tries none first, then those of the pull
+    /// Secrets.
     async fn manifest(&self, package: &ImageReference) -> Result<(PackageManifest, &Asker), Fault> {
         const ANONYMOUS: &Asker = &Asker::anonymous();
         let mut refused: Option<ResolveError> = None;
@@ -101,7 +101,7 @@ impl Fetcher {
     }
 }
 
-/// Lays a layer into the folder, and reads it to its end: only then its digest is known.
+/// Unpacks a layer into the folder, and reads it to its end: only then is its digest known.
 fn fill(
     mut content: Stream,
     layer: &Layer,
@@ -117,7 +117,7 @@ fn fill(
             .and_then(|path| folder.file(&path, layer.size, false, &mut content, aside)),
     };
     match filled {
-        // What cannot be read may be not what was pushed.
+        // Bytes that cannot be unpacked may not be those that were pushed, so the digest decides.
         Err(fault) if fault.problem != Problem::Invalid => Err(fault),
         filled => {
             io::copy(&mut content, &mut io::sink()).map_err(|error| aside.fault(&error))?;

@@ -1,4 +1,4 @@
-//! Names from archives, as paths below a folder: pure.
+//! Turns names from archives into paths below a folder. Pure.
 
 use std::{
     ffi::OsStr,
@@ -7,16 +7,16 @@ use std::{
 };
 
 use super::fault::Fault;
-use crate::record::fetch::Problem;
+use crate::record::{fetch::Problem, quoted};
 
-/// The longest path, in bytes: each one is kept in memory.
+/// The longest path, in bytes. Every path is kept in memory.
 const MAX_PATH: usize = 1024;
 /// The longest name, in bytes (`NAME_MAX`).
 const MAX_NAME: usize = 255;
-/// How much of a name is repeated, in characters.
+/// How much of a name a message shows, in characters.
 const MAX_SHOWN: usize = 120;
 
-/// The path as it is below the folder; empty for the folder itself.
+/// Returns the path below the folder. It is empty for the folder itself.
 pub(super) fn inside(name: &[u8]) -> Result<PathBuf, Fault> {
     check(name)?;
     let mut path = PathBuf::new();
@@ -35,7 +35,7 @@ pub(super) fn inside(name: &[u8]) -> Result<PathBuf, Fault> {
     Ok(path)
 }
 
-/// A link's target, which is checked further once all that it can lead to is there.
+/// Reads a link's target. It is checked again once everything that it can lead to is there.
 pub(super) fn target(name: &[u8]) -> Result<PathBuf, Fault> {
     check(name)?;
     if name.is_empty() {
@@ -58,14 +58,14 @@ fn check(name: &[u8]) -> Result<(), Fault> {
     Ok(())
 }
 
-/// A name from an archive, fit for a message.
+/// Makes a name from an archive fit for a message.
 pub(super) fn shown(name: &[u8]) -> String {
     let text: String = String::from_utf8_lossy(&name[..name.len().min(4 * MAX_SHOWN)])
         .chars()
         .take(MAX_SHOWN)
         .map(|letter| if letter.is_control() { '?' } else { letter })
         .collect();
-    format!("{text:?}")
+    quoted(&text)
 }
 
 #[cfg(test)]

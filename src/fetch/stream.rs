@@ -1,4 +1,4 @@
-//! A blob as a reader, for whoever unpacks it in a thread of its own.
+//! A blob as a reader, for a thread that unpacks it.
 
 use std::io::{self, Read};
 
@@ -7,20 +7,20 @@ use tokio::sync::mpsc;
 use super::fault::{Aside, Fault};
 use crate::registry::Blob;
 
-/// So many parts are on their way at most.
+/// The most parts that wait to be read.
 const AHEAD: usize = 4;
 
-/// What arrives of a blob.
+/// A part of a blob, or why none comes.
 type Part = Result<Vec<u8>, Fault>;
 
-/// Reads what arrives.
+/// Reads the parts as they arrive.
 pub(super) struct Stream {
     parts: mpsc::Receiver<Part>,
     part: io::Cursor<Vec<u8>>,
     aside: Aside,
 }
 
-/// Reads the blob in a task of its own, which ends when nobody takes its parts any more.
+/// Reads the blob in a task of its own, which ends when the reader is dropped.
 pub(super) fn stream(mut blob: Blob, aside: Aside) -> Stream {
     let (sender, parts) = mpsc::channel(AHEAD);
     tokio::spawn(async move {

@@ -199,7 +199,7 @@ fn a_path_out_of_the_folder_is_refused() {
         assert!(words.contains("leads out"), "{words}");
         refused(&[Item { name: name.into(), ..folder("") }], Problem::Unsafe);
     }
-    // By names that stand in headers of their own.
+    // By names in headers of their own.
     refused(&[pax("path", "../x"), file("fine", "evil")], Problem::Unsafe);
     let long = Item { content: b"../x\0".to_vec(), ..item(EntryType::GNULongName, "long") };
     refused(&[long, file("fine", "evil")], Problem::Unsafe);
@@ -219,7 +219,7 @@ fn a_link_out_of_the_folder_is_refused() {
     );
     assert!(words.contains("\"x\""), "{words}");
     refused(&[link("x", "missing/../../y")], Problem::Unsafe);
-    // Whoever comes first, and whatever replaces the link that it goes by.
+    // In either order, and by whatever replaces the link on the way.
     refused(&[link("x", "y/.."), folder("d"), link("y", ".")], Problem::Unsafe);
 }
 

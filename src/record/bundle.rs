@@ -1,21 +1,21 @@
-//! What a run is to do: the document that travels with the pod.
+//! The document that tells the runner what to do. It travels with the pod.
 
 use serde::{Deserialize, Serialize};
 
 use super::sha256_hex;
 
-/// The longest serialized bundle, in bytes. A pod's annotations hold 256 KiB in all, those that
-/// webhooks add included, so a quarter is left to them.
+/// The longest serialized bundle, in bytes. A pod's annotations hold 256 KiB in all. A quarter is left for
+/// those that webhooks add.
 pub const MAX_BYTES: usize = 192 * 1024;
 
-/// All that the runner needs to know of one attempt. Sensitive values are not in it: the kubelet
-/// mounts them, and [`Source::File`] says where.
+/// Everything that the runner needs to know about one attempt. Sensitive values are not in it: the kubelet
+/// mounts them at the paths of [`Source::File`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Bundle {
     /// [`super::VERSION`] of the operator that wrote it.
     pub version: u32,
-    /// Whose attempt this is.
+    /// The attempt that this bundle is for.
     pub run: RunIdentity,
     /// The image, pinned, so that the bundle's hash covers it.
     pub image: String,
@@ -27,21 +27,21 @@ pub struct Bundle {
     /// Arguments behind the script or the command.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub args: Vec<String>,
-    /// Folders whose files are variables, before all [`Self::variables`]; the later one wins.
+    /// Folders whose files are variables. They come before [`Self::variables`], and the later one wins.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub variables_from: Vec<Folder>,
     /// In the order in which the action lists them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub variables: Vec<Variable>,
-    /// The outputs that the action declares; others are reported and dropped.
+    /// The outputs that the action declares. Others are reported and dropped.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub outputs: Vec<Output>,
     /// How long it may take.
     pub limits: Limits,
-    /// The folder in which it starts; where none is given, an empty one of its own.
+    /// The folder in which the script starts. Without one, an empty folder of its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub working_dir: Option<WorkingDir>,
-    /// The user that the image names, where another one runs in its place.
+    /// The user that the image names, if the script runs as another.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image_user: Option<String>,
     /// How its output reaches the log.
@@ -62,10 +62,10 @@ pub enum WorkingDir {
 /// How standard output and standard error reach the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum Streams {
-    /// By one pipe: in the order in which they were written, and nobody can tell them apart.
+    /// Through one pipe: in the order in which they were written, but not distinguishable.
     #[default]
     Merged,
-    /// By a pipe each: they can be told apart, and their order is known only as far as they were read in time.
+    /// Through a pipe each: distinguishable, but their order is only known as far as they were read in time.
     Separate,
 }
 
@@ -86,7 +86,7 @@ pub struct RunIdentity {
     pub action: String,
     /// The action's UID.
     pub action_uid: String,
-    /// The run's id, such as `5f3c9a1b-3`; it holds a part of the action's UID.
+    /// The run's id, such as `5f3c9a1b-3`. It contains a part of the action's UID.
     pub id: String,
     /// The run's number, from 1.
     pub number: u32,
@@ -104,7 +104,7 @@ pub struct Package {
     pub reference: String,
 }
 
-/// What the runner starts.
+/// The program that the runner starts.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Program {
@@ -113,38 +113,38 @@ pub enum Program {
     Script {
         /// The script itself.
         text: String,
-        /// The interpreter and its arguments; where it is empty, the script's `#!` line decides,
-        /// and where there is none, `/bin/sh`.
+        /// The interpreter and its arguments. If empty, the script's `#!` line decides. Without that line,
+        /// `/bin/sh` runs the script.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         interpreter: Vec<String>,
-        /// The name of the script's file, where it matters.
+        /// The name of the script's file, if it matters.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         file_name: Option<String>,
     },
     /// A script that the kubelet mounts, run by an interpreter.
     #[serde(rename_all = "camelCase")]
     ScriptFile {
-        /// SHA-256 of its text, as it was when the run was frozen; another one is not run.
+        /// SHA-256 of its text when the run was frozen. Another text is not run.
         sha256: String,
-        /// What people call it, for messages: `key "run.sh" of ConfigMap "deploy"`.
+        /// Its source in words for people: `key "run.sh" of ConfigMap "deploy"`.
         origin: String,
-        /// As of [`Program::Script`].
+        /// The same as in [`Program::Script`].
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         interpreter: Vec<String>,
-        /// As of [`Program::Script`].
+        /// The same as in [`Program::Script`].
         #[serde(default, skip_serializing_if = "Option::is_none")]
         file_name: Option<String>,
     },
     /// A program of the image.
     #[serde(rename_all = "camelCase")]
     Command {
-        /// The program and its first arguments; never empty.
+        /// The program and its first arguments. Never empty.
         argv: Vec<String>,
     },
 }
 
 impl Program {
-    /// The name of the script's file, where one is wanted.
+    /// The name of the script's file, if the action gives one.
     #[must_use]
     pub fn file_name(&self) -> Option<&str> {
         match self {
@@ -160,12 +160,12 @@ impl Program {
 pub struct Variable {
     /// The environment variable's name.
     pub name: String,
-    /// Where its value comes from.
+    /// The source of its value.
     pub source: Source,
     /// Whether the variable holds the path of a file with the value, and not the value.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub as_file: bool,
-    /// The file's mode, where it is not 0600.
+    /// The file's mode, if it is not 0600.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mode: Option<u32>,
     /// The path of a link to the file: below the home if it begins with `~/`, else below the working
@@ -174,25 +174,25 @@ pub struct Variable {
     pub path: Option<String>,
 }
 
-/// A folder that the kubelet mounts: the name of each file in it, behind the prefix, is a variable's
-/// name, and what is in the file is its value. As with a container's `envFrom`, a file whose name
-/// cannot be a variable's is left out.
+/// A folder that the kubelet mounts. Each file in it is a variable: its name is the prefix and the file's
+/// name, its value is the file's content. Like a container's `envFrom`, it leaves out files whose names
+/// cannot be a variable's.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Folder {
     /// Its path below [`super::place::SOURCES_DIR`].
     pub path: String,
-    /// What is put in front of each file's name.
+    /// The text in front of each file's name.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub prefix: String,
-    /// Whether the values are secret and so are masked wherever they show.
+    /// Whether the values are secret. Secret values are masked wherever they appear.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub secret: bool,
-    /// What people call it, for messages: `Secret "orders-db"`.
+    /// The object in words for people: `Secret "orders-db"`.
     pub origin: String,
 }
 
-/// Where a variable's value comes from.
+/// The source of a variable's value.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Source {
@@ -207,13 +207,13 @@ pub enum Source {
     File {
         /// Its path below [`super::place::INPUTS_DIR`].
         path: String,
-        /// Whether the value is secret and so is masked wherever it shows.
+        /// Whether the value is secret. A secret value is masked wherever it appears.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         secret: bool,
-        /// Whether the file may be missing; the variable is then not set.
+        /// Whether the file may be missing. The variable is then not set.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         optional: bool,
-        /// What people call it, for messages: `key "password" of Secret "orders-db"`.
+        /// Its source in words for people: `key "password" of Secret "orders-db"`.
         origin: String,
     },
 }
@@ -237,10 +237,10 @@ pub struct Limits {
 }
 
 impl Bundle {
-    /// The bundle as it travels. The same bundle always gives the same bytes.
+    /// Writes the bundle as JSON. The same bundle always gives the same bytes.
     ///
     /// # Errors
-    /// Never for a bundle of this type; the signature is serde's.
+    /// Never for this type. The signature is serde's.
     pub fn to_json(&self) -> Result<String, serde_json::Error> {
         serde_json::to_string(self)
     }
@@ -248,7 +248,7 @@ impl Bundle {
     /// Reads a bundle and checks it against the hash that the pod's spec holds.
     ///
     /// # Errors
-    /// Says what does not fit: the hash, the JSON, or the version.
+    /// The hash, the JSON, or the version does not fit.
     pub fn from_json(text: &str, sha256: &str) -> Result<Self, BundleError> {
         let found = sha256_hex(text.as_bytes());
         if found != sha256 {
@@ -268,9 +268,9 @@ pub enum BundleError {
     /// Somebody changed the pod's annotation.
     #[error("the bundle's SHA-256 is {found}, the pod's spec says {wanted}: the annotation was changed")]
     Mismatch {
-        /// What the pod's spec says.
+        /// The hash in the pod's spec.
         wanted: String,
-        /// What the bundle has.
+        /// The hash of the bundle.
         found: String,
     },
     /// It is no bundle.

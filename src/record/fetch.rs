@@ -1,5 +1,4 @@
-//! What the program that fetches packages says of why it did not: the termination message of its
-//! container.
+//! Why a package was not fetched: the termination message of the container that fetches packages.
 
 use serde::{Deserialize, Serialize};
 
@@ -14,36 +13,36 @@ const MAX_MESSAGE: usize = 1800;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Failure {
-    /// What is wrong.
+    /// The kind of the failure.
     pub problem: Problem,
-    /// Which package, and what is wrong with it, for people.
+    /// The package and the reason, for people.
     pub message: String,
 }
 
-/// What is wrong.
+/// The kind of the failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Problem {
     /// The registry has no such package.
     NotFound,
-    /// The registry does not show it.
+    /// The registry refuses to show it.
     Denied,
-    /// It is nothing that can be laid into a folder.
+    /// It cannot be unpacked into a folder.
     Invalid,
-    /// It is larger than is allowed.
+    /// It is larger than allowed.
     TooLarge,
     /// It leads out of its folder.
     Unsafe,
-    /// It is not what its digest says.
+    /// Its content does not match its digest.
     DigestMismatch,
-    /// The registry could not be reached, or failed, for as long as it was asked.
+    /// The registry could not be reached, or failed, in every attempt.
     Unavailable,
     /// It could not be written, or the program was started wrongly.
     Internal,
 }
 
 impl Failure {
-    /// As a termination message.
+    /// Writes a termination message.
     #[must_use]
     pub fn to_json(&self) -> String {
         let mut failure = self.clone();
@@ -60,7 +59,7 @@ impl Failure {
         }
     }
 
-    /// From a termination message, where it is one.
+    /// Reads a termination message. Returns `None` for any other text.
     #[must_use]
     pub fn from_json(text: &str) -> Option<Self> {
         serde_json::from_str(text).ok()

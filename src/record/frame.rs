@@ -12,13 +12,13 @@
 //! 9 z 95 {"end":{...}}
 //! ```
 //!
-//! `b` stands in the place of `o` and `e` if both streams are one pipe.
+//! `b` replaces `o` and `e` if both streams are one pipe.
 //!
-//! Sequence number (from 1, without gaps), kind, milliseconds since the script's start, text. The
-//! kind is a letter and marks: `+` the text goes on in the next frame of the same kind, `-` the
-//! line ended without a newline, `~` the text is escaped: `\\` is a backslash, `\r` a carriage
-//! return. A text is escaped where it would end in a carriage return, which containerd drops in
-//! front of a newline.
+//! A line has a sequence number (from 1, without gaps), the kind, the milliseconds since the script's start,
+//! and the text. The kind is a letter and marks. `+` means that the text continues in the next frame of the
+//! same kind. `-` means that the line ended without a newline. `~` means that the text is escaped: `\\` is a
+//! backslash, `\r` a carriage return. A text is escaped if it would end in a carriage return, which
+//! containerd drops in front of a newline.
 
 use std::borrow::Cow;
 
@@ -28,11 +28,11 @@ pub const MAX_LINE_BYTES: usize = 15_000;
 /// The longest prefix of a line: two numbers of 20 digits, kind, marks, and three spaces.
 const MAX_PREFIX_BYTES: usize = 20 + 1 + 3 + 1 + 20 + 1;
 
-/// The longest text of one frame before it is escaped, in bytes. Escaping may double it, and the
-/// line must still fit; a text that needs no escape may be twice as long.
+/// The longest text of one frame before it is escaped, in bytes. Only a text that ends in a carriage return
+/// is escaped. [`Frame::fit`] then cuts it shorter, so that the line still fits.
 pub const MAX_TEXT_BYTES: usize = MAX_LINE_BYTES - MAX_PREFIX_BYTES - 1;
 
-/// What a frame carries.
+/// The content of a frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Kind {
     /// `s`: the run was claimed ([`super::outcome::Start`]).
@@ -43,16 +43,16 @@ pub enum Kind {
     Stderr,
     /// `b`: both, by one pipe, in the order in which they were written.
     Both,
-    /// `c`: progress and heartbeats; reserved, and skipped by who does not know them.
+    /// `c`: progress and heartbeats. Reserved, and skipped by readers that do not know them.
     Control,
     /// `x`: how the script ended ([`super::outcome::Exit`]).
     Exit,
-    /// `z`: the log is whole ([`super::outcome::End`]).
+    /// `z`: the log is complete ([`super::outcome::End`]).
     End,
 }
 
 impl Kind {
-    /// The letter by which a frame names it.
+    /// The letter of this kind in a frame.
     #[must_use]
     pub const fn letter(self) -> u8 {
         match self {
@@ -91,7 +91,7 @@ impl Kind {
 pub enum Ending {
     /// With the line.
     Line,
-    /// In mid-line: the next frame of the same kind goes on.
+    /// Within the line: the next frame of the same kind continues it.
     Continued,
     /// With the stream, which had no newline there.
     NoNewline,
@@ -102,7 +102,7 @@ pub enum Ending {
 pub struct Frame<'a> {
     /// Counts the frames of a run, from 1, without gaps.
     pub sequence: u64,
-    /// What the text is.
+    /// The kind of the text.
     pub kind: Kind,
     /// Milliseconds since the script's start.
     pub millis: u64,
@@ -118,7 +118,7 @@ impl<'a> Frame<'a> {
     pub fn fit(text: &[u8]) -> usize {
         let mut len = text.len().min(MAX_TEXT_BYTES);
         if len < text.len() {
-            // A cut within a UTF-8 character makes two unreadable halves of it.
+            // A cut within a UTF-8 character would make two unreadable halves.
             let start = (len.saturating_sub(3)..=len).rev().find(|&at| !is_continuation(text[at]));
             len = start.filter(|&at| at > 0).unwrap_or(len);
         }
@@ -167,7 +167,7 @@ impl<'a> Frame<'a> {
         line.push(b'\n');
     }
 
-    /// Reads a line, without its newline. `None` where it is no frame: such a line is foreign.
+    /// Reads a line without its newline. Returns `None` if the line is no frame and so not from the runner.
     #[must_use]
     pub fn decode(line: &'a [u8]) -> Option<Self> {
         let (sequence, rest) = number(line)?;
@@ -199,7 +199,7 @@ const fn escaped_len(byte: u8) -> usize {
     if matches!(byte, b'\r' | b'\\') { 2 } else { 1 }
 }
 
-/// A decimal number and the space behind it.
+/// Reads a decimal number and the space behind it.
 fn number(text: &[u8]) -> Option<(u64, &[u8])> {
     let end = text.iter().position(|&byte| byte == b' ')?;
     let digits = std::str::from_utf8(&text[..end]).ok()?;
@@ -284,7 +284,7 @@ mod tests {
     }
 
     proptest! {
-        // Long texts are slow to make; few of them reach every cut.
+        // Long texts are slow to make, and a few reach every cut.
         #![proptest_config(ProptestConfig::with_cases(24))]
         #[test]
         fn any_text_comes_back_and_fits_a_line(

@@ -1,12 +1,12 @@
-//! What operator and runner tell each other, and nothing of Kubernetes.
+//! The messages between operator and runner. They contain nothing of Kubernetes.
 //!
-//! The [`bundle`] goes in: one JSON document, shown to the runner as a file. What comes back is a
-//! stream of [`frame`]s on the container's standard output, among them three records
-//! ([`outcome::Start`], [`outcome::Exit`], [`outcome::End`]), and once more, in short, the
-//! container's termination message ([`outcome::Termination`]).
+//! The [`bundle`] goes in: one JSON document, which the runner reads as a file. A stream of [`frame`]s comes
+//! back on the container's standard output. Three kinds of frames carry records ([`outcome::Start`],
+//! [`outcome::Exit`], [`outcome::End`]). The container's termination message ([`outcome::Termination`]) repeats
+//! them in short.
 //!
-//! Everything here has a version, and an operator reads what the runner of the release before it
-//! writes: a run that is under way survives an upgrade.
+//! Everything here has a version. An operator also reads the records of the previous release's runner, so a
+//! run under way survives an upgrade.
 
 pub mod bundle;
 pub mod exit_code;
@@ -26,6 +26,12 @@ pub const VERSION: u32 = 1;
 #[must_use]
 pub fn sha256_hex(bytes: &[u8]) -> String {
     hex(&Sha256::digest(bytes))
+}
+
+/// Puts a text into quotes, and escapes the characters that people could not see or would take for the quote.
+#[must_use]
+pub fn quoted(text: &str) -> String {
+    format!("{text:?}")
 }
 
 /// Lower-case hexadecimal digits of `bytes`.

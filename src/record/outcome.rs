@@ -1,4 +1,4 @@
-//! The records within a run's report: that it began, how the script ended, that the log is whole.
+//! The records in a run's report: the start, the script's end, and the end of the log.
 
 use std::collections::BTreeMap;
 
@@ -14,14 +14,14 @@ pub const MAX_OUTPUT_BYTES: usize = 32 * 1024;
 pub const MAX_OUTPUTS_BYTES: usize = 128 * 1024;
 /// The longest record, in bytes: outputs at their longest, each byte written as six.
 pub const MAX_RECORD_BYTES: usize = 6 * MAX_OUTPUTS_BYTES + 64 * 1024;
-/// How many dropped outputs are told of, and how long each sentence may be, in bytes.
+/// The most sentences about dropped outputs.
 pub const MAX_COMPLAINTS: usize = 20;
-/// As of [`MAX_COMPLAINTS`].
+/// The longest of these sentences, in bytes.
 pub const MAX_COMPLAINT_BYTES: usize = 200;
-/// The longest message of a record, in bytes; it must fit the termination message.
+/// The longest message of a record, in bytes. It must fit the termination message.
 pub const MAX_MESSAGE_BYTES: usize = 1024;
 
-/// Which attempt a record speaks of. A record of another pod or run is foreign.
+/// The attempt that a record is about. A record of another pod or run does not count.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Identity {
@@ -49,7 +49,7 @@ pub enum Record {
 pub struct Start {
     /// [`super::VERSION`] of the runner.
     pub version: u32,
-    /// Whose record this is.
+    /// The attempt that this record is about.
     pub of: Identity,
     /// Variables whose secret value is too short to be masked (fewer than 6 bytes).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -57,11 +57,10 @@ pub struct Start {
     /// Sentences for people about inputs that were changed or left out.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub adjusted: Vec<String>,
-    /// Values in which a script that fails may have stumbled, each in a few words for people.
+    /// Values that may have made a script fail, each in a few words for people.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub suspects: Vec<String>,
-    /// By which a termination message is known to be the runner's ([`super::proof`]). An older runner
-    /// gives none.
+    /// The proof that a termination message is the runner's ([`super::proof`]). An older runner gives none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub proof: Option<String>,
 }
@@ -72,29 +71,28 @@ pub struct Start {
 pub struct Exit {
     /// [`super::VERSION`] of the runner.
     pub version: u32,
-    /// Whose record this is.
+    /// The attempt that this record is about.
     pub of: Identity,
-    /// What became of the script.
+    /// How the script ended, or why it did not run.
     pub outcome: Outcome,
-    /// Set where the script was asked to stop before it ended.
+    /// Set if the script was asked to stop before it ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stop: Option<Stop>,
-    /// From the script's start to its end, in milliseconds; 0 where it never started.
+    /// The time from the script's start to its end, in milliseconds. 0 if it never started.
     pub millis: u64,
     /// The declared outputs that the script wrote, masked.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub outputs: BTreeMap<String, String>,
-    /// Outputs that were dropped, and why; each a sentence for people.
+    /// A sentence for people for each dropped output.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub outputs_dropped: Vec<String>,
-    /// Why the outputs file could not be read as a whole, for people: what was read of it is in doubt.
+    /// Why the outputs file could not be read completely, for people. The outputs are then in doubt.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outputs_unread: Option<String>,
-    /// Set where the kernel killed processes of the script's for memory.
+    /// Set if the kernel killed processes of the script for memory.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub out_of_memory: Option<OutOfMemory>,
-    /// Set where this is a second start of the container, which runs nothing and says again what
-    /// the first one left.
+    /// Set by a second start of the container, which runs nothing and repeats the first one's record.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub replayed: bool,
 }
@@ -103,14 +101,14 @@ pub struct Exit {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct OutOfMemory {
-    /// How many processes.
+    /// How many processes were killed.
     pub kills: u64,
-    /// How much memory the container may have, in bytes.
+    /// The container's memory limit, in bytes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limit_bytes: Option<u64>,
 }
 
-/// What became of the script.
+/// How the script ended, or why it did not run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", rename_all_fields = "camelCase")]
 pub enum Outcome {
@@ -126,14 +124,14 @@ pub enum Outcome {
     },
     /// It certainly never started.
     NotStarted {
-        /// Why.
+        /// The reason.
         problem: Problem,
-        /// The same for people, at most [`MAX_MESSAGE_BYTES`].
+        /// The reason for people, at most [`MAX_MESSAGE_BYTES`].
         message: String,
     },
     /// An earlier start of this container claimed the run and left no exit record.
     Unknown {
-        /// What was found, for people.
+        /// The details, for people.
         message: String,
     },
 }
@@ -143,38 +141,38 @@ pub enum Outcome {
 pub enum Problem {
     /// The bundle is missing, changed, or of another version.
     Bundle,
-    /// A value that the kubelet was to mount cannot be read or is no text for an environment.
+    /// A mounted value cannot be read or cannot be in an environment.
     Input,
     /// The script that the kubelet mounted is not the one that was frozen.
     ScriptChanged,
-    /// The script's working directory is missing, is no folder, or may not be entered and read.
+    /// The script's working directory is missing, is no folder, or cannot be entered and read.
     WorkingDir,
-    /// The image has no such interpreter.
+    /// The image does not have the interpreter.
     InterpreterNotFound,
-    /// The image has no such program.
+    /// The image does not have the program.
     CommandNotFound,
-    /// The file is there and cannot be executed: no permission, wrong format, missing loader.
+    /// The file exists but cannot be executed: no permission, wrong format, missing loader.
     NotExecutable,
     /// Arguments and environment are too long for the kernel.
     TooLong,
     /// It was asked to stop before the script started.
     Stopped,
-    /// The runner itself failed: no space, a file system that is read-only.
+    /// The runner itself failed: no space, a read-only file system.
     Internal,
 }
 
-/// That the script was asked to stop.
+/// A stop that was asked of the script.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Stop {
-    /// Who asked.
+    /// The cause.
     pub cause: StopCause,
     /// Whether it had to be killed once the grace period was over.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub killed: bool,
 }
 
-/// Who asked a script to stop.
+/// The cause of a stop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum StopCause {
     /// The runner: its deadline passed.
@@ -183,19 +181,19 @@ pub enum StopCause {
     Terminated,
 }
 
-/// The log is whole: the last frame.
+/// The end of the log, in the last frame.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct End {
     /// [`super::VERSION`] of the runner.
     pub version: u32,
-    /// Whose record this is.
+    /// The attempt that this record is about.
     pub of: Identity,
     /// The log's lines.
     pub lines: u64,
     /// The log's bytes, decoded and masked.
     pub bytes: u64,
-    /// SHA-256 of the same.
+    /// SHA-256 of these bytes.
     pub sha256: String,
     /// Frames that the runner itself had to drop.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -215,28 +213,28 @@ pub struct FrameRange {
     pub last: u64,
 }
 
-/// What the runner keeps of a run's end, for a second start of the container.
+/// The record that the runner keeps on disk for a second start of the container.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Stored {
     /// The exit record.
     #[serde(flatten)]
     pub exit: Exit,
-    /// As of [`Termination::nonce`].
+    /// The same as [`Termination::nonce`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub nonce: Option<String>,
 }
 
-/// The container's termination message: the verdict once more, where the end of the log cannot be had.
+/// The container's termination message. It repeats the verdict for the case that the end of the log is lost.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Termination {
     /// The exit record without its outputs.
     pub exit: Exit,
-    /// What the start record has the hash of ([`super::proof`]).
+    /// The nonce whose hash is in the start record ([`super::proof`]).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub nonce: Option<String>,
-    /// [`outputs_sha256`] of the outputs, where there are any.
+    /// [`outputs_sha256`] of the outputs, if there are any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outputs_sha256: Option<String>,
     /// The end record without dropped ranges.
@@ -244,7 +242,7 @@ pub struct Termination {
     pub end: Option<End>,
 }
 
-/// SHA-256 over outputs, by which a termination message names them.
+/// Returns the SHA-256 over outputs, by which a termination message names them.
 #[must_use]
 pub fn outputs_sha256(outputs: &BTreeMap<String, String>) -> String {
     let mut text = Vec::new();
@@ -258,9 +256,9 @@ pub fn outputs_sha256(outputs: &BTreeMap<String, String>) -> String {
 }
 
 impl Termination {
-    /// Reads a message, which the script may have written: what is too long is none, its texts are as
-    /// long as the runner's own may be, and outputs are not taken from it at all. The runner writes none
-    /// there, so that they come by their declaration and masked.
+    /// Reads a message. The script may have written it, so a message that is too long is refused, and its
+    /// texts are cut to the runner's own bounds. Outputs are never taken from it: the runner writes none
+    /// there, and those in the log are declared and masked.
     #[must_use]
     pub fn from_message(text: &str) -> Option<Self> {
         if text.len() > MAX_TERMINATION_BYTES {
@@ -281,11 +279,11 @@ impl Termination {
         Some(read)
     }
 
-    /// Writes the message, at most [`MAX_TERMINATION_BYTES`] long: what people read is cut before
-    /// what the verdict needs.
+    /// Writes the message, at most [`MAX_TERMINATION_BYTES`] long. Texts for people are cut before anything
+    /// that the verdict needs.
     ///
     /// # Errors
-    /// Never for these types; the signature is serde's.
+    /// Never for these types. The signature is serde's.
     pub fn to_json(&self) -> Result<String, serde_json::Error> {
         let mut short = self.clone();
         short.exit.outputs = BTreeMap::new();

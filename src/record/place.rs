@@ -1,5 +1,4 @@
-//! Where things lie in an action's container: the operator mounts them there, the runner finds
-//! them there.
+//! The paths and variables in an action's container. The operator sets them up, and the runner uses them.
 
 use std::ffi::OsStr;
 
@@ -11,59 +10,60 @@ pub const RUNNER_FILE: &str = "longshore-runner";
 pub const BUNDLE_DIR: &str = "/longshore/bundle";
 /// The bundle's file name in [`BUNDLE_DIR`].
 pub const BUNDLE_FILE: &str = "bundle.json";
-/// In [`BUNDLE_DIR`] too: why the script is being stopped, where somebody says so; else empty.
+/// A file in [`BUNDLE_DIR`] that says why the script is being stopped. Empty without such a reason.
 pub const STOP_REASON_FILE: &str = "stop-reason";
-/// Values from Secrets and `ConfigMap`s, mounted by the kubelet; [`super::bundle::Source::File`]
-/// names paths below it.
+/// Values from Secrets and `ConfigMap`s, mounted by the kubelet. [`super::bundle::Source::File`] has paths
+/// below it.
 pub const INPUTS_DIR: &str = "/longshore/inputs";
-/// Whole Secrets and `ConfigMap`s, a folder each, mounted by the kubelet;
-/// [`super::bundle::Folder`] names paths below it.
+/// Whole Secrets and `ConfigMap`s, a folder each, mounted by the kubelet. [`super::bundle::Folder`] has paths
+/// below it.
 pub const SOURCES_DIR: &str = "/longshore/sources";
 /// The folder of the volume that shows a script from a `ConfigMap`.
 pub const SCRIPT_SOURCE_DIR: &str = "/longshore/script-source";
-/// The script's file name in [`SCRIPT_SOURCE_DIR`], and in [`SCRIPT_DIR`] where it has no other.
+/// The script's file name in [`SCRIPT_SOURCE_DIR`], and in [`SCRIPT_DIR`] unless the action gives another.
 pub const SCRIPT_FILE: &str = "script";
-/// The folder of the script that runs, and of nothing else: scripts go to their own folder and remove what
-/// lies there.
+/// The folder of the script that runs, and of nothing else: scripts change to their own folder and delete its
+/// content.
 pub const SCRIPT_DIR: &str = "/longshore/script";
-/// Values that the script has as files: in memory, since they may be secret.
+/// Values that the script gets as files. They are in memory, since they may be secret.
 pub const FILES_DIR: &str = "/longshore/files";
 /// The script's packages, a folder each.
 pub const PACKAGES_DIR: &str = "/longshore/packages";
-/// Where the container that fetches packages finds pull Secrets, a folder each.
+/// Pull Secrets for the container that fetches packages, a folder each.
 pub const PULL_SECRETS_DIR: &str = "/longshore/pull";
 /// The file name of the program that fetches packages, in the runner's image.
 pub const FETCH_FILE: &str = "longshore-fetch";
-/// Claim, exit record and outputs file; on disk, since the claim must outlive the process.
+/// The claim, the exit record and the outputs file. They are on disk, since the claim must outlive the
+/// process.
 pub const STATE_DIR: &str = "/longshore/state";
-/// The volume of the script's working directory. A volume's own folder is root's, and git works in no
-/// repository whose folder is another user's.
+/// The volume of the script's working directory. A volume's own folder belongs to root, and git refuses a
+/// repository whose folder belongs to another user.
 pub const WORK_VOLUME_DIR: &str = "/longshore/work";
-/// The script's working directory, the script's own and empty at the start.
+/// The script's working directory. It belongs to the script's user and is empty at the start.
 pub const WORK_DIR: &str = "/longshore/work/run";
 /// The volume of the script's `HOME`.
 pub const HOME_VOLUME_DIR: &str = "/longshore/home";
-/// The script's `HOME`, its own too: pip and gpg distrust one that is another user's.
+/// The script's `HOME`. It belongs to the script's user: pip and gpg distrust another user's folder.
 pub const HOME_DIR: &str = "/longshore/home/run";
 /// The script's `TMPDIR`.
 pub const TMP_DIR: &str = "/tmp";
-/// The folder of the socket at which C libraries ask about users, and the runner answers: glibc before it
-/// reads the image's `/etc/passwd`, musl after.
+/// The folder of the socket at which the runner answers questions about users. glibc asks there before it
+/// reads the image's `/etc/passwd`, musl after it.
 pub const NAMES_DIR: &str = "/var/run/nscd";
 /// The socket's file name in [`NAMES_DIR`].
 pub const NAMES_FILE: &str = "socket";
-/// Where the kubelet reads the container's termination message.
+/// The file from which the kubelet reads the container's termination message.
 pub const TERMINATION_LOG: &str = "/dev/termination-log";
 
-/// A file that may hold a token, which is replaced by a new one now and then: the service account's,
-/// where the pod has one (`plugin/pkg/admission/serviceaccount` of Kubernetes).
+/// The service account's token, if the pod has one (`plugin/pkg/admission/serviceaccount` of Kubernetes). The
+/// kubelet replaces it from time to time.
 pub const TOKEN_FILE: &str = "/var/run/secrets/kubernetes.io/serviceaccount/token";
 
-/// SHA-256 of the bundle, in the pod's spec, which nobody can change.
+/// SHA-256 of the bundle. It is in the pod's spec, which cannot be changed.
 pub const ENV_BUNDLE_SHA256: &str = "LONGSHORE_BUNDLE_SHA256";
 /// The pod's UID, from the downward API.
 pub const ENV_POD_UID: &str = "LONGSHORE_POD_UID";
-/// Names that begin so belong to Longshore; variables of an action may not.
+/// The prefix of names that belong to Longshore. Variables of an action must not have it.
 pub const RESERVED_PREFIX: &str = "LONGSHORE_";
 
 /// Whether a variable's name belongs to Longshore.
@@ -72,17 +72,17 @@ pub fn is_reserved(name: &OsStr) -> bool {
     name.as_encoded_bytes().starts_with(RESERVED_PREFIX.as_bytes())
 }
 
-/// The parent of what the script traces, by W3C Trace Context: the runner hands the container's
-/// environment on, and an action may have a variable of its own by this name.
+/// The parent of the script's traces, by W3C Trace Context. The script gets it with the container's
+/// environment, and an action may set the variable itself.
 pub const ENV_TRACEPARENT: &str = "TRACEPARENT";
 /// The script's outputs file.
 pub const ENV_OUTPUT: &str = "LONGSHORE_OUTPUT";
-/// The file that says why the script was asked to stop; it exists once it was.
+/// The file that says why the script was asked to stop. It exists from then on.
 pub const ENV_STOP_REASON_FILE: &str = "LONGSHORE_STOP_REASON_FILE";
-/// The folder of the packages; set where there are any.
+/// The folder of the packages. Set if there are any.
 pub const ENV_PACKAGES: &str = "LONGSHORE_PACKAGES";
-/// What the variables begin with, then a number from 0, that hold parts of the certificates (PEM) of
-/// authorities that registries may have, for whoever fetches packages.
+/// The prefix of variables for the container that fetches packages. A number from 0 follows. They hold parts
+/// of the certificates (PEM) of registries' authorities.
 pub const ENV_FETCH_CA: &str = "LONGSHORE_FETCH_CA_";
 /// The action's namespace.
 pub const ENV_NAMESPACE: &str = "LONGSHORE_NAMESPACE";
@@ -94,6 +94,6 @@ pub const ENV_RUN_ID: &str = "LONGSHORE_RUN_ID";
 pub const ENV_RUN: &str = "LONGSHORE_RUN";
 /// The attempt's number within the run, from 1.
 pub const ENV_ATTEMPT: &str = "LONGSHORE_ATTEMPT";
-/// A text that names the run and is the same in each of its attempts, in every cluster: for services
-/// that do a thing once for each such key.
+/// A text that names the run. It is the same in every attempt and unique over all clusters. It is for
+/// services that do a job once for each such key.
 pub const ENV_IDEMPOTENCY_KEY: &str = "LONGSHORE_IDEMPOTENCY_KEY";

@@ -1,12 +1,12 @@
-//! Count and hash of a log, kept alike by the runner, which writes it, and the operator, which
-//! checks that it has all of it.
+//! Length and hash of a log. The runner, which writes the log, and the operator, which checks that it is
+//! complete, compute them in the same way.
 
 use sha2::{Digest, Sha256};
 
 use super::{frame::Ending, hex};
 
-/// A log as it has been so far: the texts of its frames in their order, decoded and masked, each
-/// followed by a newline where its line ended with one.
+/// The log so far: the texts of its frames in order, decoded and masked. A newline follows each text that
+/// ended its line with one.
 #[derive(Debug, Clone, Default)]
 pub struct Transcript {
     lines: u64,
@@ -30,7 +30,7 @@ impl Transcript {
         }
     }
 
-    /// Lines so far; one without a newline counts.
+    /// Lines so far. A line without a newline counts.
     #[must_use]
     pub const fn lines(&self) -> u64 {
         self.lines

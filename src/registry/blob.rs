@@ -1,4 +1,4 @@
-//! A blob as it comes, checked against its size and digest while it comes.
+//! Reads a blob part by part, and checks its size and digest on the way.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use reqwest::Response;
 use super::digest::Hasher;
 use super::transport::clean;
 
-/// A registry that sends nothing for so long has lost us.
+/// How long a registry may send nothing before the connection counts as lost.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A blob that is being read.
@@ -19,13 +19,13 @@ pub struct Blob {
     read: u64,
 }
 
-/// Why a blob did not come.
+/// Why a blob could not be read.
 #[derive(Debug, thiserror::Error)]
 pub enum BlobError {
-    /// It broke off; asking again may help.
+    /// The connection broke. Asking again may help.
     #[error("the registry's answer broke off: {0}")]
     Lost(String),
-    /// It is not what was asked for.
+    /// Size or digest is not the expected one.
     #[error("{0}")]
     Mismatch(String),
 }
@@ -35,15 +35,15 @@ impl Blob {
         Self { response, hasher, expected, size, read: 0 }
     }
 
-    /// The next part. `None` at the end, and then size and digest have been those that were expected.
+    /// Returns the next part. Returns `None` at the end, once size and digest have matched.
     ///
     /// # Errors
-    /// [`BlobError`]. Not a byte beyond the expected size is handed out.
+    /// [`BlobError`]. It never returns a byte beyond the expected size.
     pub async fn next(&mut self) -> Result<Option<Vec<u8>>, BlobError> {
         let chunk = tokio::time::timeout(PATIENCE, self.response.chunk())
             .await
             .map_err(|_| BlobError::Lost(format!("nothing came for {} s", PATIENCE.as_secs())))?
-            // The address of storage may carry a signature.
+            // The storage's address may contain a signature.
             .map_err(|error| BlobError::Lost(clean(&error.without_url().to_string())))?;
         let Some(chunk) = chunk else { return self.end().map(|()| None) };
         self.read = self.read.saturating_add(chunk.len() as u64);

@@ -1,5 +1,4 @@
-//! One bounded, verified read from a registry: a manifest or a blob, with the token that the
-//! registry may want for it.
+//! Reads a manifest or a blob from a registry, bounded and verified, with a token if the registry wants one.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,24 +13,25 @@ use super::blob::Blob;
 use super::credentials::{Asker, Credentials, Salt};
 use super::digest::Hasher;
 use super::error::{Advice, ResolveError};
+use super::quoted::quoted;
 use super::reference::ImageReference;
 use super::refusal::{Speaker, retry_after, start, words};
 use super::token::{Challenge, Grant, TokenServer, Tokens, basic, bearer};
 use super::transport::{Http, Lost, MAX_REDIRECTS, advice, authority, chain, clean};
 use super::{digest, manifest};
 
-/// The distribution specification's bound, in bytes: registries must accept manifests of this size.
+/// The largest manifest, in bytes. By the distribution specification, registries must accept this size.
 const MAX_MANIFEST: usize = 4 << 20;
 /// The largest config, in bytes. Real ones are a few KiB: a history line a layer.
 const MAX_CONFIG: usize = 8 << 20;
 /// The longest answer of a token server, in bytes.
 const MAX_TOKEN: usize = 256 << 10;
-/// What token servers know us as; OAuth 2 wants a name.
+/// The client's name for token servers. OAuth 2 requires one.
 const CLIENT_ID: &str = "longshore";
 
 const DOCKER_CONTENT_DIGEST: HeaderName = HeaderName::from_static("docker-content-digest");
 
-/// What to read.
+/// The content to read.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Content<'a> {
     /// The manifest or index that a tag names.
@@ -44,7 +44,7 @@ pub(super) enum Content<'a> {
     Blob(&'a str),
 }
 
-/// What was read, with a digest that its bytes have been checked against.
+/// The content that was read. Its bytes match the digest.
 pub(super) struct Answer {
     pub(super) content_type: Option<String>,
     pub(super) digest: String,
@@ -52,7 +52,7 @@ pub(super) struct Answer {
     pub(super) speaker: Speaker,
 }
 
-/// Connections and tokens, kept from one image to the next.
+/// Connections and tokens, shared by all images.
 pub(super) struct Client {
     pub(super) http: Http,
     pub(super) tokens: Tokens,
@@ -92,7 +92,7 @@ impl Client {
         Ok(Answer { content_type, digest, body, speaker })
     }
 
-    /// Begins to read a blob, which is checked while it comes and has no bound but its own size.
+    /// Begins to read a blob. It is checked on the way, and bounded only by its own size.
     pub(super) async fn open(
         &self,
         image: &ImageReference,
@@ -102,7 +102,7 @@ impl Client {
     ) -> Result<Blob, ResolveError> {
         let question = Question::registry(image, asker);
         let hasher = Hasher::of(digest)
-            .ok_or_else(|| question.invalid(format!("it names the digest {:?}", clean(digest))))?;
+            .ok_or_else(|| question.invalid(format!("it names the digest {}", quoted(&clean(digest)))))?;
         let (url, _) = self.address(&question, Content::Blob(digest))?;
         let response = self.send(&question, &url, None).await?;
         if response.status() != StatusCode::OK {
@@ -130,8 +130,8 @@ impl Client {
         Ok((url, limit))
     }
 
-    /// Sends, and where the registry wants to know who asks, sends again, once. Nothing is shown to
-    /// a registry that does not want it.
+    /// Sends a request. If the registry asks for credentials, sends it once more with them. A registry that
+    /// does not ask gets none.
     async fn send(
         &self,
         question: &Question<'_>,
@@ -143,14 +143,14 @@ impl Client {
         let cached = self.tokens.get(&owner, registry, repository);
         let first = question.answer(self.http.get(url, accept, cached)).await?;
         if first.status() != StatusCode::UNAUTHORIZED
-            // What answers after a redirect is not the registry, and is shown nothing.
+            // A server behind a redirect is not the registry, and gets no credentials.
             || speaker(&first, url) == Speaker::Other
         {
             return Ok(first);
         }
         let authorization = match (Challenge::find(first.headers()), question.asker.credentials()) {
             (Some(Challenge::Basic), Credentials::Basic { username, password }) => {
-                // Not cached: a password is held by its Secret's reader alone.
+                // Not cached: only the reader of the Secret holds the password.
                 basic(username, password)
             }
             (Some(Challenge::Bearer(_)), Credentials::RegistryToken(token)) => bearer(token.expose_secret()),
@@ -174,11 +174,11 @@ impl Client {
         registry: &Url,
     ) -> Result<(HeaderValue, Duration), ResolveError> {
         let mut url = Url::parse(&server.realm).map_err(|_| {
-            question.invalid(format!("it names a token server at {:?}", clean(&server.realm)))
+            question.invalid(format!("it names a token server at {}", quoted(&clean(&server.realm))))
         })?;
         let name = format!("{}'s token server {}", question.registry, authority(&url));
         let question = Question { registry: &name, ..*question };
-        // The scope is ours, not the challenge's: the right to pull this repository, no other.
+        // The scope is the operator's, not the challenge's: only the right to pull this repository.
         let scope = format!("repository:{}:pull", question.image.repository());
         let mut wanted = vec![("scope", scope.as_str())];
         wanted.extend(server.service.as_deref().map(|service| ("service", service)));
@@ -200,7 +200,7 @@ impl Client {
             return Err(Question { exchanges, ..question }.refusal(response, speaker).await);
         }
         let body = question.body(response, MAX_TOKEN).await?;
-        // The parser's words would repeat parts of the answer, and so of the token.
+        // The parser's error would repeat parts of the answer, and so of the token.
         serde_json::from_slice::<Grant>(&body)
             .ok()
             .and_then(Grant::header)
@@ -208,19 +208,19 @@ impl Client {
     }
 }
 
-/// Who answers to whom this registry is.
+/// Says whether the registry itself answers, or another server.
 fn speaker(response: &Response, registry: &Url) -> Speaker {
     if response.url().origin() == registry.origin() { Speaker::Registry } else { Speaker::Other }
 }
 
-/// What is asked, of whom and by whom: what errors speak of.
+/// A question to a registry, for errors: the image, the server and the credentials.
 #[derive(Clone, Copy)]
 pub(super) struct Question<'a> {
     image: &'a ImageReference,
-    /// Or its token server.
+    /// The registry, or its token server.
     registry: &'a str,
     asker: &'a Asker,
-    /// Whether an identity token was to be exchanged.
+    /// Whether the request exchanges an identity token.
     exchanges: bool,
 }
 
@@ -249,11 +249,12 @@ impl Question<'_> {
         Ok(body)
     }
 
-    /// Checks what was read against a digest that is known to whoever asks.
+    /// Checks the content against the digest that was asked for.
     fn verify(&self, expected: &str, body: &[u8], speaker: Speaker) -> Result<String, ResolveError> {
         match (digest::same_algorithm(expected, body), speaker) {
             (Some(found), _) if found == expected => Ok(found),
-            // The digest of what any server holds would tell whether it holds what somebody guesses.
+            // The digest of another server's content would reveal whether that server holds a guessed
+            // content.
             (_, Speaker::Other) => Err(self.mismatch(format!(
                 "the content should have the digest {expected}, and what another server sent in its place has not"
             ))),
@@ -264,7 +265,7 @@ impl Question<'_> {
         }
     }
 
-    /// Checks what was read against the digest that came with it.
+    /// Checks the content against the digest that came with it.
     fn verify_own(&self, told: &str, body: &[u8], speaker: Speaker) -> Result<String, ResolveError> {
         let (valid, own) = (digest::is_valid(told), speaker == Speaker::Registry);
         match digest::same_algorithm(told, body).filter(|found| valid && found == told) {
@@ -272,12 +273,12 @@ impl Question<'_> {
             None if !own => {
                 Err(self.invalid("another server names a digest that its content has not".to_owned()))
             }
-            None if !valid => Err(self.invalid(format!("it names the digest {:?}", clean(told)))),
+            None if !valid => Err(self.invalid(format!("it names the digest {}", quoted(&clean(told))))),
             None => self.verify(told, body, speaker),
         }
     }
 
-    /// An answer other than 200, as an error.
+    /// Turns an answer other than 200 into an error.
     async fn refusal(&self, response: Response, speaker: Speaker) -> ResolveError {
         let (status, https) = (response.status(), response.url().scheme() == "https");
         let retry_after = retry_after(response.headers(), Timestamp::now());
@@ -299,11 +300,11 @@ impl Question<'_> {
         let without_tag = format!("{}/{}", self.image.registry(), self.image.repository()).into();
         let (registry, asked) = (self.registry.to_owned(), self.asker.to_string().into());
         match status {
-            // Go, nginx and others say so in the clear to who speaks plain HTTP to their TLS port.
+            // Go, nginx and others answer so, in plain text, to plain HTTP at their TLS port.
             StatusCode::BAD_REQUEST if !https && text.contains("HTTPS") => {
                 self.unreachable(words, Advice::NameNotAsPlainHttp, None)
             }
-            // OAuth 2's answers to a token that it does not take, and those of servers without it.
+            // OAuth 2's answers to an unaccepted token, and the answers of servers without OAuth 2.
             StatusCode::BAD_REQUEST | StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED
                 if self.exchanges =>
             {
@@ -329,7 +330,7 @@ impl Question<'_> {
                 let cause = format!("plain HTTP is not allowed to {host}");
                 self.unreachable(cause, Advice::RefusedPlainHttp, None)
             }
-            // Always the same: whether something listens there is nobody's business.
+            // Always the same text: it must not reveal whether something listens there.
             Lost::Near(host) => {
                 let cause = format!(
                     "{host} is, or its name leads to, a loopback, link-local, multicast or unspecified \
@@ -345,7 +346,7 @@ impl Question<'_> {
                 let cause = chain(&error);
                 let https = error.url().is_none_or(|url| url.scheme() == "https");
                 let advice = advice(&cause, https);
-                // Addresses of storage carry signatures.
+                // Storage addresses contain signatures.
                 self.unreachable(cause, advice, Some(Arc::new(error.without_url())))
             }
         }
@@ -366,7 +367,7 @@ impl Question<'_> {
         ResolveError::Invalid { image, registry, what, mismatch: false }
     }
 
-    /// That the content has another digest than it should.
+    /// Makes the error for content with a wrong digest.
     fn mismatch(&self, what: String) -> ResolveError {
         let (image, registry) = (self.image.to_string(), self.registry.to_owned());
         ResolveError::Invalid { image, registry, what, mismatch: true }

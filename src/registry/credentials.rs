@@ -1,4 +1,4 @@
-//! Who asks a registry, and for whom.
+//! The credentials for a registry, and whom they serve.
 
 use std::fmt;
 
@@ -8,31 +8,32 @@ use sha2::{Digest as _, Sha256};
 
 use super::transport::{SetupError, clean};
 
-/// A longer user name, in characters, is more likely a token in the wrong place.
+/// The longest user name that is shown, in characters. A longer one is more likely a token in the wrong
+/// place.
 const MAX_SHOWN_USER: usize = 64;
 
-/// What a registry is shown. Secrets are wiped when dropped and stand in no Debug output.
+/// Credentials for a registry. Secrets are wiped when dropped, and no Debug output shows them.
 #[derive(Clone, Default)]
 #[non_exhaustive]
 pub enum Credentials {
-    /// Nothing; a token server is asked for a token without a name.
+    /// No credentials. A token server is asked for an anonymous token.
     #[default]
     Anonymous,
     /// For HTTP Basic, at the registry itself or at its token server.
     Basic {
-        /// The user. GitHub and others take a token here, with no password worth the name.
+        /// The user. GitHub and others accept a token here, with an empty or fixed password.
         username: String,
         /// The password, or a token in its place.
         password: SecretString,
     },
     /// An OAuth 2 refresh token, which a token server exchanges.
     IdentityToken(SecretString),
-    /// A bearer token that the registry takes as it is.
+    /// A bearer token that the registry accepts directly.
     RegistryToken(SecretString),
 }
 
 impl Credentials {
-    /// The secret; none where there is none to keep.
+    /// The secret, or an empty text if there is none.
     fn secret(&self) -> &str {
         match self {
             Self::Anonymous => "",
@@ -57,12 +58,12 @@ impl Credentials {
         }
     }
 
-    /// Whether a registry would see no difference.
+    /// Whether both are the same to a registry.
     pub(super) fn same_as(&self, other: &Self) -> bool {
         self.kind() == other.kind() && self.username() == other.username() && self.secret() == other.secret()
     }
 
-    /// The user, where people may read it: not where it is the secret itself.
+    /// The user, if people may read it. `None` if it is the secret itself.
     fn shown_user(&self) -> Option<String> {
         let Self::Basic { username, password } = self else { return None };
         let user_is_secret = matches!(password.expose_secret(), "" | "x-oauth-basic");
@@ -77,27 +78,27 @@ impl fmt::Debug for Credentials {
     }
 }
 
-/// Where credentials come from.
+/// The source of credentials.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Origin {
     /// The operator's own, named in the chart. They serve every namespace.
     Operator,
-    /// A Secret of a namespace, for that namespace alone.
+    /// A Secret of a namespace, only for that namespace.
     Secret {
         /// The namespace.
         namespace: String,
         /// The Secret's name.
         name: String,
     },
-    /// A Secret that a service account of a namespace lists, for that namespace alone. Who names the
-    /// account need not know the Secret: neither its name nor its user is told.
+    /// A Secret that a service account of a namespace lists, only for that namespace. An author who names the
+    /// account may not know the Secret, so messages show neither its name nor its user.
     ServiceAccount {
         /// The namespace.
         namespace: String,
         /// The service account's name.
         name: String,
     },
-    /// A pull Secret that this pod has, for this pod alone.
+    /// A pull Secret of this pod, only for this pod.
     Pod,
 }
 
@@ -114,17 +115,17 @@ impl fmt::Display for Origin {
     }
 }
 
-/// For whom a registry is asked. What was read for one scope is never shown to another.
+/// The users that a registry is asked for. Content read for one scope is never shown to another.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Scope {
-    /// All whom the operator serves: what anybody may read, or what the chart's credentials may.
+    /// All users of the operator, with anonymous access or the chart's credentials.
     Operator,
-    /// One namespace, with what its own Secrets may read.
+    /// One namespace, with its own Secrets.
     Namespace(String),
 }
 
-/// Who asks a registry: credentials, and where they come from. Its Display continues the sentence
-/// "the registry was asked": `anonymously`, `as user ci of Secret team/pull`.
+/// Credentials and their source. The Display text continues the sentence "the registry was asked":
+/// `anonymously`, `as user ci of Secret team/pull`.
 #[derive(Debug, Clone)]
 pub struct Asker {
     credentials: Credentials,
@@ -132,25 +133,25 @@ pub struct Asker {
 }
 
 impl Asker {
-    /// Nobody in particular.
+    /// Asks without credentials.
     #[must_use]
     pub const fn anonymous() -> Self {
         Self { credentials: Credentials::Anonymous, origin: Origin::Operator }
     }
 
-    /// Whoever holds the credentials.
+    /// Asks with these credentials.
     #[must_use]
     pub const fn new(credentials: Credentials, origin: Origin) -> Self {
         Self { credentials, origin }
     }
 
-    /// What the registry is shown.
+    /// The credentials for the registry.
     #[must_use]
     pub const fn credentials(&self) -> &Credentials {
         &self.credentials
     }
 
-    /// Who may see what was read.
+    /// The users that may see the content.
     #[must_use]
     pub fn scope(&self) -> Scope {
         match &self.origin {
@@ -161,7 +162,7 @@ impl Asker {
         }
     }
 
-    /// The user, where whoever sees messages may know it.
+    /// The user, if the readers of messages may know it.
     fn shown_user(&self) -> Option<String> {
         match self.origin {
             Origin::Operator | Origin::Secret { .. } | Origin::Pod => self.credentials.shown_user(),
@@ -169,13 +170,12 @@ impl Asker {
         }
     }
 
-    /// Whether the text repeats what nobody may read. A registry may well write what it did not
-    /// like into its answer.
+    /// Whether the text repeats something secret. A registry may repeat refused credentials in its answer.
     pub(super) fn is_betrayed_by(&self, text: &str) -> bool {
         let (secret, user) = (self.credentials.secret(), self.credentials.username());
         let tells_user = match (self.shown_user(), self.credentials.shown_user()) {
             (Some(_), _) => false,
-            // A name, which may be short, is looked for as a word; a token anywhere.
+            // A name may be short, so it is searched as a word. A token is searched anywhere.
             (None, Some(_)) => has_word(text, user),
             (None, None) => !user.is_empty() && text.contains(user),
         };
@@ -206,15 +206,15 @@ fn has_word(text: &str, word: &str) -> bool {
     })
 }
 
-/// Whose a cached thing is: the same scope and the same credentials, which stand here as a hash.
+/// The owner of a cached entry: a scope, and credentials as a hash.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Owner {
     scope: Scope,
     fingerprint: [u8; 32],
 }
 
-/// Makes fingerprints that mean nothing outside this process: without it, a dump of the caches
-/// would let passwords be guessed.
+/// Makes fingerprints that are useless outside this process. Without it, passwords could be guessed from a
+/// dump of the caches.
 pub(super) struct Salt([u8; 32]);
 
 impl Salt {
@@ -228,7 +228,7 @@ impl Salt {
         let mut hash = Sha256::new_with_prefix(self.0);
         let credentials = &asker.credentials;
         for part in [credentials.kind(), credentials.username(), credentials.secret()] {
-            // With its length, so that no two rows of parts read alike.
+            // The length comes first, so that different parts never give the same bytes.
             hash.update((part.len() as u64).to_be_bytes());
             hash.update(part);
         }

@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 
 use sha2::{Digest as _, Sha256, Sha512};
 
-/// Whether the text is a digest that [`matches`] can check. Upper case is refused, as by go-digest.
+/// Whether the text is a digest that this module can check. Upper case is refused, as in go-digest.
 pub(super) fn is_valid(text: &str) -> bool {
     let length = match text.split_once(':') {
         Some(("sha256", hex)) => (hex, 64),
@@ -17,12 +17,12 @@ pub(super) fn is_valid(text: &str) -> bool {
     length.0.len() == length.1 && length.0.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
 }
 
-/// The content's digest, by SHA-256.
+/// Returns the content's digest, by SHA-256.
 pub(super) fn sha256(content: &[u8]) -> String {
     format!("sha256:{}", hex(&Sha256::digest(content)))
 }
 
-/// The content's digest by the algorithm that `expected` names; none where that is not known.
+/// Returns the content's digest by the algorithm that `expected` names, or none if that is unknown.
 pub(super) fn same_algorithm(expected: &str, content: &[u8]) -> Option<String> {
     match expected.split_once(':')?.0 {
         "sha256" => Some(sha256(content)),
@@ -31,7 +31,7 @@ pub(super) fn same_algorithm(expected: &str, content: &[u8]) -> Option<String> {
     }
 }
 
-/// A digest in the making.
+/// A digest that is being computed.
 #[derive(Clone)]
 pub(super) enum Hasher {
     Sha256(Sha256),
@@ -39,7 +39,7 @@ pub(super) enum Hasher {
 }
 
 impl Hasher {
-    /// By the algorithm that `digest` names; none where it is no digest.
+    /// Starts with the algorithm that `digest` names. Returns none if it is no digest.
     pub(super) fn of(digest: &str) -> Option<Self> {
         match digest.split_once(':').filter(|_| is_valid(digest))?.0 {
             "sha256" => Some(Self::Sha256(Sha256::new())),

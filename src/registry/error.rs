@@ -1,4 +1,4 @@
-//! Why an image could not be resolved, in words for whoever is called about it.
+//! Why an image could not be resolved, in words for the person on call.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,12 +6,12 @@ use std::time::Duration;
 /// Why an image could not be resolved. Each text names the image, repeats the registry's own words
 /// and says what to do.
 #[derive(Debug, Clone, thiserror::Error)]
-// Some texts are Box<str>, so that a Result with this error stays below 128 bytes.
+// Some texts are Box<str>, to keep a Result with this error below 128 bytes.
 pub enum ResolveError {
     /// The registry has no such repository, tag or digest (HTTP 404).
     #[error(
         "image {image} does not exist: registry {registry}, asked {asked}, says {words}. Check the name and \
-         the tag, and that the image was pushed (some registries answer so for an image that they do not show)"
+         the tag, and that the image was pushed (some registries answer like this for a private image)"
     )]
     NotFound {
         /// The image as asked for.
@@ -23,11 +23,11 @@ pub enum ResolveError {
         /// HTTP status and what the registry wrote.
         words: String,
     },
-    /// The registry or its token server does not show the image to who asks (HTTP 401, 403; and 400
-    /// where an identity token was to be exchanged).
+    /// The registry or its token server refuses to show the image (HTTP 401 or 403, or 400 when exchanging an
+    /// identity token).
     #[error(
         "registry {registry}, asked {asked}, does not show image {image}: it says {words}. Check the name \
-         (many registries answer so for an image that does not exist) and the right to pull it; written with \
+         (many registries answer like this for an image that does not exist) and the right to pull it; written with \
          its digest, as in {without_tag}@sha256:..., a private image needs no look-up"
     )]
     Denied {
@@ -51,9 +51,9 @@ pub enum ResolveError {
         registry: String,
         /// The client's words, from the outermost cause to the innermost.
         cause: String,
-        /// What is likely to help.
+        /// The likely remedy.
         advice: Advice,
-        /// The client's error; none where the time for the whole ran out.
+        /// The client's error. None if the overall time ran out.
         #[source]
         source: Option<Arc<reqwest::Error>>,
     },
@@ -72,15 +72,15 @@ pub enum ResolveError {
         registry: String,
         /// How it was asked, as in `as user ci of Secret team/pull`.
         asked: Box<str>,
-        /// When to ask again, at most a day; none where the registry does not say.
+        /// When to ask again, at most a day. None if the registry does not say.
         retry_after: Option<Duration>,
         /// HTTP status and what the registry wrote.
         words: String,
     },
-    /// The registry, or what stands before it, is out of order (HTTP 408, 5xx).
+    /// The registry, or a server in front of it, fails (HTTP 408, 5xx).
     #[error(
-        "registry {registry} fails for image {image}: it says {words}{}. It will be asked again; if it \
-         lasts, look at the registry",
+        "registry {registry} fails for image {image}: it says {words}{}. It will be asked again; if this \
+         continues, look at the registry",
         wait(*retry_after)
     )]
     Failing {
@@ -88,7 +88,7 @@ pub enum ResolveError {
         image: String,
         /// The registry asked.
         registry: String,
-        /// When to ask again, at most a day; none where the registry does not say.
+        /// When to ask again, at most a day. None if the registry does not say.
         retry_after: Option<Duration>,
         /// HTTP status and what the registry wrote.
         words: String,
@@ -104,60 +104,60 @@ pub enum ResolveError {
         image: String,
         /// As in `linux/amd64`.
         wanted: String,
-        /// What the image is for, as in `linux/arm64/v8`; sorted.
+        /// The image's platforms, as in `linux/arm64/v8`, sorted.
         available: Vec<String>,
     },
-    /// The answer is none that a registry may give, and so says nothing about the image.
+    /// No registry may answer like this, so the answer says nothing about the image.
     #[error(
-        "registry {registry} answers rubbish for image {image}: {what}. Check that a registry answers under \
-         this name, and no proxy, login page or other service before it"
+        "registry {registry} gives an invalid answer for image {image}: {what}. Check that a registry has this name, \
+         and not a proxy, a login page or another service"
     )]
     Invalid {
         /// The image as asked for.
         image: String,
         /// The registry asked.
         registry: String,
-        /// What is wrong with the answer.
+        /// The fault of the answer.
         what: String,
-        /// Whether it is that the content has another digest than it should.
+        /// Whether the fault is a wrong digest of the content.
         mismatch: bool,
     },
-    /// What the registry holds has the right digest and is no image that a container can run.
+    /// The content has the right digest, but is no image that a container can run.
     #[error("{image} is no image that a container can run: {what}")]
     NotAnImage {
         /// The image as asked for.
         image: String,
-        /// What it is instead, and what to do.
+        /// The kind of the content, and what to do.
         what: String,
     },
-    /// What the registry holds has the right digest and cannot be laid into a folder.
-    #[error("{package} is no package that can be laid into a folder: {what}")]
+    /// The content has the right digest, but cannot be unpacked into a folder.
+    #[error("{package} is no package that can be unpacked into a folder: {what}")]
     NotAPackage {
         /// The package as asked for.
         package: String,
-        /// What is wrong with it, and what to do.
+        /// The fault, and what to do.
         what: String,
     },
 }
 
-/// What is likely to help where a registry cannot be reached.
+/// The likely remedy for a registry that cannot be reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Advice {
     /// It answered HTTPS with plain HTTP.
     NameAsPlainHttp,
     /// It answered plain HTTP with TLS.
     NameNotAsPlainHttp,
-    /// Its certificate is signed by nobody we know.
+    /// An unknown authority has signed its certificate.
     AddAuthority,
-    /// Its certificate is expired, or of another name.
+    /// Its certificate has expired, or is for another name.
     RepairCertificate,
-    /// It, or what it sends us to, would have us use plain HTTP where no flag allows it.
+    /// It, or a server that it redirects to, uses plain HTTP, which no flag allows.
     RefusedPlainHttp,
-    /// It, or what it sends us to, is on the operator's own loopback or link.
+    /// It, or a server that it redirects to, is on the operator's own loopback or link.
     RefusedAddress,
-    /// Its name is not known to DNS, or DNS does not answer.
+    /// DNS does not know its name, or does not answer.
     CheckName,
-    /// Nothing of the above: down, behind a network policy, too slow.
+    /// None of the above: down, behind a network policy, too slow.
     CheckNetwork,
 }
 
@@ -190,8 +190,8 @@ impl Advice {
 }
 
 impl ResolveError {
-    /// Whether asking again, unchanged, may help. What needs somebody to change the image, the
-    /// registry's contents or the operator's settings is not transient.
+    /// Whether asking again may help without a change. An error is not transient if the image, the registry's
+    /// content or the operator's settings must change first.
     #[must_use]
     pub fn is_transient(&self) -> bool {
         match self {
@@ -206,9 +206,9 @@ impl ResolveError {
         }
     }
 
-    /// Whether the registry may tell more to someone else. Registries hide private repositories
-    /// behind a 404, and limit those who ask anonymously more than others. Where nobody answers, or
-    /// the content itself is wrong, credentials change nothing.
+    /// Whether other credentials may help. Registries hide private repositories behind a 404, and have
+    /// stricter limits for anonymous requests. If no server answers, or the content itself is wrong,
+    /// credentials change nothing.
     #[must_use]
     pub fn may_help_to_ask_as_another(&self) -> bool {
         match self {
@@ -222,7 +222,7 @@ impl ResolveError {
         }
     }
 
-    /// When the registry wants to be asked again, if it says so; at most a day.
+    /// When to ask the registry again, if it says so. At most a day.
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
@@ -231,7 +231,7 @@ impl ResolveError {
         }
     }
 
-    /// A word for metrics and logs; the list is closed.
+    /// A word for metrics and logs, from a closed list.
     #[must_use]
     pub fn category(&self) -> &'static str {
         match self {
@@ -247,8 +247,8 @@ impl ResolveError {
         }
     }
 
-    /// Whether the registry, not the image, is why nothing is known. Who has a digest can go on; but
-    /// not to a near address: the node's words would tell of its ports as ours would.
+    /// Whether the registry is at fault, and not the image. An image with a digest can then run anyway. Near
+    /// addresses are excluded: the node's error would reveal its open ports, as the operator's would.
     pub(super) fn lets_a_digest_pass(&self) -> bool {
         !matches!(
             self,

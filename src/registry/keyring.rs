@@ -1,9 +1,9 @@
 //! Pull Secrets: which credentials they hold for which images.
 //!
-//! Keys are matched as the kubelet does it ([documented], in code
-//! [`pkg/credentialprovider/keyring.go`]), so that an image that resolves here is pulled there with
-//! the same entry. The crates that read Docker's configuration (`docker_credential` and its like)
-//! look keys up by the exact registry, as Docker does: no globs, no paths, one answer.
+//! Keys are matched as in the kubelet ([documented], in code [`pkg/credentialprovider/keyring.go`]). So the
+//! kubelet pulls an image with the entry that resolved it here. Crates that read Docker's configuration (such
+//! as `docker_credential`) look keys up by the exact registry, as Docker does: no globs, no paths, one
+//! answer.
 //!
 //! [documented]: https://kubernetes.io/docs/concepts/containers/images/#config-json
 //! [`pkg/credentialprovider/keyring.go`]: https://github.com/kubernetes/kubernetes/blob/v1.34.0/pkg/credentialprovider/keyring.go
@@ -17,6 +17,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 
 use super::credentials::{Asker, Credentials, Origin};
+use super::quoted::quoted;
 use super::reference::ImageReference;
 use super::token::bearer;
 use super::transport::clean;
@@ -27,16 +28,16 @@ mod tests;
 /// The most that a Secret can hold, in bytes (`MaxSecretSize` of the Kubernetes API).
 const MAX_SIZE: usize = 1 << 20;
 
-/// Some hundred registries are a lot for one Secret.
+/// The most entries of one Secret. A few hundred registries are already many.
 const MAX_ENTRIES: usize = 1000;
 
-/// How many fit one image at most: after more wrong passwords in a row, registries lock users out.
+/// The most credentials tried for one image. Registries lock users out after many wrong passwords in a row.
 const MAX_ASKERS: usize = 8;
 
-/// What Docker Hub is called in the keys, once `https://` and `/v1/` are off.
+/// Docker Hub's name in the keys, without `https://` and `/v1/`.
 const DOCKER_HUB_KEY: &str = "index.docker.io";
 
-/// As the kubelet decodes: with padding or without, whatever the last bits are.
+/// Decodes like the kubelet: with padding or without, and with any last bits.
 const BASE64: GeneralPurpose = GeneralPurpose::new(
     &alphabet::STANDARD,
     GeneralPurposeConfig::new()
@@ -54,7 +55,7 @@ pub enum PullSecretForm {
 }
 
 impl PullSecretForm {
-    /// By a Secret's `type`; none for Secrets of other types, which the kubelet passes over.
+    /// Finds the form by a Secret's `type`. Returns none for other types, which the kubelet ignores.
     #[must_use]
     pub fn of_type(secret_type: &str) -> Option<Self> {
         match secret_type {
@@ -78,14 +79,13 @@ impl PullSecretForm {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{origin} cannot be used to pull images: {fault}")]
 pub struct KeyringError {
-    /// Whose it is.
+    /// The source of the Secret.
     pub origin: Origin,
-    /// What is wrong with its content.
+    /// The fault of its content.
     pub fault: KeyringFault,
 }
 
-/// What is wrong with a pull Secret's content. No text repeats any of it but the names of
-/// registries.
+/// The fault of a pull Secret's content. The texts repeat nothing of it except the names of registries.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum KeyringFault {
@@ -101,7 +101,7 @@ pub enum KeyringFault {
         /// How many.
         count: usize,
     },
-    /// No JSON at all.
+    /// The content is not JSON.
     #[error(
         "its content is no JSON (line {line}, column {column}); make it with kubectl create secret \
          docker-registry"
@@ -112,7 +112,7 @@ pub enum KeyringFault {
         /// In bytes, from 1.
         column: usize,
     },
-    /// JSON that holds something else.
+    /// The content is JSON of another form.
     #[error(
         "its content is JSON of another form than the Secret's type says (line {line}, column {column}); \
          make it with kubectl create secret docker-registry"
@@ -123,14 +123,20 @@ pub enum KeyringFault {
         /// In bytes, from 1.
         column: usize,
     },
-    /// `auth` is not what it should be.
-    #[error("its entry for {registry:?} has an \"auth\" that is not base64 of user:password in UTF-8")]
+    /// `auth` is not base64 of user and password.
+    #[error(
+        "its entry for {} has an \"auth\" that is not base64 of user:password in UTF-8",
+        quoted(registry)
+    )]
     Auth {
         /// The entry's key.
         registry: String,
     },
-    /// `registrytoken` fits into no header.
-    #[error("its entry for {registry:?} has a \"registrytoken\" with characters that no token can have")]
+    /// `registrytoken` does not fit into a header.
+    #[error(
+        "its entry for {} has a \"registrytoken\" with characters that no token can have",
+        quoted(registry)
+    )]
     RegistryToken {
         /// The entry's key.
         registry: String,
@@ -140,22 +146,22 @@ pub enum KeyringFault {
 /// The credentials of one or several pull Secrets.
 #[derive(Debug, Clone, Default)]
 pub struct Keyring {
-    /// The more specific first, which to the kubelet means: in descending order of the keys.
+    /// The more specific first. For the kubelet this means the descending order of the keys.
     entries: Vec<(Key, Asker)>,
 }
 
 impl Keyring {
-    /// Adds a Secret's content. Entries without credentials, which Docker writes where a helper
-    /// has them, are passed over, as are those whose key is no address. `credHelpers` are not run.
+    /// Adds a Secret's content. Entries without credentials are ignored: Docker writes them if a helper has
+    /// the credentials. Entries whose key is no address are ignored too. `credHelpers` are not run.
     ///
     /// # Errors
-    /// The content is too large or is none of that form. Then nothing of it is added: neither
-    /// would the kubelet use it.
+    /// The content is too large, or has another form. Then nothing is added, since the kubelet would not use
+    /// it either.
     pub fn add(&mut self, origin: &Origin, form: PullSecretForm, content: &[u8]) -> Result<(), KeyringError> {
         let added =
             entries(origin, form, content).map_err(|fault| KeyringError { origin: origin.clone(), fault })?;
         self.entries.extend(added);
-        // Stable: of equal keys, that of the Secret added first is tried first.
+        // The sort is stable: with equal keys, the Secret added first is tried first.
         self.entries.sort_by(|(one, _), (other, _)| other.cmp(one));
         Ok(())
     }
@@ -166,15 +172,15 @@ impl Keyring {
         self.entries.is_empty()
     }
 
-    /// As whom to ask for the image, in this order until one is answered; each credentials once,
-    /// and at most eight.
+    /// Returns the credentials to try for the image, in this order, until one is accepted. Each occurs once,
+    /// and there are at most eight.
     #[must_use]
     pub fn askers(&self, image: &ImageReference) -> Vec<&Asker> {
         let mut fitting: Vec<&Asker> = Vec::new();
         for (_, asker) in self.entries.iter().filter(|(key, _)| key.fits(image)) {
             add_new(&mut fitting, asker);
         }
-        // As the kubelet: only where no entry names docker.io itself.
+        // Like the kubelet, only if no entry names docker.io itself.
         if fitting.is_empty() && image.registry() == "docker.io" {
             for (_, asker) in self.entries.iter().filter(|(key, _)| key.0 == DOCKER_HUB_KEY) {
                 add_new(&mut fitting, asker);
@@ -186,7 +192,7 @@ impl Keyring {
 
 fn add_new<'a>(fitting: &mut Vec<&'a Asker>, asker: &'a Asker) {
     let known = fitting.iter().any(|other| {
-        // In another scope the same credentials are tried again: caches are not shared.
+        // The same credentials are tried again in another scope, since scopes share no cache.
         other.scope() == asker.scope() && other.credentials().same_as(asker.credentials())
     });
     if !known && fitting.len() < MAX_ASKERS {
@@ -199,15 +205,15 @@ fn add_new<'a>(fitting: &mut Vec<&'a Asker>, asker: &'a Asker) {
 struct Key(String);
 
 impl Key {
-    /// Takes off what does not count. What is left may be no address; then it fits nothing.
+    /// Removes the parts that do not count. The rest may be no address, and then fits no image.
     fn new(written: &str) -> Self {
         let rest = ["https://", "http://"].iter().find_map(|scheme| written.strip_prefix(scheme));
         let rest = rest.unwrap_or(written);
         let rest = rest.split(['?', '#']).next().unwrap_or_default();
         let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
-        // A password does not belong here, and must not get into messages.
+        // A password does not belong here, and must not appear in messages.
         let host = authority.rsplit('@').next().unwrap_or_default();
-        // The API's versions, of which Docker Hub's key still has one.
+        // Removes the version of the API. Docker Hub's key still has one.
         let api = ["/v1/", "/v2/"].iter().any(|version| path.starts_with(version));
         let path = if api { &path[3..] } else { path };
         Self(if path == "/" { host.to_owned() } else { format!("{host}{path}") })
@@ -221,12 +227,12 @@ impl Key {
         port == image_port
             && globs.clone().count() == labels.clone().count()
             && globs.zip(labels).all(|(glob, label)| glob_fits(glob, label))
-            // A prefix by characters, not by components: "/team" fits "/team-b" too.
+            // The prefix is compared by characters, not by components: "/team" fits "/team-b" too.
             && format!("/{}", image.repository()).starts_with(path)
     }
 }
 
-/// Host and port; no port is the empty one. Addresses of IPv6 stand in brackets.
+/// Splits into host and port. Without a port, that is empty. IPv6 addresses are in brackets.
 fn with_port(authority: &str) -> (&str, &str) {
     match authority.rsplit_once(':') {
         Some((host, port)) if !authority.ends_with(']') => (host, port),
@@ -234,8 +240,8 @@ fn with_port(authority: &str) -> (&str, &str) {
     }
 }
 
-/// `*` for any number of characters of one label. Of the rest of Go's globs, `?` and `\` cannot stand
-/// in a URL's host, and `[...]` is left out: it is not documented for these keys.
+/// Matches a glob in which `*` means any number of characters of one label. Go's globs know more, but a URL's
+/// host cannot contain `?` and `\`, and `[...]` is not documented for these keys.
 fn glob_fits(glob: &str, label: &str) -> bool {
     let Some((start, rest)) = glob.split_once('*') else { return glob == label };
     let Some(mut label) = label.strip_prefix(start) else { return false };
@@ -257,7 +263,7 @@ fn entries(origin: &Origin, form: PullSecretForm, content: &[u8]) -> Result<Vec<
         }
         PullSecretForm::DockerCfg => serde_json::from_slice(content),
     };
-    // serde_json's own words repeat the value that they do not like.
+    // serde_json's own errors repeat the faulty value.
     let Entries(entries) = read.map_err(|error| {
         let (line, column) = (error.line(), error.column());
         if error.is_data() {
@@ -284,7 +290,7 @@ struct Config {
     auths: Option<Entries>,
 }
 
-/// In the order in which they are written.
+/// The entries in the order in which they are written.
 #[derive(Default)]
 struct Entries(Vec<(String, Option<Entry>)>);
 
@@ -329,8 +335,7 @@ fn secret<'de, D: Deserializer<'de>>(deserializer: D) -> Result<SecretString, D:
 }
 
 impl Entry {
-    /// The tokens come first, as with Docker; `auth` wins over user and password, as with the
-    /// kubelet.
+    /// Tokens come first, as in Docker. `auth` wins over user and password, as in the kubelet.
     fn credentials(self, key: &Key) -> Result<Option<Credentials>, KeyringFault> {
         let registry = || clean(&key.0);
         let Self { username, password, auth, identitytoken, registrytoken } = self;
@@ -355,7 +360,7 @@ impl Entry {
 }
 
 fn decoded(auth: &SecretString) -> Option<(String, SecretString)> {
-    // Go's decoder passes over line breaks, which `base64` writes.
+    // Go's decoder ignores line breaks, which `base64` writes.
     let mut text = Zeroizing::new(auth.expose_secret().as_bytes().to_vec());
     text.retain(|byte| !matches!(byte, b'\r' | b'\n'));
     let bytes = Zeroizing::new(BASE64.decode(&*text).ok()?);

@@ -1,4 +1,4 @@
-//! What a manifest says: an index with an entry a platform, or one image with its config.
+//! Reads a manifest: an index with an entry for each platform, or one image with its config.
 
 use oci_client::manifest::{
     IMAGE_CONFIG_MEDIA_TYPE, IMAGE_DOCKER_CONFIG_MEDIA_TYPE, IMAGE_MANIFEST_LIST_MEDIA_TYPE,
@@ -9,11 +9,11 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 
 use super::platform::Platform;
+use super::quoted::quoted;
 use super::transport::clean;
 use super::user::ImageUser;
 
-/// What we understand. A registry that holds something else under the name says so, or sends it all
-/// the same.
+/// The accepted media types. A registry that holds another type says so, or sends it anyway.
 pub(super) const ACCEPT: &str = "application/vnd.oci.image.index.v1+json, \
      application/vnd.oci.image.manifest.v1+json, \
      application/vnd.docker.distribution.manifest.list.v2+json, \
@@ -28,13 +28,13 @@ pub(super) enum Manifest {
 /// Why a manifest was not understood.
 #[derive(Debug)]
 pub(super) enum Fault {
-    /// It is no manifest at all.
+    /// It is no manifest.
     Garbage(String),
-    /// It is one, of something that no container can run.
+    /// It is a manifest, but not of an image that a container can run.
     NotAnImage(String),
 }
 
-/// Enough of a manifest to see what it is.
+/// Enough of a manifest to see its kind.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Outline {
@@ -58,12 +58,12 @@ impl Manifest {
         let is_index = outline.manifests.is_some();
         let is_image = outline.config.is_some() || outline.layers.is_some();
         if is_index && is_image {
-            // Each reader could take it for something else: CVE-2021-41190.
+            // Readers could disagree about its kind: CVE-2021-41190.
             return Err(Fault::NotAnImage(
                 "its manifest claims to be an index and an image at once".to_owned(),
             ));
         }
-        // The content's own word comes first: the header is not covered by the digest.
+        // The content's own type comes first: the digest does not cover the header.
         let header = content_type.and_then(|t| t.split(';').next()).map(|t| t.trim().to_ascii_lowercase());
         match outline.media_type.or(header).as_deref() {
             _ if outline.schema_version == 1 => Err(Fault::NotAnImage(
@@ -80,7 +80,7 @@ impl Manifest {
             Some(OCI_IMAGE_MEDIA_TYPE | IMAGE_MANIFEST_MEDIA_TYPE) => {
                 serde_json::from_slice(body).map(|image| Self::Image(Box::new(image))).map_err(garbage)
             }
-            // Plain registries, such as static files behind a web server.
+            // Simple registries send these types, such as static files behind a web server.
             None | Some("" | "application/json" | "application/octet-stream" | "text/plain") if is_index => {
                 serde_json::from_slice(body).map(Self::Index).map_err(garbage)
             }
@@ -88,26 +88,26 @@ impl Manifest {
                 serde_json::from_slice(body).map(|image| Self::Image(Box::new(image))).map_err(garbage)
             }
             other => Err(Fault::NotAnImage(format!(
-                "its manifest has the media type {:?}; an image has {OCI_IMAGE_INDEX_MEDIA_TYPE:?} or \
-                 {OCI_IMAGE_MEDIA_TYPE:?}",
-                clean(other.unwrap_or_default())
+                "its manifest has the media type {}; an image has \"{OCI_IMAGE_INDEX_MEDIA_TYPE}\" or \
+                 \"{OCI_IMAGE_MEDIA_TYPE}\"",
+                quoted(&clean(other.unwrap_or_default()))
             ))),
         }
     }
 }
 
-/// The digest of the config, where the manifest is an image's and not a chart's or a signature's.
+/// Returns the digest of the config, if the manifest is an image's and not a chart's or a signature's.
 pub(super) fn config_of(image: &OciImageManifest) -> Result<&str, Fault> {
     match image.config.media_type.as_str() {
         IMAGE_CONFIG_MEDIA_TYPE | IMAGE_DOCKER_CONFIG_MEDIA_TYPE => Ok(&image.config.digest),
         other => Err(Fault::NotAnImage(format!(
-            "it is an artifact with a config of the media type {:?} (a chart, a signature, a bundle?)",
-            clean(other)
+            "it is an artifact with a config of the media type {} (a chart, a signature, a bundle?)",
+            quoted(&clean(other))
         ))),
     }
 }
 
-/// The entry for the platform; else the platforms that there are.
+/// Returns the entry for the platform, or else the available platforms.
 pub(super) fn entry<'a>(
     index: &'a OciImageIndex,
     platform: &Platform,
@@ -115,13 +115,13 @@ pub(super) fn entry<'a>(
     let named = || index.manifests.iter().filter_map(|entry| Some((entry, entry.platform.as_ref()?)));
     let fits = named()
         .filter(|(_, p)| platform.is(&p.os.to_string(), &p.architecture.to_string()))
-        // Of amd64 and amd64/v3 the plain one runs on every node; v8 is what arm64 is.
+        // Plain amd64 runs on every node, amd64/v3 does not. Every arm64 is v8.
         .min_by_key(|(_, p)| p.variant.as_deref().is_some_and(|variant| variant != "v8"));
     if let Some((entry, _)) = fits {
         return Ok(entry);
     }
     if let ([only], None) = (index.manifests.as_slice(), named().next()) {
-        // No platform is written; the config has it.
+        // The entry names no platform, but the config does.
         return Ok(only);
     }
     let mut available: Vec<String> = named()
@@ -129,7 +129,7 @@ pub(super) fn entry<'a>(
             Some(variant) => format!("{}/{}/{variant}", p.os, p.architecture),
             None => format!("{}/{}", p.os, p.architecture),
         })
-        // Attestations stand in the index as platform unknown/unknown.
+        // Attestations are in the index as platform unknown/unknown.
         .filter(|platform| platform != "unknown/unknown")
         .map(|platform| clean(&platform))
         .collect();
@@ -139,7 +139,7 @@ pub(super) fn entry<'a>(
     Err(available)
 }
 
-/// What we read of an image's config.
+/// The parts of an image's config that are read.
 #[derive(Default, Deserialize)]
 pub(super) struct Config {
     #[serde(default)]
@@ -157,7 +157,7 @@ struct Runtime {
 }
 
 impl Config {
-    /// None where it is no config; the runtime will say what it thinks of that.
+    /// Returns none if it is no config. The container runtime will then report it.
     pub(super) fn parse(body: &[u8]) -> Option<Self> {
         serde_json::from_slice(body).ok()
     }
@@ -167,8 +167,8 @@ impl Config {
         ImageUser::parse(user.unwrap_or_default())
     }
 
-    /// The platform that it was built for, where that is another one. Images made by hand often say
-    /// nothing.
+    /// Returns the platform that the image was built for, if it is another one. Images made by hand often
+    /// name none.
     pub(super) fn other_platform(&self, platform: &Platform) -> Option<String> {
         let silent = self.os.is_empty() || self.architecture.is_empty();
         (!silent && !platform.is(&self.os, &self.architecture))

@@ -1,11 +1,9 @@
-//! From what people write (`registry.example.com/tools:1.4`) to what can be run and compared: the
-//! digest that a tag names now, the digests of the platform's manifest and config, and the user
-//! that the image asks for.
+//! Resolves a reference that people write (`registry.example.com/tools:1.4`). It finds the digest that a tag
+//! names now, the digests of the platform's manifest and config, and the user that the image asks for.
 //!
-//! The manifests' types are oci-client's. Its client is not used: it reads manifests, errors and
-//! tokens of any length into memory, drops `Retry-After` and the words of a 401 and of a token
-//! server, and follows a token server's address to plain HTTP. All that stands in `client`, on
-//! the reqwest that oci-client itself uses.
+//! The manifests' types are oci-client's, but its HTTP client is not used: it reads manifests, errors and
+//! tokens of any length into memory. It drops `Retry-After`, and the texts of a 401 and of a token server. It
+//! also follows a token server's address to plain HTTP. `client` replaces it, with the same reqwest.
 
 mod blob;
 mod client;
@@ -17,6 +15,7 @@ mod manifest;
 mod package;
 mod package_words;
 mod platform;
+mod quoted;
 mod reach;
 pub mod reference;
 mod refusal;

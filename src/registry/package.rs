@@ -1,42 +1,44 @@
-//! What a package's manifest says: whether it is an image, and what is laid into a folder where no
-//! node mounts it. Whoever reads it has read nothing else yet, so what cannot be used or is too large
-//! is refused before a byte of it is fetched.
+//! Reads a package's manifest: whether it is an image, and what is unpacked into a folder if nodes do not
+//! mount it. The manifest is read first. So a package that cannot be used or is too large is refused before
+//! any of its layers is fetched.
 
 use oci_client::manifest::{
     IMAGE_CONFIG_MEDIA_TYPE, IMAGE_DOCKER_CONFIG_MEDIA_TYPE, OciDescriptor, OciImageManifest,
 };
 
 use super::digest;
+use super::quoted::quoted;
 use super::transport::clean;
 
 #[cfg(test)]
 mod tests;
 
-/// More layers than an image may have with any runtime (127) are none that somebody built.
+/// The most layers of a package. No runtime accepts an image with more than 127.
 const MAX_LAYERS: usize = 256;
-/// The longest media type that is repeated, in characters.
+/// The longest media type in a message, in characters.
 const MAX_MEDIA_TYPE: usize = 255;
 
-/// Helm's, as `helm push` writes them (helm.sh/helm, `pkg/registry/constants.go`).
+/// Helm's media types, as `helm push` writes them (helm.sh/helm, `pkg/registry/constants.go`).
 const CHART: &str = "application/vnd.cncf.helm.chart.content.v1.tar+gzip";
 const CHART_PROVENANCE: &str = "application/vnd.cncf.helm.chart.provenance.v1.prov";
-/// What stands for "nothing" (OCI image specification 1.1, "empty descriptor").
+/// The media type of empty content (OCI image specification 1.1, "empty descriptor").
 const EMPTY: &str = "application/vnd.oci.empty.v1+json";
-/// The file's name, in an annotation of its layer (OCI image specification, "annotations").
+/// The annotation of a layer with the file's name (OCI image specification, "annotations").
 const TITLE: &str = "org.opencontainers.image.title";
-/// That a layer is a packed folder, as oras writes it (oras-go, `content/file`).
+/// The annotation with which oras marks a packed folder (oras-go, `content/file`).
 const UNPACK: &str = "io.deis.oras.content.unpack";
 
-/// What a package is made of.
+/// The content of a package.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PackageManifest {
-    /// The digest that was asked for, or that the tag names: an index's where it is one.
+    /// The digest that was asked for, or that the tag names. If there is an index, this is its digest.
     pub digest: String,
     /// Whether it is an image, which nodes can mount.
     pub is_image: bool,
-    /// The type of what it holds, as its manifest names it.
+    /// The type of its content, as its manifest names it.
     pub media_type: String,
-    /// Its layers, the lowest first; or why they cannot be laid into a folder. Of an artifact they can.
+    /// Its layers, the lowest first, or why they cannot be unpacked into a folder. An artifact always has
+    /// layers here.
     pub layers: Result<Vec<Layer>, String>,
 }
 
@@ -47,21 +49,21 @@ pub struct Layer {
     pub digest: String,
     /// Its size as it is fetched, in bytes.
     pub size: u64,
-    /// What becomes of it.
+    /// How it is unpacked.
     pub form: Form,
 }
 
-/// What becomes of a layer.
+/// How a layer is unpacked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Form {
-    /// A Helm chart's archive: unpacked without the folder that is around everything.
+    /// A Helm chart's archive: unpacked without its outermost folder.
     Chart,
     /// An archive: unpacked.
     Archive {
         /// Whether it is compressed.
         gzip: bool,
     },
-    /// A file of this name.
+    /// A file with this name.
     File(String),
 }
 
@@ -69,7 +71,7 @@ impl PackageManifest {
     /// Reads a manifest with this digest.
     ///
     /// # Errors
-    /// What is wrong with an artifact, in words.
+    /// The fault of an artifact, in words.
     pub(super) fn read(digest: String, manifest: &OciImageManifest) -> Result<Self, String> {
         let is_image = is_image(manifest);
         let layers = layers(manifest, is_image);
@@ -82,14 +84,14 @@ impl PackageManifest {
         Ok(Self { digest, is_image, media_type, layers })
     }
 
-    /// How much there is to fetch, in bytes; 0 where nothing can be.
+    /// How many bytes to fetch. 0 if nothing can be fetched.
     #[must_use]
     pub fn packed_bytes(&self) -> u64 {
         self.layers.iter().flatten().fold(0, |sum, layer| sum.saturating_add(layer.size))
     }
 }
 
-/// Runtimes take it for an image: it has an image's config, and layers of nothing else.
+/// Whether runtimes take it for an image: it has an image's config, and only an image's layers.
 fn is_image(manifest: &OciImageManifest) -> bool {
     let config = matches!(
         manifest.config.media_type.as_str(),
@@ -111,7 +113,7 @@ fn layers(manifest: &OciImageManifest, is_image: bool) -> Result<Vec<Layer>, Str
         let fault = |what: String| format!("layer {} of {}: {what}", index + 1, manifest.layers.len());
         let Some(form) = form(layer, is_image).map_err(fault)? else { continue };
         if !digest::is_valid(&layer.digest) {
-            return Err(fault(format!("its digest is {:?}", clean(&layer.digest))));
+            return Err(fault(format!("its digest is {}", quoted(&clean(&layer.digest)))));
         }
         let size = u64::try_from(layer.size).map_err(|_| fault(format!("its size is {}", layer.size)))?;
         layers.push(Layer { digest: layer.digest.clone(), size, form });
@@ -122,7 +124,7 @@ fn layers(manifest: &OciImageManifest, is_image: bool) -> Result<Vec<Layer>, Str
     Ok(layers)
 }
 
-/// `None` of what belongs into no folder.
+/// Returns how a layer is unpacked, or `None` if it is left out.
 fn form(layer: &OciDescriptor, is_image: bool) -> Result<Option<Form>, String> {
     let annotation = |name: &str| layer.annotations.as_ref()?.get(name).map(String::as_str);
     let media_type = layer.media_type.as_str();
@@ -131,7 +133,7 @@ fn form(layer: &OciDescriptor, is_image: bool) -> Result<Option<Form>, String> {
         CHART_PROVENANCE => return Ok(None),
         _ => {}
     }
-    // oras gives single files the media type of an image's layer.
+    // oras also gives single files the media type of an image's layer.
     if let (Some(title), false, false) = (annotation(TITLE), is_image, annotation(UNPACK) == Some("true")) {
         return Ok(Some(Form::File(title.to_owned())));
     }
@@ -147,8 +149,8 @@ fn form(layer: &OciDescriptor, is_image: bool) -> Result<Option<Form>, String> {
         Err("it is compressed with zstd, which is not understood here: push it with gzip".to_owned())
     } else {
         Err(format!(
-            "its media type {:?} is none of an archive (...tar or ...tar+gzip), and no annotation {TITLE} names a file",
-            clean(media_type)
+            "its media type {} is not that of an archive (...tar or ...tar+gzip), and no annotation {TITLE} names a file",
+            quoted(&clean(media_type))
         ))
     }
 }

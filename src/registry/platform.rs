@@ -1,8 +1,8 @@
-//! What an image must run on.
+//! The platform that an image must run on.
 
 use std::fmt;
 
-/// What the nodes run, in Go's words: `linux`, `amd64`.
+/// The nodes' platform, in Go's words: `linux`, `amd64`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Platform {
     /// `GOOS`, as in the node label `kubernetes.io/os`.
@@ -12,13 +12,13 @@ pub struct Platform {
 }
 
 impl Platform {
-    /// Linux on the architecture.
+    /// Linux on this architecture.
     #[must_use]
     pub fn linux(architecture: &str) -> Self {
         Self { os: "linux".to_owned(), architecture: architecture.to_owned() }
     }
 
-    /// Whether the two words mean this platform; containerd reads `uname`'s names too.
+    /// Whether the two words mean this platform. Like containerd, it accepts `uname`'s names too.
     pub(super) fn is(&self, os: &str, architecture: &str) -> bool {
         let architecture = match architecture {
             "x86_64" | "x86-64" => "amd64",

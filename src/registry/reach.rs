@@ -1,6 +1,6 @@
-//! Where no request leads: to the operator itself, to its node, to what hangs on the same link.
-//! Whoever may write an image, or answers for a registry, would else see through the operator's pod
-//! which ports are open there. Private ranges are not among them: registries live there.
+//! Keeps requests away from the operator itself, its node, and servers on the same link. Otherwise the author
+//! of an image reference, or a hostile registry, could learn through the operator's pod which ports are open
+//! there. Private ranges are allowed, since registries are often there.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::{Arc, OnceLock};
@@ -11,8 +11,8 @@ use hickory_resolver::net::NetError;
 use reqwest::Url;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 
-/// Whether the address is a loopback, link-local, multicast, broadcast or unspecified one, or an
-/// IPv6 address that stands for such an IPv4 address.
+/// Whether the address is loopback, link-local, multicast, broadcast or unspecified, or an IPv6 address that
+/// embeds such an IPv4 address.
 pub(super) fn is_near(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(v4) => v4_is_near(v4),
@@ -35,7 +35,7 @@ const fn v4_is_near(v4: Ipv4Addr) -> bool {
         || v4.octets()[0] == 0
 }
 
-/// The IPv4 address that hosts or gateways make of an IPv6 address.
+/// Returns the IPv4 address that hosts or gateways derive from an IPv6 address.
 fn embedded(v6: Ipv6Addr) -> Option<Ipv4Addr> {
     // Mapped, compatible (RFC 4291), translated (RFC 2765), NAT64 (RFC 6052, RFC 8215), 6to4 (RFC 3056).
     let ([0, 0, 0, 0, 0, 0xffff | 0, high, low]
@@ -50,20 +50,20 @@ fn embedded(v6: Ipv6Addr) -> Option<Ipv4Addr> {
     Some(Ipv4Addr::new(a, b, c, d))
 }
 
-/// Whether the URL's host is such an address itself. No resolver is asked about those; the parser
-/// has made one form of all (`127.1`, `0x7f000001`).
+/// Whether the URL's host is such an address itself. The resolver never sees those. The parser has already
+/// normalised forms such as `127.1` and `0x7f000001`.
 pub(super) fn names_near_address(url: &Url) -> bool {
     let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
     host.parse().is_ok_and(is_near)
 }
 
-/// That a name has no other addresses.
+/// The error for a name with only near addresses.
 #[derive(Debug, thiserror::Error)]
 #[error("the name leads to loopback, link-local, multicast or unspecified addresses alone")]
 pub(super) struct NearAlone;
 
 impl NearAlone {
-    /// Whether it is why a request was not sent.
+    /// Whether this error kept a request from being sent.
     pub(super) fn caused(error: &reqwest::Error) -> bool {
         let mut cause = std::error::Error::source(error);
         while let Some(error) = cause {
@@ -76,8 +76,8 @@ impl NearAlone {
     }
 }
 
-/// The system's resolver, as reqwest sets it up. The check is made on the very addresses that are
-/// connected to, so that no second answer of a DNS server can be another.
+/// The system's resolver, set up as in reqwest. The checked addresses are the ones connected to, so a DNS
+/// server cannot answer differently a second time.
 #[derive(Clone, Default)]
 pub(super) struct Resolver {
     system: Arc<OnceLock<TokioResolver>>,
@@ -86,12 +86,12 @@ pub(super) struct Resolver {
 }
 
 impl Resolver {
-    /// The same, without near addresses.
+    /// Returns the same resolver, without near addresses.
     pub(super) fn guarding(&self) -> Self {
         Self { guards: true, ..self.clone() }
     }
 
-    /// Made when it is first needed: it wants tokio to run.
+    /// Made when it is first needed, since it requires a running tokio.
     fn system(&self) -> Result<&TokioResolver, NetError> {
         if let Some(system) = self.system.get() {
             return Ok(system);
@@ -113,7 +113,7 @@ impl Resolve for Resolver {
             if addresses.is_empty() {
                 return Err(NearAlone.into());
             }
-            // The port is the URL's.
+            // The URL has the port.
             let addresses: Addrs = Box::new(addresses.into_iter().map(|address| SocketAddr::new(address, 0)));
             Ok(addresses)
         })

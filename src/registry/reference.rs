@@ -1,10 +1,11 @@
-//! Image references by the grammar that the kubelet reads them with
-//! ([distribution/reference](https://github.com/distribution/reference)), with one rule more: a tag
-//! or a digest must be there.
+//! Image references, by the kubelet's grammar
+//! ([distribution/reference](https://github.com/distribution/reference)) and one more rule: they need a tag
+//! or a digest.
 
 use std::fmt;
 
 use super::digest;
+use super::quoted::quoted;
 
 #[cfg(test)]
 mod tests;
@@ -32,11 +33,12 @@ macro_rules! component {
     };
 }
 
-/// The grammar as a regular expression, for the schema: `pattern` as it stands, or in CEL
-/// `self.matches(r'...')` (a raw string: the pattern holds backslashes). RE2 and Rust read it alike.
+/// The grammar as a regular expression for the schema: directly as `pattern`, or in CEL as
+/// `self.matches(r'...')` (a raw string, since the pattern has backslashes). RE2 and Rust read it in the same
+/// way.
 ///
-/// It knows all but numbers: what matches and is still refused by [`ImageReference::parse`] has a
-/// host longer than 253 or a repository longer than 255 characters, or a port above 65535.
+/// It cannot check numbers. [`ImageReference::parse`] also refuses a host longer than 253 characters, a
+/// repository longer than 255 characters, and a port above 65535.
 pub const PATTERN: &str = concat!(
     "^(?:",
     // registry/repository
@@ -72,11 +74,11 @@ pub struct ImageReference {
     digest: Option<String>,
 }
 
-/// What is wrong with a reference, and what to write instead.
+/// The fault of a reference, and what to write instead.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ReferenceError {
-    /// Nothing is written.
+    /// The text is empty.
     #[error("the image is empty: write REGISTRY/REPOSITORY:TAG, for example registry.example.com/tools:1.4")]
     Empty,
     /// More than [`MAX_LENGTH`] bytes.
@@ -87,66 +89,68 @@ pub enum ReferenceError {
     },
     /// White space, control characters, anything outside ASCII.
     #[error(
-        "image {text:?} holds the character {character:?}: only ASCII letters, digits and . _ - / : @ are \
-         allowed, and no blanks around it"
+        "image {} holds the character '{}': only ASCII letters, digits and . _ - / : @ are \
+         allowed, and no blanks around it",
+        quoted(text),
+        character.escape_debug()
     )]
     Character {
         /// The reference.
         text: String,
-        /// The first character that does not belong.
+        /// The first character that is not allowed.
         character: char,
     },
     /// `https://...`
-    #[error("image {text:?} is a URL: leave out the part up to \"://\"")]
+    #[error("image {} is a URL: leave out the part up to \"://\"", quoted(text))]
     Scheme {
         /// The reference.
         text: String,
     },
     /// Neither tag nor digest.
     #[error(
-        "image {name:?} has no tag: write the tag or digest that is meant, for example {name}:1.4 (an image \
+        "image \"{name}\" has no tag: write the tag or digest that is meant, for example {name}:1.4 (an image \
          without a tag would be :latest, which changes under you)"
     )]
     NoTag {
         /// The reference.
         name: String,
     },
-    /// The tag is none.
+    /// The tag is invalid.
     #[error(
-        "image {text:?} has the tag {tag:?}: a tag has 1 to {MAX_TAG} letters, digits, '.', '_' or '-', and \
+        "image \"{text}\" has the tag \"{tag}\": a tag has 1 to {MAX_TAG} letters, digits, '.', '_' or '-', and \
          does not start with '.' or '-'"
     )]
     Tag {
         /// The reference.
         text: String,
-        /// What stands where the tag should.
+        /// The text in place of a tag.
         tag: String,
     },
-    /// The digest is none.
+    /// The digest is invalid.
     #[error(
-        "image {text:?} has the digest {digest:?}: write @sha256: and 64 digits of 0-9 and a-f, or @sha512: \
+        "image \"{text}\" has the digest \"{digest}\": write @sha256: and 64 digits of 0-9 and a-f, or @sha512: \
          and 128"
     )]
     Digest {
         /// The reference.
         text: String,
-        /// What stands where the digest should.
+        /// The text in place of a digest.
         digest: String,
     },
     /// The part before the first slash is no host.
     #[error(
-        "image {text:?} names the registry {registry:?}: write a host name or address, and a port where it is \
+        "image \"{text}\" names the registry \"{registry}\": write a host name or address, and a port where it is \
          needed, for example registry.example.com:5000"
     )]
     Registry {
         /// The reference.
         text: String,
-        /// What stands where the registry should.
+        /// The text in place of a registry.
         registry: String,
     },
-    /// A part of the repository is empty, `..`, or holds what it must not.
+    /// A part of the repository is empty, `..`, or has a character that is not allowed.
     #[error(
-        "image {text:?} has {component:?} in its repository: each part between slashes has lower-case \
+        "image \"{text}\" has \"{component}\" in its repository: each part between slashes has lower-case \
          letters and digits, joined by '.', '_', '__' or '-'"
     )]
     Component {
@@ -156,7 +160,7 @@ pub enum ReferenceError {
         component: String,
     },
     /// A part of the repository is in upper case.
-    #[error("image {text:?} has upper case in its repository: write {lower:?}")]
+    #[error("image \"{text}\" has upper case in its repository: write \"{lower}\"")]
     UpperCase {
         /// The reference.
         text: String,
@@ -175,7 +179,7 @@ impl ImageReference {
     /// Parses a reference with a tag, a digest or both.
     ///
     /// # Errors
-    /// What is wrong and what to write instead, as text for the person who wrote it.
+    /// The fault and what to write instead, for the author.
     pub fn parse(text: &str) -> Result<Self, ReferenceError> {
         check_characters(text)?;
         let (rest, digest) = match text.split_once('@') {
@@ -220,7 +224,7 @@ impl ImageReference {
         &self.repository
     }
 
-    /// The tag, if one is written. Where a digest is too, nobody looks at it.
+    /// The tag, if one is written. It is ignored if there is a digest too.
     #[must_use]
     pub fn tag(&self) -> Option<&str> {
         self.tag.as_deref()
@@ -232,14 +236,15 @@ impl ImageReference {
         self.digest.as_deref()
     }
 
-    /// What a pod runs: `repository@digest`, without the tag, so that no runtime can look at it.
+    /// Returns the reference that a pod runs: `repository@digest`. It leaves the tag out, so that no runtime
+    /// can use it.
     #[must_use]
     pub fn pinned(&self, digest: &str) -> String {
         format!("{}/{}@{digest}", self.registry, self.repository)
     }
 
-    /// Whether `image` is what [`Self::pinned`] makes of this reference and a digest: that of the
-    /// reference, where it has one.
+    /// Whether [`Self::pinned`] can make `image` from this reference. If the reference has a digest, only
+    /// with that one.
     #[must_use]
     pub fn is_pinned_as(&self, image: &str) -> bool {
         digest_of(image).is_some_and(|digest| {
@@ -248,7 +253,7 @@ impl ImageReference {
     }
 }
 
-/// The digest by which a reference names its content, where it has one that is valid.
+/// Returns the digest of a reference, if it has a valid one.
 #[must_use]
 pub fn digest_of(reference: &str) -> Option<&str> {
     let (_, digest) = reference.rsplit_once('@')?;
@@ -277,7 +282,7 @@ fn check_characters(text: &str) -> Result<(), ReferenceError> {
     if text.is_empty() {
         return Err(ReferenceError::Empty);
     }
-    // First of all, so that no other message repeats a megabyte.
+    // Comes first, so that no other message repeats a megabyte.
     if text.len() > MAX_LENGTH {
         return Err(ReferenceError::TooLong { length: text.len() });
     }
@@ -298,8 +303,8 @@ fn is_tag(tag: &str) -> bool {
         && tag.bytes().all(|b| word(b) || b == b'.' || b == b'-')
 }
 
-/// Registry and repository by `splitDockerDomain` of distribution/reference: the first part is a
-/// registry where it could not be a part of a repository on Docker Hub.
+/// Splits into registry and repository, like `splitDockerDomain` of distribution/reference. The first part is
+/// a registry if it cannot be a part of a repository on Docker Hub.
 fn split_registry(name: &str) -> (&str, String) {
     let (registry, path) = match name.split_once('/') {
         None => return (DOCKER_HUB, format!("library/{name}")),

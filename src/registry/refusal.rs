@@ -1,4 +1,4 @@
-//! What a refusal says: its words, and when to ask again.
+//! Reads a refusal: its text, and when to ask again.
 
 use std::time::Duration;
 
@@ -8,14 +8,14 @@ use reqwest::header::{HeaderMap, RETRY_AFTER};
 
 use super::transport::clean;
 
-/// What is read of an error's body, in bytes.
+/// How much of an error's body is read, in bytes.
 const MAX_ERROR: usize = 64 << 10;
-/// The most that is repeated of whom the registry sends us to, in characters.
+/// The longest repeated text of a server that the registry redirects to, in characters.
 const MAX_OTHERS_WORDS: usize = 100;
-/// A registry that wants to be left alone for longer is asked once a day.
+/// The longest pause. A registry that wants a longer one is asked once a day.
 const MAX_RETRY_AFTER: Duration = Duration::from_hours(24);
 
-/// As much of an error's body as came; that it broke off is not the error to tell of.
+/// Reads an error's body, as far as it arrives. A broken connection is not the error to report.
 pub(super) async fn start(mut response: Response) -> Vec<u8> {
     let mut body = Vec::new();
     while let Ok(Some(chunk)) = response.chunk().await {
@@ -27,20 +27,20 @@ pub(super) async fn start(mut response: Response) -> Vec<u8> {
     body
 }
 
-/// Who wrote an answer.
+/// The author of an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Speaker {
     /// The registry that the image names.
     Registry,
-    /// Whoever it sent us to: a token server, a storage, or anything else that it likes to name.
+    /// A server that the registry redirects to: a token server, a storage, or anything else.
     Other,
 }
 
-/// The words of an error's body: the specification's `errors`, or what token servers write
-/// instead. Anything else is repeated only as the registry's own plain text: a page, or some other
-/// service's JSON, helps nobody, and whoever writes an image must not read other services through
-/// us. Of whom the registry sends us to, only what has the form of registries and Docker's token
-/// servers, and little of it.
+/// Returns the text of an error's body: the specification's `errors`, or the form of token servers. Another
+/// text is only repeated if it is the registry's own plain text. A web page or the JSON of another service
+/// helps nobody, and the author of an image reference must not read other services through the operator. From
+/// a server that the registry redirects to, only texts in the form of registries and Docker's token servers
+/// are repeated, and only their beginning.
 pub(super) fn words(body: &str, plain_text: bool, speaker: Speaker) -> String {
     let own = speaker == Speaker::Registry;
     let Ok(json) = serde_json::from_str::<serde_json::Value>(body) else {
@@ -72,21 +72,23 @@ pub(super) fn words(body: &str, plain_text: bool, speaker: Speaker) -> String {
     }
 }
 
-/// As the [specification] has them: services with `errors` of another kind are no registries.
+/// Whether the text is a code of the [specification]. Services with `errors` of another kind are no
+/// registries.
 ///
 /// [specification]: https://github.com/opencontainers/distribution-spec/blob/v1.1.1/spec.md#error-codes
 fn is_code(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|b| b.is_ascii_uppercase() || b == b'_')
 }
 
-/// `Retry-After` in seconds or as a date ([RFC 9110](https://www.rfc-editor.org/rfc/rfc9110#section-10.2.3)).
+/// Reads `Retry-After` in seconds or as a date ([RFC
+/// 9110](https://www.rfc-editor.org/rfc/rfc9110#section-10.2.3)).
 pub(super) fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
     let value = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
     let wait = if let Ok(seconds) = value.parse() {
         Duration::from_secs(seconds)
     } else {
         let date = jiff::fmt::rfc2822::parse(value).ok()?.timestamp();
-        // A date in the past: now.
+        // A date in the past means now.
         Duration::try_from(date.duration_since(now)).unwrap_or_default()
     };
     Some(wait.min(MAX_RETRY_AFTER))

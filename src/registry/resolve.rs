@@ -1,4 +1,4 @@
-//! From a reference to digests and user: tag, index, the platform's manifest, its config.
+//! Resolves a reference to digests and user: by the tag, the index, the platform's manifest and its config.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,6 +12,7 @@ use super::digest;
 use super::error::{Advice, ResolveError};
 use super::manifest::{Config, Fault, Manifest, config_of, entry};
 use super::platform::Platform;
+use super::quoted::quoted;
 use super::reference::ImageReference;
 use super::refusal::Speaker;
 use super::token::Tokens;
@@ -31,22 +32,22 @@ mod fake;
 #[cfg(test)]
 mod tests;
 
-/// An index may name an index; more than this is a circle or a joke.
+/// How deep an index may name another index. More is a circle or abuse.
 const MAX_DEPTH: usize = 3;
 
-/// More images than an operator runs in a while; each takes some hundred bytes.
+/// The most images remembered: more than an operator runs in a while. Each takes a few hundred bytes.
 const MAX_KNOWN: usize = 1024;
 
 /// How to speak to registries.
 #[derive(Debug, Clone)]
 pub struct RegistryConfig {
-    /// The registries to speak plain HTTP to, each as it stands in references: `host` or
-    /// `host:port`. All others get HTTPS, wherever they send us, and no request leads to addresses
-    /// on the operator's own loopback or link.
+    /// The registries to speak plain HTTP to, as written in references: `host` or `host:port`. All others,
+    /// and servers that they redirect to, get HTTPS, and never a request to an address on the operator's own
+    /// loopback or link.
     pub plain_http: Vec<String>,
-    /// For one image in all: token, manifests, config.
+    /// The time limit for one image: token, manifests and config together.
     pub timeout: Duration,
-    /// Authorities to trust beside the system's, PEM.
+    /// Authorities to trust besides the system's, PEM.
     pub ca_bundle_pem: Option<Vec<u8>>,
 }
 
@@ -56,27 +57,27 @@ impl Default for RegistryConfig {
     }
 }
 
-/// An image as the registry has it now. Runtimes report any of the three digests as what they ran
+/// An image as the registry has it now. Runtimes report any of the three digests as the one that ran
 /// (kubernetes#115199).
 #[derive(Debug, Clone)]
 pub struct ResolvedImage {
-    /// What the tag names, or the digest that was given: an index's where it is one. Pods run this.
+    /// The digest that the tag names, or the given one. It may be an index's. Pods run this digest.
     pub digest: String,
-    /// The platform's manifest; the same as `digest` where there is no index. None where the
-    /// registry could not be read and the digest was given.
+    /// The digest of the platform's manifest. The same as `digest` if there is no index. None if the digest
+    /// was given and the registry could not be read.
     pub platform_digest: Option<String>,
-    /// The image's config. None as above.
+    /// The digest of the image's config. None in the same case.
     pub config_digest: Option<String>,
-    /// The user that the image asks for. [`ImageUser::Unreadable`] where the registry could not be
-    /// read and the digest was given, or where the config is none.
+    /// The user that the image asks for. [`ImageUser::Unreadable`] if the digest was given and the registry
+    /// could not be read, or if the config is invalid.
     pub user: ImageUser,
-    /// Why the registry could not be read, where the digest was given. If it is transient, asking
-    /// again may still tell the user.
+    /// Why the registry could not be read, if the digest was given. If this is transient, asking again may
+    /// still show the user.
     pub unread: Option<Arc<ResolveError>>,
 }
 
-/// The registries, seen from here. Cheap to clone; clones share connections, tokens and what was
-/// read of digests.
+/// The client for all registries. Cheap to clone: clones share connections, tokens and the content read by
+/// digest.
 #[derive(Clone)]
 pub struct Registry {
     inner: Arc<Inner>,
@@ -93,8 +94,7 @@ impl Registry {
     /// (`rustls::crypto::ring::default_provider().install_default()`).
     ///
     /// # Errors
-    /// No provider is installed, the CA bundle is none, there are no root certificates at all, or no
-    /// random bytes.
+    /// No provider is installed, the CA bundle is invalid, or root certificates or random bytes are missing.
     pub fn new(config: RegistryConfig) -> Result<Self, SetupError> {
         Self::reaching(Reach::NotNear, config)
     }
@@ -108,20 +108,20 @@ impl Registry {
         Ok(Self { inner: Arc::new(Inner { client, timeout, known: Known::default() }) })
     }
 
-    /// Finds out what the reference means now, for the platform.
+    /// Finds out what the reference means now for the platform.
     ///
-    /// A tag is looked up each time. What hangs on a digest never changes, so it is read once. With
-    /// a digest given, the registry is read for the user alone, and a registry that cannot be read
-    /// is no error: the result says [`ImageUser::Unreadable`], has no other digests, and holds the
-    /// reason in [`ResolvedImage::unread`]. What the content behind the digest itself shows (not
-    /// for this platform, no image) is an error all the same, as is a registry on a near address.
+    /// A tag is looked up each time. The content behind a digest never changes, so it is read once. If the
+    /// digest is given, the registry is only read for the user, and a registry that cannot be read is no
+    /// error. The result is then [`ImageUser::Unreadable`], without other digests, with the reason in
+    /// [`ResolvedImage::unread`]. Two errors remain: the content does not fit (another platform, no image),
+    /// and the registry has a near address.
     ///
-    /// The asker's credentials are shown to the registry if it asks who is there, and to the token
-    /// server that it names; not to where they redirect to, and in the clear only to hosts named in
-    /// [`RegistryConfig::plain_http`]. What was read is kept for the same scope and credentials.
+    /// The credentials go to the registry if it asks for them, and to the token server that it names. They
+    /// never go to servers that these redirect to. They go unencrypted only to hosts named in
+    /// [`RegistryConfig::plain_http`]. The content is remembered for the same scope and credentials.
     ///
     /// # Errors
-    /// [`ResolveError`]; nothing is tried twice in here, that is for who schedules.
+    /// [`ResolveError`]. Nothing is tried twice here: the caller schedules retries.
     pub async fn resolve(
         &self,
         image: &ImageReference,
@@ -161,7 +161,7 @@ impl Inner {
                 let answer = self.client.read(image, Content::Tagged(tag), asker).await?;
                 (answer.digest.clone(), Some(answer))
             }
-            // The parser lets no such reference through; and never :latest by default.
+            // The parser accepts no such reference, and `:latest` is never the default.
             (None, None) => {
                 let question = Question::registry(image, asker);
                 return Err(question.invalid("the image has neither tag nor digest".to_owned()));
@@ -208,7 +208,7 @@ impl Inner {
             };
             let told = |fault| told(image, asker, by_tag, fault);
             let parsed = Manifest::parse(content_type.as_deref(), &body).map_err(|fault| match speaker {
-                // Under a tag, it may be anything that another server has.
+                // Under a tag, the content may be anything that another server holds.
                 Speaker::Other if by_tag => {
                     Fault::Garbage("content of another server, which is no manifest of an image".to_owned())
                 }
@@ -240,11 +240,11 @@ fn checked(digest: &str) -> Result<&str, Fault> {
     if digest::is_valid(digest) {
         return Ok(digest);
     }
-    Err(Fault::NotAnImage(format!("its manifest names the digest {:?}", transport::clean(digest))))
+    Err(Fault::NotAnImage(format!("its manifest names the digest {}", quoted(&transport::clean(digest)))))
 }
 
-/// Garbage under a tag is the registry's fault, or that of who answers for it; garbage with the
-/// digest that was asked for is what somebody pushed.
+/// Garbage under a tag is the fault of the registry, or of a server that answers in its place. Garbage with
+/// the requested digest was pushed like this.
 fn told(image: &ImageReference, asker: &Asker, by_tag: bool, fault: Fault) -> ResolveError {
     match fault {
         Fault::Garbage(what) if by_tag => Question::registry(image, asker).invalid(what),
@@ -254,7 +254,7 @@ fn told(image: &ImageReference, asker: &Asker, by_tag: bool, fault: Fault) -> Re
     }
 }
 
-/// What hangs on a digest, for a platform.
+/// The facts behind a digest, for a platform.
 #[derive(Debug, Clone)]
 struct Facts {
     platform_digest: String,
@@ -262,8 +262,8 @@ struct Facts {
     user: ImageUser,
 }
 
-/// Facts by pinned image and platform, and by who read them: nobody learns by a digest what the
-/// registry would not show him.
+/// Facts by pinned image and platform, and by the credentials that read them. So a digest reveals nothing
+/// that the registry would not show.
 #[derive(Default)]
 struct Known(Mutex<HashMap<KnownKey, Facts>>);
 
@@ -276,7 +276,8 @@ impl Known {
 
     fn put(&self, key: KnownKey, facts: Facts) {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        // Read again when needed: simpler than an order of use, and as cheap at this size.
+        // Cleared facts are read again when needed. An order of use would be more complex and no cheaper at
+        // this size.
         if known.len() >= MAX_KNOWN {
             known.clear();
         }

@@ -1,6 +1,6 @@
-//! Token servers: a 401 with `WWW-Authenticate: Bearer` names one, and public registries (Docker
-//! Hub, GHCR) want a token of it from everybody.
-//! [The protocol](https://distribution.github.io/distribution/spec/auth/token/).
+//! Token servers. A 401 with `WWW-Authenticate: Bearer` names one. Public registries (Docker Hub, GHCR)
+//! require its token from everybody. [The
+//! protocol](https://distribution.github.io/distribution/spec/auth/token/).
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -16,35 +16,36 @@ use serde::Deserialize;
 
 use super::credentials::Owner;
 
-/// The protocol's default.
+/// The protocol's default lifetime of a token, in seconds.
 const DEFAULT_LIFETIME: u64 = 60;
-/// However long the server says: a token held for longer only hides that rights were withdrawn.
+/// The longest that a token is kept, in seconds, whatever the server says. A token kept for longer would hide
+/// that rights were withdrawn.
 const MAX_LIFETIME: u64 = 3600;
-/// A token that ends while the request is on its way is of no use.
+/// How long before its end a token is dropped, in seconds: it must not expire during a request.
 const MARGIN: u64 = 10;
-/// More repositories than an operator asks for within a token's lifetime.
+/// The most tokens kept: more than an operator needs within a token's lifetime.
 const MAX_TOKENS: usize = 1024;
 
-/// How a registry wants to be told who asks.
+/// How a registry asks for credentials.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Challenge {
-    /// By a token of this server.
+    /// With a token of this server.
     Bearer(TokenServer),
-    /// By user and password.
+    /// With user and password.
     Basic,
 }
 
-/// Where to get a token.
+/// The server that gives a token.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct TokenServer {
     /// The token server's address.
     pub(super) realm: String,
-    /// What the server knows the registry as.
+    /// The registry's name at the token server.
     pub(super) service: Option<String>,
 }
 
 impl Challenge {
-    /// The first Bearer challenge of a 401's headers, else Basic. Some registries offer both.
+    /// Finds the first Bearer challenge of a 401's headers, or else Basic. Some registries offer both.
     pub(super) fn find(headers: &HeaderMap) -> Option<Self> {
         let values = headers.get_all(WWW_AUTHENTICATE).iter().filter_map(|value| value.to_str().ok());
         let mut basic = None;
@@ -72,14 +73,14 @@ pub(super) struct Grant {
     token: Option<String>,
     #[serde(default)]
     access_token: Option<String>,
-    // Some servers write a text or a fraction; that is no reason to refuse their token.
+    // Some servers write a text or a fraction here, which is no reason to refuse their token.
     #[serde(default)]
     expires_in: serde_json::Value,
 }
 
 impl Grant {
-    /// The header that carries the token, and for how long; none where the answer has no token, or
-    /// one that fits into no header.
+    /// Returns the header with the token, and its lifetime. Returns none if there is no token, or if it does
+    /// not fit into a header.
     pub(super) fn header(self) -> Option<(HeaderValue, Duration)> {
         let token = [self.token, self.access_token].into_iter().flatten().find(|token| !token.is_empty())?;
         let header = bearer(&token)?;
@@ -89,14 +90,14 @@ impl Grant {
     }
 }
 
-/// The header that shows the token; none where it fits into no header.
+/// Makes the header with the token. Returns none if the token does not fit into a header.
 pub(super) fn bearer(token: &str) -> Option<HeaderValue> {
     let mut header = HeaderValue::from_str(&format!("Bearer {token}")).ok()?;
     header.set_sensitive(true);
     Some(header)
 }
 
-/// The header that shows user and password.
+/// Makes the header with user and password.
 pub(super) fn basic(username: &str, password: &SecretString) -> Option<HeaderValue> {
     let pair = Zeroizing::new(format!("{username}:{}", password.expose_secret()));
     let encoded = Zeroizing::new(STANDARD.encode(pair.as_bytes()));
@@ -105,7 +106,7 @@ pub(super) fn basic(username: &str, password: &SecretString) -> Option<HeaderVal
     Some(header)
 }
 
-/// Tokens by owner, registry and repository: what one got with his credentials serves no other.
+/// Tokens by owner, registry and repository. A token serves only the credentials that got it.
 #[derive(Default)]
 pub(super) struct Tokens(Mutex<HashMap<TokenKey, (HeaderValue, Instant)>>);
 

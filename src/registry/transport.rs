@@ -1,4 +1,4 @@
-//! The HTTP client: what it trusts, where it may go in the clear, what its errors mean.
+//! The HTTP client: which authorities it trusts, where it may use plain HTTP, and what its errors mean.
 
 use std::collections::BTreeSet;
 use std::error::Error as _;
@@ -11,26 +11,26 @@ use reqwest::{Certificate, Response, Url, redirect};
 use super::error::Advice;
 use super::reach::{NearAlone, Resolver, names_near_address};
 
-/// A connection that takes longer will not come; the overall time is for slow answers.
+/// The time limit for a connection. The overall time is for slow answers.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// As curl and Go's client: enough for storage behind a CDN, no endless circle.
+/// The most redirects, as in Go's client: enough for storage behind a CDN.
 pub(super) const MAX_REDIRECTS: usize = 10;
 
-/// The hosts, with their ports, that may be spoken to in the clear. They are an administrator's own
-/// words, so they may lie on near addresses too.
+/// The hosts, with their ports, that plain HTTP is allowed to. An administrator named them, so they may have
+/// near addresses too.
 #[derive(Debug, Clone, Default)]
 pub(super) struct PlainHttp(Arc<BTreeSet<String>>);
 
 impl PlainHttp {
-    /// From what the flag names: `host` (port 80) or `host:port`.
+    /// Reads the flag's values: `host` (port 80) or `host:port`.
     pub(super) fn new(hosts: &[String]) -> Self {
-        // By the parser that reads what is compared with them.
+        // Uses the same parser as for the addresses to compare with.
         let with_port = |host: &String| host_and_port(&Url::parse(&format!("http://{host}")).ok()?);
         Self(Arc::new(hosts.iter().filter_map(with_port).collect()))
     }
 
-    /// `http` or `https`, for a registry as it stands in a reference.
+    /// Returns `http` or `https`, for a registry as written in a reference.
     pub(super) fn scheme(&self, host: &str) -> &'static str {
         let named = Url::parse(&format!("http://{host}")).is_ok_and(|url| self.names(&url));
         if named { "http" } else { "https" }
@@ -40,7 +40,7 @@ impl PlainHttp {
         host_and_port(url).is_some_and(|named| self.0.contains(&named))
     }
 
-    /// Whether a request may go there in the clear, where it would.
+    /// Whether a request may go there: with HTTPS always, with plain HTTP only to named hosts.
     fn allows(&self, url: &Url) -> bool {
         match url.scheme() {
             "https" => true,
@@ -54,7 +54,7 @@ fn host_and_port(url: &Url) -> Option<String> {
     Some(format!("{}:{}", url.host_str()?, url.port_or_known_default()?))
 }
 
-/// `host` or `host:port`, as in a reference.
+/// Returns `host` or `host:port`, as in a reference.
 pub(super) fn authority(url: &Url) -> String {
     let host = url.host_str().unwrap_or("an address without a host");
     url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
@@ -69,7 +69,7 @@ pub enum SetupError {
     /// The process has installed no rustls provider.
     #[error("no rustls provider is installed: install_default() belongs at the start of main")]
     NoProvider,
-    /// The system gives no random bytes.
+    /// The system has no random bytes.
     #[error("the system gives no random bytes")]
     NoRandomness,
     /// No root certificates were found.
@@ -77,21 +77,21 @@ pub enum SetupError {
     Tls(String),
 }
 
-/// Which addresses requests may lead to.
+/// The addresses that requests may go to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Reach {
-    /// None that are near, but those of hosts that an administrator named.
+    /// No near addresses, except those of hosts that an administrator named.
     NotNear,
-    /// Every one: the tests' servers listen on the loopback.
+    /// All: the tests' servers listen on the loopback.
     #[cfg(test)]
     Everywhere,
 }
 
-/// Sends requests where they may go.
+/// Sends requests to allowed addresses only.
 pub(super) struct Http {
-    /// To hosts that an administrator named.
+    /// For hosts that an administrator named.
     named: reqwest::Client,
-    /// To all others.
+    /// For all other hosts.
     others: reqwest::Client,
     in_the_clear: PlainHttp,
     reach: Reach,
@@ -100,11 +100,11 @@ pub(super) struct Http {
 /// Why there is no answer.
 #[derive(Debug)]
 pub(super) enum Lost {
-    /// The address is one in the clear, which is not allowed to this host.
+    /// The address is plain HTTP, which is not allowed to this host.
     PlainHttp(String),
-    /// The host is near.
+    /// The host has a near address.
     Near(String),
-    /// There is no end to the redirects.
+    /// There are too many redirects.
     Redirects,
     /// The request failed.
     Http(reqwest::Error),
@@ -122,13 +122,13 @@ impl Http {
         Ok(Self { named, others, in_the_clear, reach })
     }
 
-    /// `http` or `https`, for a registry as it stands in a reference.
+    /// Returns `http` or `https`, for a registry as written in a reference.
     pub(super) fn scheme(&self, host: &str) -> &'static str {
         self.in_the_clear.scheme(host)
     }
 
-    /// Asks, and goes where it is sent: registries send blobs' readers to storage elsewhere. The
-    /// credentials are for the URL's own origin.
+    /// Sends a request and follows redirects: registries redirect to storage for blobs. Credentials go only
+    /// to the URL's own origin.
     pub(super) async fn get(
         &self,
         url: &Url,
@@ -151,12 +151,12 @@ impl Http {
         Err(Lost::Redirects)
     }
 
-    /// Sends a form, and goes nowhere else: it holds a secret, which a redirect would take along.
+    /// Sends a form and follows no redirect: the form has a secret, which a redirect would pass on.
     pub(super) async fn post(&self, url: &Url, form: &[(&str, &str)]) -> Result<Response, Lost> {
         self.client(url)?.post(url.clone()).form(form).send().await.map_err(Lost::from)
     }
 
-    /// The client for the URL; each step of a way is judged by itself.
+    /// Returns the client for the URL. Each redirect is checked anew.
     fn client(&self, url: &Url) -> Result<&reqwest::Client, Lost> {
         if !self.in_the_clear.allows(url) {
             Err(Lost::PlainHttp(authority(url)))
@@ -179,7 +179,7 @@ impl From<reqwest::Error> for Lost {
     }
 }
 
-/// Where the answer sends on to.
+/// Returns the address that the answer redirects to.
 fn next(response: &Response) -> Option<Url> {
     if !matches!(response.status().as_u16(), 301 | 302 | 303 | 307 | 308) {
         return None;
@@ -210,11 +210,10 @@ fn client(resolver: Resolver, ca_bundle_pem: Option<&[u8]>) -> Result<reqwest::C
     builder.build().map_err(|error| SetupError::Tls(chain(&error)))
 }
 
-/// The error and its causes, each once: reqwest's own text says no more than "error sending
-/// request".
+/// Joins the error and its causes, each once. reqwest's own text is only "error sending request".
 pub(super) fn chain(error: &reqwest::Error) -> String {
-    // Of the outermost error the kind matters, the address is said elsewhere; a token server's or a
-    // storage's address may carry a signature.
+    // Only the kind of the outermost error matters. Its address is left out, since the address of a token
+    // server or a storage may contain a signature.
     let mut text = match error {
         e if e.is_timeout() => "timed out",
         e if e.is_connect() => "cannot connect",
@@ -226,7 +225,7 @@ pub(super) fn chain(error: &reqwest::Error) -> String {
     let mut last = String::new();
     while let Some(error) = cause {
         let words = error.to_string();
-        // hyper repeats its cause; reqwest's connection errors begin with "client error (Connect)".
+        // hyper repeats its cause, and reqwest's connection errors begin with "client error (Connect)".
         if !words.starts_with("client error") && !last.contains(&words) && !words.starts_with("error sending")
         {
             text = format!("{text}: {words}");
@@ -237,8 +236,8 @@ pub(super) fn chain(error: &reqwest::Error) -> String {
     clean(&text)
 }
 
-/// What is likely to help, by the words of [`chain`]. The types that would say it are private to
-/// hyper, or hidden behind `io::Error`; the tests hold the words.
+/// Finds the likely remedy by the text of [`chain`]. The types that would show it are private to hyper, or
+/// hidden behind `io::Error`. Tests check that these texts stay the same.
 pub(super) fn advice(cause: &str, https: bool) -> Advice {
     let has = |words: &[&str]| words.iter().any(|word| cause.contains(word));
     if https && has(&["InvalidContentType"]) {
@@ -256,10 +255,10 @@ pub(super) fn advice(cause: &str, https: bool) -> Advice {
     }
 }
 
-/// The longest text taken over from elsewhere, in characters.
+/// The longest text from another server, in characters.
 const MAX_WORDS: usize = 300;
 
-/// Text from elsewhere, fit for a status: one line, no control characters, bounded.
+/// Makes a text from another server fit for a status: one line, bounded, without control characters.
 pub(super) fn clean(text: &str) -> String {
     let printable: String = text
         .chars()

@@ -1,6 +1,6 @@
 //! The user that an image asks for, and the user that its pod gets.
 
-/// The user of a pod whose image names none that can be kept; the same as fsGroup.
+/// The user of a pod if the image's user cannot be kept. The same as fsGroup.
 pub const DEFAULT_USER: i64 = 65532;
 
 /// Kubernetes' bound of `runAsUser`.
@@ -18,9 +18,9 @@ pub enum ImageUser {
     Root,
     /// The config names no user, which runtimes take for root.
     Unset,
-    /// A name; what it means is in the image's `/etc/passwd`, which nobody reads here.
+    /// A name. Its number is in the image's `/etc/passwd`, which is not read here.
     Named(String),
-    /// The config could not be had, or its user is none that a runtime would understand.
+    /// The config could not be read, or no runtime would understand its user.
     Unreadable,
 }
 
@@ -56,7 +56,7 @@ impl ImageUser {
     }
 }
 
-/// The pod's `runAsUser`: the image's numeric user where it has one, else [`DEFAULT_USER`]. A pod
+/// Returns the pod's `runAsUser`: the image's numeric user if it has one, or else [`DEFAULT_USER`]. A pod
 /// with `runAsNonRoot` and a root or named user would hang in `CreateContainerConfigError`.
 #[must_use]
 pub fn pod_user(user: &ImageUser) -> i64 {

@@ -1,34 +1,31 @@
-//! What outlives the process: the claim, by which a run starts at most once, and the exit record.
+//! Files that outlive the process: the claim, by which a run starts at most once, and the exit record.
 
 use std::{
     fs::{self, File},
     io::{self, Write},
-    path::{Path, PathBuf},
+    path::Path,
 };
 
-use crate::record::{
-    hex,
-    outcome::{Identity, MAX_RECORD_BYTES, Stored},
-};
+use crate::record::outcome::{Identity, MAX_RECORD_BYTES, Stored};
 
 use super::{places::Places, reach};
 
 /// Whether this start is the first one.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Claim {
-    /// It is, and no later one can be.
+    /// It is the first, and no later one can be.
     First,
-    /// An earlier one was.
+    /// An earlier start was the first.
     Taken,
 }
 
 /// Claims the run. Once this says [`Claim::First`], the claim survives a crash of the node.
 ///
 /// # Errors
-/// Where nothing could be claimed. A claim that could be created and not be made durable stays: it
-/// is the file's existence that counts, so that no later start can take the run for its own.
+/// Nothing could be claimed. A claim that was created but could not be made durable stays. The file's
+/// existence alone counts, so no later start can claim the run.
 pub(super) fn take(places: &Places, identity: &Identity) -> io::Result<Claim> {
-    // A start that could not even claim said that nothing was started. That must stay true.
+    // An earlier start could not claim and reported that nothing was started. This report must stay true.
     if fs::symlink_metadata(places.exit_record()).is_ok() {
         return Ok(Claim::Taken);
     }
@@ -43,32 +40,25 @@ pub(super) fn take(places: &Places, identity: &Identity) -> io::Result<Claim> {
     Ok(Claim::First)
 }
 
-/// Stores the exit record: after a crash it is there whole or not at all.
+/// Stores the exit record. After a crash it is there completely or not at all.
 pub(super) fn store_exit(places: &Places, stored: &Stored) -> io::Result<()> {
     let path = places.exit_record();
-    let next = beside(&path)?;
+    let next = reach::beside(&path)?;
     let mut file = reach::create(&next, 0o440)?;
     file.write_all(serde_json::to_string(stored)?.as_bytes())?;
     file.sync_all()?;
     if fs::rename(&next, &path).is_err() {
         // The script has put a folder there.
-        fs::rename(&path, beside(&path)?)?;
+        fs::rename(&path, reach::beside(&path)?)?;
         fs::rename(&next, &path)?;
     }
     sync_folder(&places.state())
 }
 
-/// A name in the same folder that the script cannot have taken before.
-pub(super) fn beside(path: &Path) -> io::Result<PathBuf> {
-    let mut random = [0; 16];
-    getrandom::fill(&mut random)?;
-    Ok(path.with_added_extension(hex(&random)))
-}
-
-/// The exit record that an earlier start left.
+/// Reads the exit record that an earlier start left.
 ///
 /// # Errors
-/// Says, for people, why there is none that counts.
+/// There is no valid record. The text says why, for people.
 pub(super) fn stored_exit(places: &Places, identity: &Identity) -> Result<Stored, String> {
     let max = MAX_RECORD_BYTES as u64;
     let text = reach::read(&places.exit_record(), max).map_err(|error| match error.kind() {
@@ -89,7 +79,7 @@ pub(super) fn stored_exit(places: &Places, identity: &Identity) -> Result<Stored
     Ok(stored)
 }
 
-/// A new file's name is durable only once its folder is.
+/// Makes new names in a folder durable.
 fn sync_folder(path: &Path) -> io::Result<()> {
     File::open(path)?.sync_all()
 }

@@ -1,4 +1,4 @@
-//! The runner's few arguments. A library for them would be the larger part of the binary.
+//! Reads the runner's few arguments. A library for them would be larger than the rest of the binary.
 
 use std::{
     env,
@@ -28,8 +28,8 @@ enum Order {
     Help,
 }
 
-/// Runs the program with `arguments`, its own name not among them. Returns its exit code: one of
-/// this module's, or the script's.
+/// Runs the program with `arguments`, without its own name. Returns the exit code: the script's, or one of
+/// [`crate::record::exit_code`].
 pub fn main(arguments: impl Iterator<Item = OsString>) -> u8 {
     match order(arguments) {
         Some(Order::Run { root }) => run::run(Places::below(root)),
@@ -73,10 +73,11 @@ fn order(mut arguments: impl Iterator<Item = OsString>) -> Option<Order> {
     if next().is_some() { None } else { Some(order) }
 }
 
-/// For the init container, where image volumes cannot be had.
+/// Copies the runner for the script's container. The init container does this if image volumes are not
+/// available.
 fn install(folder: &Path) -> io::Result<()> {
     let file = folder.join(place::RUNNER_FILE);
-    // Under another name first: an init container that is started again finds the file in use.
+    // Under another name first: if the init container starts again, the file may be in use.
     let next = folder.join(format!("{}.new", place::RUNNER_FILE));
     let _ = fs::remove_file(&next);
     fs::copy(env::current_exe()?, &next)?;

@@ -1,4 +1,19 @@
-//! What runs inside a user's container: the container's command and, as a rule, its PID 1.
+//! The program that runs inside a user's container: the container's command and, usually, its PID 1.
+//!
+//! | place | what lives there |
+//! |---|---|
+//! | `command_line.rs`, `run.rs` | the arguments, and the order of steps in one start of the container |
+//! | `inputs/` | what the script is given: bundle, variables, files, folders |
+//! | `program/` | what is executed: script, interpreter, the start itself |
+//! | `process/` | the script's processes: watched, stopped, killed |
+//! | `log/` | from the script's pipes to the runner's standard output |
+//! | `masking/` | secret values, and what replaces them in the log |
+//! | `user/` | the user that the script runs as |
+//! | `claim.rs`, `outputs.rs` | what outlives the process; what the script puts out |
+//! | `places.rs`, `reach.rs` | paths, and opening files that others can change |
+//! | `ready.rs`, `refusal.rs` | waiting for descriptors, and why nothing was started |
+//!
+//! One start of the container:
 //!
 //! ```text
 //! signals -> undumpable -> claim -> bundle -> environment, files, interpreter
@@ -7,56 +22,28 @@
 //!            end record as frames -> termination message -> the script's exit code
 //! ```
 //!
-//! It is one thread around `select(2)`: a process that must outlive whatever the script does has no
-//! use for a second one, but for what may be held up by the script ([`note`], [`files`], [`names`]). It knows nothing of Kubernetes; all that it is told is in
-//! [`crate::record`], and all that it says as well.
+//! The runner is one thread around `select(2)`, since it must outlive whatever the script does. Three
+//! jobs have a thread of their own, because the script can hold them up: `process/stop_note.rs`,
+//! `inputs/files.rs` and `user/nscd.rs`.
+//!
+//! The runner knows nothing of Kubernetes. [`crate::record`] defines what it reads and what it writes.
 
-mod addresses;
-mod bundle;
-mod changing_files;
-mod children;
 mod claim;
 mod command_line;
-mod elf;
-mod encodings;
-mod environment;
-mod fields;
-mod files;
-mod folders;
 mod inputs;
-mod interpreter;
-mod left;
-mod line_endings;
-mod lines;
-mod mask;
-mod memory;
-mod names;
-mod note;
+mod log;
+mod masking;
 mod outputs;
-mod parts;
-mod patterns;
 mod places;
+mod process;
 mod program;
 mod reach;
 mod ready;
 mod refusal;
-mod replaced_user;
-mod report;
 mod run;
-mod script;
-mod secrets;
-mod shebang;
-mod shell;
-mod signals;
-mod sink;
-mod sources;
-mod stop;
-mod streams;
-mod supervise;
 mod user;
-mod working_dir;
 
 pub use crate::record::exit_code::{
-    BUNDLE_UNUSABLE, CANNOT_START, INPUT_UNUSABLE, RUNNER_FAILED, STOPPED_BEFORE_START, UNKNOWN, USAGE,
+    BUNDLE_UNUSABLE, CANNOT_START, INPUT_UNUSABLE, RUNNER_FAILED, STOPPED_BEFORE_START, UNKNOWN,
 };
 pub use command_line::main;

@@ -1,4 +1,4 @@
-//! The outputs file, as scripts write it.
+//! Reads the outputs file that scripts write.
 //!
 //! ```text
 //! name=value
@@ -8,8 +8,8 @@
 //! DELIMITER
 //! ```
 //!
-//! It is written by a stranger: it may be gone, endless, something else than a file, or nonsense.
-//! What cannot be used is named, and never ends the run.
+//! The script is not trusted: the file may be missing, endless, no regular file, or nonsense. Unusable lines
+//! are named in a message and never end the run.
 
 use std::{collections::BTreeMap, path::Path};
 
@@ -18,19 +18,19 @@ use crate::record::{
     outcome::{MAX_COMPLAINT_BYTES, MAX_COMPLAINTS, MAX_OUTPUT_BYTES, MAX_OUTPUTS_BYTES, truncate},
 };
 
-use super::{patterns::Patterns, reach};
+use super::{masking::patterns::Patterns, reach};
 
-/// How much of the file is read: what all outputs may have together, several times.
+/// How much of the file is read: several times the bound for all outputs together.
 const MAX_FILE_BYTES: u64 = 1024 * 1024;
 
-/// What a script put out.
+/// The outputs of a script.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Outputs {
     /// Masked values by name.
     pub(super) values: BTreeMap<String, String>,
-    /// What was dropped, each with a sentence.
+    /// A sentence for each dropped output.
     pub(super) dropped: Vec<String>,
-    /// Why the file could not be read as a whole: what was read of it may be less or other than was meant.
+    /// Why the file could not be read completely. The outputs may be fewer than meant, or different.
     pub(super) unread: Option<String>,
 }
 
@@ -57,7 +57,7 @@ fn parse(text: &[u8], declared: &[Output], patterns: &Patterns) -> Outputs {
     };
     let mut whole = text;
     if text.len() as u64 > MAX_FILE_BYTES {
-        // Its last line is cut; what is before it counts.
+        // The last line is cut. The lines before it count.
         whole = &text[..text.iter().rposition(|&byte| byte == b'\n').unwrap_or(0)];
     }
     parser.lines(whole);
@@ -73,8 +73,7 @@ struct Parser<'a> {
     values: BTreeMap<String, String>,
     dropped: Vec<String>,
     complaints: usize,
-    /// The name and value of the last `NAME=VALUE`, as text: what comes next may have been meant to belong
-    /// to it.
+    /// The name and value of the last `NAME=VALUE`, as text. The next lines may be meant to belong to it.
     last: Option<(String, String)>,
     unread: Option<String>,
 }
@@ -90,7 +89,7 @@ impl Parser<'_> {
             if line.iter().all(u8::is_ascii_whitespace) {
                 continue;
             }
-            // For sentences: a secret may have a `=` in it.
+            // For messages. A secret may contain `=`, so the whole line is masked.
             let shown = self.text(line);
             let equals = line.iter().position(|&byte| byte == b'=').unwrap_or(line.len());
             let block = line.windows(2).position(|pair| pair == b"<<").unwrap_or(line.len());
@@ -147,11 +146,11 @@ impl Parser<'_> {
         };
         let value = self.text(value);
         if value.len() > MAX_OUTPUT_BYTES {
-            // An older value would be taken for the newest one.
+            // Otherwise an older value would count as the newest.
             self.values.remove(name);
             self.complain(format!(
-                "line {number}: `{name}` has {} bytes, and an output may have {MAX_OUTPUT_BYTES}; put out where \
-                 the value lies",
+                "line {number}: `{name}` has {} bytes, and an output may have {MAX_OUTPUT_BYTES}; write the \
+                 place of the value instead",
                 value.len()
             ));
         } else {
@@ -164,12 +163,12 @@ impl Parser<'_> {
         }
     }
 
-    /// Masked, and text whatever it was.
+    /// Masks the bytes and turns them into text.
     fn text(&self, bytes: &[u8]) -> String {
         String::from_utf8_lossy(&self.patterns.mask(bytes)).replace('\0', "\u{fffd}")
     }
 
-    /// Complains of what makes the rest of the file doubtful.
+    /// Adds a complaint that makes the rest of the file doubtful.
     fn unread(&mut self, mut sentence: String) {
         truncate(&mut sentence, MAX_COMPLAINT_BYTES);
         self.unread.get_or_insert_with(|| sentence.clone());
@@ -203,15 +202,15 @@ impl Parser<'_> {
     }
 }
 
-/// The beginning of what is masked already, for a sentence.
+/// Shortens a masked text for a message.
 fn short(text: &str) -> String {
     let mut text = text.to_owned();
     truncate(&mut text, 40);
     text
 }
 
-/// Whether an output may be called so (as the resource's definition has it). Anything else before a `=` is the
-/// text of a value that was meant to have several lines.
+/// Whether an output can have this name, as the resource's definition says. Any other text before a `=` is
+/// part of a value that was meant to have several lines.
 fn may_be_a_name(name: &[u8]) -> bool {
     let first = name.first().is_some_and(|&byte| byte.is_ascii_alphabetic() || byte == b'_');
     first && name.iter().all(|&byte| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte))
@@ -303,7 +302,7 @@ mod tests {
     fn values_and_complaints_are_masked() {
         assert_eq!(values("a=my secret."), pairs(&[("a", "my ***.")]));
         assert_eq!(complaint("secret"), "line 1: `***` is no output; write NAME=VALUE");
-        // Also one that has a `=` in it.
+        // A secret that contains `=` is masked too.
         let patterns = Patterns::new(vec![b"user=hunter22x".to_vec(), b"abcdEFGH1234==".to_vec()]);
         let declared = [Output { name: "a".into() }];
         let told = parse(b"a=1\nuser=hunter22x\nabcdEFGH1234==\nnonsense\n", &declared, &patterns);

@@ -1,10 +1,10 @@
-//! The paths of [`crate::record::place`], all below one folder.
+//! The paths of [`crate::record::place`], below one root folder.
 
 use std::path::PathBuf;
 
 use crate::record::place;
 
-/// Where everything lies. In a container the root is `/`; tests and people at a desk choose another.
+/// All paths. In a container the root is `/`. Tests, and people who try the runner by hand, choose another.
 #[derive(Debug, Clone)]
 pub(super) struct Places {
     root: PathBuf,
@@ -24,7 +24,7 @@ impl Places {
         self.at(place::BUNDLE_DIR).join(place::BUNDLE_FILE)
     }
 
-    /// Why the script is being stopped, where somebody outside says so.
+    /// The operator's reason for stopping the script.
     pub(super) fn told_reason(&self) -> PathBuf {
         self.at(place::BUNDLE_DIR).join(place::STOP_REASON_FILE)
     }
@@ -63,7 +63,7 @@ impl Places {
         self.at(place::SCRIPT_DIR)
     }
 
-    /// The script that is run, by the name that it is to have.
+    /// The script that is run, under its name.
     pub(super) fn script(&self, name: Option<&str>) -> PathBuf {
         self.script_folder().join(name.unwrap_or(place::SCRIPT_FILE))
     }
@@ -76,7 +76,7 @@ impl Places {
         self.state().join("stop-reason")
     }
 
-    /// Where values lie that a script wants as files.
+    /// The folder of values that a script gets as files.
     pub(super) fn files(&self) -> PathBuf {
         self.at(place::FILES_DIR)
     }
@@ -97,7 +97,7 @@ impl Places {
         self.at(place::TOKEN_FILE)
     }
 
-    /// A folder of the image's.
+    /// A folder of the image.
     pub(super) fn of_image(&self, path: &str) -> PathBuf {
         self.at(path)
     }
@@ -107,7 +107,7 @@ impl Places {
         self.at("/etc/passwd")
     }
 
-    /// Where a C library asks about users.
+    /// The socket at which C libraries ask about users.
     pub(super) fn names(&self) -> PathBuf {
         self.at(place::NAMES_DIR).join(place::NAMES_FILE)
     }

@@ -1,44 +1,52 @@
-//! Files that others than the runner had, or have, in their hands: opened so that nothing of it waits,
-//! and read within a bound.
+//! Opens files that others can change, without waiting, and reads them with a bound.
 //!
-//! A script writes to the folder of the runner's own files as it likes: it can put a FIFO there, which
-//! holds up whoever opens it, a link to what the runner alone may see, a file without end, or a lease,
-//! which holds up whoever opens the file. What the kubelet mounts is opened in the same way, but that its
-//! files are links.
+//! A script can write to the folder of the runner's own files. It can put a FIFO there or take a lease on a
+//! file, and both hold up a program that opens them. It can also put a link there to a file that only the
+//! runner may read, or a file without end. Files that the kubelet mounts are opened in the same way, but
+//! these are links.
 
 use std::{
     fs::{File, OpenOptions},
     io::{self, Read},
     os::unix::fs::OpenOptionsExt,
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 use nix::fcntl::OFlag;
 
-/// What lies in a folder that the script can write: at most `max` bytes of a regular file, and one more
-/// where it has more. A link is not followed.
+use crate::record::hex;
+
+/// Reads a regular file in a folder that the script can write to. Returns at most `max` bytes, and one more
+/// if the file is longer. Follows no link.
 pub(super) fn read(path: &Path, max: u64) -> io::Result<Vec<u8>> {
     bounded(&open(path, OpenOptions::new().read(true), OFlag::O_NOFOLLOW)?, max)
 }
 
-/// The same of what the kubelet mounts, or of the image's: links are followed.
+/// Reads a file that the kubelet mounts, or one of the image, in the same way. Follows links.
 pub(super) fn read_mounted(path: &Path, max: u64) -> io::Result<Vec<u8>> {
     bounded(&open(path, OpenOptions::new().read(true), OFlag::empty())?, max)
 }
 
-/// A file that is there, to be written to later.
+/// Opens an existing file, to write to it later.
 pub(super) fn open_to_write(path: &Path) -> io::Result<File> {
     open(path, OpenOptions::new().write(true), OFlag::O_NOFOLLOW)
 }
 
-/// A file that was not there; a link in its place is one that is.
+/// Creates a new file. A link under this name counts as an existing file.
 pub(super) fn create(path: &Path, mode: u32) -> io::Result<File> {
     OpenOptions::new().write(true).create_new(true).mode(mode).open(path)
 }
 
+/// Returns a random name in the same folder, which the script cannot have used before.
+pub(super) fn beside(path: &Path) -> io::Result<PathBuf> {
+    let mut random = [0; 16];
+    getrandom::fill(&mut random)?;
+    Ok(path.with_added_extension(hex(&random)))
+}
+
 fn open(path: &Path, options: &mut OpenOptions, flags: OFlag) -> io::Result<File> {
     let file = options.custom_flags((flags | OFlag::O_NONBLOCK).bits()).open(path)?;
-    // Asked of what was opened: the name may stand for another file by now.
+    // Checks the opened file: the name may already mean another.
     if !file.metadata()?.is_file() {
         return Err(io::Error::other("it is no regular file"));
     }

@@ -1,8 +1,8 @@
 //! Waits until descriptors are ready.
 //!
-//! By `select(2)` and not by `poll(2)`: a script of the runner's user can lower the runner's limit of open
-//! files, and poll fails for who has more descriptors than that. The runner has a dozen of them, far
-//! below those that select can have.
+//! It uses `select(2)` and not `poll(2)`. A script of the runner's user can lower the runner's limit of open
+//! files, and poll fails in a process with more descriptors than that. The runner has a dozen descriptors,
+//! far fewer than select can take.
 
 use std::{
     os::fd::{AsRawFd, BorrowedFd},
@@ -14,11 +14,11 @@ use nix::sys::{
     time::{TimeVal, TimeValLike},
 };
 
-/// The longest wait at a time; who waits looks again in any case.
+/// The longest wait at a time. Callers check again after it.
 const LONGEST: Duration = Duration::from_hours(1);
 
-/// Waits until one of `read` can be read from or `write` be written to, or until `until`. Says of each
-/// of `read` whether it can; where that cannot be said, that it can.
+/// Waits until one of `read` is readable or `write` is writable, or until `until`. Returns for each of `read`
+/// whether it is readable. If this is unknown, it counts as readable.
 pub(super) fn wait(
     read: &[BorrowedFd<'_>],
     write: Option<BorrowedFd<'_>>,
@@ -42,7 +42,7 @@ fn look(
     let (mut reading, mut writing) = (FdSet::new(), FdSet::new());
     read.iter().filter(|fd| fits(fd)).for_each(|fd| reading.insert(*fd));
     write.iter().filter(|fd| fits(fd)).for_each(|fd| writing.insert(*fd));
-    // A little late, not a little early, or the loop would spin for the last microsecond.
+    // Rounds up: a wait that ends too early would make the loop spin for the last microsecond.
     let micros = i64::try_from(timeout.as_nanos().div_ceil(1000)).unwrap_or(i64::MAX);
     select(None, &mut reading, &mut writing, None, &mut TimeVal::microseconds(micros))?;
     let ready = read.iter().map(|fd| !fits(fd) || reading.contains(*fd)).collect();

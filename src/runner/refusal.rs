@@ -1,10 +1,10 @@
-//! Why nothing was started, in the words that reach the action's status.
+//! Why nothing was started, in words for the action's status.
 
 use std::{fmt::Display, path::Path};
 
 use crate::record::outcome::{MAX_MESSAGE_BYTES, Outcome, Problem, truncate};
 
-/// Ends a run before its script: the category for the operator, a sentence for people.
+/// Ends a run before its script starts. Has a category for the operator and a sentence for people.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub(super) struct Refusal {
@@ -22,7 +22,7 @@ impl Refusal {
         Self::new(Problem::Internal, format!("the runner cannot {what} {}: {why}", path.display()))
     }
 
-    /// The same as an outcome; the message no longer than a record may hold.
+    /// Turns it into an outcome, with a message that fits a record.
     pub(super) fn into_outcome(self) -> Outcome {
         let Self { problem, mut message } = self;
         truncate(&mut message, MAX_MESSAGE_BYTES);

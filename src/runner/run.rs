@@ -1,4 +1,4 @@
-//! The sequence of one start of the container.
+//! The steps of one start of the container.
 
 use std::{collections::BTreeMap, env, fs::File, io, os::unix::fs::FileExt, time::Instant};
 
@@ -12,7 +12,7 @@ use crate::record::{
     bundle::{Bundle, Program},
     exit_code,
     outcome::{
-        End, Exit, Identity, MAX_MESSAGE_BYTES, Outcome, Problem, Stored, Termination, outputs_sha256,
+        End, Exit, Identity, MAX_MESSAGE_BYTES, Outcome, Problem, Start, Stored, Termination, outputs_sha256,
         truncate,
     },
     place,
@@ -20,44 +20,45 @@ use crate::record::{
 };
 
 use super::{
-    bundle,
-    changing_files::ChangingFiles,
-    children::Script,
     claim::{self, Claim},
-    environment::Environment,
-    folders, interpreter,
-    line_endings::{self, Plain},
-    memory, names,
-    note::Note,
+    inputs::{bundle, environment::Environment, folders, working_dir},
+    log::{report::Report, sink::Sink, streams::Streams},
+    masking::{changing_files::ChangingFiles, patterns::Patterns},
     outputs,
-    patterns::Patterns,
     places::Places,
-    program::{self, Invocation, Started},
+    process::{
+        children::Script,
+        memory_kills,
+        signals::Signals,
+        stop_note::Note,
+        supervise::{self, Supervisor},
+    },
+    program::{
+        find::Invocation,
+        interpreter,
+        line_endings::{self, Plain},
+        script,
+        start::{self, Started},
+    },
     reach,
     refusal::Refusal,
-    report::Report,
-    script,
-    signals::Signals,
-    sink::Sink,
-    streams::Streams,
-    supervise::{self, Supervisor},
-    working_dir,
+    user::nscd,
 };
 
 /// Runs the bundle's script, or says why not. Returns the container's exit code.
 pub(super) fn run(places: Places) -> u8 {
-    // Before anything that may take time: for a PID 1 an early SIGTERM would be lost.
+    // Comes before anything that takes time: a PID 1 would lose an early SIGTERM.
     let signals = Signals::install();
-    // A script of the same user could else write to our standard output through /proc/1/fd/1, past
-    // mask and numbers. The kernel gives it back at each exec, so the script is not affected.
+    // Otherwise a script of the same user could write to the runner's standard output through /proc/1/fd/1,
+    // unmasked and without numbers. The kernel resets this at each exec, so the script is not affected.
     let hidden = prctl::set_dumpable(false);
     umask(Mode::from_bits_truncate(0o022));
 
-    // The bundle only names the run here; nothing of it is used before the claim.
+    // Before the claim the bundle is only used to name the run.
     let sha256 = env::var(place::ENV_BUNDLE_SHA256).ok();
     let bundle = bundle::read(&places, sha256.as_deref());
-    // Held from now on: later the script may have taken the runner's right to open files. Where the file
-    // is not there nobody reads it, as outside Kubernetes.
+    // Held open from now on: later the script may have taken the runner's right to open files. The file is
+    // missing outside Kubernetes, and nobody would read it there.
     let termination = reach::open_to_write(&places.termination_log()).ok();
     let of = identity(bundle.as_ref().ok());
     let mut attempt = Attempt { of, places, report: Report::new(Sink::stdout()), termination, nonce: None };
@@ -88,8 +89,8 @@ pub(super) fn run(places: Places) -> u8 {
     }
 }
 
-/// Whose records these are. The run's id is the bundle's; where that cannot be read, the pod's spec
-/// may say it as well.
+/// Returns whose records these are. The run's id comes from the bundle or, if that cannot be read, from the
+/// pod's spec.
 fn identity(bundle: Option<&Bundle>) -> Identity {
     let of_environment = |name| env::var(name).unwrap_or_default();
     Identity {
@@ -110,7 +111,7 @@ struct Attempt {
 }
 
 impl Attempt {
-    /// The first start: the only one that runs something.
+    /// Handles the first start, the only one that runs something.
     fn first(mut self, bundle: &Bundle, signals: &Signals) -> u8 {
         let mut patterns = Patterns::default();
         match self.start(bundle, signals, &mut patterns) {
@@ -119,7 +120,7 @@ impl Attempt {
         }
     }
 
-    /// Prepares and starts the script. Sets `patterns` as soon as they are known.
+    /// Prepares and starts the script. Sets `patterns` once they are known.
     fn start(
         &mut self,
         bundle: &Bundle,
@@ -130,7 +131,7 @@ impl Attempt {
             return Err(Refusal::new(Problem::Internal, format!("{} is not set", place::ENV_POD_UID)));
         }
         folders::prepare(&self.places)?;
-        // Before programs are looked for: a relative path is the script's.
+        // Before the search for programs, since a relative path starts in the script's working directory.
         let work = working_dir::enter(&self.places, bundle.working_dir.as_ref())?;
         let mut environment = Environment::prepare(&self.places, bundle, &work, env::vars_os())?;
         let secrets = ChangingFiles::new(environment.take_watched(), environment.take_patterns()?);
@@ -143,13 +144,20 @@ impl Attempt {
             ));
         }
         environment.take_files().keep_up(&self.places);
-        names::serve(&self.places.names(), &self.places.passwd(), environment.home());
+        nscd::serve(&self.places.names(), &self.places.passwd(), environment.home());
         let note = Note::prepare(self.places.stop_reason()).ok();
-        self.report.start(&self.of, &environment, self.nonce.as_deref().map(proof));
+        self.report.start(Start {
+            version: VERSION,
+            of: self.of.clone(),
+            unmasked: environment.unmasked().to_vec(),
+            adjusted: environment.adjusted().to_vec(),
+            suspects: environment.suspects().to_vec(),
+            proof: self.nonce.as_deref().map(proof),
+        });
         self.report.sink().pump();
-        let kills = memory::kills(&self.places);
+        let kills = memory_kills::count(&self.places);
         let started = Instant::now();
-        let Started { pid, output } = program::spawn(&invocation, &environment, bundle.streams)?;
+        let Started { pid, output } = start::spawn(&invocation, environment.variables(), bundle.streams)?;
         self.report.script_starts(started);
         Ok(Running { script: Script::new(pid), streams: Streams::new(output, secrets), note, started, kills })
     }
@@ -176,10 +184,10 @@ impl Attempt {
             script,
             streams,
             note,
-            unburied: false,
+            unreaped: false,
         };
         let ended = supervisor.run(started);
-        let out_of_memory = memory::kills_since(supervisor.places, kills);
+        let out_of_memory = memory_kills::since(supervisor.places, kills);
         if ended.cut {
             supervisor.report.cut();
         }
@@ -203,7 +211,7 @@ impl Attempt {
         self.conclude(stored)
     }
 
-    /// Nothing was started.
+    /// Reports that nothing was started, and why.
     fn refuse(mut self, mut refusal: Refusal, patterns: &Patterns) -> u8 {
         refusal.message = patterns.mask_str(&refusal.message);
         let exit = self.exit_without_script(refusal.into_outcome());
@@ -213,10 +221,10 @@ impl Attempt {
         self.conclude(stored)
     }
 
-    /// A later start: runs nothing, and says again what the first one left.
+    /// Handles a later start: runs nothing, and repeats the record of the first start.
     ///
-    /// It has no end record. The log of the first start is not here, and nobody must take this one
-    /// for the whole.
+    /// It writes no end record. The log of the first start is not here, and this log must not count as
+    /// complete.
     fn again(mut self) -> u8 {
         let stored = match claim::stored_exit(&self.places, &self.of) {
             Ok(Stored { exit, nonce }) => Stored { exit: Exit { replayed: true, ..exit }, nonce },
@@ -255,7 +263,7 @@ impl Attempt {
         self.terminate(stored, handed_on.then_some(end))
     }
 
-    /// Writes the termination message, last of all.
+    /// Writes the termination message, as the last step.
     fn terminate(self, Stored { exit, nonce }: Stored, end: Option<End>) -> u8 {
         let code = exit_code::of(&exit.outcome);
         let outputs_sha256 = (!exit.outputs.is_empty()).then(|| outputs_sha256(&exit.outputs));
@@ -266,29 +274,29 @@ impl Attempt {
     }
 }
 
-/// A script that was started, and all that belongs to it.
+/// A script that was started, with everything that belongs to it.
 struct Running {
     script: Script,
     streams: Streams,
     note: Option<Note>,
     started: Instant,
-    /// How many processes of the container the kernel had killed for memory before.
+    /// How many processes of the container the kernel had killed for memory before the start.
     kills: u64,
 }
 
-/// Puts `text` in place of whatever the script has written; rather nothing than a part of it.
+/// Replaces what the script has written with `text`. If that fails, leaves nothing rather than a part.
 fn replace(file: &File, text: &str) -> io::Result<()> {
     file.set_len(0)?;
     file.write_all_at(text.as_bytes(), 0).or_else(|_| file.set_len(0))
 }
 
-/// Keeps the exit record for a second start. Where it cannot be (the script filled the disk) the
-/// frame and the termination message still say it, and a second start knows less.
+/// Keeps the exit record for a second start. If it cannot be stored (the script filled the disk), the frame
+/// and the termination message still have it, and only a second start knows less.
 fn store(places: &Places, stored: &Stored) {
     let _ = claim::store_exit(places, stored);
 }
 
-/// The nonce as it is written: not at all where processes of the script may be left to read it.
+/// Returns the nonce to write: none if processes of the script may be left to read it.
 fn written(nonce: Option<String>) -> Option<String> {
     nonce.filter(|_| Script::owns_all())
 }

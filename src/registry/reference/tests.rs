@@ -8,7 +8,7 @@ fn sha512() -> String {
     format!("sha512:{}", "0f".repeat(64))
 }
 
-/// What is accepted, and how it is written out.
+/// Accepted references, and their full form.
 fn good() -> Vec<(String, String)> {
     let same = |text: &str| (text.to_owned(), text.to_owned());
     let written = |text: &str, out: &str| (text.to_owned(), out.to_owned());
@@ -43,7 +43,7 @@ fn good() -> Vec<(String, String)> {
     ]
 }
 
-/// What is refused by pattern and parser.
+/// References that both pattern and parser refuse.
 fn bad() -> Vec<String> {
     let mut bad: Vec<String> = [
         "",
@@ -218,8 +218,8 @@ fn a_digest_wins_and_pins_without_the_tag() {
 }
 
 proptest::proptest! {
-    /// Over texts made of the grammar's own pieces, where the interesting borders are. No zeros:
-    /// port 0 is a number that only the parser knows.
+    /// Uses texts made of the grammar's own pieces, close to its borders. It has no zeros: only the parser
+    /// knows that port 0 is invalid.
     #[test]
     fn pattern_and_parser_agree_everywhere(
         text in "([a-c]|[A-C1-3]|[.]|_|-|/|:|@|\\[|\\]|localhost|docker[.]io/){0,8}(:[1a.]{1,3}|@sha256:[0-9a-f]{64})?"

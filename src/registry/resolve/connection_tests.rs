@@ -1,4 +1,4 @@
-//! Where connections lead, and what is said of those that fail.
+//! Tests where connections lead, and the messages of those that fail.
 
 use serde_json::json;
 
@@ -59,7 +59,7 @@ async fn redirects_to_storage_are_followed() {
     assert!(error.to_string().contains("more than 10 redirects"), "{error}");
 }
 
-/// What kind of unreachable it is, and its text.
+/// The kind of an `Unreachable`, and its text.
 async fn unreachable(registry: &Registry, host: &str) -> (Advice, String) {
     match resolve(registry, &format!("{host}/team/tools:1")).await.unwrap_err() {
         error @ ResolveError::Unreachable { advice, .. } => (advice, error.to_string()),
@@ -82,7 +82,7 @@ async fn connections_that_fail_say_why() {
     assert_eq!(advice, Advice::NameAsPlainHttp, "{text}");
     assert!(text.contains(&format!("name {} in the chart's registries.plainHttp", fake.host)), "{text}");
 
-    // What Go's servers answer, and the TLS alert that others send.
+    // Go's servers answer the first, others send the TLS alert.
     for answer in [
         b"HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTP request to an HTTPS server.\n".as_slice(),
         b"\x15\x03\x01\x00\x02\x02\x16",
@@ -123,7 +123,7 @@ async fn a_private_authority_is_trusted_where_it_is_named() {
     }
 }
 
-/// A client that goes nowhere near, as the operator's does, but for the hosts that are named.
+/// A client that avoids near addresses, like the operator's, except for the named hosts.
 fn guarded(plain_http: &[&str], ca_bundle_pem: Option<Vec<u8>>) -> Registry {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let plain_http = plain_http.iter().map(ToString::to_string).collect();

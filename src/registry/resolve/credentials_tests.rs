@@ -1,4 +1,4 @@
-//! What is shown to whom, and what is told to whom afterwards.
+//! Tests which servers get credentials, and which users see the result.
 
 use serde_json::json;
 
@@ -24,8 +24,7 @@ async fn resolve(registry: &Registry, fake: &Fake, asker: &Asker) -> Result<Reso
     registry.resolve(&image, &Platform::linux("amd64"), asker).await
 }
 
-/// A registry that locks `team/tools:1` and all that hangs on it. Gives the digest, and the path of
-/// the config.
+/// A registry that protects `team/tools:1` and its content. Returns the digest, and the path of the config.
 async fn locked(lock: impl Fn(&mut Reply)) -> (Fake, String, String) {
     let fake = Fake::start().await;
     let (manifest, config) = fake.image(&json!({"config": {"User": "1000"}}));
@@ -36,7 +35,7 @@ async fn locked(lock: impl Fn(&mut Reply)) -> (Fake, String, String) {
     (fake, manifest, config)
 }
 
-/// As [`locked`], behind a token server. The token is `open`.
+/// Like [`locked`], behind a token server. The token is `open`.
 async fn behind_tokens(answer: Reply) -> (Fake, Fake) {
     let tokens = Fake::start().await;
     tokens.on("/token", answer);
@@ -173,7 +172,7 @@ async fn nothing_is_shown_where_a_redirect_leads() {
         assert!(requests.len() == 1 && requests[0].authorization.is_empty());
     }
 
-    // Nor does who stands behind a token server's redirect.
+    // A server behind a token server's redirect gets nothing either.
     storage.on("/token", grant());
     let (fake, tokens) = behind_tokens(to_storage("/token")).await;
     let client = registry(&[&fake.host, &tokens.host, &storage.host], TIMEOUT, None);

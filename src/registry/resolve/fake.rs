@@ -1,4 +1,4 @@
-//! A registry for the tests: answers what it is told to, and remembers what it was asked.
+//! A registry for the tests: gives the prepared answers, and remembers the requests.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -22,7 +22,7 @@ pub(super) struct Reply {
     pub(super) status: u16,
     pub(super) headers: Vec<(&'static str, String)>,
     pub(super) body: Vec<u8>,
-    /// The token that a request needs, and where it is to be had.
+    /// The token that a request needs, and the server that gives it.
     pub(super) token: Option<(&'static str, String)>,
     /// The user and password that a request needs.
     pub(super) basic: Option<&'static str>,
@@ -54,7 +54,7 @@ struct Inside {
 pub(super) struct Seen {
     /// With the query.
     pub(super) path: String,
-    /// The header, empty where it was not sent.
+    /// The header, or an empty text.
     pub(super) authorization: String,
     pub(super) body: String,
 }
@@ -88,12 +88,12 @@ impl Fake {
         std::mem::take(&mut self.inside.lock().unwrap().seen)
     }
 
-    /// Lets a path be shown only to who has a token from the realm, or the user and password.
+    /// Shows a path only to requests with a token from the realm, or with user and password.
     pub(super) fn lock(&self, path: &str, lock: impl FnOnce(&mut Reply)) {
         lock(self.inside.lock().unwrap().replies.get_mut(path).unwrap());
     }
 
-    /// Serves a manifest by its digest, and gives that.
+    /// Serves a manifest by its digest, and returns the digest.
     pub(super) fn manifest(&self, manifest: &Value) -> String {
         self.put("manifests", manifest.to_string().into_bytes())
     }
@@ -111,7 +111,7 @@ impl Fake {
         self.on(&path(tag), reply.header("docker-content-digest", digest));
     }
 
-    /// Serves config and manifest of an image; gives the digests of both.
+    /// Serves config and manifest of an image, and returns their digests.
     pub(super) fn image(&self, config: &Value) -> (String, String) {
         let config = self.put("blobs", config.to_string().into_bytes());
         let manifest = self.manifest(&json!({
@@ -171,7 +171,7 @@ async fn answer(State(fake): State<Fake>, request: Request) -> Response<Body> {
     response.body(Body::from(reply.body)).unwrap()
 }
 
-/// Listens, reads what comes first and answers with these bytes, whatever was asked. Gives the host.
+/// Listens, and answers every first request with these bytes. Returns the host.
 pub(super) async fn raw(answer: &'static [u8]) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let host = listener.local_addr().unwrap().to_string();
@@ -185,8 +185,8 @@ pub(super) async fn raw(answer: &'static [u8]) -> String {
     host
 }
 
-/// As [`raw`], behind TLS with a certificate for the name from an authority of its own. Gives the
-/// host and the authority, PEM.
+/// Like [`raw`], behind TLS with a certificate for the name from an authority of its own. Returns the host
+/// and the authority, PEM.
 pub(super) async fn raw_tls(name: &str, answer: &'static [u8]) -> (String, Vec<u8>) {
     use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 

@@ -1,4 +1,4 @@
-//! From a reference to what a package is made of: tag, index, the platform's manifest.
+//! Resolves a reference to a package's content: by the tag, the index and the platform's manifest.
 
 use super::{MAX_DEPTH, Registry, checked};
 use crate::registry::{
@@ -14,11 +14,11 @@ use crate::registry::{
 };
 
 impl Registry {
-    /// Finds out what the reference means now: of an index what it has for the platform. Nothing is
-    /// kept from one time to the next.
+    /// Finds out what the reference means now. From an index, it takes the entry for the platform. Nothing is
+    /// remembered.
     ///
     /// # Errors
-    /// [`ResolveError`]; nothing is tried twice in here.
+    /// [`ResolveError`]. Nothing is tried twice here.
     pub async fn package(
         &self,
         package: &ImageReference,
@@ -37,7 +37,7 @@ impl Registry {
     /// Begins to read a blob of the reference's repository.
     ///
     /// # Errors
-    /// [`ResolveError`], where the registry does not give it.
+    /// [`ResolveError`], if the registry does not send it.
     pub async fn blob(
         &self,
         package: &ImageReference,
@@ -75,7 +75,7 @@ impl Registry {
             let named = named.get_or_insert(digest);
             let told = |fault| told(package, asker, by_tag && depth == 0, fault);
             let parsed = Manifest::parse(content_type.as_deref(), &body).map_err(|fault| match speaker {
-                // Under a tag, it may be anything that another server has.
+                // Under a tag, the content may be anything that another server holds.
                 Speaker::Other if by_tag && depth == 0 => {
                     Fault::Garbage("content of another server, which is no manifest".to_owned())
                 }
