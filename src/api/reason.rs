@@ -1,7 +1,7 @@
 //! The closed list of reasons: why an action is in the state that it is in.
 //!
 //! Every reason that a condition can carry is here, with when it is given and what to do then;
-//! `docs/reasons.md` is generated from it.
+//! `docs/reference/reasons.md` is generated from it.
 
 use super::condition::ConditionType;
 
@@ -390,7 +390,7 @@ const ROWS: &[Row] = &[
         name: "PackageInvalid",
         class: Class::Failure,
         when: "What the registry has under a package's name is nothing that can be laid into a folder.",
-        advice: "Push the package again as an image, by helm push, oras push or flux push artifact; docs/packages.md says what is understood.",
+        advice: "Push the package again as an image, by helm push, oras push or flux push artifact; docs/guides/packages.md says what is understood.",
     },
     Row {
         reason: Reason::PackageTooLarge,
@@ -701,7 +701,7 @@ impl std::fmt::Display for Reason {
     }
 }
 
-/// `docs/reasons.md`.
+/// `docs/reference/reasons.md`.
 #[must_use]
 pub fn markdown() -> String {
     let mut page = String::from(

@@ -15,7 +15,7 @@ use longshore::{
 use tracing::warn;
 use tracing_subscriber::EnvFilter;
 
-/// glibc's allocator kept most of what many actions at once had taken (docs/performance.md).
+/// glibc's allocator kept most of what many actions at once had taken (docs/understand/performance.md).
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
