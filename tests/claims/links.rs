@@ -65,20 +65,42 @@ fn links(page: &str) -> Vec<String> {
     all.filter(|link| !link.contains("://")).collect()
 }
 
-#[test]
-fn links_lead_to_files_and_headings() {
+/// The pages of this repository, each with its text.
+pub fn pages() -> Vec<(PathBuf, String)> {
     let root = root();
     let pages = PAGES.map(|page| root.join(page)).into_iter().filter(|page| page.exists());
     let pages = pages.chain(FOLDERS.iter().flat_map(|folder| files(&root.join(folder))));
-    let pages: Vec<PathBuf> = pages.filter(|path| path.extension().is_some_and(|end| end == "md")).collect();
-    let (mut faults, mut tried) = (Vec::new(), 0);
-    for page in &pages {
-        let links = links(&fs::read_to_string(page).unwrap());
+    let pages = pages.filter(|path| path.extension().is_some_and(|end| end == "md"));
+    pages.map(|path| (path.clone(), fs::read_to_string(path).unwrap())).collect()
+}
+
+#[test]
+fn links_lead_to_files_and_headings() {
+    let (pages, mut faults, mut tried) = (pages(), Vec::new(), 0);
+    for (page, text) in &pages {
+        let links = links(text);
         tried += links.len();
         faults.extend(links.iter().filter_map(|link| fault(page, link)));
     }
     assert!(faults.is_empty(), "{faults:#?}");
     assert!(pages.len() >= 20 && tried >= 100, "{tried} links on {} pages: are they found?", pages.len());
+}
+
+#[test]
+fn sources_that_pages_name_exist() {
+    let named =
+        Regex::new(r"`((?:src|tests|images|charts|examples|gitops|crds|benches)/[A-Za-z0-9_./-]+)").unwrap();
+    let (mut faults, mut tried) = (Vec::new(), 0);
+    for (page, text) in pages() {
+        for found in named.captures_iter(&text) {
+            tried += 1;
+            if !root().join(&found[1]).exists() {
+                faults.push(format!("{}: {}", page.display(), &found[1]));
+            }
+        }
+    }
+    assert!(faults.is_empty(), "no such files: {faults:#?}");
+    assert!(tried >= 200, "{tried} files are named: are they found?");
 }
 
 #[test]
