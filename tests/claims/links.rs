@@ -1,4 +1,5 @@
-//! Links between pages: each leads to a file and a heading that exist. So does a page that a source names.
+//! Links between pages lead to files and headings that exist. Pages that sources name exist, and sources
+//! that pages name exist too.
 
 use std::{
     fs,
@@ -7,7 +8,7 @@ use std::{
 
 use regex::Regex;
 
-/// Where pages and the sources that name pages are.
+/// The folders of pages, and of sources that name pages.
 const FOLDERS: [&str; 8] = ["docs", "charts", "tests", "src", "examples", "gitops", "images", "benches"];
 
 /// Pages at the root.
@@ -23,7 +24,7 @@ fn files(folder: &Path) -> Vec<PathBuf> {
     entries.flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] }).collect()
 }
 
-/// What is neither between the fences of a code block nor a fence.
+/// The lines of a page outside of code blocks.
 fn prose(page: &str) -> impl Iterator<Item = &str> {
     let mut inside = false;
     page.lines().filter(move |line| {
@@ -33,7 +34,7 @@ fn prose(page: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-/// The fragment that a heading gets where pages are shown: small letters, hyphens for spaces, no signs.
+/// The fragment of a heading, as GitHub makes it: small letters, hyphens for spaces, no signs.
 fn fragment(heading: &str) -> String {
     let kept = heading.trim().to_lowercase();
     kept.chars()
@@ -42,7 +43,7 @@ fn fragment(heading: &str) -> String {
         .collect()
 }
 
-/// What is wrong with a link, as it is written on the page.
+/// The fault of a link on a page, if it has one.
 fn fault(page: &Path, link: &str) -> Option<String> {
     let (path, wanted) = link.split_once('#').map_or((link, None), |(path, wanted)| (path, Some(wanted)));
     let target = if path.is_empty() { page.to_owned() } else { page.with_file_name(path) };
@@ -108,7 +109,8 @@ fn pages_that_sources_name_exist() {
     let named = Regex::new(r"\bdocs/[a-z0-9/-]+\.(?:md|svg)\b").unwrap();
     let (mut faults, mut tried) = (Vec::new(), 0);
     let sources = FOLDERS.iter().flat_map(|folder| files(&root().join(folder)));
-    for path in sources.chain([root().join("Makefile")]) {
+    let others = ["Makefile"].into_iter().chain(PAGES).map(|file| root().join(file));
+    for path in sources.chain(others) {
         let Ok(text) = fs::read_to_string(&path) else { continue };
         for found in named.find_iter(&text) {
             tried += 1;
