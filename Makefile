@@ -68,7 +68,7 @@ generate: ## Write the CRD, the reference and the list of reasons from the code
 	@tests/generate.sh
 
 .PHONY: bench
-bench: ## Measure actions against bare pods and Jobs, and the runner alone; WRITE=1 puts it into docs/performance.md
+bench: ## Measure actions against bare pods and Jobs, and the runner alone; WRITE=1 puts it into docs/understand/performance.md
 	@tests/bench.sh
 
 .PHONY: bench-cache

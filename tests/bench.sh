@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Measures on the running cluster, with Longshore installed (make deploy): table and plot go to
-# target/bench, and with WRITE=1 into docs/performance.md, between its two comments, and beside it.
+# target/bench, and with WRITE=1 into docs/understand/performance.md, between its two comments, and beside it.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 . tests/cluster/settings.sh
@@ -22,7 +22,7 @@ fi
 static_cargo bench --quiet --locked --profile dev --bench performance
 
 if [ -n "${WRITE:-}" ]; then
-	page=docs/performance.md
+	page=docs/understand/performance.md
 	new=$(mktemp)
 	trap 'rm -f "$new"' EXIT
 	awk -v report="$LONGSHORE_BENCH_DIR/performance.md" '
@@ -32,6 +32,6 @@ if [ -n "${WRITE:-}" ]; then
 		END { exit !ended }
 	' "$page" >"$new" || fail "$page has no comments <!-- measured: begin ... --> and <!-- measured: end -->"
 	cat "$new" >"$page"
-	cp "$LONGSHORE_BENCH_DIR/performance.svg" docs/performance.svg
-	say "written to $page and docs/performance.svg"
+	cp "$LONGSHORE_BENCH_DIR/performance.svg" docs/understand/performance.svg
+	say "written to $page and docs/understand/performance.svg"
 fi

@@ -1,6 +1,6 @@
 //! Runs at most once, whatever goes wrong: the real operator against a real API server and etcd, with a
 //! fake node that runs the real runner (`tests/node`), behind a layer in the operator's HTTP client that
-//! breaks what a schedule says. docs/faults.md has what is promised and what is modelled.
+//! breaks what a schedule says. docs/understand/faults.md has what is promised and what is modelled.
 //!
 //! `LONGSHORE_FAULTS_COUNT` says how many schedules are drawn, `LONGSHORE_FAULTS_SEED` which ones;
 //! `LONGSHORE_FAULTS_LONG=1` tries more at each write, and `LONGSHORE_FAULTS_SCHEDULE` plays one that was

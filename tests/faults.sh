@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs at most once, whatever goes wrong (docs/faults.md): the short form of make test, or, with a count or
+# Runs at most once, whatever goes wrong (docs/understand/faults.md): the short form of make test, or, with a count or
 # a seed, the long one. `faults.sh "" "" SCHEDULE` plays one schedule that was printed.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."

@@ -7,12 +7,12 @@ out=${1:-.}
 # With the tests, for which it is built anyway.
 cargo_test --quiet --no-run --test claims
 longshore=${CARGO_TARGET_DIR:-target}/$static_target/debug/longshore
-mkdir -p "$out/crds" "$out/docs" "$out/charts/longshore/files"
+mkdir -p "$out/crds" "$out/docs/reference" "$out/charts/longshore/files"
 "$longshore" crd >"$out/crds/deploymentactions.yaml"
 "$longshore" crd action-policy >"$out/crds/actionpolicies.yaml"
 "$longshore" crd deployment-action-template >"$out/crds/deploymentactiontemplates.yaml"
 "$longshore" crd cluster-deployment-action-template >"$out/crds/clusterdeploymentactiontemplates.yaml"
 cp "$out"/crds/*.yaml "$out/charts/longshore/files/"
 "$longshore" policies >"$out/charts/longshore/files/policies.yaml"
-"$longshore" reference >"$out/docs/reference.md"
-"$longshore" reasons >"$out/docs/reasons.md"
+"$longshore" reference >"$out/docs/reference/fields.md"
+"$longshore" reasons >"$out/docs/reference/reasons.md"

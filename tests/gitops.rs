@@ -1,5 +1,5 @@
 //! What kubectl, Helm, kstatus (Flux), Argo CD's health scripts and kustomize make of actions, each
-//! asked itself, on a real cluster. docs/gitops.md says the same to people.
+//! asked itself, on a real cluster. docs/guides/gitops.md says the same to people.
 //!
 //! kubectl and helm are those in PATH; the other tools' libraries are in a program of
 //! `tests/cluster/build/gitops`, which is built when it is missing.

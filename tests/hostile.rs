@@ -1,5 +1,5 @@
 //! Promises that hold against a hostile script, a node that lies, a person who empties statuses, and a
-//! neighbour that floods: on a real cluster, with the operator that is deployed in it. docs/faults.md says
+//! neighbour that floods: on a real cluster, with the operator that is deployed in it. docs/understand/faults.md says
 //! what is promised.
 //!
 //! `LONGSHORE_HOSTILE_LONG=1` tries more ways of each kind, and heavier floods; `make hostile` sets it.

@@ -16,7 +16,7 @@ say "comparing generated files ..."
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 tests/generate.sh "$work"
-for file in crds/*.yaml charts/longshore/files/{*actions,*templates,actionpolicies,policies}.yaml docs/reference.md docs/reasons.md; do
+for file in crds/*.yaml charts/longshore/files/{*actions,*templates,actionpolicies,policies}.yaml docs/reference/fields.md docs/reference/reasons.md; do
 	diff -u "$file" "$work/$file" || fail "$file is not what the code generates: run make generate and commit the result"
 done
 say "linting the chart ..."

@@ -3,7 +3,7 @@
 
 describe.py tools TOOLS LOCK BIN                        prints tools.json
 describe.py labels TOOLS.JSON                           prints the Containerfile's LABEL lines
-describe.py table TOOLS.JSON                            prints the table of docs/worker-tools.md
+describe.py table TOOLS.JSON                            prints the table of docs/guides/worker-tools.md
 describe.py sbom TOOLS.JSON ROOTFS.TAR BIN              prints the SBOM (needs the part sbom in PYTHONPATH)
 describe.py check SBOM                                  fails where it breaks CycloneDX's schema (likewise)
 

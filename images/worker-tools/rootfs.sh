@@ -80,7 +80,7 @@ check_mirror() {
 		printf 'error: the Debian mirror does not have these packages of the lock list %s (any more):\n' "$lock"
 		printf '  %s\n' "${missing//$'\n'/$'\n'  }"
 		printf 'Either take what it has today:  make worker-tools-update   (and commit the result)\n'
-		printf 'or build from a mirror that keeps old versions: see WORKER_TOOLS_SOURCES in docs/worker-tools.md\n'
+		printf 'or build from a mirror that keeps old versions: see WORKER_TOOLS_SOURCES in docs/guides/worker-tools.md\n'
 	} >&2
 	exit 1
 }

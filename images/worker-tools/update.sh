@@ -16,10 +16,10 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 "$here/context.sh" "$work/context"
 "$here/describe.py" table "$work/context/share/tools.json" >"$work/table"
-page=$repository_dir/docs/worker-tools.md
+page=$repository_dir/docs/guides/worker-tools.md
 awk -v table="$work/table" '
 	/^<!-- tools -->$/ { print; inside = !inside; if (inside) { print ""; while ((getline line < table) > 0) print line; print "" }; next }
 	!inside' "$page" >"$work/page"
 cat "$work/page" >"$page"
 sed -i "s|\(worker-tools:\)$before|\1$after|g" "$page" "$repository_dir"/examples/{*,release/template}.yaml
-say "next: make worker-tools, then look at the size in docs/worker-tools.md; make test compares it"
+say "next: make worker-tools, then look at the size in docs/guides/worker-tools.md; make test compares it"

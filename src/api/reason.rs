@@ -1,6 +1,6 @@
 //! The closed list of reasons: why an action is in the state that it is in.
 //!
-//! Each is told once, in `reasons!` below. The type, its documentation and `docs/reasons.md` follow from that.
+//! Each is told once, in `reasons!` below. The type, its documentation and `docs/reference/reasons.md` follow from that.
 
 use strum::{Display, EnumString, IntoStaticStr, VariantArray};
 
@@ -162,7 +162,7 @@ reasons! {
     }
     PackageInvalid, Failure {
         when "The registry's content for a package cannot be put into a folder.",
-        do "Push the package again as an image, or with helm push, oras push or flux push artifact. docs/packages.md lists what is understood.",
+        do "Push the package again as an image, or with helm push, oras push or flux push artifact. docs/guides/packages.md lists what is understood.",
     }
     PackageTooLarge, Failure {
         when "A package is larger than this cluster allows, packed or unpacked, or has too many files.",

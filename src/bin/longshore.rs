@@ -17,7 +17,7 @@ use longshore::{
 use tracing::warn;
 use tracing_subscriber::EnvFilter;
 
-/// glibc's allocator kept most of the memory that many simultaneous actions had used (docs/performance.md).
+/// glibc's allocator kept most of the memory that many simultaneous actions had used (docs/understand/performance.md).
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 

@@ -134,7 +134,7 @@ async fn defaults_are_as_the_reference_says() {
     expected["podRetentionSeconds"] = 86_400.into();
     expected["runPolicy"] = "OnChange".into();
     assert_eq!(created["spec"], expected);
-    let reference = include_str!("../../docs/reference.md");
+    let reference = include_str!("../../docs/reference/fields.md");
     for (field, value) in expected.as_object().unwrap() {
         if field != "image" && field != "script" {
             let row = reference.lines().find(|line| line.starts_with(&format!("| `spec.{field}`"))).unwrap();

@@ -59,7 +59,8 @@ fn others(block: &str) -> Vec<Value> {
 
 fn pages() -> Vec<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let docs = fs::read_dir(root.join("docs")).unwrap().map(|entry| entry.unwrap().path());
+    let entries = |folder: PathBuf| fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let docs = entries(root.join("docs")).filter(|path| path.is_dir()).flat_map(entries);
     docs.chain([root.join("README.md")])
         .filter(|path| path.extension().is_some_and(|end| end == "md"))
         .collect()

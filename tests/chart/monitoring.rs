@@ -63,7 +63,7 @@ fn alerts_fire_when_they_should_and_not_otherwise() {
 
 #[test]
 fn each_alert_is_tested_and_has_a_section_in_the_runbooks() {
-    let (runbooks, tests) = (read("docs/runbooks.md"), read("tests/chart/rules_test.yaml"));
+    let (runbooks, tests) = (read("docs/guides/runbooks.md"), read("tests/chart/rules_test.yaml"));
     let rules = rules("longshore-system", "namespaces");
     let mut alerts = BTreeSet::new();
     for rule in &rules {
@@ -72,11 +72,11 @@ fn each_alert_is_tested_and_has_a_section_in_the_runbooks() {
         let section = runbooks
             .split("\n## ")
             .find(|section| section.lines().next() == Some(alert))
-            .unwrap_or_else(|| panic!("docs/runbooks.md has no section {alert}"));
+            .unwrap_or_else(|| panic!("docs/guides/runbooks.md has no section {alert}"));
         for part in ["**Meaning.**", "**Impact.**", "**Look at.**", "**Do.**"] {
             assert!(section.contains(part), "{alert} has no {part}");
         }
-        let link = format!("docs/runbooks.md#{}", alert.to_lowercase());
+        let link = format!("docs/guides/runbooks.md#{}", alert.to_lowercase());
         assert_eq!(rule["annotations"]["runbook_url"], link.as_str());
         for part in ["summary", "description"] {
             assert!(!text(&rule["annotations"][part]).is_empty(), "{alert} has no {part}");
@@ -144,7 +144,7 @@ fn alerts_and_dashboard_ask_for_what_the_operator_counts() {
 
 #[test]
 fn the_operations_page_names_what_the_operator_counts() {
-    let page = read("docs/operations.md");
+    let page = read("docs/guides/operations.md");
     let counted = counted();
     let series = Regex::new(r"(?m)^(longshore_[a-z_]+?)(?:_bucket|_sum|_count)?(?:\{([^}]*)\})? ").unwrap();
     let phase = Regex::new(r#"phase="([a-z]+)""#).unwrap();
@@ -156,9 +156,12 @@ fn the_operations_page_names_what_the_operator_counts() {
     }
     assert!(names.len() >= 9 && phases.contains("retrying"), "{names:?} {phases:?}");
     for name in names {
-        assert!(page.contains(&format!("`{name}")), "docs/operations.md says nothing of {name}");
+        assert!(page.contains(&format!("`{name}")), "docs/guides/operations.md says nothing of {name}");
     }
     for phase in phases {
-        assert!(page.contains(&format!("`{phase}`")), "docs/operations.md says nothing of the phase {phase}");
+        assert!(
+            page.contains(&format!("`{phase}`")),
+            "docs/guides/operations.md says nothing of the phase {phase}"
+        );
     }
 }

@@ -149,7 +149,7 @@ kubectl get da -A -o wide|# with exit codes, pinned images, messages
 kubectl describe da failing|# why it failed, and the end of its log
 kubectl patch da hello --type=merge -p '{"spec":{"runToken":"2"}}'|# a new text in runToken: it runs again
 kubectl get da -A --watch|# see it happen
-kubectl explain deploymentaction.spec|# what can be written; also docs/reference.md
+kubectl explain deploymentaction.spec|# what can be written; also docs/reference/fields.md
 GO_ON
 if [ "${LONGSHORE_CLUSTER:-}" = current ]; then
 	say "  Remove it: kubectl delete -f examples, helm uninstall longshore -n longshore-system (see charts/longshore/README.md)"

@@ -1,4 +1,4 @@
-//! docs/releases.md: a maintainer's template, and releases by somebody who may only use it.
+//! docs/learn/releases.md: a maintainer's template, and releases by somebody who may only use it.
 
 use std::{
     process::{Command, Output},
@@ -172,7 +172,7 @@ fn the_maintainer_decides_how_and_the_release_creator_what() {
 
 #[test]
 fn the_page_and_the_files_say_the_same() {
-    let page = std::fs::read_to_string(root().join("docs/releases.md")).unwrap();
+    let page = std::fs::read_to_string(root().join("docs/learn/releases.md")).unwrap();
     let template = std::fs::read_to_string(example("release").join("template.yaml")).unwrap();
     assert!(template.contains("versions: 1.x") && page.contains("`1.x`"));
     assert!(template.contains("maximum: 5") && page.contains("from 1 to 5"));

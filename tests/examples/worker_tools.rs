@@ -138,7 +138,7 @@ kubectl create deployment web --image=web --dry-run=client --output yaml | yq --
 
 /// Name, version and origin of each tool, as the documentation has them.
 fn documented() -> Vec<[String; 3]> {
-    let page = read("docs/worker-tools.md");
+    let page = read("docs/guides/worker-tools.md");
     let table = page.split("<!-- tools -->").nth(1).expect("the page has a table between two marks");
     table
         .lines()
@@ -201,7 +201,7 @@ fn every_tool_works_and_is_what_is_said_of_it() {
         .iter()
         .map(|layer| layer["size"].as_u64().expect("a size"))
         .sum();
-    let page = read("docs/worker-tools.md");
+    let page = read("docs/guides/worker-tools.md");
     let told: u64 = page
         .split(" MB compressed")
         .next()

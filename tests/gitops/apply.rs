@@ -71,17 +71,17 @@ async fn what_the_operator_writes_is_no_drift() {
     .await;
 }
 
-/// The roles of docs/gitops.md.
+/// The roles of docs/guides/gitops.md.
 #[tokio::test]
 async fn a_tenant_s_service_account_may_name_what_it_was_given() {
     in_namespace(async |namespace| {
-        let documentation = std::fs::read_to_string(repository("docs/gitops.md")).unwrap();
+        let documentation = std::fs::read_to_string(repository("docs/guides/gitops.md")).unwrap();
         let roles = documentation
             .split("```yaml\n")
             .skip(1)
             .filter_map(|block| block.split("```").next())
             .find(|block| block.contains("kind: ServiceAccount") && block.contains("verbs: [use]"))
-            .expect("docs/gitops.md has the roles")
+            .expect("docs/guides/gitops.md has the roles")
             .replace("namespace: shop", &format!("namespace: {}", namespace.name));
         namespace.kubectl_with(&["apply", "--filename=-"], &roles).succeeded();
         let heard = [

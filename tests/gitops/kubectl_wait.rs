@@ -116,17 +116,18 @@ async fn after_a_change_on_the_new_run() {
     .await;
 }
 
-/// The script of docs/gitops.md: applies, waits, prints, and ends as the action did.
+/// The script of docs/guides/gitops.md: applies, waits, prints, and ends as the action did.
 #[tokio::test]
 async fn in_a_pipeline_as_the_documentation_says() {
     in_namespace(async |namespace| {
-        let documentation = std::fs::read_to_string(crate::tools::repository("docs/gitops.md")).unwrap();
+        let documentation =
+            std::fs::read_to_string(crate::tools::repository("docs/guides/gitops.md")).unwrap();
         let script = documentation
             .split("```sh\n")
             .skip(1)
             .filter_map(|block| block.split("```").next())
             .find(|block| block.contains("kubectl wait"))
-            .expect("docs/gitops.md has the script");
+            .expect("docs/guides/gitops.md has the script");
         for (script_of_action, well) in
             [("echo hello; sleep 1", true), ("echo hello; sleep 1; exit 3", false)]
         {

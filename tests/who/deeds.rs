@@ -143,7 +143,7 @@ pub(crate) fn author_s_rules() -> Vec<Value> {
     ]
 }
 
-/// The rights of who makes releases of the template `deploy`, as docs/templates.md has them.
+/// The rights of who makes releases of the template `deploy`, as docs/guides/templates.md has them.
 pub(crate) fn creator_s_rules() -> Vec<Value> {
     vec![
         json!({

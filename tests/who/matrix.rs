@@ -1,4 +1,4 @@
-//! Who may do what, at a glance: each person with each deed, as `docs/access.md` has it. What a person
+//! Who may do what, at a glance: each person with each deed, as `docs/guides/access.md` has it. What a person
 //! has and what a deed is, is in [`crate::deeds`].
 
 use Answer::{NoRole, NoUse, Yes};
@@ -14,7 +14,7 @@ use crate::{
     person::Person,
 };
 
-const PAGE: &str = include_str!("../../docs/access.md");
+const PAGE: &str = include_str!("../../docs/guides/access.md");
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Answer {
@@ -222,5 +222,5 @@ fn the_docs_have_the_same_table() {
     let section = section.split("\n## ").next().unwrap_or_default();
     let lines = section.lines().filter(|line| line.starts_with('|'));
     let table: String = lines.flat_map(|line| [line, "\n"]).collect();
-    assert_eq!(table, rendered(), "docs/access.md should have:\n{}", rendered());
+    assert_eq!(table, rendered(), "docs/guides/access.md should have:\n{}", rendered());
 }

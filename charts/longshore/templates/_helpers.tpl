@@ -40,8 +40,8 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end -}}
 
-{{- /* Labels of what a hook brings, from (dict "root" $ "hook" NAME). Its pods must not look like the
-operator's, which a Deployment and a Service choose by name and instance. */ -}}
+{{- /* Labels of a hook's objects, from (dict "root" $ "hook" NAME). Its pods must not look like the
+operator's, which a Deployment and a Service select by name and instance. */ -}}
 {{- define "longshore.hookLabels" -}}
 {{- $name := dict "app.kubernetes.io/name" (include "longshore.hookName" .) "app.kubernetes.io/component" .hook -}}
 {{- merge $name (include "longshore.labels" .root | fromYaml) | toYaml -}}
@@ -99,9 +99,9 @@ securityContext:
 {{- define "longshore.image" -}}
 {{- $repository := required (printf "%s.repository is empty. Give the image without its tag, for example --set %s.repository=registry.example.com/%s; `make images` in Longshore's repository builds it and pushes it to a registry" .name .name .default) .image.repository -}}
 {{- if contains "@" $repository -}}
-{{- fail (printf "%s.repository has a digest (%s): write what is before the @ there, and what is behind it as %s.digest" .name $repository .name) -}}
+{{- fail (printf "%s.repository has a digest (%s): write only the part before the @ there, and the part after it as %s.digest" .name $repository .name) -}}
 {{- else if contains ":" (last (splitList "/" $repository)) -}}
-{{- fail (printf "%s.repository has a tag (%s): write what is before the last colon there, and what is behind it as %s.tag" .name $repository .name) -}}
+{{- fail (printf "%s.repository has a tag (%s): write only the part before the last colon there, and the part after it as %s.tag" .name $repository .name) -}}
 {{- else if contains "://" $repository -}}
 {{- fail (printf "%s.repository has a scheme (%s): leave it out; plain HTTP is a matter of registries.plainHttp" .name $repository) -}}
 {{- else if .image.digest -}}

@@ -1,4 +1,4 @@
--- Cancels the run that is under way, and no later one: the annotation holds its id.
+-- Cancels the run that is under way, and no later one. The annotation holds its id.
 local run = (obj.status or {}).run
 if run == nil or run.finishedAt ~= nil then
   error("no run is under way")

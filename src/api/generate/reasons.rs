@@ -1,4 +1,4 @@
-//! `docs/reasons.md`: every reason and every condition of Longshore's own.
+//! `docs/reference/reasons.md`: every reason and every condition of Longshore's own.
 
 use crate::api::{
     condition::ConditionType,

@@ -1,4 +1,4 @@
-//! `docs/reference.md`: every field with its default and its bounds, from the definition itself.
+//! `docs/reference/fields.md`: every field with its default and its bounds, from the definition itself.
 
 use serde_json::Value;
 
@@ -38,7 +38,7 @@ fn action_policy() -> Result<String, serde_json::Error> {
     let whole = &crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"];
     let mut page = String::from(
         "\n# ActionPolicy, longshore.dev/v1alpha1\n\n\
-         Short name `dap`, category `longshore`. [access.md](access.md#what-a-namespace-allows) says how it works.\n\n\
+         Short name `dap`, category `longshore`. [access.md](../guides/access.md#what-a-namespace-allows) says how it works.\n\n\
          | field | type | default | minimum | maximum | what for |\n|---|---|---|---|---|---|\n",
     );
     rows("spec", &whole["properties"]["spec"], &mut page);

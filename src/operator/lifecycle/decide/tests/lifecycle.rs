@@ -1,4 +1,4 @@
-//! The table of `docs/lifecycle.md`: each row is brought about, and what is decided is what it says.
+//! The table of `docs/reference/lifecycle.md`: each row is brought about, and what is decided is what it says.
 
 use super::*;
 use crate::{
@@ -9,7 +9,7 @@ use crate::{
     operator::lifecycle::lock_facts::LockSeen,
 };
 
-const PAGE: &str = include_str!("../../../../../docs/lifecycle.md");
+const PAGE: &str = include_str!("../../../../../docs/reference/lifecycle.md");
 
 /// A state, a fact, and what is decided then.
 struct Row {
@@ -421,5 +421,5 @@ fn the_page_says_what_is_decided() {
         assert_eq!(phase.as_deref().unwrap_or("not seen"), row.state, "{}", row.fact);
         table += &format!("| {} | {} | {} |\n", row.state, row.fact, decided(&row));
     }
-    assert!(PAGE.contains(&table), "docs/lifecycle.md must hold this table:\n\n{table}");
+    assert!(PAGE.contains(&table), "docs/reference/lifecycle.md must hold this table:\n\n{table}");
 }
