@@ -136,8 +136,8 @@ fn in_turn(measured: &Measured) -> String {
 
 fn at_once(measured: &at_once::Measured) -> String {
     let mut text = format!(
-        "### {} at once\n\nTwo rounds, the second in the other order. A rate is from the first creation to the last end; \
-         times are each object's own, from its creation, in seconds.\n\n\
+        "### {} at once\n\nTwo rounds, the second in the other order. A rate is from the first creation to the last end. \
+         Times are each object's own, from its creation, in seconds.\n\n\
          | | rate, 1/s | in the rounds | p50 | max | rate, of bare pods' |\n|---|---|---|---|---|---|\n",
         measured.count
     );
@@ -217,8 +217,8 @@ fn sums(requests: &Requests) -> String {
 fn steps(measured: &Measured) -> String {
     let names: String = STEPS.map(|step| format!(" {step} |")).concat();
     let mut text = format!(
-        "### Time inside each step\n\nMeans in milliseconds, by the operator's own metrics. What is not in a step is the way \
-         to the operator before it takes the run up, and the way of the verdict to the client.\n\n\
+        "### Time inside each step\n\nMeans in milliseconds, by the operator's own metrics. The time outside the steps passes \
+         before the operator takes the run up, and while the verdict reaches the client.\n\n\
          | |{names} not in a step | seen by the client | the script itself | CPU of the operator |\n|---|{}---|---|---|---|\n",
         "---|".repeat(STEPS.len())
     );
