@@ -407,7 +407,7 @@ fn decided(row: &Row) -> String {
         Step::WriteStatus(status) => {
             let reason =
                 status.conditions().get(ConditionType::Ready).map_or("", |ready| ready.reason.as_str());
-            format!("status: {}, {reason}", status.phase.as_deref().unwrap_or_default())
+            format!("status: {}, {reason}", status.phase.map_or("", <&str>::from))
         }
         step => step.name().to_owned(),
     }
@@ -417,8 +417,8 @@ fn decided(row: &Row) -> String {
 fn the_page_says_what_is_decided() {
     let mut table = String::from("| phase | fact | next |\n|---|---|---|\n");
     for row in rows() {
-        let phase = row.world.action.status.as_ref().and_then(|status| status.phase.clone());
-        assert_eq!(phase.as_deref().unwrap_or("not seen"), row.state, "{}", row.fact);
+        let phase = row.world.action.status.as_ref().and_then(|status| status.phase);
+        assert_eq!(phase.map_or("not seen", <&str>::from), row.state, "{}", row.fact);
         table += &format!("| {} | {} | {} |\n", row.state, row.fact, decided(&row));
     }
     assert!(PAGE.contains(&table), "docs/reference/lifecycle.md must hold this table:\n\n{table}");
