@@ -7,6 +7,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::Path,
+    sync::LazyLock,
 };
 
 use regex::Regex;
@@ -36,6 +37,22 @@ const PURE: Wall = Wall {
 /// What runs in a user's container, and what it tells, knows nothing of Kubernetes.
 const RUNNER: Wall =
     Wall { folders: &["record", "runner"], least: 35, forbidden: &[r"\bkube\b", r"\bk8s_openapi\b"] };
+
+/// Comments and texts.
+static SKIPPED: LazyLock<Regex> = LazyLock::new(|| {
+    let skipped = r#"(?sx) //[^\n]* | /\*.*?\*/ | \bb?r\#+".*?"\#+ | \bb?r"[^"]*" | "(?:[^"\\]|\\.)*" | '(?:[^'\\\n]|\\(?:x..|u\{[^}]*\}|.))' "#;
+    Regex::new(skipped).unwrap()
+});
+static SEEN_BY: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"\bpub\(in [\w:]+\)").unwrap());
+static TESTS: LazyLock<Regex> =
+    LazyLock::new(|| Regex::new(r"#\[cfg\(test\)\]\s*(?:pub(?:\([^)]*\))? )?mod (\w+)\s*([;{])").unwrap());
+static USES: LazyLock<Regex> =
+    LazyLock::new(|| Regex::new(r"(?m)^\s*(?:pub(?:\([^)]*\))?\s+)?use\s+([\w:{},*\s]+);").unwrap());
+static INLINE: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"\b(?:crate|super|self)(?:::\w+)+").unwrap());
+static CHILD: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"\bmod (\w+)\s*;").unwrap());
+static TOKEN: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"\w+|::|[{},*]").unwrap());
+/// All of `src/`.
+static SOURCES: LazyLock<Vec<Source>> = LazyLock::new(Source::all);
 
 /// A file below `src/`, without its tests and its comments.
 struct Source {
@@ -70,9 +87,8 @@ impl Source {
 
     /// Takes the tests out that are in the file, and names the modules of tests that are in others.
     fn take_out_tests(&mut self) -> Vec<Vec<String>> {
-        let test = Regex::new(r"#\[cfg\(test\)\]\s*(?:pub(?:\([^)]*\))? )?mod (\w+)\s*([;{])").unwrap();
         let mut elsewhere = Vec::new();
-        while let Some(found) = test.captures(&self.code) {
+        while let Some(found) = TESTS.captures(&self.code) {
             let (begin, end) = (found.get(0).unwrap().start(), found.get(0).unwrap().end());
             let end = if &found[2] == ";" {
                 elsewhere.push([&self.module[..], &[found[1].to_owned()]].concat());
@@ -87,17 +103,14 @@ impl Source {
 
     /// The paths of this crate that the file names, from the crate's root.
     fn named(&self) -> BTreeSet<Vec<String>> {
-        let uses = Regex::new(r"(?m)^\s*(?:pub(?:\([^)]*\))?\s+)?use\s+([\w:{},*\s]+);").unwrap();
-        let inline = Regex::new(r"\b(?:crate|super|self)(?:::\w+)+").unwrap();
-        let child = Regex::new(r"\bmod (\w+)\s*;").unwrap();
         let children: Vec<&str> =
-            child.captures_iter(&self.code).map(|found| found.get(1).unwrap().as_str()).collect();
+            CHILD.captures_iter(&self.code).map(|found| found.get(1).unwrap().as_str()).collect();
         let mut named = BTreeSet::new();
-        for found in uses.captures_iter(&self.code) {
+        for found in USES.captures_iter(&self.code) {
             named.extend(leaves(&found[1]).iter().filter_map(|leaf| self.absolute(leaf, &children)));
         }
-        let body = uses.replace_all(&self.code, "");
-        for found in inline.find_iter(&body) {
+        let body = USES.replace_all(&self.code, "");
+        for found in INLINE.find_iter(&body) {
             let leaf: Vec<String> = found.as_str().split("::").map(str::to_owned).collect();
             named.extend(self.absolute(&leaf, &[]));
         }
@@ -143,22 +156,18 @@ fn closing(code: &str, from: usize) -> usize {
     panic!("a block without an end")
 }
 
-/// Comments and texts are left out: they may name what the code must not.
+/// Comments and texts are left out: they may name what the code must not. Who may see an item is no import.
 fn without_comments(text: &str) -> String {
-    let skipped = Regex::new(
-        r#"(?sx) //[^\n]* | /\*.*?\*/ | \bb?r\#+".*?"\#+ | \bb?r"[^"]*" | "(?:[^"\\]|\\.)*" | '(?:[^'\\\n]|\\(?:x..|u\{[^}]*\}|.))' "#,
-    );
-    skipped.unwrap().replace_all(text, " ").into_owned()
+    SEEN_BY.replace_all(&SKIPPED.replace_all(text, " "), "pub").into_owned()
 }
 
 /// The paths that a tree of `use` holds.
 fn leaves(tree: &str) -> Vec<Vec<String>> {
-    let token = Regex::new(r"\w+|::|[{},*]").unwrap();
     let mut all = Vec::new();
     let mut prefixes: Vec<Vec<String>> = vec![Vec::new()];
     let mut path: Vec<String> = Vec::new();
     let mut renamed = false;
-    for token in token.find_iter(tree) {
+    for token in TOKEN.find_iter(tree) {
         match token.as_str() {
             "::" => {}
             "{" => {
@@ -170,11 +179,8 @@ fn leaves(tree: &str) -> Vec<Vec<String>> {
                 }
                 if token.as_str() == "}" {
                     prefixes.pop();
-                    // Nothing follows the brace but a comma or another brace.
-                    path = prefixes.last().cloned().unwrap_or_default();
-                } else {
-                    path = prefixes.last().cloned().unwrap_or_default();
                 }
+                path = prefixes.last().cloned().unwrap_or_default();
                 renamed = false;
             }
             "as" => renamed = true,
@@ -254,19 +260,19 @@ fn circles(sources: &[Source]) -> Vec<String> {
 
 #[test]
 fn what_decides_has_no_client_no_task_no_log_and_no_clock() {
-    let breaches = breaches(&PURE, &Source::all());
+    let breaches = breaches(&PURE, &SOURCES);
     assert!(breaches.is_empty(), "{breaches:#?}");
 }
 
 #[test]
 fn what_runs_in_a_container_of_others_knows_nothing_of_kubernetes() {
-    let breaches = breaches(&RUNNER, &Source::all());
+    let breaches = breaches(&RUNNER, &SOURCES);
     assert!(breaches.is_empty(), "{breaches:#?}");
 }
 
 #[test]
 fn no_files_import_each_other_in_a_circle() {
-    let circles = circles(&Source::all());
+    let circles = circles(&SOURCES);
     assert!(circles.is_empty(), "{circles:#?}");
 }
 
@@ -296,6 +302,7 @@ fn a_circle_is_noticed_however_it_is_written() {
     for back in ["use super::A;", "use crate::{a::{A, C}, x::y};", "fn f() { crate::a::f() }"] {
         assert_eq!(circles(&[a(), source("a/b.rs", back)]).len(), 2, "{back}");
     }
+    assert!(circles(&[a(), source("a/b.rs", "pub(in crate::a) struct B;")]).is_empty());
     let tests = "#[cfg(test)]\nmod tests {\n    use super::super::A;\n}";
     assert!(circles(&[a(), source("a/b.rs", tests)]).is_empty());
     let paths = leaves("crate::{a::{self, B as C}, d::*, e}");

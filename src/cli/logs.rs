@@ -7,7 +7,7 @@ use futures::{AsyncBufReadExt, StreamExt, io::Lines};
 use k8s_openapi::api::core::v1::Pod;
 use kube::{Api, Client, Config, api::LogParams, config::KubeConfigOptions};
 
-use super::CliError;
+use super::error::CliError;
 use crate::{
     api::{CONTAINER, DeploymentAction},
     record::frame::{Ending, Frame},
