@@ -7,7 +7,7 @@ use longshore::{
     api,
     operator::{
         commands::{
-            await_end::{VerifyOptions, verify},
+            await_end::{AwaitOptions, await_end},
             uninstall::{UninstallOptions, uninstall},
         },
         options::{LogFormat, Options},
@@ -36,7 +36,7 @@ enum Command {
     /// Stop the operator and release the pods of all actions. Run it before the operator is removed for good.
     Uninstall(UninstallOptions),
     /// Wait for an action's end, and fail if it did not succeed.
-    Verify(VerifyOptions),
+    Verify(AwaitOptions),
     /// Print the definition of a kind, as YAML.
     Crd {
         /// The kind.
@@ -92,7 +92,7 @@ fn start(command: Command) -> Result<(), Box<dyn std::error::Error>> {
             with_client(async |client| Ok(uninstall(&client, &options, tell).await?))?;
         }
         Command::Verify(options) => {
-            with_client(async |client| Ok(verify(&client, &options, tell).await?))?;
+            with_client(async |client| Ok(await_end(&client, &options, tell).await?))?;
         }
         Command::Run(options) => {
             // At WARN, kube's client logs everything that it cannot read, such as an action with its values.

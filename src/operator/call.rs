@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 /// The field manager of everything that the operator writes.
-pub const FIELD_MANAGER: &str = "longshore";
+pub(super) const FIELD_MANAGER: &str = "longshore";
 
 /// No call to the API server may take longer: the client has no limit of its own.
-pub const CALL_LIMIT: Duration = Duration::from_secs(30);
+pub(super) const CALL_LIMIT: Duration = Duration::from_secs(30);
 
 /// An error of a call to the API server.
 #[derive(Debug, thiserror::Error)]
@@ -66,7 +66,7 @@ impl CallError {
 ///
 /// # Errors
 /// The server's, or that it did not answer.
-pub async fn call<T>(answer: impl Future<Output = kube::Result<T>>) -> Result<T, CallError> {
+pub(super) async fn call<T>(answer: impl Future<Output = kube::Result<T>>) -> Result<T, CallError> {
     match tokio::time::timeout(CALL_LIMIT, answer).await {
         Ok(answer) => Ok(answer?),
         Err(_) => Err(CallError::TimedOut),

@@ -12,7 +12,7 @@ use tokio::sync::oneshot;
 
 /// How many have a turn at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Limits {
+pub(super) struct Limits {
     /// In all.
     pub all: usize,
     /// Of one owner. With less than all, another one finds a turn that is free.
@@ -23,13 +23,13 @@ pub struct Limits {
 
 /// A turn that was given: to be handed back by [`Queue::done`].
 #[derive(Debug, PartialEq, Eq)]
-pub struct Grant {
+pub(super) struct Grant {
     owner: String,
     places: Vec<String>,
 }
 
 /// Who waits under which number. Numbers grow, and none comes again.
-pub type Ticket = u64;
+pub(super) type Ticket = u64;
 
 #[derive(Debug)]
 struct Waiting<T> {
@@ -39,7 +39,7 @@ struct Waiting<T> {
 
 /// Those who wait, and how many have a turn.
 #[derive(Debug)]
-pub struct Queue<T> {
+pub(super) struct Queue<T> {
     limits: Limits,
     next: Ticket,
     /// By owner: those who wait, in their order.
@@ -54,7 +54,7 @@ pub struct Queue<T> {
 impl<T> Queue<T> {
     /// An empty one.
     #[must_use]
-    pub fn new(limits: Limits) -> Self {
+    pub(super) fn new(limits: Limits) -> Self {
         Self {
             limits,
             next: 0,
@@ -67,7 +67,7 @@ impl<T> Queue<T> {
     }
 
     /// Lets `item` wait for a turn of `owner` at all of `places`.
-    pub fn push(&mut self, owner: &str, mut places: Vec<String>, item: T) -> Ticket {
+    pub(super) fn push(&mut self, owner: &str, mut places: Vec<String>, item: T) -> Ticket {
         places.sort_unstable();
         places.dedup();
         let ticket = self.next;
@@ -80,7 +80,7 @@ impl<T> Queue<T> {
     }
 
     /// Takes back who waits no more. `None` where it does not wait.
-    pub fn remove(&mut self, owner: &str, ticket: Ticket) -> Option<T> {
+    pub(super) fn remove(&mut self, owner: &str, ticket: Ticket) -> Option<T> {
         let waiting = self.waiting.get_mut(owner)?;
         let removed = waiting.remove(&ticket)?;
         if waiting.is_empty() {
@@ -92,7 +92,7 @@ impl<T> Queue<T> {
 
     /// Gives a turn to who is next, if there is one to give: to the first in the ring who may have one. An
     /// owner who is passed over keeps its place; one who is served goes behind all others.
-    pub fn serve(&mut self) -> Option<(Grant, T)> {
+    pub(super) fn serve(&mut self) -> Option<(Grant, T)> {
         if self.all >= self.limits.all {
             return None;
         }
@@ -126,7 +126,7 @@ impl<T> Queue<T> {
     }
 
     /// Takes a turn back.
-    pub fn done(&mut self, grant: Grant) {
+    pub(super) fn done(&mut self, grant: Grant) {
         let Grant { owner, places } = grant;
         self.all = self.all.saturating_sub(1);
         less(&mut self.of_owner, &owner);
@@ -137,13 +137,13 @@ impl<T> Queue<T> {
 
     /// How many wait.
     #[must_use]
-    pub fn waiting(&self) -> usize {
+    pub(super) fn waiting(&self) -> usize {
         self.waiting.values().map(BTreeMap::len).sum()
     }
 
     /// How many have a turn.
-    #[must_use]
-    pub const fn taken(&self) -> usize {
+    #[cfg(test)]
+    pub(super) const fn taken(&self) -> usize {
         self.all
     }
 }
@@ -159,11 +159,11 @@ fn less(counts: &mut HashMap<String, usize>, of: &str) {
 
 /// A queue that tasks wait in. Clones share it.
 #[derive(Debug, Clone)]
-pub struct Turns(Arc<Mutex<Queue<oneshot::Sender<Turn>>>>);
+pub(super) struct Turns(Arc<Mutex<Queue<oneshot::Sender<Turn>>>>);
 
 /// A turn that is had until this is dropped.
 #[derive(Debug)]
-pub struct Turn {
+pub(super) struct Turn {
     turns: Turns,
     grant: Option<Grant>,
 }
@@ -178,7 +178,7 @@ struct Place<'a> {
 impl Turns {
     /// With nobody in it.
     #[must_use]
-    pub fn new(limits: Limits) -> Self {
+    pub(super) fn new(limits: Limits) -> Self {
         Self(Arc::new(Mutex::new(Queue::new(limits))))
     }
 
@@ -187,7 +187,7 @@ impl Turns {
     }
 
     /// Waits for a turn of `owner` at all of `places`. Who is dropped while it waits is forgotten.
-    pub async fn take(&self, owner: &str, places: Vec<String>) -> Turn {
+    pub(super) async fn take(&self, owner: &str, places: Vec<String>) -> Turn {
         let (sender, turn) = oneshot::channel();
         let ticket = self.queue().push(owner, places, sender);
         let _place = Place { turns: self, owner, ticket };
@@ -201,13 +201,13 @@ impl Turns {
 
     /// How many wait.
     #[must_use]
-    pub fn waiting(&self) -> usize {
+    pub(super) fn waiting(&self) -> usize {
         self.queue().waiting()
     }
 
     /// How many have a turn.
-    #[must_use]
-    pub fn taken(&self) -> usize {
+    #[cfg(test)]
+    pub(super) fn taken(&self) -> usize {
         self.queue().taken()
     }
 

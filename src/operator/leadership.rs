@@ -25,7 +25,7 @@ use tracing::{debug, info, warn};
 use super::call::{CallError, FIELD_MANAGER, call};
 
 /// The lease's name.
-pub const NAME: &str = "longshore";
+pub(super) const NAME: &str = "longshore";
 /// A leader that has not renewed for so long leads no more.
 const DURATION: Duration = Duration::from_secs(15);
 /// How often a leader renews, and others look.
@@ -70,7 +70,7 @@ impl Term {
 }
 
 /// The lease, seen by one instance.
-pub struct Leadership {
+pub(super) struct Leadership {
     api: Api<Lease>,
     identity: String,
     /// What was last seen of another holder, and since when by our clock: clocks differ.
@@ -81,7 +81,7 @@ pub struct Leadership {
 impl Leadership {
     /// For the instance `identity`.
     #[must_use]
-    pub fn new(client: Client, namespace: &str, identity: &str) -> Self {
+    pub(super) fn new(client: Client, namespace: &str, identity: &str) -> Self {
         Self {
             api: Api::namespaced(client, namespace),
             identity: identity.to_owned(),
@@ -92,12 +92,12 @@ impl Leadership {
 
     /// How long this instance leads.
     #[must_use]
-    pub fn term(&self) -> Term {
+    pub(super) fn term(&self) -> Term {
         self.term.clone()
     }
 
     /// Waits until this instance leads.
-    pub async fn acquire(&mut self) {
+    pub(super) async fn acquire(&mut self) {
         loop {
             match self.try_take().await {
                 Ok(true) => {
@@ -112,7 +112,7 @@ impl Leadership {
     }
 
     /// Renews until that fails for too long: returns when this instance leads no more.
-    pub async fn keep(&mut self) {
+    pub(super) async fn keep(&mut self) {
         while self.term.holds() {
             tokio::time::sleep(RETRY).await;
             match tokio::time::timeout(self.term.left(), self.try_take()).await {
@@ -128,7 +128,7 @@ impl Leadership {
     }
 
     /// Lets another instance take over at once. What of this one is still under way asks for no pod any more.
-    pub async fn release(&self) {
+    pub(super) async fn release(&self) {
         self.term.end();
         let Ok(mut lease) = call(self.api.get(NAME)).await else { return };
         if let Some(spec) = &mut lease.spec

@@ -13,16 +13,16 @@
 //! `lifecycle` are pure: no client, no clock, no task (`tests/walls.rs` holds that).
 
 pub mod caches;
-pub mod call;
+mod call;
 pub mod commands;
-pub mod fair;
-pub mod leadership;
+mod fair;
+mod leadership;
 pub mod lifecycle;
-pub mod logs;
+mod logs;
 pub mod options;
 pub mod pod;
 pub mod process;
-pub mod reconcile;
+mod reconcile;
 pub mod spec;
 pub mod steps;
 pub mod telemetry;

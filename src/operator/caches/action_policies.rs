@@ -22,7 +22,7 @@ use crate::{
 
 /// What is known of them. Clones share it.
 #[derive(Debug, Clone)]
-pub struct ActionPolicies {
+pub(crate) struct ActionPolicies {
     known: Arc<RwLock<Known>>,
     operator_namespace: Arc<str>,
     filled: Receiver<bool>,
@@ -49,20 +49,20 @@ impl ActionPolicies {
     /// Nothing is known yet; the policy in `operator_namespace` is the cluster's. The other half is
     /// what [`Self::watch`] takes.
     #[must_use]
-    pub fn new(operator_namespace: &str) -> (Self, Sender<bool>) {
+    pub(crate) fn new(operator_namespace: &str) -> (Self, Sender<bool>) {
         let (sender, filled) = channel(false);
         (Self { known: Arc::default(), operator_namespace: operator_namespace.into(), filled }, sender)
     }
 
     /// Waits until all of them have been listed once.
-    pub async fn wait_until_filled(&self) {
+    pub(crate) async fn wait_until_filled(&self) {
         // Where the watch has ended, the process does too.
         let _ = self.filled.clone().wait_for(|filled| *filled).await;
     }
 
     /// Watches them in these namespaces and the operator's own, or in all where none is named,
     /// forever.
-    pub async fn watch(self, client: Client, namespaces: Vec<String>, filled: Sender<bool>) {
+    pub(crate) async fn watch(self, client: Client, namespaces: Vec<String>, filled: Sender<bool>) {
         let mut of = namespaces;
         if !of.is_empty() && !of.iter().any(|name| **name == *self.operator_namespace) {
             of.push(self.operator_namespace.to_string());
@@ -96,7 +96,7 @@ impl ActionPolicies {
 
     /// What they say of `spec` in `namespace`.
     #[must_use]
-    pub fn judge(&self, namespace: &str, spec: &DeploymentActionSpec, templated: bool) -> Standing {
+    pub(crate) fn judge(&self, namespace: &str, spec: &DeploymentActionSpec, templated: bool) -> Standing {
         let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
         if known.parts.is_empty() || !known.parts.iter().all(|part| part.listed) {
             return Standing::Unread(

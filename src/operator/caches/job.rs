@@ -50,7 +50,7 @@ impl Wanted {
 }
 
 /// What a job has found out, and for how long the registry asked to be left alone.
-pub type Answer = (Resolution, Option<SignedDuration>);
+pub(crate) type Answer = (Resolution, Option<SignedDuration>);
 
 /// Something that is being resolved. Dropping it ends that.
 #[derive(Debug)]

@@ -55,7 +55,7 @@ type Ticket = (u64, String);
 
 /// All locks. Clones share them.
 #[derive(Debug, Clone)]
-pub struct LockIndex {
+pub(crate) struct LockIndex {
     state: Arc<Mutex<State>>,
     news: UnboundedSender<ObjectRef<DeploymentAction>>,
 }
@@ -150,7 +150,7 @@ fn key(action: &impl Resource) -> Key {
 impl LockIndex {
     /// An empty one; who is the next for a lock is told to `news`.
     #[must_use]
-    pub fn new(news: UnboundedSender<ObjectRef<DeploymentAction>>) -> Self {
+    pub(crate) fn new(news: UnboundedSender<ObjectRef<DeploymentAction>>) -> Self {
         Self { state: Arc::default(), news }
     }
 
@@ -185,7 +185,7 @@ impl LockIndex {
     }
 
     /// Takes what a write of ours returned, ahead of the watch.
-    pub fn written(&self, action: &DeploymentAction) {
+    pub(crate) fn written(&self, action: &DeploymentAction) {
         let mut state = self.lock();
         state.passed_over.remove(&key(action));
         self.put(&mut state, action);
@@ -193,7 +193,7 @@ impl LockIndex {
 
     /// Takes in that the action's status cannot be written: until it is, others go before it, whatever it
     /// says. Its own run takes no lock meanwhile, which the status has to say before.
-    pub fn pass_over(&self, action: &DeploymentAction) {
+    pub(crate) fn pass_over(&self, action: &DeploymentAction) {
         let mut state = self.lock();
         let Some(uid) = action.uid() else { return };
         let key = key(action);
@@ -206,7 +206,7 @@ impl LockIndex {
 
     /// How the run of this action with this ticket stands.
     #[must_use]
-    pub fn place(&self, action: &DeploymentAction, lock: &str, ticket: &str) -> Place {
+    pub(crate) fn place(&self, action: &DeploymentAction, lock: &str, ticket: &str) -> Place {
         let state = self.lock();
         let (namespace, name) = key(action);
         let mine = number(ticket, &action.uid().unwrap_or_default());
@@ -223,7 +223,7 @@ impl LockIndex {
 
     /// Whether any action waits for the lock.
     #[must_use]
-    pub fn is_wanted(&self, namespace: &str, lock: &str) -> bool {
+    pub(crate) fn is_wanted(&self, namespace: &str, lock: &str) -> bool {
         let state = self.lock();
         state
             .locks
@@ -232,7 +232,7 @@ impl LockIndex {
     }
 
     /// Has the next look whether the lock is free, where no action says that it has it.
-    pub fn wake(&self, namespace: &str, lock: &str) {
+    pub(crate) fn wake(&self, namespace: &str, lock: &str) {
         let state = self.lock();
         let queue = state.locks.get(&(namespace.to_owned(), lock.to_owned()));
         if let Some((Some(next), None)) = queue.map(Queue::front) {
@@ -241,7 +241,7 @@ impl LockIndex {
     }
 
     /// Forgets all actions but those with these UIDs.
-    pub fn keep(&self, uids: &HashSet<String>) {
+    pub(crate) fn keep(&self, uids: &HashSet<String>) {
         let mut state = self.lock();
         let gone = state.actions.iter().filter(|(_, entry)| !uids.contains(&entry.uid));
         let gone: Vec<Key> = gone.map(|(key, _)| key.clone()).collect();

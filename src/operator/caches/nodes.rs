@@ -30,7 +30,7 @@ const PAGE: u32 = 500;
 
 /// What is known of the nodes.
 #[derive(Debug, Clone)]
-pub struct Nodes {
+pub(crate) struct Nodes {
     known: Arc<RwLock<Known>>,
     /// Told when a node is asked for that is not among them: it may have come since.
     missed: Arc<Notify>,
@@ -47,7 +47,7 @@ struct Known {
 impl Nodes {
     /// Before the nodes were read: by init container, which works everywhere, or what a flag says.
     #[must_use]
-    pub fn new(option: DeliveryOption) -> Self {
+    pub(crate) fn new(option: DeliveryOption) -> Self {
         let delivery = option.fixed().unwrap_or(Delivery::InitContainer);
         let known = Known { delivery, states: None, user_namespaces: None };
         Self { known: Arc::new(RwLock::new(known)), missed: Arc::default() }
@@ -59,13 +59,13 @@ impl Nodes {
 
     /// How the runner gets into pods.
     #[must_use]
-    pub fn delivery(&self) -> Delivery {
+    pub(crate) fn delivery(&self) -> Delivery {
         self.known().delivery
     }
 
     /// Whether this node reports; `None` where it is not known.
     #[must_use]
-    pub fn state(&self, name: &str) -> Option<NodeState> {
+    pub(crate) fn state(&self, name: &str) -> Option<NodeState> {
         let state = self.known().states.as_ref()?.get(name).copied().unwrap_or(NodeState::Absent);
         if state == NodeState::Absent {
             self.missed.notify_one();
@@ -78,7 +78,7 @@ impl Nodes {
     /// Whether it is out of service: a pod that is not being deleted tolerates that taint, and Kubernetes
     /// leaves it alone, too. And whether the node reports: one that does not has said nothing of the pod's
     /// end, whatever the pod's status says, unless that shows how our container ended.
-    pub fn tell(&self, pod: &mut PodView) {
+    pub(crate) fn tell(&self, pod: &mut PodView) {
         let state = pod.node.as_deref().and_then(|node| self.state(node));
         pod.off = pod.deleting && state == Some(NodeState::OutOfService);
         pod.reports = state == Some(NodeState::Ready);
@@ -88,7 +88,7 @@ impl Nodes {
 
     /// Whether a Linux node can give a pod a user namespace; `None` where the nodes are not known.
     #[must_use]
-    pub fn user_namespaces(&self) -> Option<bool> {
+    pub(crate) fn user_namespaces(&self) -> Option<bool> {
         self.known().user_namespaces
     }
 
@@ -96,7 +96,7 @@ impl Nodes {
     ///
     /// # Errors
     /// The API server's.
-    pub async fn refresh(
+    pub(crate) async fn refresh(
         &self,
         client: &Client,
         option: DeliveryOption,
@@ -125,7 +125,7 @@ impl Nodes {
     }
 
     /// Reads the nodes every minute, forever; and soon where one is missed.
-    pub async fn keep_fresh(self, client: Client, option: DeliveryOption) {
+    pub(crate) async fn keep_fresh(self, client: Client, option: DeliveryOption) {
         loop {
             tokio::time::sleep(SOON).await;
             let _ = tokio::time::timeout(EVERY.saturating_sub(SOON), self.missed.notified()).await;

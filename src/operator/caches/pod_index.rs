@@ -20,7 +20,7 @@ type Names = HashMap<(String, String), HashSet<ObjectRef<Pod>>>;
 /// The names of pods by their action's name, as far as the watch has told: those of an action that
 /// had the name before are wanted too. What a name leads to is in the cache, or gone.
 #[derive(Debug, Clone, Default)]
-pub struct PodIndex(Arc<Mutex<State>>);
+pub(crate) struct PodIndex(Arc<Mutex<State>>);
 
 #[derive(Debug, Default)]
 struct State {
@@ -31,7 +31,7 @@ struct State {
 
 impl PodIndex {
     /// Follows the watch; to be called once the cache has taken the event.
-    pub fn take(&self, event: &Event<Pod>) {
+    pub(crate) fn take(&self, event: &Event<Pod>) {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let State { known, listing } = &mut *state;
         match event {
@@ -45,7 +45,7 @@ impl PodIndex {
 
     /// The names of the pods of the actions that have or had this name, in no order.
     #[must_use]
-    pub fn of(&self, namespace: &str, action: &str) -> Vec<ObjectRef<Pod>> {
+    pub(crate) fn of(&self, namespace: &str, action: &str) -> Vec<ObjectRef<Pod>> {
         let state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let key = (namespace.to_owned(), action.to_owned());
         state.known.get(&key).into_iter().flatten().cloned().collect()

@@ -40,7 +40,7 @@ type Place = (String, String);
 
 /// The `ConfigMap`s as they were at the last look. Clones share them.
 #[derive(Clone, Default)]
-pub struct Sources(Arc<Mutex<HashMap<Place, Known>>>);
+pub(crate) struct Sources(Arc<Mutex<HashMap<Place, Known>>>);
 
 /// A `ConfigMap` at the last look.
 #[derive(Debug, Clone, Default)]
@@ -66,7 +66,7 @@ struct User {
 impl Sources {
     /// What is known of the script of this action, whose latest run had one from a `ConfigMap`.
     #[must_use]
-    pub fn of(&self, action: &DeploymentAction, templates: &Templates) -> Source {
+    pub(crate) fn of(&self, action: &DeploymentAction, templates: &Templates) -> Source {
         let had = action.status.as_ref().and_then(|status| status.run.as_ref()?.script_sha256.as_ref());
         if had.is_none() {
             return Source::None;
@@ -95,7 +95,7 @@ impl Sources {
 
     /// Looks at all that the actions had their scripts from, for ever, and tells of each action of whose status
     /// another one is known.
-    pub async fn follow(
+    pub(crate) async fn follow(
         self,
         client: Client,
         actions: Store<Cached>,

@@ -37,7 +37,7 @@ use crate::{
 
 /// Both kinds of templates. Clones share them.
 #[derive(Clone)]
-pub struct Templates {
+pub(crate) struct Templates {
     namespaced: Cache<DeploymentActionTemplate>,
     cluster: Cache<ClusterDeploymentActionTemplate>,
 }
@@ -77,7 +77,7 @@ impl Templates {
     /// Watches templates from now on: those of `namespaces`, or of all where none is named, and those of
     /// the cluster. What `actions` has of a template's actions is looked at when the template changes.
     #[must_use]
-    pub fn watch(
+    pub(crate) fn watch(
         client: &Client,
         namespaces: &[String],
         actions: &Store<Cached>,
@@ -94,7 +94,7 @@ impl Templates {
 
     /// The template that the action names. `None` where it names none.
     #[must_use]
-    pub fn of(&self, action: &DeploymentAction) -> Option<Lookup> {
+    pub(crate) fn of(&self, action: &DeploymentAction) -> Option<Lookup> {
         let reference = action.spec.template_ref.as_ref()?;
         let name = reference.name.as_str();
         Some(match reference.kind() {
@@ -110,7 +110,7 @@ impl Templates {
 impl Templates {
     /// Which one that is.
     #[must_use]
-    pub fn version_of(&self, action: &DeploymentAction) -> Option<Version> {
+    pub(crate) fn version_of(&self, action: &DeploymentAction) -> Option<Version> {
         let reference = action.spec.template_ref.as_ref()?;
         let name = reference.name.as_str();
         Some(match reference.kind() {
@@ -126,7 +126,7 @@ impl Templates {
 impl Templates {
     /// The `ConfigMap` key that this template names as its script, if it names one.
     #[must_use]
-    pub fn script_of(&self, kind: TemplateKind, name: &str, namespace: &str) -> Option<ScriptRef> {
+    pub(crate) fn script_of(&self, kind: TemplateKind, name: &str, namespace: &str) -> Option<ScriptRef> {
         match kind {
             TemplateKind::DeploymentActionTemplate => {
                 self.namespaced.script(&ObjectRef::new(name).within(namespace))

@@ -25,7 +25,7 @@ use crate::{api::policy, operator::options::UsePolicyOption};
 
 /// What is known of the policy. Clones share it.
 #[derive(Debug, Clone)]
-pub struct UsePolicy(Option<Arc<RwLock<Known>>>);
+pub(crate) struct UsePolicy(Option<Arc<RwLock<Known>>>);
 
 /// Why each of the objects does not stand, by its name and kind; none where all do.
 #[derive(Debug, Default)]
@@ -36,7 +36,7 @@ struct Known {
 impl UsePolicy {
     /// Nothing is known yet.
     #[must_use]
-    pub fn new(option: UsePolicyOption) -> Self {
+    pub(crate) fn new(option: UsePolicyOption) -> Self {
         Self(match option {
             UsePolicyOption::Off => None,
             UsePolicyOption::Enforced => {
@@ -53,13 +53,13 @@ impl UsePolicy {
 
     /// Why nothing that names anything may start, if so.
     #[must_use]
-    pub fn missing(&self) -> Option<String> {
+    pub(crate) fn missing(&self) -> Option<String> {
         let known = self.0.as_ref()?.read().unwrap_or_else(PoisonError::into_inner);
         known.faults.values().next().cloned()
     }
 
     /// Watches the objects, forever.
-    pub async fn watch(self, client: Client) {
+    pub(crate) async fn watch(self, client: Client) {
         let all = policy::use_policies().map(|(name, expected)| {
             let (this, client) = (self.clone(), client.clone());
             async move {

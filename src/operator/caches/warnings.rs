@@ -45,7 +45,7 @@ const SILENCE: Duration = Duration::from_mins(5);
 
 /// The warnings. Clones share them.
 #[derive(Debug, Clone, Default)]
-pub struct Warnings(Arc<Mutex<Known>>);
+pub(crate) struct Warnings(Arc<Mutex<Known>>);
 
 #[derive(Debug, Default)]
 struct Known {
@@ -64,26 +64,26 @@ impl Warnings {
 
     /// What was told of the pod with this UID.
     #[must_use]
-    pub fn of(&self, uid: &str) -> Vec<Event> {
+    pub(crate) fn of(&self, uid: &str) -> Vec<Event> {
         self.known().of.get(uid).map(|events| events.iter().cloned().collect()).unwrap_or_default()
     }
 
     /// Whether this pod may have been warned of before the watch began.
     #[must_use]
-    pub fn may_lack(&self, uid: &str) -> bool {
+    pub(crate) fn may_lack(&self, uid: &str) -> bool {
         let known = self.known();
         known.deaf > 0 || known.before.contains(uid)
     }
 
     /// Forgets a pod that is gone.
-    pub fn forget(&self, uid: &str) {
+    pub(crate) fn forget(&self, uid: &str) {
         let mut known = self.known();
         known.of.remove(uid);
         known.before.remove(uid);
     }
 
     /// Forgets all pods but those with these UIDs.
-    pub fn keep(&self, uids: &HashSet<String>) {
+    pub(crate) fn keep(&self, uids: &HashSet<String>) {
         let mut known = self.known();
         known.of.retain(|uid, _| uids.contains(uid));
         known.before.retain(|uid| uids.contains(uid));
@@ -91,7 +91,7 @@ impl Warnings {
 
     /// Watches those of `namespaces`, or of all where none is named, forever. `news` is told which action's pod
     /// was warned of.
-    pub fn watch(
+    pub(crate) fn watch(
         &self,
         client: &Client,
         namespaces: &[String],

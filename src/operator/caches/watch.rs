@@ -19,7 +19,7 @@ type Watched<K> = Result<Event<K>, watcher::Error>;
 
 /// One watch of all namespaces where none is named, else one a namespace; each goes on for ever.
 #[must_use]
-pub fn watches<K>(
+pub(crate) fn watches<K>(
     client: &Client,
     namespaces: &[String],
     config: &watcher::Config,
@@ -41,7 +41,7 @@ where
 
 /// All of them as one. What it takes to merge is kept only where there is something to merge.
 #[must_use]
-pub fn merge<K>(mut watches: Vec<BoxStream<'static, Watched<K>>>) -> BoxStream<'static, Watched<K>>
+pub(crate) fn merge<K>(mut watches: Vec<BoxStream<'static, Watched<K>>>) -> BoxStream<'static, Watched<K>>
 where
     K: Resource<DynamicType = ()> + Clone + Default + Send + 'static,
 {

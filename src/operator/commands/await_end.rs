@@ -17,7 +17,7 @@ const EVERY: Duration = Duration::from_millis(500);
 
 /// Flags of `longshore verify`.
 #[derive(Debug, Clone, Parser)]
-pub struct VerifyOptions {
+pub struct AwaitOptions {
     /// Namespace of the action.
     #[arg(long)]
     pub namespace: String,
@@ -54,9 +54,9 @@ pub enum VerifyError {
 ///
 /// # Errors
 /// Where it cannot be read, did not succeed, lost some of its log, or did not end in time.
-pub async fn verify(
+pub async fn await_end(
     client: &Client,
-    options: &VerifyOptions,
+    options: &AwaitOptions,
     tell: impl Fn(&str),
 ) -> Result<(), VerifyError> {
     let actions: Api<DeploymentAction> = Api::namespaced(client.clone(), &options.namespace);
@@ -130,8 +130,8 @@ mod tests {
     use super::*;
     use crate::operator::testing::server::{failure, server};
 
-    fn options(timeout_seconds: u32) -> VerifyOptions {
-        VerifyOptions { namespace: "system".to_owned(), action: "test".to_owned(), timeout_seconds }
+    fn options(timeout_seconds: u32) -> AwaitOptions {
+        AwaitOptions { namespace: "system".to_owned(), action: "test".to_owned(), timeout_seconds }
     }
 
     fn action(status: &Value) -> (u16, Value) {
@@ -173,7 +173,7 @@ mod tests {
             _ => action(&status("Succeeded", "True", true, "Complete")),
         });
         let lines = std::sync::Mutex::new(Vec::new());
-        verify(&client, &options(60), |line| lines.lock().unwrap().push(line.to_owned())).await.unwrap();
+        await_end(&client, &options(60), |line| lines.lock().unwrap().push(line.to_owned())).await.unwrap();
         let lines = lines.into_inner().unwrap();
         assert_eq!(lines.len(), 5, "{lines:?}");
         assert!(lines[1].contains("not seen") && lines[4] == "Succeeded: words", "{lines:?}");
@@ -188,11 +188,11 @@ mod tests {
             (json!({"observedGeneration": -1}), "is it running"),
         ] {
             let (client, _) = server(move |_| action(&status));
-            let error = verify(&client, &options(1), |_| ()).await.unwrap_err().to_string();
+            let error = await_end(&client, &options(1), |_| ()).await.unwrap_err().to_string();
             assert!(error.contains(words), "{error}");
         }
         let (client, _) = server(|_| failure(403, "Forbidden", "may not"));
-        let error = verify(&client, &options(1), |_| ()).await.unwrap_err().to_string();
+        let error = await_end(&client, &options(1), |_| ()).await.unwrap_err().to_string();
         assert!(error.contains("may not"), "{error}");
     }
 }

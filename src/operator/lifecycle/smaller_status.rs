@@ -21,7 +21,7 @@ const LEFT_OUT: &str = "there was no room for more of the status";
 
 /// How much is left out of a status: each step leaves out what the one before it did, too.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Without {
+pub(crate) enum Without {
     /// What comes from the script: outputs, and the text of its log.
     Content,
     /// Earlier runs and attempts.
@@ -32,11 +32,11 @@ pub enum Without {
 
 impl Without {
     /// From the one that leaves out least.
-    pub const STEPS: [Self; 3] = [Self::Content, Self::History, Self::Details];
+    pub(crate) const STEPS: [Self; 3] = [Self::Content, Self::History, Self::Details];
 
     /// What is left out, for people.
     #[must_use]
-    pub const fn words(self) -> &'static str {
+    pub(crate) const fn words(self) -> &'static str {
         match self {
             Self::Content => "outputs and log",
             Self::History => "outputs, log and history",
@@ -46,7 +46,12 @@ impl Without {
 
     /// `status` with that much less in it; `why` is what the API server said.
     #[must_use]
-    pub fn of(self, status: &DeploymentActionStatus, why: &str, now: Timestamp) -> DeploymentActionStatus {
+    pub(crate) fn of(
+        self,
+        status: &DeploymentActionStatus,
+        why: &str,
+        now: Timestamp,
+    ) -> DeploymentActionStatus {
         let mut smaller = status.clone();
         content(&mut smaller);
         if self != Self::Content {

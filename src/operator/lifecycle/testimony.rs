@@ -32,7 +32,7 @@ use crate::{
 
 /// What a message is worth.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Testimony<'a> {
+pub(super) enum Testimony<'a> {
     /// It is the runner's.
     Believed(&'a Termination),
     /// It may be: the log has not brought the start record yet.
@@ -45,7 +45,7 @@ pub enum Testimony<'a> {
 
 /// What the message of a container of this pod and run is worth, given the start record of its log.
 #[must_use]
-pub fn testimony<'a>(end: &'a Terminated, of: &Identity, start: Option<&Start>) -> Testimony<'a> {
+pub(super) fn testimony<'a>(end: &'a Terminated, of: &Identity, start: Option<&Start>) -> Testimony<'a> {
     let Some(message) = &end.record else { return Testimony::None };
     let exit = &message.exit;
     if exit.of != *of {

@@ -45,7 +45,7 @@ const KILLED: i32 = 137;
 const DROPPED_IN_MESSAGE: usize = 3;
 
 /// Who cancelled a run, for people.
-pub const BY_WHOM: &str = "the run was cancelled by the annotation longshore.dev/cancel";
+pub(crate) const BY_WHOM: &str = "the run was cancelled by the annotation longshore.dev/cancel";
 
 /// How an attempt ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -106,7 +106,7 @@ impl Verdict {
 
 /// What the operator itself has on record that stops the run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Asked {
+pub(crate) enum Asked {
     /// Nothing.
     #[default]
     Not,
@@ -119,7 +119,7 @@ pub enum Asked {
 impl Asked {
     /// What is on record of this run.
     #[must_use]
-    pub fn of(run: &RunStatus) -> Self {
+    pub(crate) fn of(run: &RunStatus) -> Self {
         match (&run.cancel_requested_at, &run.superseded_at) {
             (Some(_), _) => Self::ByCancel,
             (None, Some(_)) => Self::BySpec,
@@ -130,7 +130,7 @@ impl Asked {
 
 /// What the evidence gives.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Finding {
+pub(crate) enum Finding {
     /// The attempt has ended.
     Ended(Verdict),
     /// It may have ended; more will be known by then.
@@ -141,7 +141,7 @@ pub enum Finding {
 
 /// Weighs what is known of the attempt whose pod is `pod`.
 #[must_use]
-pub fn weigh(facts: &Facts<'_>, pod: &PodView, required: &[String], now: Timestamp) -> Finding {
+pub(crate) fn weigh(facts: &Facts<'_>, pod: &PodView, required: &[String], now: Timestamp) -> Finding {
     let log = facts.log.as_ref().filter(|log| log.pod_uid == pod.uid);
     let run = facts.action.status.as_ref().and_then(|status| status.run.as_ref());
     let asked = run.map(Asked::of).unwrap_or_default();
@@ -221,13 +221,13 @@ fn explained(exit: &Exit, pod: &PodView, seen: Timestamp, now: Timestamp) -> Opt
 
 /// Whether anything says why the script was asked to stop.
 #[must_use]
-pub fn is_explained(pod: &PodView) -> bool {
+pub(crate) fn is_explained(pod: &PodView) -> bool {
     pod.deleting || pod.reason.is_some() || pod.stopped_by.is_some()
 }
 
 /// What the exit record of a pod says that is not there any more.
 #[must_use]
-pub fn of_record(exit: &Exit, required: &[String], asked: Asked) -> Verdict {
+pub(crate) fn of_record(exit: &Exit, required: &[String], asked: Asked) -> Verdict {
     from_record(exit, &PodView { deleting: true, ..PodView::default() }, required, asked)
 }
 

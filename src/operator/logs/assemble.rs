@@ -21,7 +21,7 @@ const MAX_FOREIGN_BYTES: usize = 512;
 
 /// What a line was.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Accepted {
+pub(super) enum Accepted {
     /// Text of the log, or a part of a record.
     Progress,
     /// A record that the lifecycle waits for.
@@ -32,7 +32,7 @@ pub enum Accepted {
 
 /// The log of one attempt, as far as it was read.
 #[derive(Debug)]
-pub struct Assembler {
+pub(super) struct Assembler {
     of: Identity,
     /// The sequence number that comes next.
     next: u64,
@@ -49,7 +49,7 @@ pub struct Assembler {
 impl Assembler {
     /// For the log of this pod and run.
     #[must_use]
-    pub fn new(of: Identity) -> Self {
+    pub(super) fn new(of: Identity) -> Self {
         let fact = LogFact { pod_uid: of.pod_uid.clone(), ..LogFact::default() };
         Self {
             of,
@@ -64,18 +64,18 @@ impl Assembler {
     }
 
     /// The log is read from its beginning again, or from that of its newest file.
-    pub fn reconnected(&mut self) {
+    pub(super) fn reconnected(&mut self) {
         self.foreign.0 = 0;
     }
 
     /// Whether the end record was read.
     #[must_use]
-    pub const fn has_end(&self) -> bool {
+    pub(super) const fn has_end(&self) -> bool {
         self.fact.end.is_some()
     }
 
     /// Takes a line, without its newline.
-    pub fn accept(&mut self, line: &[u8], now: Timestamp) -> Accepted {
+    pub(super) fn accept(&mut self, line: &[u8], now: Timestamp) -> Accepted {
         let Some(frame) = Frame::decode(line) else { return self.foreign(line) };
         if frame.sequence < self.next {
             return Accepted::Nothing;
@@ -143,7 +143,7 @@ impl Assembler {
 
     /// What was read so far.
     #[must_use]
-    pub fn fact(&self) -> LogFact {
+    pub(super) fn fact(&self) -> LogFact {
         LogFact {
             lines: self.transcript.lines(),
             bytes: self.transcript.bytes(),
@@ -157,7 +157,7 @@ impl Assembler {
 
     /// What was read, once no more is to come: complete only with an end record that agrees.
     #[must_use]
-    pub fn settled(&self) -> LogFact {
+    pub(super) fn settled(&self) -> LogFact {
         let mut fact = self.fact();
         let Some(end) = &fact.end else {
             fact.state = LogState::Incomplete;

@@ -48,7 +48,7 @@ const LONGEST_LINE: usize = 4 * MAX_LINE_BYTES;
 
 /// Whose log it is.
 #[derive(Debug, Clone)]
-pub struct Source {
+pub(crate) struct Source {
     /// The action, to be looked at again when there is news.
     pub action: ObjectRef<DeploymentAction>,
     /// The pod's namespace.
@@ -65,7 +65,7 @@ struct Entry {
 }
 
 /// All logs that are being read, by the pod's UID.
-pub struct Collector {
+pub(crate) struct Collector {
     client: Client,
     pods: Store<Pod>,
     news: mpsc::UnboundedSender<ObjectRef<DeploymentAction>>,
@@ -76,7 +76,7 @@ pub struct Collector {
 impl Collector {
     /// Reads with `client`, looks at `pods` for whether a container has ended, and tells `news`.
     #[must_use]
-    pub fn new(
+    pub(crate) fn new(
         client: Client,
         pods: Store<Pod>,
         news: mpsc::UnboundedSender<ObjectRef<DeploymentAction>>,
@@ -86,7 +86,7 @@ impl Collector {
     }
 
     /// Reads this log from now on; once is enough.
-    pub fn follow(&self, source: Source) {
+    pub(crate) fn follow(&self, source: Source) {
         let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
         let uid = source.of.pod_uid.clone();
         entries.entry(uid).or_insert_with(|| {
@@ -109,13 +109,13 @@ impl Collector {
 
     /// What was read of this pod's log; `None` where it is not followed.
     #[must_use]
-    pub fn fact(&self, pod_uid: &str) -> Option<LogFact> {
+    pub(crate) fn fact(&self, pod_uid: &str) -> Option<LogFact> {
         self.look(pod_uid, LogFact::clone)
     }
 
     /// Whether the log says that the script was asked to stop, and not by its own deadline.
     #[must_use]
-    pub fn was_stopped(&self, pod_uid: &str) -> bool {
+    pub(crate) fn was_stopped(&self, pod_uid: &str) -> bool {
         let stopped = |log: &LogFact| {
             let stop = log.exit.as_ref().and_then(|(exit, _)| exit.stop);
             stop.is_some_and(|stop| stop.cause == StopCause::Terminated)
@@ -130,7 +130,7 @@ impl Collector {
     }
 
     /// Stops reading, and forgets what was read.
-    pub fn forget(&self, pod_uid: &str) {
+    pub(crate) fn forget(&self, pod_uid: &str) {
         let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(entry) = entries.remove(pod_uid) {
             entry.task.abort();
@@ -138,21 +138,15 @@ impl Collector {
     }
 
     /// Forgets all logs but those of pods with these UIDs, once their reading is over.
-    pub fn keep(&self, pod_uids: &HashSet<String>) {
+    pub(crate) fn keep(&self, pod_uids: &HashSet<String>) {
         let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
         entries.retain(|uid, entry| pod_uids.contains(uid) || !entry.task.is_finished());
     }
 
     /// How many logs are being read or kept.
     #[must_use]
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.entries.lock().unwrap_or_else(PoisonError::into_inner).len()
-    }
-
-    /// Whether there are none.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
     }
 }
 

@@ -1,6 +1,6 @@
 //! The logs of pods: read, put together, shown.
 
-pub mod assemble;
-pub mod collect;
+mod assemble;
+pub(super) mod collect;
 mod shown_line;
-pub mod tail;
+mod tail;

@@ -8,14 +8,14 @@ const SLACK: usize = 4 * MAX_TAIL_BYTES;
 
 /// The last bytes of a log, as they came.
 #[derive(Debug, Default)]
-pub struct Tail {
+pub(super) struct Tail {
     bytes: Vec<u8>,
     cut: bool,
 }
 
 impl Tail {
     /// Adds text, and a newline where `line` says that the line ends here.
-    pub fn push(&mut self, text: &[u8], line: bool) {
+    pub(super) fn push(&mut self, text: &[u8], line: bool) {
         self.bytes.extend_from_slice(text);
         if line {
             self.bytes.push(b'\n');
@@ -30,7 +30,7 @@ impl Tail {
     /// The last lines, at most [`MAX_TAIL_BYTES`], as a terminal shows them in the end: valid text without
     /// escape sequences, control characters, tabs and blanks at the ends of lines.
     #[must_use]
-    pub fn text(&self) -> String {
+    pub(super) fn text(&self) -> String {
         let text = String::from_utf8_lossy(&self.bytes);
         // Once something was thrown away the first line lacks its beginning; where it is the only
         // one, its end is better than nothing.

@@ -20,7 +20,7 @@ use crate::{
 
 /// The pod that executes `attempt`, under Pod Security "restricted" unless its profile says otherwise.
 #[must_use]
-pub fn action_pod(action: &Checked, attempt: &Attempt, defaults: &PodDefaults) -> Pod {
+pub(crate) fn action_pod(action: &Checked, attempt: &Attempt, defaults: &PodDefaults) -> Pod {
     let spec = &action.spec;
     let template = spec.pod_template.clone().unwrap_or_default();
     let security_context = security::of_pod(&template, attempt.user);

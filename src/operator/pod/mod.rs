@@ -1,16 +1,16 @@
 //! The pod of an attempt: how it is named and built, and what the API server made of it. Pure.
 
 pub mod attempt;
-pub mod build;
+pub(super) mod build;
 mod mutated_packages;
-pub mod mutation;
+pub(super) mod mutation;
 pub mod names;
-pub mod packages;
-pub mod resolver;
+pub(super) mod packages;
+pub(super) mod resolver;
 mod runner;
 mod same_content;
-pub mod security;
-pub mod tombstone;
-pub mod trace_context;
+pub(super) mod security;
+pub(super) mod tombstone;
+pub(super) mod trace_context;
 pub mod view;
 mod volumes;

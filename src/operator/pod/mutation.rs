@@ -11,7 +11,7 @@ use crate::{
 /// What something in the cluster changed between our creation and the pod that the API server
 /// returned, where it matters for what runs. Containers that others add do not.
 #[must_use]
-pub fn mutation(pod: &Pod, image: &str, packages: &[PackageStatus]) -> Option<String> {
+pub(crate) fn mutation(pod: &Pod, image: &str, packages: &[PackageStatus]) -> Option<String> {
     let spec = pod.spec.as_ref()?;
     let wanted = vec![format!("{}/{}", place::RUNNER_DIR, place::RUNNER_FILE)];
     let Some(container) = spec.containers.iter().find(|container| container.name == CONTAINER) else {

@@ -21,7 +21,7 @@ use crate::{
 };
 
 /// The container that fetches packages.
-pub const FETCHER: &str = "longshore-fetch";
+pub(crate) const FETCHER: &str = "longshore-fetch";
 const PULL_SECRETS: &str = "longshore-pull-secrets";
 /// Owner and group, which is fsGroup, may read.
 const MODE: i32 = 0o440;
@@ -30,7 +30,7 @@ const SLACK_BYTES: u64 = 16 << 20;
 
 /// The folder in which the script has the package.
 #[must_use]
-pub fn package_folder(package: &str) -> String {
+pub(crate) fn package_folder(package: &str) -> String {
     format!("{}/{package}", place::PACKAGES_DIR)
 }
 
@@ -150,7 +150,7 @@ fn arguments(action: &Checked, fetched: &[(usize, &PackageStatus)], defaults: &P
 
 /// By which a package is fetched.
 #[must_use]
-pub fn package_argument(package: &PackageStatus) -> String {
+pub(crate) fn package_argument(package: &PackageStatus) -> String {
     format!("--package={}={}", package.name, package.resolved)
 }
 

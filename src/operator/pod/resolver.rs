@@ -24,7 +24,7 @@ const BACKSTOP_SECONDS: i64 = 60;
 /// The pod that resolves the image of a run. It has the action's service account, whose pull Secrets
 /// may be needed, and no token of it.
 #[must_use]
-pub fn resolver_pod(action: &Checked, run: u32, defaults: &PodDefaults) -> Pod {
+pub(crate) fn resolver_pod(action: &Checked, run: u32, defaults: &PodDefaults) -> Pod {
     let spec = &action.spec;
     let template = spec.pod_template.clone().unwrap_or_default();
     Pod {

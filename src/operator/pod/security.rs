@@ -15,7 +15,7 @@ const FS_GROUP: i64 = 65_532;
 /// The numeric user that the script runs as: what the action says, else what its profile makes of
 /// the image's user. `None` where the image decides.
 #[must_use]
-pub fn run_as_user(spec: &DeploymentActionSpec, image: &ImageUser) -> Option<i64> {
+pub(crate) fn run_as_user(spec: &DeploymentActionSpec, image: &ImageUser) -> Option<i64> {
     own_user(spec).or_else(|| match profile(spec) {
         SecurityProfile::Restricted => Some(pod_user(image)),
         SecurityProfile::UserNamespaceRoot => Some(0),
@@ -26,7 +26,7 @@ pub fn run_as_user(spec: &DeploymentActionSpec, image: &ImageUser) -> Option<i64
 /// The user that the image names, where [`run_as_user`] has another one run although the action asks for
 /// none. Root is left out: that it does not run is what the profile is for.
 #[must_use]
-pub fn replaced_user(spec: &DeploymentActionSpec, image: &ImageUser) -> Option<String> {
+pub(crate) fn replaced_user(spec: &DeploymentActionSpec, image: &ImageUser) -> Option<String> {
     match image {
         ImageUser::Named(name) if profile(spec) == SecurityProfile::Restricted => {
             own_user(spec).is_none().then(|| name.clone())
@@ -37,7 +37,7 @@ pub fn replaced_user(spec: &DeploymentActionSpec, image: &ImageUser) -> Option<S
 
 /// Whether [`run_as_user`] can have said this of the spec, with whatever image.
 #[must_use]
-pub fn may_run_as(spec: &DeploymentActionSpec, user: Option<i64>) -> bool {
+pub(crate) fn may_run_as(spec: &DeploymentActionSpec, user: Option<i64>) -> bool {
     let own = own_user(spec);
     match profile(spec) {
         _ if own.is_some() => user == own,

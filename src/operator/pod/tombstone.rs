@@ -48,7 +48,7 @@ impl Owner {
 /// A pod under the attempt's name in which nothing can run: while it stands, no late creation of
 /// the attempt can succeed. It lives as long as the action.
 #[must_use]
-pub fn tombstone(of: &Owner, run: u32, attempt: u32) -> Pod {
+pub(crate) fn tombstone(of: &Owner, run: u32, attempt: u32) -> Pod {
     let mut labels = labels(&of.name, &of.uid, run, attempt);
     labels.insert(LABEL_TOMBSTONE.to_owned(), "true".to_owned());
     Pod {

@@ -10,7 +10,7 @@ pub(crate) const SCRIPT: &str = "script";
 
 /// The parent of what a script traces, as W3C Trace Context writes it.
 #[must_use]
-pub fn traceparent(action_uid: &str, run: u32, attempt: u32) -> String {
+pub(crate) fn traceparent(action_uid: &str, run: u32, attempt: u32) -> String {
     let script = of_attempt(SCRIPT, attempt);
     let (trace, span) = (trace_id(action_uid, run), span_id(action_uid, run, &script));
     format!("00-{trace}-{span}-01")

@@ -18,7 +18,7 @@ use crate::operator::telemetry::metrics::Metrics;
 
 /// What the endpoints tell.
 #[derive(Debug, Clone, Default)]
-pub struct Health {
+pub(super) struct Health {
     /// Whether the API server was reached: set once the caches are filled, or while another
     /// instance leads.
     ready: Arc<AtomicBool>,
@@ -26,7 +26,7 @@ pub struct Health {
 
 impl Health {
     /// Tells that it is ready, or not.
-    pub fn set_ready(&self, ready: bool) {
+    pub(super) fn set_ready(&self, ready: bool) {
         self.ready.store(ready, Ordering::Relaxed);
     }
 }
@@ -35,7 +35,7 @@ impl Health {
 ///
 /// # Errors
 /// The listener's.
-pub async fn serve(listener: TcpListener, health: Health, metrics: Metrics) -> std::io::Result<()> {
+pub(super) async fn serve(listener: TcpListener, health: Health, metrics: Metrics) -> std::io::Result<()> {
     let router = Router::new()
         .route("/livez", get(|| async { "ok\n" }))
         .route("/readyz", get(readyz))

@@ -1,6 +1,6 @@
 //! The process: how it is wired, what it watches, whether it is healthy.
 
-pub mod health;
+mod health;
 mod lead;
 pub mod run;
 mod upkeep;

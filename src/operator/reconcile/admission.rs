@@ -20,7 +20,7 @@ type Name = ObjectRef<DeploymentAction>;
 
 /// Who may be looked at. Clones share it.
 #[derive(Debug, Clone)]
-pub struct Admission {
+pub(crate) struct Admission {
     state: Arc<Mutex<State>>,
     news: mpsc::UnboundedSender<Name>,
 }
@@ -35,7 +35,7 @@ struct State {
 
 /// A look's turn: until this is dropped.
 #[derive(Debug)]
-pub struct Admitted {
+pub(crate) struct Admitted {
     admission: Admission,
     grant: Option<Grant>,
 }
@@ -43,7 +43,7 @@ pub struct Admitted {
 impl Admission {
     /// So many looks at once. `news` is where the controller is told whose turn has come.
     #[must_use]
-    pub fn new(most: u16, news: mpsc::UnboundedSender<Name>) -> Self {
+    pub(crate) fn new(most: u16, news: mpsc::UnboundedSender<Name>) -> Self {
         let all = usize::from(most);
         // Calls of one namespace can all be slow at once, as those that its quota's webhook holds up: a
         // quarter is always left for others.
@@ -58,7 +58,7 @@ impl Admission {
 
     /// Lets a look at this action begin. `None` where its turn comes later: the controller is told then.
     #[must_use]
-    pub fn enter(&self, name: &Name) -> Option<Admitted> {
+    pub(crate) fn enter(&self, name: &Name) -> Option<Admitted> {
         let mut state = self.state();
         if !state.granted.contains_key(name) && state.waiting.insert(name.clone()) {
             state.queue.push(name.namespace.as_deref().unwrap_or_default(), Vec::new(), name.clone());
@@ -70,7 +70,7 @@ impl Admission {
     }
 
     /// Takes back the turn of one that is there no more.
-    pub fn is_gone(&self, name: &Name) {
+    pub(crate) fn is_gone(&self, name: &Name) {
         let mut state = self.state();
         if let Some(grant) = state.granted.remove(name) {
             state.queue.done(grant);
@@ -80,7 +80,7 @@ impl Admission {
 
     /// How many wait for their turn.
     #[must_use]
-    pub fn waiting(&self) -> usize {
+    pub(crate) fn waiting(&self) -> usize {
         self.state().queue.waiting()
     }
 

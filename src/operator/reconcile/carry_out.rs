@@ -46,9 +46,9 @@ impl Pass<'_> {
                 self.mark_lock(self.claim(lock, run), (pod, uid), seconds).await?;
             }
             Step::ReleaseLock { lock, run } => self.release_lock(self.claim(lock, run)).await?,
-            Step::Remove => {
+            Step::DeleteAction => {
                 info!("the action's time is over: it is deleted");
-                delete_action::remove(client, &self.action).await.map_err(failed("deleting the action"))?;
+                delete_action::delete(client, &self.action).await.map_err(failed("deleting the action"))?;
                 // Somebody may have changed it meanwhile.
                 return Ok(Some(Action::requeue(Duration::from_secs(5))));
             }

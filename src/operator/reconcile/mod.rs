@@ -1,13 +1,13 @@
 //! Asks [`decide`] for the next step, carries it out, and asks again until the answer is to wait.
 
-pub mod admission;
+pub(super) mod admission;
 mod at_rest;
 mod carry_out;
 mod gather;
 mod launching;
 mod lock_steps;
 mod pass;
-pub mod strays;
+pub(super) mod strays;
 mod tell;
 #[cfg(test)]
 mod tests;
@@ -23,7 +23,7 @@ use kube::{
 use tokio::time::Instant;
 use tracing::{Span, debug, instrument};
 
-pub use self::pass::{Context, ReconcileError};
+pub(super) use self::pass::{Context, ReconcileError};
 use self::pass::{MOST_STEPS, Pass, lock};
 use super::{
     caches::{
@@ -38,7 +38,7 @@ use super::{
 /// # Errors
 /// Where a call failed; the action is looked at again after a pause.
 #[instrument(skip_all, fields(action = %action.name_any(), namespace = action.namespace(), run))]
-pub async fn reconcile(action: Arc<Cached>, context: Arc<Context>) -> Result<Action, ReconcileError> {
+pub(super) async fn reconcile(action: Arc<Cached>, context: Arc<Context>) -> Result<Action, ReconcileError> {
     let Some(_turn) = context.admission.enter(&action.reference()) else {
         return Ok(Action::await_change());
     };
@@ -112,7 +112,7 @@ impl Pass<'_> {
 
 /// How long to wait after a pass that broke off: longer each time.
 #[allow(clippy::needless_pass_by_value, reason = "the controller hands both over by value")]
-pub fn after_error(action: Arc<Cached>, error: &ReconcileError, context: Arc<Context>) -> Action {
+pub(super) fn after_error(action: Arc<Cached>, error: &ReconcileError, context: Arc<Context>) -> Action {
     let memory = context.memories.of(action.meta().uid.as_deref().unwrap_or_default());
     let mut memory = lock(&memory);
     let pause = backoff(memory.errors);

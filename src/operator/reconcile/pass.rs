@@ -44,7 +44,7 @@ use crate::{
 pub(super) const MOST_STEPS: usize = 24;
 
 /// What all passes share.
-pub struct Context {
+pub(crate) struct Context {
     /// Speaks to the API server.
     pub client: Client,
     /// How long this instance leads.
@@ -98,7 +98,7 @@ pub struct Context {
 
 /// Why a pass broke off.
 #[derive(Debug, thiserror::Error)]
-pub enum ReconcileError {
+pub(crate) enum ReconcileError {
     /// A call to the API server failed.
     #[error("{step}: {source}")]
     Call {
@@ -121,7 +121,7 @@ pub enum ReconcileError {
 impl ReconcileError {
     /// A static word for metrics.
     #[must_use]
-    pub const fn category(&self) -> &'static str {
+    pub(crate) const fn category(&self) -> &'static str {
         match self {
             Self::Call { source, .. } => source.category(),
             Self::OldDefinition => "definition",

@@ -37,20 +37,20 @@ use crate::{
 
 /// The action that a pod names by label and by owner: its name and UID.
 #[must_use]
-pub fn owner(pod: &Pod) -> Option<(String, String)> {
+pub(crate) fn owner(pod: &Pod) -> Option<(String, String)> {
     let uid = pod.owner_references().iter().find(|owner| owner.controller == Some(true))?.uid.clone();
     Some((pod.labels().get(LABEL_ACTION)?.clone(), uid))
 }
 
 /// Whether somebody must look whether this pod's action is still there.
 #[must_use]
-pub fn may_be_stray(pod: &Pod) -> bool {
+pub(crate) fn may_be_stray(pod: &Pod) -> bool {
     is_held(pod) && pod.metadata.deletion_timestamp.is_some()
 }
 
 /// Who lets them go.
 #[derive(Clone)]
-pub struct Strays {
+pub(crate) struct Strays {
     client: Client,
     locks: LockIndex,
     memories: Memories,
@@ -89,14 +89,14 @@ impl Strays {
     /// Lets pods go by `client`; `memories` tell which creations can still arrive, and `nodes` which pods run
     /// no more because their node is out of service.
     #[must_use]
-    pub fn new(client: Client, locks: LockIndex, memories: Memories, nodes: Nodes) -> Self {
+    pub(crate) fn new(client: Client, locks: LockIndex, memories: Memories, nodes: Nodes) -> Self {
         Self { client, locks, memories, nodes, waiting: Arc::default() }
     }
 
     /// Lets the pod go if its action is gone, or is there and does not name it; where its run has a lock,
     /// once it shows that it has ended, and the lock is given back; and where a creation of the same attempt
     /// can still arrive, once that is over: what is gone in the next moment leaves its name free.
-    pub async fn let_go(&self, pod: &Pod) {
+    pub(crate) async fn let_go(&self, pod: &Pod) {
         let (name, uid) = (pod.name_any(), pod.uid().unwrap_or_default());
         // Nobody else asked for it after this, where its action is gone.
         let noticed = Timestamp::now();
@@ -204,7 +204,7 @@ impl Strays {
 
 /// Lets a pod go that left our sight with our finalizer on it: somebody took a label off, and nothing
 /// would tell of it any more.
-pub async fn lost_sight(client: &Client, pod: &Pod) {
+pub(crate) async fn lost_sight(client: &Client, pod: &Pod) {
     let (name, namespace) = (pod.name_any(), pod.namespace().unwrap_or_default());
     let pods: Api<Pod> = Api::namespaced(client.clone(), &namespace);
     let released = async {
@@ -225,7 +225,7 @@ pub async fn lost_sight(client: &Client, pod: &Pod) {
 
 /// Gives the lock of an action back that is gone, and whose run had it and nothing frozen yet: no pod
 /// was asked for. Of any other its pod tells, or the next one finds out.
-pub async fn give_lock_back(client: &Client, locks: &LockIndex, action: &DeploymentAction) {
+pub(crate) async fn give_lock_back(client: &Client, locks: &LockIndex, action: &DeploymentAction) {
     let run = action.status.as_ref().and_then(|status| status.run.as_ref());
     let Some(run) = run.filter(|run| run.bundle_sha256.is_none()) else { return };
     let (Some(held), Some(uid), Some(namespace)) = (run.held_lock(), action.uid(), action.namespace()) else {

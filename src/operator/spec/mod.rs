@@ -2,12 +2,12 @@
 //! hashes are taken. Pure: no client, no clock.
 
 pub mod expand;
-pub mod expanded;
+pub(super) mod expanded;
 pub mod hash;
-pub mod invalid;
+pub(super) mod invalid;
 mod pattern;
 pub mod policy;
 mod quantity;
-pub mod size;
+pub(super) mod size;
 pub mod validate;
-pub mod versions;
+pub(super) mod versions;

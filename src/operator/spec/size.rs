@@ -22,13 +22,13 @@ use crate::api::DeploymentActionSpec;
 ///
 /// That is 1307 of 1536. What is left is for texts that etcd has in a longer form; where even that does not
 /// do, as with somebody else's annotations, the status becomes smaller ([`super::smaller`]).
-pub const MAX_SPEC_BYTES: usize = 256 * 1024;
+pub(crate) const MAX_SPEC_BYTES: usize = 256 * 1024;
 
 /// Checks that a spec is not too large to be run.
 ///
 /// # Errors
 /// Where it is: its size, and what takes most of it.
-pub fn check(spec: &DeploymentActionSpec) -> Result<(), Invalid> {
+pub(crate) fn check(spec: &DeploymentActionSpec) -> Result<(), Invalid> {
     let size = stored(spec)?;
     if size <= MAX_SPEC_BYTES {
         return Ok(());

@@ -7,14 +7,14 @@ use semver::{Version, VersionReq};
 
 /// Which versions are allowed: those of any of the alternatives.
 #[derive(Debug)]
-pub struct Range(Vec<VersionReq>);
+pub(crate) struct Range(Vec<VersionReq>);
 
 impl Range {
     /// Reads a range.
     ///
     /// # Errors
     /// What is wrong in it, to be put after what it is.
-    pub fn parse(text: &str) -> Result<Self, String> {
+    pub(crate) fn parse(text: &str) -> Result<Self, String> {
         text.split("||").map(alternative).collect::<Result<_, _>>().map(Self).map_err(|error| {
             format!("is {text:?}, which is no range of versions such as \">=1.4 <2\", \"^1.4\" or \"1.x\": {error}")
         })
@@ -22,7 +22,7 @@ impl Range {
 
     /// Whether it allows this version.
     #[must_use]
-    pub fn contains(&self, version: &Version) -> bool {
+    pub(crate) fn contains(&self, version: &Version) -> bool {
         self.0.iter().any(|alternative| alternative.matches(version))
     }
 }
@@ -53,7 +53,7 @@ fn alternative(text: &str) -> Result<VersionReq, String> {
 /// The semantic version that a tag is: with or without a leading `v`; with `_` for `+`, which no tag
 /// may have and Helm writes so.
 #[must_use]
-pub fn version(tag: &str) -> Option<Version> {
+pub(crate) fn version(tag: &str) -> Option<Version> {
     let tag = tag.strip_prefix('v').unwrap_or(tag);
     Version::parse(&tag.replace('_', "+")).ok()
 }

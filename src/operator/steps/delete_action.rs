@@ -15,7 +15,7 @@ use crate::{
 ///
 /// # Errors
 /// The API server's; an action that is gone, or was changed, is none.
-pub async fn remove(client: &Client, action: &DeploymentAction) -> Result<(), CallError> {
+pub(crate) async fn delete(client: &Client, action: &DeploymentAction) -> Result<(), CallError> {
     let namespace = action.metadata.namespace.as_deref().unwrap_or_default();
     let actions: Api<DeploymentAction> = Api::namespaced(client.clone(), namespace);
     let very_this = Preconditions { uid: action.uid(), resource_version: action.resource_version() };
@@ -39,7 +39,7 @@ mod tests {
     async fn an_action_that_was_changed_meanwhile_stays() {
         let (client, seen) =
             server(|_| failure(409, "Conflict", "the ResourceVersion in the precondition differs"));
-        remove(&client, &action()).await.unwrap();
+        delete(&client, &action()).await.unwrap();
         let seen = seen.lock().unwrap();
         assert_eq!((seen.len(), seen[0].method.as_str()), (1, "DELETE"));
         let body = &seen[0].body;

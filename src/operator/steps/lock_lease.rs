@@ -48,7 +48,7 @@ const TRIES: usize = 4;
 
 /// Whose lock is meant.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Claim {
+pub(crate) struct Claim {
     /// The namespace.
     pub namespace: String,
     /// The lock's name.
@@ -106,7 +106,7 @@ fn until(lease: &Lease) -> Option<Timestamp> {
 ///
 /// # Errors
 /// The API server's.
-pub async fn look(client: &Client, claim: &Claim) -> Result<(LockSeen, Option<Lease>), CallError> {
+pub(crate) async fn look(client: &Client, claim: &Claim) -> Result<(LockSeen, Option<Lease>), CallError> {
     let Claim { namespace, lock, action: _, uid, run } = claim;
     let Some(lease) = call(leases(client, namespace).get_opt(&lease_name(lock))).await? else {
         let pods = running(client, claim).await?;
@@ -198,7 +198,11 @@ fn stands_by(action: Option<&DeploymentAction>, lock: &str, run: &str, uid: Opti
 ///
 /// # Errors
 /// The API server's.
-pub async fn take(client: &Client, claim: &Claim, found: Option<&Lease>) -> Result<Option<Lease>, CallError> {
+pub(crate) async fn take(
+    client: &Client,
+    claim: &Claim,
+    found: Option<&Lease>,
+) -> Result<Option<Lease>, CallError> {
     let now = Timestamp::now();
     let mut lease = found.cloned().unwrap_or_else(|| fresh(claim));
     clear(&mut lease);
@@ -219,7 +223,7 @@ pub async fn take(client: &Client, claim: &Claim, found: Option<&Lease>) -> Resu
 ///
 /// # Errors
 /// The API server's.
-pub async fn mark(
+pub(crate) async fn mark(
     client: &Client,
     claim: &Claim,
     known: Option<Lease>,
@@ -265,7 +269,7 @@ pub async fn mark(
 ///
 /// # Errors
 /// The API server's.
-pub async fn give_back(
+pub(crate) async fn give_back(
     client: &Client,
     namespace: &str,
     lock: &str,
@@ -302,7 +306,7 @@ pub async fn give_back(
 ///
 /// # Errors
 /// The API server's.
-pub async fn holds_until(
+pub(crate) async fn holds_until(
     client: &Client,
     namespace: &str,
     lock: &str,

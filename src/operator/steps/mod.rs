@@ -1,11 +1,11 @@
 //! One call each: what a step of `decide` asks of the API server or a registry.
 
-pub mod delete_action;
+pub(super) mod delete_action;
 pub mod launch;
-pub mod lock_lease;
-pub mod observe;
-pub mod pull_secrets;
-pub mod release;
-pub mod resolve;
-pub mod stop;
-pub mod write_status;
+pub(super) mod lock_lease;
+pub(super) mod observe;
+mod pull_secrets;
+pub(super) mod release;
+pub(super) mod resolve;
+pub(super) mod stop;
+pub(super) mod write_status;

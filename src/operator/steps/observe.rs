@@ -43,7 +43,7 @@ const EVENTS: u32 = 50;
 
 /// The pod of the latest run: from the cache, or from our own creation where that is newer.
 #[must_use]
-pub fn pod(pods: &Store<Pod>, action: &DeploymentAction, memory: &Memory) -> PodFact {
+pub(crate) fn pod(pods: &Store<Pod>, action: &DeploymentAction, memory: &Memory) -> PodFact {
     let status = action.status.as_ref();
     let Some(name) = status.and_then(|status| status.run.as_ref()?.pod_name.as_deref()) else {
         return PodFact::NotSeen;
@@ -64,7 +64,7 @@ pub fn pod(pods: &Store<Pod>, action: &DeploymentAction, memory: &Memory) -> Pod
 
 /// Forgets our own creation once the cache has shown it: from then on the cache knows better, also that
 /// the pod is gone.
-pub fn forget_created(pods: &Store<Pod>, memory: &mut Memory) {
+pub(crate) fn forget_created(pods: &Store<Pod>, memory: &mut Memory) {
     let shown = |created: &Pod| {
         let cached = pods.get(&ObjectRef::from_obj(created));
         cached.is_some_and(|cached| cached.metadata.uid == created.metadata.uid)
@@ -76,7 +76,7 @@ pub fn forget_created(pods: &Store<Pod>, memory: &mut Memory) {
 
 /// The pod that resolves the image of the latest run: from the cache, or from our own creation.
 #[must_use]
-pub fn resolver(pods: &Store<Pod>, action: &DeploymentAction, memory: &Memory) -> Option<Resolver> {
+pub(crate) fn resolver(pods: &Store<Pod>, action: &DeploymentAction, memory: &Memory) -> Option<Resolver> {
     let run = action.status.as_ref()?.run.as_ref()?.number;
     let uid = action.metadata.uid.as_deref().unwrap_or_default();
     let name = resolver_name(&action.name_any(), uid, run);
@@ -96,7 +96,7 @@ pub fn resolver(pods: &Store<Pod>, action: &DeploymentAction, memory: &Memory) -
 /// Pods of earlier runs and attempts, where the action is at rest or being deleted; all of them where
 /// its status tells of no run.
 #[must_use]
-pub fn older(pods: &Store<Pod>, index: &PodIndex, action: &DeploymentAction) -> Vec<PodView> {
+pub(crate) fn older(pods: &Store<Pod>, index: &PodIndex, action: &DeploymentAction) -> Vec<PodView> {
     let run = action.status.as_ref().and_then(|status| status.run.as_ref());
     let before = match run {
         None => (u32::MAX, u32::MAX),
@@ -118,7 +118,7 @@ pub fn older(pods: &Store<Pod>, index: &PodIndex, action: &DeploymentAction) -> 
 ///
 /// # Errors
 /// The API server's.
-pub async fn all_pods(client: &Client, action: &DeploymentAction) -> Result<Vec<PodView>, CallError> {
+pub(crate) async fn all_pods(client: &Client, action: &DeploymentAction) -> Result<Vec<PodView>, CallError> {
     let uid = action.metadata.uid.as_deref().unwrap_or_default();
     let namespace = action.metadata.namespace.as_deref().unwrap_or_default();
     let pods: Api<Pod> = Api::namespaced(client.clone(), namespace);
@@ -130,7 +130,7 @@ pub async fn all_pods(client: &Client, action: &DeploymentAction) -> Result<Vec<
 /// Pods of an action that had the same name; where the run has a pod of its own, nobody asks. Whoever knows
 /// the nodes says which of them may still run.
 #[must_use]
-pub fn previous(pods: &Store<Pod>, index: &PodIndex, action: &DeploymentAction) -> Vec<PodView> {
+pub(crate) fn previous(pods: &Store<Pod>, index: &PodIndex, action: &DeploymentAction) -> Vec<PodView> {
     let run = action.status.as_ref().and_then(|status| status.run.as_ref());
     if run.is_some_and(|run| run.pod_uid.is_some()) || action.metadata.deletion_timestamp.is_some() {
         return Vec::new();
@@ -157,7 +157,10 @@ fn of_name(pods: &Store<Pod>, index: &PodIndex, action: &DeploymentAction) -> im
 ///
 /// # Errors
 /// The API server's.
-pub async fn look(client: &Client, action: &DeploymentAction) -> Result<(PodFact, Option<Pod>), CallError> {
+pub(crate) async fn look(
+    client: &Client,
+    action: &DeploymentAction,
+) -> Result<(PodFact, Option<Pod>), CallError> {
     let status = action.status.as_ref();
     let Some(name) = status.and_then(|status| status.run.as_ref()?.pod_name.as_deref()) else {
         return Ok((PodFact::Absent, None));
@@ -176,7 +179,7 @@ pub async fn look(client: &Client, action: &DeploymentAction) -> Result<(PodFact
 
 /// The pod as the lifecycle sees it.
 #[must_use]
-pub fn present(pod: &Pod, action: &DeploymentAction) -> PodFact {
+pub(crate) fn present(pod: &Pod, action: &DeploymentAction) -> PodFact {
     let status = action.status.as_ref();
     let image = status.and_then(|status| status.image.as_ref()).map_or("", |image| image.resolved.as_str());
     let packages = status.map_or(&[][..], |status| &status.packages);
@@ -186,7 +189,7 @@ pub fn present(pod: &Pod, action: &DeploymentAction) -> PodFact {
 
 /// Why the events of a pod are to be read now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum EventsFor {
+pub(crate) enum EventsFor {
     /// To tell people why it does not start, where that may have been told before the watch of warnings began.
     Waiting,
     /// To know why it did not start, before it is given up for a cause that nothing shows.
@@ -199,7 +202,7 @@ pub enum EventsFor {
 /// them, and a list costs the API server more. `stopped`: whether its script was asked to stop from outside;
 /// asked last, since it looks into a log that is being read.
 #[must_use]
-pub fn needs_events(
+pub(crate) fn needs_events(
     action: &DeploymentAction,
     pod: &PodFact,
     warnings: &Warnings,
@@ -234,7 +237,7 @@ pub fn needs_events(
 
 /// What is known of the pod's events: what was read of them, and what was warned of.
 #[must_use]
-pub fn events_of(pod_uid: &str, memory: &Memory, warnings: &Warnings) -> Vec<Event> {
+pub(crate) fn events_of(pod_uid: &str, memory: &Memory, warnings: &Warnings) -> Vec<Event> {
     let read = memory.events.iter().flat_map(|(_, events)| events).cloned();
     read.chain(warnings.of(pod_uid)).collect()
 }
@@ -243,7 +246,7 @@ pub fn events_of(pod_uid: &str, memory: &Memory, warnings: &Warnings) -> Vec<Eve
 ///
 /// # Errors
 /// The API server's.
-pub async fn events(client: &Client, namespace: &str, pod_uid: &str) -> Result<Vec<Event>, CallError> {
+pub(crate) async fn events(client: &Client, namespace: &str, pod_uid: &str) -> Result<Vec<Event>, CallError> {
     let events: Api<Event> = Api::namespaced(client.clone(), namespace);
     let of = ListParams::default().fields(&format!("involvedObject.uid={pod_uid}")).limit(EVENTS);
     Ok(call(events.list(&of)).await?.items)

@@ -16,7 +16,7 @@ const MOST: usize = 8;
 
 /// Credentials, and what kept others from being among them, for people.
 #[derive(Debug, Default)]
-pub struct Found {
+pub(super) struct Found {
     /// The credentials.
     pub keyring: Keyring,
     /// Which could not be had, and why.
@@ -25,7 +25,7 @@ pub struct Found {
 
 /// The credentials that the chart gave the operator. The file is read each time: the kubelet brings
 /// it up to date.
-pub async fn of_operator(file: Option<&Path>) -> Found {
+pub(super) async fn of_operator(file: Option<&Path>) -> Found {
     let mut found = Found::default();
     let Some(path) = file else { return found };
     match tokio::fs::read(path).await {
@@ -37,7 +37,7 @@ pub async fn of_operator(file: Option<&Path>) -> Found {
 
 /// The Secrets that the action names, or else those of its service account, as far as the namespace
 /// lets the operator read them. Notes are of what keeps `image` from being read.
-pub async fn of_namespace(client: &Client, action: &Checked, image: &ImageReference) -> Found {
+pub(super) async fn of_namespace(client: &Client, action: &Checked, image: &ImageReference) -> Found {
     let mut found = Found::default();
     let secrets: Api<Secret> = Api::namespaced(client.clone(), &action.namespace);
     let (origin, names) = names(client, action, &mut found).await;

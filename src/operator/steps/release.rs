@@ -19,7 +19,12 @@ use crate::{
 ///
 /// # Errors
 /// The API server's; a pod that is gone or has another UID is none. 409 where it is still held.
-pub async fn release(client: &Client, namespace: &str, name: &str, uid: &str) -> Result<(), CallError> {
+pub(crate) async fn release(
+    client: &Client,
+    namespace: &str,
+    name: &str,
+    uid: &str,
+) -> Result<(), CallError> {
     let pods: Api<Pod> = Api::namespaced(client.clone(), namespace);
     // A strategic merge: other finalizers stay, whoever set them meanwhile. The UID is a precondition.
     let patch = json!({"metadata": {"uid": uid, "$deleteFromPrimitiveList/finalizers": [FINALIZER_COLLECT]}});

@@ -6,13 +6,13 @@
 //! node is to be asked.
 
 mod asking;
-pub mod jobs;
+pub(in crate::operator) mod jobs;
 mod packages;
 
 use k8s_openapi::{api::core::v1::ConfigMap, jiff::SignedDuration};
 use kube::{Api, Client};
 
-pub use self::asking::Sources;
+pub(crate) use self::asking::Sources;
 use self::asking::{Problem, TRIES, later, reason};
 use super::pull_secrets::{self, Found};
 use crate::{
@@ -24,7 +24,7 @@ use crate::{
 
 /// Resolves script, packages and image of `action`; `failures` counts those of this run so far. A package
 /// that the run `again` deployed keeps its digest. With it, for how long the registry asked to be left alone.
-pub async fn resolve(
+pub(crate) async fn resolve(
     sources: &Sources<'_>,
     action: &Checked,
     again: Option<&PastRun>,

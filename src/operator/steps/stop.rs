@@ -19,7 +19,7 @@ use crate::{
 ///
 /// # Errors
 /// The API server's; a pod that is gone or has another UID is none.
-pub async fn delete(client: &Client, namespace: &str, name: &str, uid: &str) -> Result<(), CallError> {
+pub(crate) async fn delete(client: &Client, namespace: &str, name: &str, uid: &str) -> Result<(), CallError> {
     let pods: Api<Pod> = Api::namespaced(client.clone(), namespace);
     let parameters = DeleteParams {
         preconditions: Some(Preconditions { uid: Some(uid.to_owned()), resource_version: None }),
@@ -37,7 +37,7 @@ pub async fn delete(client: &Client, namespace: &str, name: &str, uid: &str) -> 
 ///
 /// # Errors
 /// The API server's; a pod that is gone or has another UID is none.
-pub async fn expire(client: &Client, namespace: &str, name: &str, uid: &str) -> Result<(), CallError> {
+pub(crate) async fn expire(client: &Client, namespace: &str, name: &str, uid: &str) -> Result<(), CallError> {
     // The UID is a precondition.
     let patch = json!({"metadata": {"uid": uid}, "spec": {"activeDeadlineSeconds": AT_ONCE_SECONDS}});
     change(client, namespace, name, patch).await
@@ -48,7 +48,7 @@ pub async fn expire(client: &Client, namespace: &str, name: &str, uid: &str) -> 
 ///
 /// # Errors
 /// The API server's; a pod that is gone or has another UID is none.
-pub async fn announce(
+pub(crate) async fn announce(
     client: &Client,
     namespace: &str,
     name: &str,

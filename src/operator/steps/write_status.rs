@@ -17,7 +17,7 @@ use crate::{
 ///
 /// # Errors
 /// The API server's; 409 where the action was changed since it was read.
-pub async fn write_status(
+pub(crate) async fn write_status(
     client: &Client,
     action: &DeploymentAction,
     status: &DeploymentActionStatus,

@@ -29,12 +29,12 @@ const AT_ONCE: usize = 4;
 
 /// Where events are handed in.
 #[derive(Debug, Clone)]
-pub struct Events(mpsc::Sender<(String, Event)>);
+pub(crate) struct Events(mpsc::Sender<(String, Event)>);
 
 impl Events {
     /// Begins to write what is handed in; `instance` is this process's name.
     #[must_use]
-    pub fn new(client: Client, instance: &str) -> Self {
+    pub(crate) fn new(client: Client, instance: &str) -> Self {
         let (sender, receiver) = mpsc::channel(MOST_WAITING);
         let instance = instance.to_owned();
         tokio::spawn(write(client, instance, receiver));
@@ -42,7 +42,12 @@ impl Events {
     }
 
     /// Tells of what the status says now and did not say before.
-    pub fn tell(&self, before: Option<&DeploymentActionStatus>, action: &DeploymentAction, now: Timestamp) {
+    pub(crate) fn tell(
+        &self,
+        before: Option<&DeploymentActionStatus>,
+        action: &DeploymentAction,
+        now: Timestamp,
+    ) {
         let Some(event) = news(before, action, now) else { return };
         let namespace = action.namespace().unwrap_or_default();
         if self.0.try_send((namespace, event)).is_err() {

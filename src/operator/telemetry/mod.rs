@@ -1,7 +1,7 @@
 //! What others learn of a run beside its status: events, metrics, traces.
 
-pub mod events;
+pub(super) mod events;
 pub mod metrics;
-pub mod process_usage;
+mod process_usage;
 pub mod stages;
-pub mod traces;
+pub(super) mod traces;

@@ -13,7 +13,7 @@ use prometheus_client::{
 /// Reads `/proc/self` at each scrape. What cannot be read is left out: an absent series says so, a
 /// zero would not.
 #[derive(Debug)]
-pub struct Process;
+pub(super) struct Process;
 
 /// As the kernel counts it.
 struct Usage {

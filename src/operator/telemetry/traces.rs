@@ -48,14 +48,14 @@ pub struct TracesError {
 
 /// Where traces are handed in; nothing happens to them where no endpoint is given.
 #[derive(Debug, Clone)]
-pub struct Traces(Option<mpsc::Sender<Vec<SpanData>>>);
+pub(crate) struct Traces(Option<mpsc::Sender<Vec<SpanData>>>);
 
 impl Traces {
     /// Begins to send what is handed in to `endpoint`, the base URL of an OTLP receiver by HTTP.
     ///
     /// # Errors
     /// Where the endpoint is no URL, or no client can be made.
-    pub fn new(endpoint: Option<&str>) -> Result<Self, TracesError> {
+    pub(crate) fn new(endpoint: Option<&str>) -> Result<Self, TracesError> {
         let Some(endpoint) = endpoint.filter(|endpoint| !endpoint.is_empty()) else { return Ok(Self(None)) };
         let failed = |why: String| TracesError { endpoint: endpoint.to_owned(), why };
         let client = reqwest::Client::builder()
@@ -80,7 +80,7 @@ impl Traces {
     }
 
     /// Sends the trace of a run that has ended; `parts` are those that this process has seen.
-    pub fn tell(&self, action: &DeploymentAction, parts: &[Timing], now: Timestamp) {
+    pub(crate) fn tell(&self, action: &DeploymentAction, parts: &[Timing], now: Timestamp) {
         let Some(sender) = &self.0 else { return };
         let Some(spans) = spans(action, parts, now) else { return };
         if sender.try_send(spans).is_err() {

@@ -78,7 +78,7 @@ fn rest(facts: &Facts<'_>, now: Timestamp, status: &DeploymentActionStatus) -> S
             write_or(facts, wanted, || {
                 let expires = expires_at(facts, status);
                 match expires {
-                    Some(then) if now >= then => Step::Remove,
+                    Some(then) if now >= then => Step::DeleteAction,
                     _ => retire(facts, now, status).not_beyond(expires, now),
                 }
             })

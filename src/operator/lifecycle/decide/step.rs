@@ -117,7 +117,7 @@ pub enum Step {
         run: String,
     },
     /// Delete the action, if nobody has changed it meanwhile.
-    Remove,
+    DeleteAction,
     /// Nothing, until something changes or the time is over.
     Wait(Option<SignedDuration>),
 }
@@ -144,7 +144,7 @@ impl Step {
             Self::TakeLock { .. } => "TakeLock",
             Self::MarkLock { .. } => "MarkLock",
             Self::ReleaseLock { .. } => "ReleaseLock",
-            Self::Remove => "Remove",
+            Self::DeleteAction => "DeleteAction",
             Self::Wait(_) => "Wait",
         }
     }

@@ -17,7 +17,7 @@ pub(super) const TRIES: u32 = 3;
 
 /// What is asked.
 #[derive(Clone, Copy)]
-pub struct Sources<'a> {
+pub(crate) struct Sources<'a> {
     /// For the script's `ConfigMap` and pull Secrets.
     pub client: &'a Client,
     /// For the image.

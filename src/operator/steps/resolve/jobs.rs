@@ -29,7 +29,7 @@ const LIMITS: Limits = Limits { all: 192, of_owner: 16, at_place: 48 };
 
 /// Where jobs are handed in. Clones share it.
 #[derive(Clone)]
-pub struct Jobs {
+pub(crate) struct Jobs {
     shared: Arc<Shared>,
     turns: Turns,
     news: mpsc::UnboundedSender<ObjectRef<DeploymentAction>>,
@@ -46,7 +46,7 @@ struct Shared {
 impl Jobs {
     /// With none under way. `news` is where the controller is told of an answer.
     #[must_use]
-    pub fn new(
+    pub(crate) fn new(
         client: Client,
         registry: Registry,
         options: &Options,
@@ -64,13 +64,13 @@ impl Jobs {
 
     /// How many wait for their turn.
     #[must_use]
-    pub fn waiting(&self) -> usize {
+    pub(crate) fn waiting(&self) -> usize {
         self.turns.waiting()
     }
 
     /// Begins to resolve what `spec` says, as [`resolve`] does it. `None` where it cannot be executed.
     #[must_use]
-    pub fn begin(
+    pub(crate) fn begin(
         &self,
         action: &DeploymentAction,
         wanted: Wanted,

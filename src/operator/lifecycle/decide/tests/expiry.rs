@@ -15,7 +15,7 @@ fn at_rest() -> World {
 fn it_goes_that_long_after_its_run_has_ended() {
     let world = at_rest();
     assert_eq!(world.step(4), Step::Wait(Some(SignedDuration::from_secs(59))));
-    assert_eq!(world.step(63), Step::Remove);
+    assert_eq!(world.step(63), Step::DeleteAction);
     assert_eq!(done().step(9999), Step::Wait(None), "without it, never");
 }
 
