@@ -5,6 +5,7 @@ use std::{net::SocketAddr, sync::Arc};
 use clap::{Parser, ValueEnum};
 
 use super::pod::attempt::{Delivery, FetchDefaults, PodDefaults};
+use crate::record::quoted;
 
 /// How the runner gets into pods.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -155,7 +156,7 @@ fn bytes(text: &str) -> Result<u64, String> {
         .and_then(|number| number.checked_mul(1 << shift))
         .filter(|bytes| *bytes > 0)
         .ok_or_else(|| {
-            format!("{text:?} is no size: write a whole number with Ki, Mi or Gi, for example 512Mi")
+            format!("{} is no size: write a whole number with Ki, Mi or Gi, for example 512Mi", quoted(text))
         })
 }
 

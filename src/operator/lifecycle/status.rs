@@ -295,10 +295,8 @@ pub fn suspended(of: &Requests<'_>, now: Timestamp, trigger: Trigger) -> Deploym
     let before = of.action().status.clone().unwrap_or_default();
     let generation = of.action().metadata.generation.unwrap_or_default();
     let reason = Reason::Suspended;
-    let message = sentence(
-        &format!("a run is asked for ({trigger:?}), and spec.suspend holds it back"),
-        reason.advice(),
-    );
+    let message =
+        sentence(&format!("a run is asked for ({trigger}), and spec.suspend holds it back"), reason.advice());
     DeploymentActionStatus {
         observed_generation: Some(generation),
         phase: Some(Phase::Suspended),

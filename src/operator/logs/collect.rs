@@ -192,7 +192,7 @@ impl Reader {
         let mut ended = false;
         let mut refused_since = None;
         loop {
-            ended = ended || self.cached().is_some_and(|pod| self.has_ended(&pod));
+            ended = ended || self.cached().is_some_and(|pod| Self::has_ended(&pod));
             let reading = self.read_once(!ended).await;
             let whole = matches!(reading, Ok(Reading::Stream));
             self.show_news();
@@ -264,7 +264,7 @@ impl Reader {
                     debug!(pod = self.source.pod, %error, "log stream broke");
                     return Ok(Reading::Broken);
                 }
-                Err(_) if follow && self.cached().is_some_and(|pod| self.has_ended(&pod)) => {
+                Err(_) if follow && self.cached().is_some_and(|pod| Self::has_ended(&pod)) => {
                     return Ok(Reading::Broken);
                 }
                 Err(_) if heard.elapsed() > SILENCE => return Ok(Reading::Broken),
@@ -308,7 +308,7 @@ impl Reader {
     /// A cache that does not know the pod says nothing: it may not be filled yet (an operator that
     /// has just begun), or be behind. The API server is asked then.
     async fn found(&self) -> Found {
-        let found = |pod: &Pod| match (self.has_ended(pod), pod.metadata.deletion_timestamp.is_some()) {
+        let found = |pod: &Pod| match (Self::has_ended(pod), pod.metadata.deletion_timestamp.is_some()) {
             (true, true) => Found::Gone,
             (true, false) => Found::Ended,
             (false, _) => Found::Running,
@@ -330,7 +330,7 @@ impl Reader {
         pod.metadata.uid.as_deref() == Some(&self.source.of.pod_uid)
     }
 
-    fn has_ended(&self, pod: &Pod) -> bool {
+    fn has_ended(pod: &Pod) -> bool {
         let view = PodView::of(pod);
         view.terminated().is_some() || view.stillborn.is_some() || view.gone
     }

@@ -1,6 +1,7 @@
 //! What others in the cluster made of our pod, where that matters: pure.
 
 use k8s_openapi::api::core::v1::Pod;
+use serde_json::json;
 
 use super::{mutated_packages, same_content::is_same_content};
 use crate::{
@@ -15,7 +16,7 @@ pub(crate) fn mutation(pod: &Pod, image: &str, packages: &[PackageStatus]) -> Op
     let spec = pod.spec.as_ref()?;
     let wanted = vec![format!("{}/{}", place::RUNNER_DIR, place::RUNNER_FILE)];
     let Some(container) = spec.containers.iter().find(|container| container.name == CONTAINER) else {
-        return Some(format!("the container {CONTAINER:?} is missing"));
+        return Some(format!("the container {CONTAINER} is missing"));
     };
     if !container.image.as_deref().is_some_and(|found| is_same_content(found, image)) {
         return Some(format!(
@@ -25,14 +26,15 @@ pub(crate) fn mutation(pod: &Pod, image: &str, packages: &[PackageStatus]) -> Op
     }
     if container.command.as_ref() != Some(&wanted) {
         return Some(format!(
-            "its command is {:?} and not {wanted:?}",
-            container.command.clone().unwrap_or_default()
+            "its command is {} and not {}",
+            json!(container.command.clone().unwrap_or_default()),
+            json!(wanted)
         ));
     }
     if container.args.as_deref() != Some(&["run".to_owned()]) {
         return Some(format!(
-            "its arguments are {:?} and not [\"run\"]",
-            container.args.clone().unwrap_or_default()
+            "its arguments are {} and not [\"run\"]",
+            json!(container.args.clone().unwrap_or_default())
         ));
     }
     let bundle = container.env.iter().flatten().find(|variable| variable.name == place::ENV_BUNDLE_SHA256);

@@ -20,7 +20,7 @@ use crate::{
         status::TemplateStatus,
         template::{TemplateKind, TemplateSpec},
     },
-    record::sha256_hex,
+    record::{quoted, sha256_hex},
     registry::ImageReference,
 };
 
@@ -114,7 +114,7 @@ pub fn check(
         return Ok(validate_as(action, action.spec.clone(), None, architecture)?);
     };
     size::check(&action.spec)?;
-    let name = format!("{} {:?}", reference.kind().as_str(), reference.name);
+    let name = format!("{} {}", reference.kind().as_str(), quoted(&reference.name));
     let template = match template {
         Some(Lookup::Found(template)) => template,
         Some(Lookup::Missing) => {
@@ -342,7 +342,7 @@ fn is_of(
 
 fn told(text: &str) -> String {
     let short: String = text.chars().take(TOLD).collect();
-    if short.len() < text.len() { format!("{short:?}...") } else { format!("{short:?}") }
+    if short.len() < text.len() { format!("{}...", quoted(&short)) } else { quoted(&short) }
 }
 
 /// What is given and not declared, each with the name that may have been meant.

@@ -124,7 +124,7 @@ fn is_below(full: &str, place: &str) -> bool {
 
 fn profile(policy: &Policy, spec: &DeploymentActionSpec) -> Vec<String> {
     let Some(allowed) = &policy.spec.security_profiles else { return Vec::new() };
-    let shown = allowed.iter().map(|profile| format!("{profile:?}")).collect::<Vec<_>>().join(", ");
+    let shown = allowed.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
     let template = spec.pod_template.clone().unwrap_or_default();
     let profile = template.security_profile.unwrap_or_default();
     let mut found = Vec::new();
@@ -132,7 +132,7 @@ fn profile(policy: &Policy, spec: &DeploymentActionSpec) -> Vec<String> {
         let silent =
             if template.security_profile.is_none() { ", which counts where nothing is said" } else { "" };
         found.push(format!(
-            "spec.podTemplate.securityProfile is {profile:?}{silent}, and {policy} allows only {shown}: write one of these"
+            "spec.podTemplate.securityProfile is {profile}{silent}, and {policy} allows only {shown}: write one of these"
         ));
     }
     if !allowed.contains(&SecurityProfile::Baseline) {

@@ -21,6 +21,7 @@ use crate::{
             Bundle, Folder, Limits, MAX_BYTES, Output, Package, Program, RunIdentity, Source, Streams,
             Variable, WorkingDir,
         },
+        quoted,
     },
     registry::{ImageReference, MAX_NAME},
 };
@@ -192,7 +193,7 @@ impl Checked {
         match &script.config_map_key_ref {
             Some(from) => Program::ScriptFile {
                 sha256: sha256.to_owned(),
-                origin: format!("key {:?} of ConfigMap {:?}", from.key, from.name),
+                origin: format!("key {} of ConfigMap {}", quoted(&from.key), quoted(&from.name)),
                 interpreter,
                 file_name,
             },
@@ -260,7 +261,7 @@ impl Checked {
             path: input_path(index, &variable.name),
             secret,
             optional: key.optional.unwrap_or_default(),
-            origin: format!("key {:?} of {kind} {:?}", key.key, key.name),
+            origin: format!("key {} of {kind} {}", quoted(&key.key), quoted(&key.name)),
         };
         let from = variable.value_from.as_ref();
         Variable {
@@ -352,7 +353,7 @@ fn folder((index, from): (usize, &VariablesFrom)) -> Folder {
         path: index.to_string(),
         prefix: from.prefix.clone().unwrap_or_default(),
         secret,
-        origin: format!("{} {name:?}", if secret { "Secret" } else { "ConfigMap" }),
+        origin: format!("{} {}", if secret { "Secret" } else { "ConfigMap" }, quoted(name)),
     }
 }
 

@@ -5,6 +5,8 @@
 
 use semver::{Version, VersionReq};
 
+use crate::record::quoted;
+
 /// Which versions are allowed: those of any of the alternatives.
 #[derive(Debug)]
 pub(crate) struct Range(Vec<VersionReq>);
@@ -16,7 +18,10 @@ impl Range {
     /// What is wrong in it, to be put after what it is.
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
         text.split("||").map(alternative).collect::<Result<_, _>>().map(Self).map_err(|error| {
-            format!("is {text:?}, which is no range of versions such as \">=1.4 <2\", \"^1.4\" or \"1.x\": {error}")
+            format!(
+                "is {}, which is no range of versions such as \">=1.4 <2\", \"^1.4\" or \"1.x\": {error}",
+                quoted(text)
+            )
         })
     }
 

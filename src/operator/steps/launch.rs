@@ -19,6 +19,7 @@ use crate::{
         },
         spec::validate::Checked,
     },
+    record::quoted,
 };
 
 /// The most `LimitRange`s of a namespace that are read.
@@ -145,7 +146,7 @@ async fn limit_ranges(client: &Client, namespace: &str, said: &str) -> String {
         })
     };
     let names: Vec<String> =
-        ranges.iter().filter(asks).map(|range| format!("LimitRange {:?}", range.name_any())).collect();
+        ranges.iter().filter(asks).map(|range| format!("LimitRange {}", quoted(&range.name_any()))).collect();
     if names.is_empty() {
         format!("a LimitRange of namespace {namespace} asks for that; `kubectl get limitranges` shows them")
     } else {

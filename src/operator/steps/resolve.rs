@@ -18,7 +18,7 @@ use super::pull_secrets::{self, Found};
 use crate::{
     api::{Reason, history::PastRun},
     operator::{call::call, lifecycle::facts::Resolution, spec::validate::Checked},
-    record::sha256_hex,
+    record::{quoted, sha256_hex},
     registry::{Asker, ResolveError, ResolvedImage},
 };
 
@@ -61,12 +61,18 @@ async fn script(client: &Client, action: &Checked) -> Result<Option<String>, Str
     let map = match call(maps.get_opt(&from.name)).await {
         Ok(Some(map)) => map,
         Ok(None) => {
-            return Err(format!("spec.script.configMapKeyRef: there is no ConfigMap {:?}", from.name));
+            return Err(format!("spec.script.configMapKeyRef: there is no ConfigMap {}", quoted(&from.name)));
         }
-        Err(error) => return Err(format!("spec.script.configMapKeyRef: ConfigMap {:?}: {error}", from.name)),
+        Err(error) => {
+            return Err(format!("spec.script.configMapKeyRef: ConfigMap {}: {error}", quoted(&from.name)));
+        }
     };
     script_of(&map, &from.key).map(Some).ok_or_else(|| {
-        format!("spec.script.configMapKeyRef: ConfigMap {:?} has no key {:?}", from.name, from.key)
+        format!(
+            "spec.script.configMapKeyRef: ConfigMap {} has no key {}",
+            quoted(&from.name),
+            quoted(&from.key)
+        )
     })
 }
 

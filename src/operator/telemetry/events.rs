@@ -100,7 +100,7 @@ fn news(before: Option<&DeploymentActionStatus>, action: &DeploymentAction, now:
     }
     let image = status.image.as_ref().map_or("", |image| image.resolved.as_str());
     let pod = run.pod_name.as_deref().unwrap_or_default();
-    let note = format!("Run {number} ({:?}) started in pod {pod} with image {image}", run.trigger);
+    let note = format!("Run {number} ({}) started in pod {pod} with image {image}", run.trigger);
     Some(event(action, now, "Normal", "Started", "Start", note))
 }
 

@@ -25,6 +25,7 @@ use super::stages::{Stage, Timing};
 use crate::{
     api::{DeploymentAction, Reason, condition::ConditionType, reason::Class},
     operator::pod::trace_context::{of_attempt, span_id, trace_id},
+    record::quoted,
 };
 
 /// How long one batch may take.
@@ -39,7 +40,8 @@ const RUN: &str = "run";
 /// Why traces cannot be sent.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "the OTLP endpoint {endpoint:?} cannot be used: {why}; write a URL such as http://collector.monitoring:4318"
+    "the OTLP endpoint {} cannot be used: {why}; write a URL such as http://collector.monitoring:4318",
+    quoted(.endpoint)
 )]
 pub struct TracesError {
     endpoint: String,
@@ -144,7 +146,7 @@ fn spans(action: &DeploymentAction, parts: &[Timing], now: Timestamp) -> Option<
         KeyValue::new("longshore.action.uid", uid.clone()),
         KeyValue::new("longshore.run.id", run.id.clone()),
         KeyValue::new("longshore.run.number", i64::from(run.number)),
-        KeyValue::new("longshore.run.trigger", format!("{:?}", run.trigger)),
+        KeyValue::new("longshore.run.trigger", run.trigger.to_string()),
         KeyValue::new("longshore.run.reason", ready.reason.clone()),
     ];
     let more = [

@@ -12,6 +12,7 @@ use crate::{
         },
         spec::expand::Lookup,
     },
+    record::quoted,
 };
 
 /// How the template differs from the one that the latest run was made of. Nothing is told of one that
@@ -47,7 +48,9 @@ pub(super) fn source_news(facts: &Facts<'_>, status: &DeploymentActionStatus) ->
         Source::None => None,
         Source::Found { sha256, .. } if sha256 == had => None,
         Source::Found { name, key, asked, .. } if *asked >= ended => Some(format!(
-            "key {key:?} of ConfigMap {name:?} holds another script than the latest run had: set a new spec.runToken, or the annotation longshore.dev/rerun, to run it as it is now"
+            "key {} of ConfigMap {} holds another script than the latest run had: set a new spec.runToken, or the annotation longshore.dev/rerun, to run it as it is now",
+            quoted(key),
+            quoted(name)
         )),
         Source::Unread | Source::Found { .. } => told(status, ConditionType::SourceOutdated),
     }

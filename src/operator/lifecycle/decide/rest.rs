@@ -249,7 +249,7 @@ mod tests {
             },
             &|action| {
                 action.status =
-                    Some(suspended(&Requests::of(action), Timestamp::UNIX_EPOCH, Trigger::RunToken))
+                    Some(suspended(&Requests::of(action), Timestamp::UNIX_EPOCH, Trigger::RunToken));
             },
         ];
         for (at, change) in changes.into_iter().enumerate() {
