@@ -67,7 +67,7 @@ fn links(page: &str) -> Vec<String> {
 }
 
 /// The pages of this repository, each with its text.
-pub(crate) fn pages() -> Vec<(PathBuf, String)> {
+pub(super) fn pages() -> Vec<(PathBuf, String)> {
     let root = root();
     let pages = PAGES.map(|page| root.join(page)).into_iter().filter(|page| page.exists());
     let pages = pages.chain(FOLDERS.iter().flat_map(|folder| files(&root.join(folder))));
