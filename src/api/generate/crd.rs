@@ -90,7 +90,7 @@ fn of_template(crd: &CustomResourceDefinition) -> Result<CustomResourceDefinitio
 /// A definition as a document, with whole numbers: the typed one has `3600.0`.
 ///
 /// # Errors
-/// The definition cannot be serialized.
+/// Never for the types of this crate; the signature is serde's.
 pub fn document(definition: &CustomResourceDefinition) -> Result<Value, serde_json::Error> {
     let mut document = serde_json::to_value(definition)?;
     whole_numbers(&mut document);
