@@ -1,7 +1,6 @@
-//! Who may do what, at a glance: each person with each deed, as `docs/access.md` has it. What a person
-//! has and what a deed is, is in [`crate::deeds`].
+//! The table of `docs/access.md`: each person with each deed. [`super::deeds`] has the persons and the deeds.
 
-use crate::{
+use super::{
     deeds::{Deed, Place, Who, in_place},
     person::Person,
 };
