@@ -1,5 +1,5 @@
-//! What the operator's cache of actions takes in memory, without a cluster: finished actions, the largest
-//! ones, and the largest ones whose run is under way, read as the API server lists them.
+//! The memory that the operator's cache of actions takes, without a cluster. It reads finished actions, the
+//! largest possible ones, and the largest ones with a run under way, as the API server lists them.
 //!
 //! Resident memory of this process, with the operator's allocator. The rest of an operator is not in it:
 //! `make bench-scale` has that.

@@ -27,6 +27,7 @@ mod load;
 mod lock;
 #[path = "scale/neighbour.rs"]
 mod neighbour;
+#[allow(dead_code, reason = "the tests use all of it")]
 #[path = "../tests/node/mod.rs"]
 mod node;
 #[path = "scale/operator.rs"]

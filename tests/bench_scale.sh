@@ -16,7 +16,7 @@ LONGSHORE_RUNNER=$target_dir/$static_target/release/longshore-runner
 [ -x "$LONGSHORE_RUNNER" ] || fail "there is no $LONGSHORE_RUNNER: run make deploy"
 export LONGSHORE_RUNNER RESULT=${RESULT:-$target_dir/bench-scale.json} RATE MINUTES KEPT FINISHED ACTIVE QUEUED LARGEST NEIGHBOURS PARTS
 
-# Where it breaks off half-way.
+# If it breaks off half-way.
 remove_left() { kubectl delete namespaces --selector longshore.dev/bench-scale --wait=false --ignore-not-found >/dev/null; }
 trap remove_left EXIT
 

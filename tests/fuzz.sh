@@ -8,4 +8,4 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 environment=$(tests/cluster/env.sh)
 eval "$environment"
 export LONGSHORE_FUZZ_COUNT=${1:-10000} LONGSHORE_FUZZ_SEED=${2:-1}
-cargo_test --test fuzz -- --nocapture
+tests_of on_cluster fuzz:: -- --nocapture

@@ -5,7 +5,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 out=${1:-.}
 . tests/cluster/settings.sh
 # With the tests, for which it is built anyway.
-cargo_test --quiet --no-run --test claims
+cargo_test --quiet --no-run --test process
 longshore=${CARGO_TARGET_DIR:-target}/$static_target/debug/longshore
 mkdir -p "$out/crds" "$out/docs/reference" "$out/charts/longshore/files"
 "$longshore" crd >"$out/crds/deploymentactions.yaml"

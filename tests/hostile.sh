@@ -9,4 +9,4 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 environment=$(tests/cluster/env.sh)
 eval "$environment"
 export LONGSHORE_HOSTILE_LONG=1
-cargo_test --no-fail-fast --test hostile -- --nocapture --test-threads 8 ${1:+"$1"}
+tests_of on_cluster_alone "hostile::.*${1:-}" -- --nocapture --test-threads 8

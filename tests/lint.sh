@@ -1,6 +1,5 @@
 #!/usr/bin/env bash
-# What is checked without running anything: format, lints, licences, and that generated files are
-# those that the code generates.
+# Checks that run no test: format, lints, licences, and whether generated files are current.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 . tests/cluster/settings.sh

@@ -1,16 +1,16 @@
 //! A model of all that can happen around `longshore::operator::decide`, explored state by state.
 //!
-//! The function that decides is the real one. What is around it is small: an API server with one
-//! action and its pods ([`cluster`], [`pods`]), nodes that start and end containers, may be slow to tell,
-//! have clocks of their own, fall silent and come back, or are off, scripts that heed nobody, caches that may be behind, an operator that may lose its memory at any moment and
-//! whose calls may be done unanswered or arrive late ([`operator`]), another process beside it that
-//! believes that it leads, and people who change their minds ([`people`]). stateright takes every event
-//! ([`events`]) in every state, up to a number of things that go wrong or are asked for, and looks whether
-//! the rules hold ([`rules`]). Time stands still while things happen, and jumps to when somebody wants to
-//! look again.
+//! The function that decides is the real one. Its surroundings are small. There is an API server with one
+//! action and its pods ([`cluster`], [`pods`]), and caches may be behind it. Nodes start and end containers;
+//! they may report late, have wrong clocks, fall silent and come back, or be off. Scripts may ignore every
+//! signal. The operator may lose its memory at any moment, and its calls may be carried out unanswered or
+//! arrive late ([`operator`]). Another process beside it may believe that it leads, and people change their
+//! minds ([`people`]). stateright takes every event ([`events`]) in every state, up to a number of faults and
+//! requests, and checks the rules ([`rules`]). Time stands still while things happen, and jumps to the next
+//! moment for which somebody waits.
 //!
-//! What is not in it: other actions, templates, policies, the registry, who injects containers. The
-//! tables of tests beside have those.
+//! It leaves out other actions, templates, policies, the registry and injected containers. The tables of
+//! tests beside `decide` have those.
 
 // clippy knows `#[test]` functions, and not what they share.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
@@ -58,7 +58,7 @@ use crate::{cluster::State, events::Event, people::Kind};
 /// A protection that is not there, to see that the model notices.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Broken {
-    /// A status is written whoever has changed it meanwhile.
+    /// A status is written even if somebody has changed it meanwhile.
     StatusOverwritten,
     /// A pod is created without another look at its action.
     LiveReadSkipped,
@@ -80,11 +80,11 @@ enum Broken {
     RunningUnheeded,
 }
 
-/// What is explored.
+/// The exploration.
 struct Lifecycle {
     /// After which ends another attempt is allowed; none where it is empty.
     retry: &'static [RetryCause],
-    /// What may go wrong or be asked for.
+    /// Possible faults and requests.
     kinds: &'static [Kind],
     /// How often, in all.
     budget: u8,

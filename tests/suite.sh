@@ -25,10 +25,12 @@ step() {
 	fi
 }
 
-on_cluster() {
+on_cluster() { with_cluster on_cluster "$@"; }
+on_cluster_alone() { with_cluster on_cluster_alone "$@"; }
+with_cluster() {
 	eval "$(tests/cluster/env.sh)"
 	# Most of a test's time is waiting: more of them at once than there are cores.
-	cargo_test --no-fail-fast "$@" -- --test-threads 10
+	tests_of "$@" -- --test-threads 10
 }
 
 # The binaries that the other tests start. LONGSHORE_TEST_RELEASE=1 has those that are shipped, which take as
@@ -44,11 +46,11 @@ install_longshore() {
 gitops() {
 	# Here, so that building it does not count as the tests' time.
 	tests/cluster/build/build.sh gitops
-	on_cluster --test gitops
+	on_cluster gitops::
 }
 
-# On a new machine its parts take a quarter of an hour to build, and much of that one core alone: so they
-# are built while nothing needs them yet.
+# On a new machine its parts take a quarter of an hour to build, much of that on one core. So they are built while
+# nothing needs them yet.
 cluster_up() {
 	# What it has said so far, and what it says until it is done.
 	tail --pid="$cluster" --lines=+1 --follow "$cluster_log"
@@ -61,36 +63,36 @@ cluster=$!
 
 step "lint" tests/lint.sh
 step "pure tests and mocked services" cargo_test --no-fail-fast --lib --bins
-step "the tests that pages name" cargo_test --test claims
-step "what can happen, state by state" cargo_test --test model
-step "the runner and the fetcher as processes" cargo_test --no-fail-fast --test runner --test fetch
+step "the tests that pages name" tests_of process claims::
+step "what can happen, state by state" tests_of model
+step "the runner and the fetcher as processes" tests_of process runner:: fetch::
 if step "cluster" cluster_up && step "install" install_longshore; then
-	step "API server" on_cluster --test api_server
-	step "who may do what" on_cluster --test who
-	step "end to end" on_cluster --test end_to_end
-	step "the fake node" on_cluster --test fake_node
+	step "API server" on_cluster api_server::
+	step "who may do what" on_cluster who::
+	step "end to end" on_cluster end_to_end::
+	step "the fake node" on_cluster_alone fake_node::
 	# Nothing before needs this image.
 	step "worker-tools" make --no-print-directory worker-tools
-	step "examples" on_cluster --test examples
+	step "examples" on_cluster examples::
 	step "what GitOps tools see" gitops
-	step "mutated resources" on_cluster --test fuzz
-	step "the operator restarts" on_cluster --test operator_restart
+	step "mutated resources" on_cluster fuzz::
+	step "the operator restarts" on_cluster_alone operator_restart::
 	if [ "${LONGSHORE_CLUSTER:-}" = current ]; then
 		say "== faults, hostile neighbours: not tried, for a cluster of one's own has no fake node, and its parts are not ours to kill"
 	else
-		step "a hostile neighbourhood" on_cluster --test hostile
+		step "a hostile neighbourhood" on_cluster_alone hostile::
 		step "faults" tests/faults.sh
-		step "parts of the cluster are killed" on_cluster --test cluster_faults
+		step "parts of the cluster are killed" on_cluster_alone cluster_faults::
 	fi
-	step "without the policy" on_cluster --test policy_missing
-	step "what actions may be" on_cluster --test action_policy
-	step "the chart" on_cluster --test chart
-	step "by init container" on_cluster --test init_container
+	step "without the policy" on_cluster_alone policy_missing::
+	step "what actions may be" on_cluster_alone action_policy::
+	step "the chart" on_cluster_alone chart::
+	step "by init container" on_cluster_alone init_container::
 	# Last, since it asks what all before have used.
 	if [ "${LONGSHORE_CLUSTER:-}" = current ]; then
 		say "== the operator's rights: not compared, for a cluster of one's own shows no audit log"
 	else
-		step "the operator's rights" on_cluster --test operator_rights
+		step "the operator's rights" on_cluster_alone operator_rights::
 	fi
 fi
 

@@ -1,4 +1,4 @@
-//! What is compared: the same echo of the same image, as a pod, as a Job's pod and as an action.
+//! The comparison: the same echo of the same image, as a pod, as a Job's pod and as an action.
 
 use k8s_openapi::api::{batch::v1::Job, core::v1::Pod};
 use kube::{
@@ -38,7 +38,7 @@ impl Kind {
         }
     }
 
-    /// What is seen before, if something is.
+    /// The sign that shows before it, if there is one.
     pub(crate) const fn before(self) -> &'static str {
         match self {
             Self::Pod => "phase Running",
@@ -109,8 +109,8 @@ impl Kind {
         Ok(ended)
     }
 
-    /// Whether it has come so far: a pod's container may have ended by then, and a Job's pods may
-    /// still be counted.
+    /// Whether it has come this far. A pod's container may have ended by then, and a Job's pods may still be
+    /// counted.
     pub(crate) fn is_before(self, object: &DynamicObject) -> bool {
         match self {
             Self::Pod => object.data["status"]["phase"] == "Running",

@@ -2,8 +2,8 @@
 //! KUBECONFIG names, and the runner alone. Writes `performance.md` and `performance.svg` into the
 //! directory that `LONGSHORE_BENCH_DIR` names.
 //!
-//! What is measured: [`in_turn`] and [`at_once`] how long and how fast; [`audit`] what it costs the
-//! API server; [`operator`] the operator's memory, CPU time and time per step; [`runner`] the runner.
+//! [`in_turn`] and [`at_once`] measure times and rates; [`audit`] the cost for the API server; [`operator`]
+//! the operator's memory, CPU time and time per step; [`runner`] the runner.
 
 mod at_once;
 mod audit;

@@ -186,7 +186,7 @@ fn row(requests: &Requests, who: &str, what: &str, is_meant: impl Fn(&Request) -
     let figures: String = Kind::ALL
         .map(|kind| {
             let each = requests.each(kind, &is_meant);
-            // What happens in one of a hundred is told as well.
+            // A request of one run in a hundred is shown as well.
             if each == 0.0 { " |".to_owned() } else { format!(" {each:.2} |") }
         })
         .concat();

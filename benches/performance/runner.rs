@@ -1,5 +1,5 @@
-//! The runner alone, without a cluster: how fast a script's output goes through it with nothing,
-//! little and much to mask, how much memory that takes, and how long an echo takes.
+//! The runner alone, without a cluster: its speed with nothing, little and much to mask, its memory, and the
+//! time of an echo.
 //!
 //! The binary is the one that is installed, not a test's.
 

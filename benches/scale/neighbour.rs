@@ -1,7 +1,7 @@
 //! A lone action beside a namespace that floods: how soon the operator looks at it first.
 //!
-//! The lone ones are suspended. What the operator says of one is its first write, and takes no pod, so that
-//! nothing is measured but the operator and the API server.
+//! The lone ones are suspended. The operator's first write answers one, and no pod is needed. So only the
+//! operator and the API server are measured.
 
 use std::time::Duration;
 

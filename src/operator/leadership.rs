@@ -243,7 +243,7 @@ mod tests {
         assert!(RENEW_DEADLINE < DURATION);
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn a_lease_that_another_holds_begins_no_term() {
         let (client, _) = server(|_| (200, lease("b")));
         let mut leadership = Leadership::new(client, "system", "a");

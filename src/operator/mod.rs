@@ -10,7 +10,7 @@
 //! 6. [`telemetry`]: events, metrics and traces follow the status.
 //!
 //! [`reconcile`] is the loop around them, over what [`caches`] has. [`process`] wires it all. `spec`, `pod` and
-//! `lifecycle` are pure: no client, no clock, no task (`tests/walls.rs` holds that).
+//! `lifecycle` are pure: no client, no clock, no task (`tests/claims/walls.rs` holds that).
 
 pub mod caches;
 mod call;

@@ -1,8 +1,8 @@
-//! What is accepted, and what the API server adds to it.
+//! Accepted actions, and the fields that the API server adds.
 
 use serde_json::{Value, json};
 
-use crate::request::{Unknown, object, spec, with, would_create};
+use super::request::{Unknown, object, spec, with, would_create};
 
 async fn accepted(changes: Value) -> Value {
     let object = object("accepted", &with(&changes));

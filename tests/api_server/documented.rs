@@ -8,7 +8,7 @@ use std::{
 use regex::Regex;
 use serde_json::{Value, json};
 
-use crate::request::{Unknown, object, with, would_create, would_create_at, would_create_below};
+use super::request::{Unknown, object, with, would_create, would_create_at, would_create_below};
 
 /// The YAML blocks of a page.
 fn blocks(page: &str) -> Vec<String> {

@@ -4,10 +4,10 @@ use kube::api::{ListParams, Patch, PatchParams};
 use longshore::api::{DeploymentAction, Phase, Reason};
 use serde_json::{Value, json};
 
-use crate::{
+use super::request::{object, with};
+use crate::support::{
     action::Action,
     namespace::{examples_image, in_namespace},
-    request::{object, with},
 };
 
 /// Never asked to run: what is changed of it has no consequence.

@@ -1,11 +1,12 @@
-//! What `kubectl get` shows.
+//! The columns of `kubectl get`.
 
 use std::process::Command;
 
 use longshore::api::Reason;
 use serde_json::Value;
 
-use crate::{action::Action, namespace::in_namespace, request::table};
+use super::request::table;
+use crate::support::{action::Action, namespace::in_namespace};
 
 fn kubectl(arguments: &[&str]) -> String {
     let output =

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::request::{Unknown, object, spec, with, would_create};
+use super::request::{Unknown, object, spec, with, would_create};
 
 pub(crate) async fn refused_with(changes: Value, words: &[&str]) {
     says(&object("refused", &with(&changes)), words).await;
@@ -443,7 +443,7 @@ async fn an_action_with_a_fixed_name_that_would_be_removed_by_itself() {
     object["metadata"]["generateName"] = json!("");
     says(&object, &words).await;
     for seconds in [-1, 31_536_001] {
-        let mut object = crate::request::object("x", &with(&json!({"ttlSecondsAfterFinished": seconds})));
+        let mut object = super::request::object("x", &with(&json!({"ttlSecondsAfterFinished": seconds})));
         object["metadata"] = json!({"generateName": "x-"});
         says(&object, &["spec.ttlSecondsAfterFinished"]).await;
     }

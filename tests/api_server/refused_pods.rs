@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::{
+use super::{
     refused::{refused_with, says},
     request::{Unknown, object, with, would_create},
 };

@@ -3,7 +3,7 @@
 use kube::{Client, api::Request};
 use serde_json::{Value, json};
 
-use crate::{
+use crate::support::{
     action::Action,
     namespace::{client, examples_image},
 };

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::request::{Unknown, object, would_create, would_create_at};
+use super::request::{Unknown, object, would_create, would_create_at};
 
 fn template(changes: &Value) -> Value {
     let mut spec = json!({"image": "registry.example.com/tools:1", "script": {"inline": "echo"}});
@@ -20,7 +20,7 @@ fn template(changes: &Value) -> Value {
     })
 }
 
-/// What the API server says of a template of either kind.
+/// The API server's answer to a template of either kind.
 async fn answers(changes: &Value, unknown: Unknown) -> [Result<Value, String>; 2] {
     let of_namespace = template(changes);
     let mut of_cluster = of_namespace.clone();
@@ -60,7 +60,7 @@ async fn accepted_action(changes: Value) {
 }
 
 async fn refused_action(changes: Value, words: &[&str]) {
-    crate::refused::says(&action(&changes), words).await;
+    super::refused::says(&action(&changes), words).await;
 }
 
 #[tokio::test]
@@ -249,16 +249,16 @@ async fn an_action_says_nothing_that_its_template_says() {
 #[tokio::test]
 async fn parameters_and_packages_that_do_not_go_with_the_action() {
     let inline = |changes: Value| {
-        let mut spec = crate::request::spec();
+        let mut spec = super::request::spec();
         for (field, value) in changes.as_object().unwrap() {
             spec[field] = value.clone();
         }
         object("inline", &spec)
     };
     let parameters = inline(json!({"parameters": [{"name": "A", "value": "x"}]}));
-    crate::refused::says(&parameters, &["parameters are those of a template"]).await;
+    super::refused::says(&parameters, &["parameters are those of a template"]).await;
     let version = inline(json!({"packages": [{"name": "p", "version": "1"}]}));
-    crate::refused::says(&version, &["write packages[].reference"]).await;
+    super::refused::says(&version, &["write packages[].reference"]).await;
     refused_action(
         json!({"packages": [{"name": "p", "reference": "r/p:1"}]}),
         &["has a version and no reference"],

@@ -1,4 +1,4 @@
-//! What the chart renders, as an API server judges it: each field, and Pod Security "restricted".
+//! The chart's rendered objects, judged by an API server: each field, and Pod Security "restricted".
 
 use k8s_openapi::{
     api::core::v1::{Pod, ServiceAccount},
@@ -10,10 +10,13 @@ use kube::{
 };
 use serde_json::{Value, json};
 
-use crate::{
+use super::{
     monitoring::tools,
+    tools::{output, render, run, text, values_file, values_files},
+};
+use crate::support::{
     namespace::{Namespace, in_namespace, until},
-    tools::{ONE_AT_A_TIME, output, render, run, text, values_file, values_files},
+    turns::alone,
 };
 
 /// Has the API server judge all of it, and keeps nothing.
@@ -72,7 +75,7 @@ fn as_pods(objects: &[Value]) -> Vec<Value> {
 
 #[tokio::test]
 async fn an_api_server_takes_all_of_it() {
-    let _alone = ONE_AT_A_TIME.lock().await;
+    let _alone = alone().await;
     in_namespace(async |namespace| {
         define_monitoring(namespace).await;
         for values in values_files() {

@@ -13,7 +13,7 @@ use longshore::{
 use regex::Regex;
 use serde_json::Value;
 
-use crate::tools::{read, render, root, run, text, the, values_file};
+use super::tools::{read, render, root, run, text, the, values_file};
 
 /// The series of an operator that has counted each thing once.
 fn counted() -> String {

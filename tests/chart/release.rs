@@ -13,10 +13,11 @@ use kube::{Api, Client, ResourceExt, api::ListParams};
 use longshore::api::LABEL_ACTION;
 use serde_json::{Value, json};
 
-use crate::{
+use super::tools::{CHART, documents, helm, kubectl, output, text};
+use crate::support::{
     action::{Action, Done, Handle, from_config_map},
     namespace::{Namespace, in_namespace, setting, within},
-    tools::{CHART, ONE_AT_A_TIME, documents, helm, kubectl, output, text},
+    turns::alone,
 };
 
 pub(crate) const NAME: &str = "longshore";
@@ -57,7 +58,7 @@ impl Release {
 
 /// Runs `test` and puts the release back as it was.
 pub(crate) async fn changing_the_release(test: impl AsyncFnOnce(&Release, &Namespace)) {
-    let _alone = ONE_AT_A_TIME.lock().await;
+    let _alone = alone().await;
     setting("KUBECONFIG");
     let values = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("release-values.yaml");
     let installed = helm(&["get", "values", NAME, "--namespace", NAMESPACE, "--output", "yaml"]);

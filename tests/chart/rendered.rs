@@ -1,8 +1,8 @@
-//! What the chart renders, without a cluster.
+//! The chart's rendered objects, without a cluster.
 
 use serde_json::{Value, json};
 
-use crate::tools::{CHART, helm, names, output, render, text, the, values_file, values_files};
+use super::tools::{CHART, helm, names, output, render, text, the, values_file, values_files};
 
 fn operator_arguments(objects: &[Value], name: &str) -> Vec<String> {
     let container = &the(objects, "Deployment", name)["spec"]["template"]["spec"]["containers"][0];
@@ -94,7 +94,7 @@ fn no_name_is_too_long() {
     let long = "a".repeat(53);
     let arguments = ["template", &long, CHART, "--values", &values_file("everything")];
     let short = ["--set", "nameOverride=,fullnameOverride=", "--set", "serviceAccount.name="];
-    for object in crate::tools::documents(&helm(&[&arguments[..], &short[..]].concat())) {
+    for object in super::tools::documents(&helm(&[&arguments[..], &short[..]].concat())) {
         let name = text(&object["metadata"]["name"]);
         assert!(name.len() <= 63, "{name}");
     }

@@ -8,9 +8,9 @@ use std::{
 
 use serde_json::Value;
 
+use crate::support::namespace::setting;
+
 pub(crate) const CHART: &str = "charts/longshore";
-/// What tests of the cluster change must not be seen by another one.
-pub(crate) static ONE_AT_A_TIME: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
 
 pub(crate) fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
@@ -22,6 +22,7 @@ pub(crate) fn read(path: &str) -> String {
 
 /// Runs a program in the repository; `input` is its standard input.
 pub(crate) fn output(program: &str, arguments: &[&str], input: &str) -> Output {
+    setting("KUBECONFIG");
     let mut child = Command::new(program)
         .current_dir(root())
         .args(arguments)
@@ -31,7 +32,7 @@ pub(crate) fn output(program: &str, arguments: &[&str], input: &str) -> Output {
         .spawn()
         .unwrap_or_else(|error| panic!("{program}: {error}: `make test` puts it into PATH"));
     let mut stdin = child.stdin.take().expect("it is piped");
-    // Whoever does not read all of it says why on its own.
+    // A program that does not read all of it says why itself.
     let input = input.to_owned();
     let writer = std::thread::spawn(move || drop(stdin.write_all(input.as_bytes())));
     let output = child.wait_with_output().expect("it ends");
@@ -39,7 +40,7 @@ pub(crate) fn output(program: &str, arguments: &[&str], input: &str) -> Output {
     output
 }
 
-/// What a program prints that must not fail.
+/// The output of a program that must not fail.
 pub(crate) fn run(program: &str, arguments: &[&str], input: &str) -> String {
     let output = output(program, arguments, input);
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();

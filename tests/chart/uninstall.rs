@@ -12,11 +12,13 @@ use kube::{
 };
 use longshore::api::{DeploymentAction, FINALIZER_COLLECT, LABEL_MANAGED_BY, MANAGED_BY, Reason};
 
-use crate::{
-    action::{Action, Done},
-    namespace::{Namespace, until, within},
+use super::{
     release::{GATED, NAME, NAMESPACE, changing_the_release, operators},
     tools::{helm, kubectl},
+};
+use crate::support::{
+    action::{Action, Done},
+    namespace::{Namespace, until, within},
 };
 
 /// The grace of a pod of an action is 30 s for its script and 15 s for the runner.

@@ -29,6 +29,8 @@ env)
 		LONGSHORE_REGISTRY_USER LONGSHORE_REGISTRY_PASSWORD LONGSHORE_REGISTRY_PUSH_USER LONGSHORE_REGISTRY_PUSH_PASSWORD; do
 		if [ -n "${!name:-}" ]; then printf 'export %s=%q\n' "$name" "${!name}"; fi
 	done
+	# Gives this cluster to the tests (tests/cargo_runner.sh).
+	printf 'export LONGSHORE_CLUSTER_TESTS=%q\n' "${KUBECONFIG:-}"
 	;;
 *) fail "usage: current.sh up|down|env" ;;
 esac

@@ -15,6 +15,8 @@ fi
 
 export_line() { printf 'export %s=%q\n' "$1" "$2"; }
 export_line KUBECONFIG "$state/kubeconfig"
+# Gives this cluster to the tests (tests/cargo_runner.sh).
+export_line LONGSHORE_CLUSTER_TESTS "$state/kubeconfig"
 export_line LONGSHORE_REGISTRY "$registry"
 export_line LONGSHORE_PUSH_REGISTRY "$(cat "$state/run/registry.address")"
 export_line LONGSHORE_TLS_REGISTRY "$tls_registry"

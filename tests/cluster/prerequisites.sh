@@ -1,5 +1,5 @@
 # shellcheck shell=bash  # sourced
-# What has to be there before anything is built, and where it is had from where it is not.
+# Programs that a build needs, and where to get them.
 
 rust_wanted=1.95 # as Cargo.toml's rust-version
 go_wanted=1.26   # as the go.mod files of build/

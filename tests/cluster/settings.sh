@@ -31,7 +31,7 @@ pull_password=pull:3f9c7a51d2
 push_user=pusher
 push_password=push:8e04b6d9aa
 
-# The kubelet's cgroups go under one of our own, so that removing them touches nobody else's.
+# The kubelet's cgroups go under one of our own, so that only ours are removed.
 cgroup=longshore-cluster-$(printf '%s' "$state" | cksum | cut -d ' ' -f 1)
 
 say() { printf '%s\n' "$*"; }
@@ -40,8 +40,8 @@ fail() {
 	exit 1
 }
 
-# What is shipped is linked statically. The target is named, even where it is the machine's own: without it
-# the flags would reach procedural macros, which cannot be static.
+# Shipped binaries are linked statically. The target is named, even where it is the machine's own: without it the
+# flags would reach procedural macros, which cannot be static.
 static_target=x86_64-unknown-linux-gnu
 static_cargo() {
 	local command=$1
@@ -54,11 +54,34 @@ static_cargo() {
 # can run the same binaries. One more way to build them takes two slow cores half an hour.
 cargo_test() { static_cargo test --locked "$@"; }
 
+# tests_of TARGET BEGINNING... [-- OPTION...]: runs the tests of tests/TARGET.rs whose names begin so (such as
+# `who::`, a regular expression), or all of them. Fails where a beginning is of no test: cargo would pass.
+tests_of() {
+	local target=$1 listed beginning beginnings=() found names=()
+	shift
+	while [ $# -gt 0 ] && [ "$1" != -- ]; do
+		beginnings+=("$1")
+		shift
+	done
+	listed=$(cargo_test "${test_build[@]}" --test "$target" -- --list) || return 1
+	for beginning in "${beginnings[@]:-}"; do
+		if ! found=$(grep "^$beginning.*: test\$" <<<"$listed"); then
+			printf 'error: no test of tests/%s.rs begins with %s\n%s\n' "$target" "$beginning" "$listed" >&2
+			return 1
+		fi
+		mapfile -t -O ${#names[@]} names <<<"${found//: test/}"
+	done
+	# By their whole names: cargo takes a filter for any part of a name.
+	cargo_test "${test_build[@]}" --test "$target" -- --exact "${names[@]}" "${@:2}"
+}
+# How it builds them, such as --release.
+test_build=()
+
 # Builds the binaries as the tests start them, and prints the folder in which they are without symbols.
 tested_binaries() {
 	local target_dir name
 	target_dir=$(realpath -m "${CARGO_TARGET_DIR:-target}")
-	cargo_test --quiet --no-run --test claims >&2
+	cargo_test --quiet --no-run --test process >&2
 	mkdir -p "$target_dir/tested"
 	for name in longshore longshore-runner longshore-fetch; do
 		strip -o "$target_dir/tested/$name" "$target_dir/$static_target/debug/$name"

@@ -1,4 +1,4 @@
-//! Ways into other controllers that run people's code, as their advisories tell of them, tried here.
+//! Attacks on other controllers that run people's code, as their advisories describe them, tried here.
 
 use k8s_openapi::api::core::v1::{Pod, ServiceAccount};
 use kube::{
@@ -8,7 +8,7 @@ use kube::{
 use longshore::api::{DeploymentAction, Phase, Reason};
 use serde_json::{Value, json};
 
-use crate::{
+use crate::support::{
     action::{Action, Handle, from_secret},
     namespace::{Namespace, in_namespace, setting},
 };

@@ -1,4 +1,4 @@
-//! What happens to action and pod once a run has ended.
+//! Action and pod after the end of a run.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use kube::{
 };
 use serde_json::json;
 
-use crate::{
+use crate::support::{
     action::{Action, Done},
     namespace::{in_namespace, within},
 };
@@ -27,7 +27,7 @@ async fn a_pod_is_removed_after_its_retention_and_the_action_stays() {
         .await;
         let after = Done::of(action.get().await);
         after.assert_succeeded().assert_tail_has(&["hello\n"]);
-        tokio::time::sleep(Duration::from_secs(3)).await;
+        namespace.quiet().await;
         assert_eq!(Done::of(action.get().await).run().number, 1);
     })
     .await;
@@ -71,7 +71,7 @@ async fn a_bundle_that_somebody_changes_after_the_end_changes_no_verdict() {
         let forged = Patch::Merge(json!({"metadata": {"annotations": {"longshore.dev/bundle": "{}"}}}));
         let pods = namespace.api::<Pod>();
         pods.patch(&pod.name_any(), &PatchParams::default(), &forged).await.unwrap();
-        tokio::time::sleep(Duration::from_secs(2)).await;
+        namespace.quiet().await;
         let after = Done::of(action.get().await);
         after.assert_succeeded();
         assert_eq!(after.run(), before.run());

@@ -12,10 +12,10 @@ use kube::{
 use longshore::api::Reason;
 use serde_json::{Value, json};
 
-use crate::{
+use super::pending::{ends_for, is_without_pods, needs, quota};
+use crate::support::{
     action::{Action, from_secret},
     namespace::{Namespace, examples_image, in_namespace, until, within},
-    pending::{ends_for, is_without_pods, needs, quota},
     registry::Image,
 };
 
@@ -216,7 +216,7 @@ async fn is_evicted(namespace: &Namespace, action: Action, exit_code: Option<i32
     done.assert_failed(Reason::Evicted, exit_code).assert_says(words);
     done.assert_tail_has(&["written\n"]);
     assert!(done.run().started_at.is_some());
-    tokio::time::sleep(Duration::from_secs(2)).await;
+    namespace.quiet().await;
     assert_eq!(namespace.pods().await.len(), 1, "another pod was started");
 }
 
@@ -395,8 +395,8 @@ async fn a_run_whose_node_is_removed_ends_and_is_not_taken_for_one_that_never_st
         })
         .await;
         nodes.delete(&namespace.name, &DeleteParams::default()).await.unwrap();
-        // The pod garbage collector lets a node be away for 40 s, and looks every 20 s; then its word is
-        // not enough, and the node has two minutes to speak.
+        // The pod garbage collector waits 40 s for a missing node and looks every 20 s. Its word alone is not
+        // enough: the node has two more minutes to speak.
         let done = action.finished_within(Duration::from_mins(4)).await;
         done.assert_failed(Reason::NodeLost, None).assert_says(&["there is no node", "any more"]);
         is_without_pods(namespace).await;

@@ -20,7 +20,7 @@ use kube::{
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 
-use crate::namespace::{Namespace, examples_image, until};
+use crate::support::namespace::{Namespace, examples_image, until};
 
 impl Namespace {
     /// Creates an object under the namespace's own name.
@@ -108,7 +108,7 @@ impl Namespace {
         })
     }
 
-    /// What the API server would make of a pod that "restricted" lets in: new policies take a moment.
+    /// The API server's answer to a pod that "restricted" lets in. New policies take a moment.
     async fn dry_run(&self) -> kube::Result<Pod> {
         let pod = serde_json::from_value(json!({
             "metadata": {"name": "dry-run"},

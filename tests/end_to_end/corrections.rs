@@ -6,7 +6,7 @@ use k8s_openapi::api::core::v1::Pod;
 use longshore::api::{Reason, history::RunOutcome};
 use serde_json::{Value, json};
 
-use crate::{
+use crate::support::{
     action::{Action, from_secret},
     namespace::{Namespace, in_namespace},
 };

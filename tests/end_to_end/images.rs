@@ -3,7 +3,7 @@
 use longshore::api::Reason;
 use serde_json::json;
 
-use crate::{
+use crate::support::{
     action::Action,
     namespace::{in_namespace, setting},
     registry::{Image, Registry},

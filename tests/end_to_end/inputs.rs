@@ -3,7 +3,7 @@
 use longshore::api::{ConditionType, Reason};
 use serde_json::json;
 
-use crate::{
+use crate::support::{
     action::{Action, from_config_map, from_secret},
     namespace::{examples_image, in_namespace},
     rights::Subject,

@@ -1,9 +1,9 @@
 //! Creations whose answer is lost: whether the pod is there, or comes later, its script starts once or
 //! not at all.
 //!
-//! A webhook stands for the API server that fails while it answers: it says 503, which the operator
-//! cannot tell from a creation that was done, and keeps what was to be created. The test creates that
-//! when it likes.
+//! A webhook plays an API server that fails while it answers. It says 503, and the operator cannot tell
+//! whether the pod was created. The webhook keeps the pod that was to be created. The test creates that when
+//! it likes.
 
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ use longshore::api::{
 };
 use serde_json::{Value, json};
 
-use crate::{
+use crate::support::{
     action::{Action, Done, Handle},
     namespace::{Namespace, examples_image, in_namespace, until},
 };
@@ -160,6 +160,7 @@ async fn is_entombed(action: &Handle<'_>, late: &Pod) {
         matches!(&refused, Err(kube::Error::Api(status)) if status.reason == "AlreadyExists"),
         "{refused:?}"
     );
+    // The scheduler's time, which tells nobody that it leaves a pod alone.
     tokio::time::sleep(Duration::from_secs(3)).await;
     let pods = of(action).await;
     assert_eq!(pods.len(), 1, "{pods:?}");

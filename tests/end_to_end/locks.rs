@@ -14,7 +14,7 @@ use kube::{
 use longshore::api::{ANNOTATION_CANCEL, DeploymentAction, LABEL_LOCK, Phase, Reason};
 use serde_json::{Value, json};
 
-use crate::{
+use crate::support::{
     action::{Action, Done, Handle},
     namespace::{Namespace, in_namespace, until, within},
 };
@@ -80,7 +80,7 @@ async fn actions_of_one_lock_run_one_after_the_other_in_the_order_in_which_they_
             let pod = action.pod().await;
             assert_eq!(pod.labels().get(LABEL_LOCK).map(String::as_str), Some("prod"));
         }
-        // Whoever was the last leaves nothing behind.
+        // The last one leaves nothing behind.
         until("the Lease is gone", async || lease(namespace).await.is_none().then_some(())).await;
         let last = actions[4]
             .until("the lock was given back", |seen| {
@@ -127,7 +127,7 @@ async fn the_lease_names_run_and_pod_and_whoever_waits_is_told() {
         assert_eq!(seen.spec.as_ref().unwrap().holder_identity, Some(format!("first/{id}")));
         assert_eq!((note("pod"), note("pod-uid")), (pod.metadata.name.clone(), pod.uid()));
         assert_eq!((note("action-uid"), note("run-id")), (first.get().await.uid(), Some(id)));
-        // What is cancelled before its node has told that it runs is deleted with its pod.
+        // A run that is cancelled before its node has reported it running loses its pod.
         first.reason(Reason::Running).await;
         cancel(&first).await;
         first.finished().await.assert_failed(Reason::Cancelled, Some(7));
@@ -262,6 +262,7 @@ async fn a_lease_that_is_deleted_while_a_script_runs_lets_nobody_in() {
         namespace.api::<Lease>().delete(LEASE, &DeleteParams::default()).await.unwrap();
         let second = namespace.apply("second", locked("echo hello")).await;
         queued(&second, 1).await;
+        // Nothing tells of a Lease that is gone: this is time to take it in.
         tokio::time::sleep(Duration::from_secs(3)).await;
         assert_eq!(Done::of(second.get().await).run().pod_name, None);
         cancel(&first).await;

@@ -7,11 +7,11 @@ use kube::api::DeleteParams;
 use longshore::api::{Reason, packages::PackageKind};
 use serde_json::{Value, json};
 
-use crate::{
+use super::{pending::quota, registry::push_artifact};
+use crate::support::{
     action::Action,
     namespace::{Namespace, in_namespace, setting},
-    pending::quota,
-    registry::{Image, push_artifact},
+    registry::Image,
     rights::Subject,
 };
 
@@ -135,7 +135,7 @@ async fn an_image_is_a_package_too() {
     in_namespace(async |namespace| {
         let reference = Image::static_program().push(&format!("packages/{}", namespace.name), "amd64").await;
         let done = namespace.run(with_package(r#""$LONGSHORE_PACKAGES/orders/program""#, &reference)).await;
-        done.assert_succeeded().assert_tail_has(&[crate::registry::PROGRAM_SAYS]);
+        done.assert_succeeded().assert_tail_has(&[crate::support::registry::PROGRAM_SAYS]);
         assert_eq!(done.status().packages[0].kind, PackageKind::Image);
     })
     .await;

@@ -7,7 +7,7 @@ use kube::api::{DeleteParams, Patch, PatchParams};
 use longshore::api::{Phase, Reason};
 use serde_json::{Value, json};
 
-use crate::{
+use crate::support::{
     action::{Action, Done, Handle, from_config_map, from_secret},
     namespace::{Namespace, in_namespace, within},
 };

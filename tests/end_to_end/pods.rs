@@ -1,5 +1,4 @@
-//! What an action may say of its pod: volumes, security settings, whole Secrets, a script that
-//! comes from a `ConfigMap`.
+//! An action's pod: volumes, security settings, whole Secrets, a script from a `ConfigMap`.
 
 use std::time::Duration;
 
@@ -11,15 +10,19 @@ use kube::{
 use longshore::api::{ConditionType, Reason};
 use serde_json::{Value, json};
 
-use crate::{
+use super::pending::quota;
+use crate::support::{
     action::{Action, Done, Handle},
     namespace::{in_namespace, setting, until, within},
-    pending::quota,
 };
 
 fn from_map(name: &str, interpreter: &[&str]) -> Action {
+    from_key(name, "run", interpreter)
+}
+
+fn from_key(name: &str, key: &str, interpreter: &[&str]) -> Action {
     Action::script("")
-        .with("script", json!({"configMapKeyRef": {"name": name, "key": "run"}, "interpreter": interpreter}))
+        .with("script", json!({"configMapKeyRef": {"name": name, "key": key}, "interpreter": interpreter}))
 }
 
 #[tokio::test]
@@ -125,12 +128,16 @@ async fn a_script_that_changes_after_its_run_is_told_of() {
         assert!(says.iter().all(|word| message.contains(word)), "{message}");
         done.assert_succeeded();
         assert_eq!(done.run().number, 1);
-        // As the message says. What is run now is no news any more, and another key is none.
+        // As the message says. The new script is no news any more, and another key is none.
         action.rerun("now").await;
         action.until("the second run", |done| done.run().number == 2 && done.is_finished()).await;
         action.finished().await.assert_succeeded().assert_tail_has(&["two\n"]);
+        let other = namespace.apply("other", from_key("scripts", "other", &[])).await;
+        other.finished().await.assert_succeeded();
         change(json!({"other": "echo changed"})).await;
-        tokio::time::sleep(Duration::from_secs(70)).await;
+        // Both are told of in the same look at the ConfigMap.
+        told_of_source(&other, true).await;
+        namespace.idle().await;
         told_of_source(&action, false).await;
     })
     .await;

@@ -5,7 +5,7 @@ use kube::{ResourceExt, api::ListParams};
 use longshore::api::{LABEL_RESOLVER, Reason};
 use serde_json::json;
 
-use crate::{
+use crate::support::{
     action::Action,
     namespace::{Namespace, in_namespace, setting, until},
 };

@@ -1,6 +1,6 @@
 //! Every image under every profile, with the runner by image volume.
 
-use crate::{matrix, namespace::in_namespace};
+use crate::support::{matrix, namespace::in_namespace};
 
 #[tokio::test]
 async fn every_image_runs_restricted() {

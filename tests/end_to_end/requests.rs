@@ -1,4 +1,4 @@
-//! What is asked of an action by annotations: another run, and the end of the one under way.
+//! Requests by annotation: another run, and the end of the run under way.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use longshore::api::{
 };
 use serde_json::{Value, json};
 
-use crate::{
+use crate::support::{
     action::{Action, Done, Handle, from_secret},
     namespace::in_namespace,
 };
@@ -36,7 +36,7 @@ async fn run_again_as_often_as_asked_and_kept_in_the_history() {
         // The same text again, and its removal.
         action.annotate(ANNOTATION_RERUN, Value::Null).await;
         action.annotate(ANNOTATION_RERUN, "a").await;
-        tokio::time::sleep(Duration::from_secs(3)).await;
+        namespace.quiet().await;
         assert_eq!(Done::of(action.get().await).run().number, 2);
         let third = action.rerun("b").await;
         let kept: Vec<_> =
@@ -72,7 +72,7 @@ async fn asked_for_in_mid_run_one_more_run_follows() {
             .await;
         let done = action.finished().await;
         done.assert_succeeded();
-        tokio::time::sleep(Duration::from_secs(3)).await;
+        namespace.quiet().await;
         assert_eq!(Done::of(action.get().await).run().number, 2);
     })
     .await;
@@ -128,7 +128,7 @@ async fn cancelled_while_a_secret_is_missing_its_pod_goes_and_nothing_ran() {
         cancel(&action).await;
         let done = action.finished().await;
         done.assert_failed(Reason::Cancelled, None).assert_says(&["before its script started"]);
-        crate::namespace::within(Duration::from_mins(1), "the pod is gone", async || {
+        crate::support::namespace::within(Duration::from_mins(1), "the pod is gone", async || {
             let pods = namespace.api::<Pod>().list(&ListParams::default()).await.unwrap();
             pods.items.is_empty().then_some(())
         })
@@ -231,7 +231,7 @@ async fn a_status_that_is_emptied_in_mid_run_is_rebuilt_and_nothing_runs_twice()
         let done = action.finished().await;
         done.assert_succeeded();
         assert_eq!((done.run().number, &done.run().pod_uid), (1, &pod.uid()));
-        tokio::time::sleep(Duration::from_secs(3)).await;
+        namespace.quiet().await;
         assert_eq!(namespace.pods().await.len(), 1, "another pod was started");
     })
     .await;
@@ -245,7 +245,7 @@ async fn deleted_and_applied_again_the_pod_of_before_is_waited_for() {
         let pod = first.under_way().await;
         first.delete(&kube::api::DeleteParams::background()).await;
         let actions = namespace.api::<longshore::api::DeploymentAction>();
-        crate::namespace::until("it is gone", async || {
+        crate::support::namespace::until("it is gone", async || {
             actions.get_opt("again").await.unwrap().is_none().then_some(())
         })
         .await;

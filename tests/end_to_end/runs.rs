@@ -10,19 +10,16 @@ use longshore::api::{
 };
 use serde_json::{Value, json};
 
-use crate::{
+use crate::support::{
     action::{Action, Done, Handle},
     namespace::{in_namespace, until, within},
 };
-
-/// Long enough for a run that should not start to be seen.
-const QUIET: Duration = Duration::from_secs(3);
 
 /// Sees that the latest spec starts no run: `number` stays the latest one.
 async fn stays(action: &Handle<'_>, number: u32) -> Done {
     let seen = action.until("the spec is seen", Done::is_seen).await;
     assert_eq!(seen.run().number, number);
-    tokio::time::sleep(QUIET).await;
+    action.namespace.quiet().await;
     let after = action.finished().await;
     assert_eq!(after.run().number, number);
     after

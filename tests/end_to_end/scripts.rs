@@ -6,7 +6,7 @@ use longshore::{
 };
 use serde_json::json;
 
-use crate::{
+use crate::support::{
     action::Action,
     namespace::{in_namespace, setting},
 };

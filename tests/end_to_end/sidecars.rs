@@ -6,11 +6,10 @@ use std::time::Duration;
 use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
 use longshore::api::{ConditionType, Reason};
 
-use crate::{
+use super::{cluster_scoped::injected, pending::is_without_pods};
+use crate::support::{
     action::{Action, Done, Handle},
-    cluster_scoped::injected,
     namespace::{Namespace, examples_image, in_namespace, within},
-    pending::is_without_pods,
 };
 
 const STAYS: &str = "trap 'exit 0' TERM; echo beside; while :; do sleep 1; done";

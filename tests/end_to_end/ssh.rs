@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use crate::{
+use crate::support::{
     action::{Action, Done},
     matrix::in_registry,
     namespace::{Namespace, in_namespace},
@@ -116,7 +116,7 @@ async fn run(namespace: &Namespace, profile: &str, cloning: &[&str]) -> All {
 }
 
 fn of(profile: &str, image: &str, action: Action) -> Action {
-    let mut key: Value = crate::action::from_secret("KEY", "deploy-key", "id_ed25519");
+    let mut key: Value = crate::support::action::from_secret("KEY", "deploy-key", "id_ed25519");
     key["as"] = "File".into();
     key["path"] = "~/.ssh/id_ed25519".into();
     action

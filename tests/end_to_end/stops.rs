@@ -10,7 +10,7 @@ use kube::{
 use longshore::api::{ConditionType, DeploymentAction, Reason};
 use serde_json::json;
 
-use crate::{
+use crate::support::{
     action::{Action, from_secret},
     namespace::{Namespace, examples_image, in_namespace, until, within},
 };
@@ -77,8 +77,8 @@ async fn a_deadline_that_somebody_lowers_after_the_script_s_end_changes_no_verdi
             matches!(phase.as_str(), "Succeeded" | "Failed").then_some(phase)
         })
         .await;
-        tokio::time::sleep(Duration::from_secs(2)).await;
-        let after = crate::action::Done::of(action.get().await);
+        namespace.quiet().await;
+        let after = crate::support::action::Done::of(action.get().await);
         after.assert_succeeded();
         assert!(
             !after.status().conditions().is_true(ConditionType::VerdictDisputed),
@@ -103,7 +103,8 @@ async fn a_deadline_that_somebody_lowers_before_the_script_s_start_is_told_as_wh
         namespace.secret("missing", json!({"token": "there-by-now"})).await;
         let done = action.finished().await;
         assert_ne!(done.reason(), Some(Reason::Succeeded), "{}", done.message());
-        // Where the script began, it has a log, and the status says so; else it says that it never did.
+        // If the script began, it has a log, and the status says so. If not, the status says that it never
+        // did.
         let began = done.run().started_at.is_some();
         let log = done.status().log.as_ref().is_some_and(|log| log.lines > 0);
         assert_eq!(began, log || done.run().exit_code.is_some(), "{}", done.message());
@@ -122,11 +123,11 @@ async fn a_pod_deleted_in_mid_run_is_not_run_again() {
         let done = action.finished().await;
         done.assert_failed(Reason::PodDeleted, Some(143)).assert_tail_has(&["begun"]);
         assert_eq!(done.run().pod_uid, pod.uid());
-        tokio::time::sleep(Duration::from_secs(5)).await;
+        namespace.quiet().await;
         for other in namespace.pods().await {
             assert_eq!(other.uid(), pod.uid(), "another pod was started");
         }
-        assert_eq!(crate::action::Done::of(action.get().await).run().number, 1);
+        assert_eq!(crate::support::action::Done::of(action.get().await).run().number, 1);
     })
     .await;
 }
@@ -142,9 +143,9 @@ async fn a_pod_deleted_by_force_in_mid_run_is_not_run_again() {
         let reason = done.reason().unwrap();
         assert!(matches!(reason, Reason::PodDeleted | Reason::Unknown), "{reason:?}");
         done.assert_failed(reason, done.run().exit_code);
-        tokio::time::sleep(Duration::from_secs(3)).await;
+        namespace.quiet().await;
         assert!(namespace.pods().await.iter().all(|other| other.uid() == pod.uid()));
-        assert_eq!(crate::action::Done::of(action.get().await).run().number, 1);
+        assert_eq!(crate::support::action::Done::of(action.get().await).run().number, 1);
     })
     .await;
 }
@@ -216,7 +217,7 @@ async fn an_action_deleted_as_an_orphan_s_parent_leaves_a_pod_that_can_be_remove
             actions.get_opt("orphan").await.unwrap().is_none().then_some(())
         })
         .await;
-        // Whoever asks for an orphan gets one; it must not be there for ever.
+        // An orphan that somebody asked for must not stay for ever.
         let pods = namespace.api::<Pod>();
         if pods.get_opt(&pod.name_any()).await.unwrap().is_some() {
             pods.delete(&pod.name_any(), &DeleteParams::default()).await.unwrap();
@@ -265,7 +266,7 @@ async fn a_stranger_s_pod_under_the_run_s_name_is_left_alone() {
         action.patch_spec(json!({"runToken": "go"})).await;
         let done = action.finished().await;
         done.assert_failed(Reason::PodNameTaken, None).assert_says(&[&stranger.name_any(), &stranger.uid().unwrap()]);
-        tokio::time::sleep(Duration::from_secs(2)).await;
+        namespace.quiet().await;
         let pods = namespace.api::<Pod>();
         let after = pods.get(&stranger.name_any()).await.unwrap();
         assert_eq!(after.uid(), stranger.uid());

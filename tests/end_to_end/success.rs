@@ -1,4 +1,4 @@
-//! Runs that end well, and what the status tells of them.
+//! Runs that end well, and their status.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use longshore::{
 };
 use serde_json::json;
 
-use crate::{
+use crate::support::{
     action::Action,
     namespace::{examples_image, in_namespace, setting, until, within},
     registry::{Image, PROGRAM_SAYS, Registry},
@@ -100,7 +100,7 @@ async fn the_verdict_does_not_wait_for_the_pod() {
         let mut earlier = 0;
         for number in 0..3 {
             let action = namespace.apply(&format!("quick-{number}"), Action::script("echo hello")).await;
-            action.until("finished", crate::action::Done::is_finished).await.assert_succeeded();
+            action.until("finished", crate::support::action::Done::is_finished).await.assert_succeeded();
             let phase = action.pod().await.status.and_then(|status| status.phase);
             earlier += u32::from(phase.as_deref() == Some("Running"));
         }
@@ -216,7 +216,7 @@ async fn a_namespace_made_in_the_same_moment_is_no_hindrance() {
         let other = namespace.sibling().await;
         let outcome = other.apply("early", Action::script("echo hello")).await;
         let done = until("finished", async || {
-            let done = crate::action::Done::of(outcome.get().await);
+            let done = crate::support::action::Done::of(outcome.get().await);
             (done.is_finished() && done.is_seen()).then_some(done)
         })
         .await;

@@ -10,7 +10,7 @@ use longshore::api::{
 };
 use serde_json::{Value, json};
 
-use crate::{
+use crate::support::{
     action::Action,
     namespace::{Namespace, examples_image, in_namespace},
 };
@@ -76,7 +76,7 @@ async fn a_later_change_of_the_template_starts_nothing_and_is_told() {
         let change = Patch::Merge(json!({"spec": {"script": {"inline": "echo second"}}}));
         templates.patch("deploy", &PatchParams::default(), &change).await.expect("changing the template");
         let outdated = |is: bool| {
-            move |done: &crate::action::Done| {
+            move |done: &crate::support::action::Done| {
                 done.status().conditions().is_true(ConditionType::TemplateOutdated) == is
             }
         };
@@ -95,7 +95,9 @@ async fn a_later_change_of_the_template_starts_nothing_and_is_told() {
         assert!(outdated(false)(&again), "{}", again.conditions());
         // Without the template what has run stays as it is.
         templates.delete("deploy", &DeleteParams::default()).await.expect("deleting the template");
-        tokio::time::sleep(std::time::Duration::from_secs(2)).await;
+        let without = namespace.apply("without", Action::of_template(None, "deploy")).await;
+        without.reason(Reason::TemplateNotFound).await;
+        namespace.idle().await;
         made.finished().await.assert_succeeded();
     })
     .await;

@@ -7,7 +7,7 @@ use std::{
 
 use serde_json::{Value, json};
 
-use super::{Applied, example, kubectl, reason, root};
+use super::{Applied, example, kubectl, reason, remove, root};
 
 const NAMESPACE: &str = "orders";
 
@@ -86,7 +86,7 @@ fn message(action: &Value) -> &str {
 #[test]
 fn the_maintainer_decides_how_and_the_release_creator_what() {
     let platform = path("platform.yaml");
-    drop(Applied((&platform).into()));
+    remove(platform.as_ref());
     kubectl(&["apply", "-f", &platform]);
     let _platform = Applied((&platform).into());
     let pushed = Command::new(path("push-charts.sh")).output().expect("push-charts.sh starts");
@@ -136,7 +136,7 @@ fn the_maintainer_decides_how_and_the_release_creator_what() {
     assert_eq!(reason(&four), "ScriptFailed", "{four}");
     assert_eq!(served(), "1.0.0 1");
 
-    // What he may not choose ends before anything starts.
+    // A choice that he may not make ends before anything starts.
     let pods =
         || kubectl(&["get", "pods", "-n", NAMESPACE, "-l", "longshore.dev/action=orders", "-o", "name"]);
     let before = pods();

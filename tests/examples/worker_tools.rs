@@ -10,11 +10,8 @@ use std::{
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use crate::{example, kubectl, reason, root, run};
-
-fn setting(name: &str) -> String {
-    std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set: these tests run by `make test`"))
-}
+use super::{example, kubectl, reason, root, run};
+use crate::support::namespace::setting;
 
 fn read(path: &str) -> String {
     std::fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))

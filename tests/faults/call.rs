@@ -5,8 +5,8 @@ use std::fmt;
 use http::Method;
 use longshore::api::LEASE_PREFIX;
 
-/// A kind of request, or of what a watch brings. Faults are set at the n-th of a kind: the order within
-/// a kind is the operator's own, and the order among kinds that run beside each other is chance.
+/// A kind of request, or of what a watch brings. A fault is set at the n-th call of a kind. The operator
+/// alone decides the order within a kind; the order among kinds is chance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) enum Call {
     GetAction,

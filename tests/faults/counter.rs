@@ -1,11 +1,11 @@
-//! What really happened, as the scripts themselves wrote it down.
+//! The truth, as the scripts themselves wrote it down.
 
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
 };
 
-use crate::told::{Attempt, Truth};
+use super::told::{Attempt, Truth};
 
 /// A file that a script appends a line to as it starts and as it ends, and nobody but the tests reads.
 #[derive(Debug, Clone)]

@@ -9,9 +9,9 @@ use kube::Client;
 use longshore::api::{LABEL_ACTION, LABEL_ACTION_UID};
 use serde_json::{Value, json};
 
-use crate::call::Call;
+use super::call::Call;
 
-/// What is taken away.
+/// The protection that is taken away.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Protection {
     /// The read of the live action before a creation: it is answered with what this operator wrote or
@@ -24,7 +24,7 @@ pub(crate) enum Protection {
     CompareAndSwap,
     /// The write of a status before its pod: it is swallowed, and looks as if it had been made.
     StatusFirst,
-    /// What the status says of who asks for the pod: it looks as if nobody else ever had.
+    /// The status' record of who asks for the pod: it looks as if nobody else ever had.
     Launcher,
 }
 
@@ -141,7 +141,7 @@ impl Defeat {
     /// The event of a watch as the operator gets it.
     pub(crate) fn event(&self, call: Call, line: Bytes) -> Bytes {
         if (self.of, call) == (Protection::LiveRead, Call::ActionEvent) {
-            // What the operator's cache holds.
+            // The operator's cache.
             let event: Value = serde_json::from_slice(&line).unwrap_or_default();
             let name = event["object"]["metadata"]["name"].as_str().unwrap_or_default().to_owned();
             let mut written = self.written.lock().unwrap();

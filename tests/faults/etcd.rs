@@ -2,7 +2,7 @@
 
 use kube::Client;
 
-/// Where tests/cluster/config/etcd.yaml has it listen for clients.
+/// Its address for clients, as in tests/cluster/config/etcd.yaml.
 const ETCD: &str = "http://127.0.0.1:2379";
 
 /// Forgets all that was before now.

@@ -1,4 +1,4 @@
-//! What a schedule can have beside faults: a script that attacks its runner, and a node whose clock is wrong.
+//! A schedule can add these to its faults: a script that attacks its runner, and a node whose clock is wrong.
 
 use longshore::record::VERSION;
 
@@ -39,11 +39,11 @@ impl Temper {
         }
     }
 
-    /// What it does before it does what is its path's. The root of a fake node's pod is a folder.
+    /// Its steps before those of its path. The root of a fake node's pod is a folder.
     pub(crate) fn prelude(self) -> String {
         // A sign of life now and then, since one that is killed cannot say when it ended.
         let lives = "trap '' TERM INT HUP\n(while :; do say alive 0; sleep 0.1; done) &\n";
-        // Without memory it dies of the next long line. Where it does not, the script goes on.
+        // Without memory it dies of the next long line. Otherwise the script goes on.
         let kill = "python3 -c 'import resource; resource.prlimit(1, resource.RLIMIT_AS, (4096, 4096))'\n\
             head -c 300000 /dev/zero | tr '\\0' x; echo; sleep 1\n";
         match self {

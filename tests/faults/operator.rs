@@ -14,7 +14,7 @@ use clap::Parser;
 use kube::Client;
 use longshore::operator::{options::Options, process::run::run_with};
 
-use crate::{
+use super::{
     plan::Plan,
     scene::Place,
     schedule::Slot,

@@ -1,4 +1,4 @@
-//! What must be true whatever went wrong: the status against what the scripts themselves wrote down.
+//! These hold whatever went wrong. The status is compared with the records that the scripts wrote themselves.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -9,7 +9,7 @@ use longshore::{
     operator::lifecycle::decide::NAME_NEEDED_SECONDS,
 };
 
-use crate::{
+use super::{
     call::Call,
     counter::Mark,
     paths::Path,
@@ -18,9 +18,9 @@ use crate::{
     told::{Attempt, Truth, disagrees, told},
 };
 
-/// Whether nothing is left to do for the operator but to let pods go whose names are needed for a while:
-/// those of earlier attempts, and, where something went wrong (`disturbed`) or nothing says any more who asked
-/// for it, that of the latest.
+/// Whether the operator has nothing left to do but to let pods go whose names must stay taken for a while.
+/// These are the pods of earlier attempts. The latest pod is one of them after a fault (`disturbed`), or if no
+/// record says any more who asked for it.
 pub(crate) fn is_at_rest(scene: &Scene, disturbed: bool) -> bool {
     let path = scene.path;
     let pod_of = |action: &DeploymentAction| action.status.as_ref()?.run.as_ref()?.pod_name.clone();
@@ -38,7 +38,7 @@ pub(crate) fn is_at_rest(scene: &Scene, disturbed: bool) -> bool {
     }
     let runs = scene.runs.load(std::sync::atomic::Ordering::Relaxed);
     let Some(action) = scene.action() else { return false };
-    // That of an action before it under the name.
+    // The pod of an earlier action of the same name.
     let old =
         scene.deleted.lock().unwrap().as_ref().is_some_and(|(_, uid)| action.uid().as_ref() == Some(uid));
     if path == Path::Lock && !scene.other().is_some_and(|other| has_ended(&other)) {
@@ -109,7 +109,7 @@ fn verdicts(action: &DeploymentAction, truth: &BTreeMap<Attempt, Truth>) -> Vec<
     for told in told(status, run) {
         wrong.extend(disagrees(&told, truth.get(&told.attempt)));
     }
-    // What ran is on record.
+    // The runs on record.
     let uid = run.id.rsplit_once('-').map_or("", |(uid, _)| uid);
     for ((id, attempt), _) in truth.iter().filter(|((id, _), _)| id.starts_with(uid)) {
         let number: u32 = id.rsplit('-').next().and_then(|number| number.parse().ok()).unwrap_or(0);

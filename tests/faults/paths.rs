@@ -12,11 +12,11 @@ use longshore::api::{ANNOTATION_CANCEL, ANNOTATION_RERUN, DeploymentAction, Phas
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
-use crate::{
+use super::{
     hostile::Temper,
-    node::MARK,
     scene::{Scene, is_finished},
 };
+use crate::node::MARK;
 
 /// By digest, so that no registry has to have it.
 const IMAGE: &str =
@@ -149,8 +149,8 @@ impl Path {
         self.expected().runs.unwrap_or(1).into()
     }
 
-    /// The longest that its rules may make it wait once nothing goes wrong any more, in seconds: each
-    /// attempt its pending deadline, script, grace and pause, and the verdict the log of a container that has ended.
+    /// The longest wait, in seconds, that the rules allow once nothing goes wrong any more: the pending
+    /// deadline, script, grace and pause of each attempt, and for the verdict the log of the ended container.
     pub(crate) fn longest_seconds(self, scene: &Scene) -> i64 {
         let (grace, pause, log) = (1, 2, 20);
         let pending = self.pending_seconds(scene);
@@ -321,8 +321,8 @@ impl Path {
             Self::PodRemoved => {
                 scene.until(is_finished).await;
                 let released = || scene.pods().iter().all(|pod| pod.finalizers().is_empty());
-                // What is held for longer somebody frees by hand, but for what needs it: nobody could keep a
-                // creation that is on its way from starting the script then.
+                // Somebody frees by hand what is held for longer. The exceptions need the hold: without it,
+                // nothing would keep a creation that is on its way from starting the script.
                 let soon = Instant::now() + Duration::from_secs(1);
                 if !scene.place.seen.until(soon, released).await && scene.late_creations {
                     return;

@@ -10,7 +10,7 @@ use tokio::{
     time::Instant,
 };
 
-use crate::{
+use super::{
     call::Call,
     schedule::{Fault, Schedule, Slot, What},
 };
@@ -23,12 +23,12 @@ pub(crate) struct Asked {
     pub(crate) call: Call,
     /// The object's name.
     pub(crate) name: String,
-    /// Which one of its kind.
+    /// Its number among its kind.
     pub(crate) nth: u32,
     pub(crate) fault: Option<What>,
 }
 
-/// What is shared by all instances of one schedule.
+/// The state that all instances of one schedule share.
 pub(crate) struct Plan {
     pub(crate) schedule: Schedule,
     active: AtomicBool,

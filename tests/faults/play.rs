@@ -16,7 +16,7 @@ use longshore::{
 };
 use tokio::time::{Instant, sleep};
 
-use crate::{
+use super::{
     call::Call,
     defeat::{Defeat, Protection},
     operator::Operator,
@@ -45,18 +45,18 @@ pub(crate) struct Rules {
     pub(crate) strict: bool,
     /// How long a run may wait for its script's start.
     pub(crate) pending_seconds: i64,
-    /// What is taken away from the operators.
+    /// The protection that the operators lack.
     pub(crate) without: Option<Protection>,
     /// Whether the operator is a process, which is killed at moments of its own and asks as it likes.
     pub(crate) process: bool,
 }
 
-/// What came of a schedule.
+/// The result of a schedule.
 #[derive(Debug, Clone)]
 pub(crate) struct Report {
     pub(crate) schedule: Schedule,
     pub(crate) rules: Rules,
-    /// What must not be.
+    /// Violations.
     pub(crate) wrong: Vec<String>,
     /// Whether all of that is that it came to rest too late, or not at all.
     pub(crate) only_late: bool,
@@ -71,7 +71,7 @@ pub(crate) struct Report {
     pub(crate) rest: Duration,
     /// How often operator A made each kind of call until then.
     pub(crate) calls: BTreeMap<Call, u32>,
-    /// What the operators asked, for people.
+    /// The operators' requests, for people.
     pub(crate) journal: Vec<String>,
 }
 
@@ -110,7 +110,7 @@ pub(crate) async fn play(
     }
     let takeover = async {
         if schedule.second == Second::TakesOver {
-            // Where nothing has gone wrong by then, it is one more.
+            // If nothing has gone wrong by then, it is one more.
             let _ = tokio::time::timeout(TAKEOVER, plan.until_met()).await;
             operators.push(Operator::start(place, Slot::B, &plan, memory()));
         }
@@ -136,7 +136,8 @@ pub(crate) async fn play(
     let action = scene.actions().get_opt(name).await.expect("reading the action");
     let other = scene.actions().get_opt(&scene.other_name()).await.expect("reading the action beside it");
     wrong.extend(oracle::judge(&scene, &plan, action.iter().chain(&other)));
-    // Who takes it so late that its run has ended leaves it behind: the next one sees that, and takes it.
+    // An operator may take the lock so late that its run has ended, and leave it behind. The next one sees
+    // that, and takes it.
     if rested && (rules.strict || plan.met().is_empty()) {
         wrong.extend(still_held(&scene).await);
     }
@@ -208,7 +209,7 @@ async fn come_to_rest(scene: &Scene, plan: &Plan, rules: Rules, played: Instant)
         let is = || {
             oracle::is_at_rest(scene, disturbed) && plan.last_met().is_none_or(|met| met <= Instant::now())
         };
-        // What goes wrong meanwhile moves the limit.
+        // Faults meanwhile move the limit.
         let rested = scene.place.seen.until(limit.min(Instant::now() + Duration::from_secs(1)), is).await;
         let now = Instant::now();
         if rested || now >= limit {
@@ -217,7 +218,7 @@ async fn come_to_rest(scene: &Scene, plan: &Plan, rules: Rules, played: Instant)
     }
 }
 
-/// What the operators still ask when all has been done for a while, such as writing an event.
+/// Requests of the operators some time after all is done, such as writing an event.
 async fn calm_down(plan: &Plan) -> Vec<String> {
     let limit = Instant::now() + LATE;
     loop {
@@ -230,7 +231,7 @@ async fn calm_down(plan: &Plan) -> Vec<String> {
     }
 }
 
-/// A lock that nobody has given back although all is done.
+/// A lock that nobody has given back, although all is done.
 async fn still_held(scene: &Scene) -> Option<String> {
     let lease = scene.leases().get_opt(&lease_name(&scene.name)).await.expect("reading the lock's Lease")?;
     let holder = lease.spec?.holder_identity?;

@@ -10,7 +10,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::{operator::arguments, random::Random, scene::Place, schedule::Slot};
+use super::{operator::arguments, scene::Place, schedule::Slot};
+use crate::support::random::Random;
 
 /// How often it is killed; the last one lives on.
 const LIVES: usize = 5;

@@ -1,4 +1,4 @@
-//! Where a schedule is played, and what a path does there.
+//! The place where a schedule is played, and the steps of a path.
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
@@ -14,7 +14,7 @@ use tokio::{
     time::{Instant, sleep},
 };
 
-use crate::{
+use super::{
     counter::Counter,
     hostile::{Clock, Temper},
     paths::Path,
@@ -56,7 +56,7 @@ pub(crate) struct Scene {
     pub(crate) late_creations: bool,
     /// How many runs there will be at least.
     pub(crate) runs: std::sync::atomic::AtomicU32,
-    /// What was seen to be wrong on the way.
+    /// Violations seen on the way.
     pub(crate) wrong: std::sync::Mutex<Vec<String>>,
     /// When the API server had deleted an action, and its UID.
     pub(crate) deleted: std::sync::Mutex<Option<(Instant, String)>>,

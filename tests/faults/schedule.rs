@@ -1,13 +1,13 @@
-//! What is to go wrong in one run of one path: written as text, read from it, drawn from a seed.
+//! The faults of one run of one path: written as text, read from it, drawn from a seed.
 
 use std::{fmt, str::FromStr};
 
-use crate::{
+use super::{
     call::Call,
     hostile::{Clock, Temper},
     paths::Path,
-    random::Random,
 };
+use crate::support::random::Random;
 
 /// One of the operators.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -18,7 +18,7 @@ pub(crate) enum Slot {
     B,
 }
 
-/// What goes wrong.
+/// A fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum What {
     /// The operator dies, and the request is never sent.
@@ -27,7 +27,7 @@ pub(crate) enum What {
     CrashLost,
     /// It dies as soon as it has the answer.
     CrashAfter,
-    /// It dies, and the request arrives so many milliseconds later.
+    /// It dies, and the request arrives this many milliseconds later.
     CrashLate(u32),
     /// The request is not carried out: this code is the answer.
     Refuse(u16),
@@ -39,9 +39,9 @@ pub(crate) enum What {
     BreakAfter,
     /// The connection breaks in the middle of the answer.
     Cut,
-    /// The connection breaks, and the request arrives so many milliseconds later.
+    /// The connection breaks, and the request arrives this many milliseconds later.
     Late(u32),
-    /// It is sent so many milliseconds later.
+    /// It is sent this many milliseconds later.
     DelayBefore(u32),
     /// It is sent when people have done all that they do on the path.
     Paused,
@@ -318,13 +318,13 @@ impl Schedule {
             1 => Clock::Ahead,
             _ => Clock::Right,
         };
-        // Of a script that is never started nothing is seen.
+        // A script that never starts shows nothing.
         let temper = if path.expected().starts > 0 { temper } else { Temper::Honest };
         Self { path, second, temper, clock, faults }
     }
 
     /// Whether a creation may arrive long after it was decided: late itself, or by a live read whose answer
-    /// is old. What was paused before its read is none.
+    /// is old. A pause before the read is no fault.
     pub(crate) fn has_late_creations(&self) -> bool {
         self.faults.iter().any(Fault::makes_creations_late)
     }
@@ -401,7 +401,7 @@ fn draw_what(random: &mut Random, call: Call) -> What {
             7 => What::BreakAfter,
             8 => What::Cut,
             9 => What::Late(millis(random)),
-            // Of a creation, 409 means that somebody else's change came between.
+            // For a creation, 409 means that somebody else's change came between.
             10 => What::Refuse(409),
             _ => match random.below(3) {
                 0 => What::DelayBefore(millis(random)),

@@ -1,6 +1,6 @@
 //! The shortest schedule that still shows what a longer one showed.
 
-use crate::{
+use super::{
     hostile::{Clock, Temper},
     play::{Report, Rules},
     schedule::{Schedule, Second, Slot},

@@ -22,9 +22,8 @@ use longshore::api::{DeploymentAction, LABEL_ACTION, LABEL_ACTION_UID, LABEL_ATT
 use longshore::record::place::ENV_BUNDLE_SHA256;
 use serde_json::json;
 
-use crate::{
+use super::{
     hostile::Clock,
-    node::{Cluster, FakeNode, Hook, Moment, Options},
     operator,
     paths::Path,
     play::{Early, Report, Rules, play},
@@ -32,6 +31,10 @@ use crate::{
     schedule::Schedule,
     seen::Seen,
     uncached::Uncached,
+};
+use crate::{
+    node::{Cluster, FakeNode, Hook, Moment, Options},
+    support::{namespace::setting, turns::alone},
 };
 
 /// How many schedules are played beside each other, unless `LONGSHORE_FAULTS_WORKERS` says. Mostly they wait.
@@ -60,13 +63,13 @@ pub(crate) enum Server {
 
 /// The same, with the operators at another API server.
 pub(crate) fn on_stage_of<T>(server: Server, test: impl AsyncFnOnce(&Stage) -> T) -> T {
-    static ALONE: Mutex<()> = Mutex::new(());
-    let _alone = ALONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    setting("KUBECONFIG");
     let _ = rustls::crypto::ring::default_provider().install_default();
     let cluster = Cluster::running();
     let runtime = cluster.runtime();
     operator::count_panics();
     runtime.block_on(async {
+        let _alone = alone().await;
         let client = cluster.client().await;
         assert_alone(&client).await;
         let second = match server {
@@ -122,7 +125,7 @@ impl Stage {
         let seen = Arc::new(Seen::start(client).await);
         let namespaces: Api<Namespace> = Api::all(client.clone());
         let mut places = Vec::new();
-        for worker in 0..crate::setting("LONGSHORE_FAULTS_WORKERS").unwrap_or(WORKERS) {
+        for worker in 0..super::setting("LONGSHORE_FAULTS_WORKERS").unwrap_or(WORKERS) {
             let namespace = format!("{tag}-{worker}");
             let object = json!({"metadata": {"name": namespace, "labels": {"longshore.dev/test": "true"}}});
             let object = serde_json::from_value(object).expect("a namespace");
@@ -145,7 +148,7 @@ impl Stage {
     async fn strike(self, client: &Client) {
         let namespaces: Api<Namespace> = Api::all(client.clone());
         for place in &self.places {
-            // Whoever looks into it later finds it gone.
+            // A later test finds it gone.
             let _ = namespaces.delete(&place.namespace, &DeleteParams::background()).await;
         }
         let counters = self.places[0].counters.clone();
@@ -194,7 +197,7 @@ impl Stage {
     }
 }
 
-/// Whoever starts a script must find its run on record: asked at the last moment before.
+/// A run must be on record before its script starts. This asks at the last moment before.
 fn witness(client: Client, early: Early) -> Hook {
     Arc::new(move |moment, pod: Arc<Pod>| {
         let (client, early) = (client.clone(), Arc::clone(&early));

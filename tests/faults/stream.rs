@@ -1,4 +1,4 @@
-//! What goes wrong with a watch's events.
+//! Faults of a watch's events.
 
 use std::{future::pending, io, time::Duration};
 
@@ -13,7 +13,7 @@ use tokio::{
     time::{Instant, sleep, sleep_until},
 };
 
-use crate::{
+use super::{
     call::Call,
     etcd,
     schedule::{GONE_AFTER, What},

@@ -1,10 +1,10 @@
-//! What came of many schedules, added up.
+//! The results of many schedules, added up.
 
 use std::{collections::BTreeMap, time::Duration};
 
 use tokio::time::Instant;
 
-use crate::play::Report;
+use super::play::Report;
 
 pub(crate) struct Tally {
     begun: Instant,

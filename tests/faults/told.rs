@@ -1,4 +1,4 @@
-//! What a status says of how attempts ended, against what the scripts themselves wrote down.
+//! How attempts ended: the status against the records that the scripts wrote themselves.
 
 use longshore::api::{DeploymentActionStatus, Reason, reason::Class, status::RunStatus};
 
@@ -12,7 +12,7 @@ pub(crate) struct Truth {
     pub(crate) ends: Vec<i32>,
 }
 
-/// What a status says of how an attempt ended.
+/// A status' words about the end of an attempt.
 pub(crate) struct Told<'a> {
     pub(crate) attempt: Attempt,
     pub(crate) reason: Option<Reason>,
@@ -20,7 +20,7 @@ pub(crate) struct Told<'a> {
     pub(crate) words: &'a str,
 }
 
-/// What the status says of each attempt that has ended.
+/// The status' words about each ended attempt.
 pub(crate) fn told<'a>(status: &'a DeploymentActionStatus, run: &'a RunStatus) -> Vec<Told<'a>> {
     let mut all: Vec<Told<'a>> = run
         .attempts
@@ -32,7 +32,7 @@ pub(crate) fn told<'a>(status: &'a DeploymentActionStatus, run: &'a RunStatus) -
             words: &ended.reason,
         })
         .collect();
-    // A run that ends between two attempts ends for a reason that is none of an attempt's.
+    // A run that ends between two attempts ends for a reason of its own.
     let between = [Reason::FrozenInputsChanged, Reason::Superseded].map(Reason::as_str);
     let past = status.history.iter();
     let past = past.filter(|past| past.attempts > 0 && !between.contains(&past.reason.as_str()));

@@ -1,6 +1,6 @@
-//! A second API server of the cluster's etcd, without watch caches: its watches are etcd's own, and one
-//! that asks for what was compacted gets a 410 that nobody made up. The cluster's own server has all
-//! watches from its memory, as API servers have, where a compaction of etcd is not noticed.
+//! A second API server on the cluster's etcd, without watch caches. Its watches come from etcd itself, so a
+//! watch from a compacted revision gets a real 410. The cluster's own server has all watches from its memory,
+//! as API servers have, where a compaction of etcd is not noticed.
 
 use std::{
     process::{Child, Command, Stdio},
@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep};
 use crate::node::Cluster;
 
 const PORT: u16 = 6444;
-/// What the first one keeps for itself.
+/// Settings that the first one keeps for itself.
 const ITS_OWN: [&str; 2] = ["--audit-", "--secure-port="];
 /// How long it may take to be ready.
 const READY: Duration = Duration::from_mins(2);

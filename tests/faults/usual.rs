@@ -1,10 +1,10 @@
-//! How often an operator asks so on a path where nothing goes wrong: a fault at a request that is never
-//! made is none.
+//! How often an operator makes such a request on a path without faults. A fault at a request that is never
+//! made is no fault.
 
-use crate::{call::Call, paths::Path};
+use super::{call::Call, paths::Path};
 
 /// As it was counted: `GetAction`, `ActionEvent`, `WriteStatus`, `CreatePod`, `GetPod`, `PodEvent`,
-/// `PatchPod`, `DeletePod`, `ReadLog`, `WriteEvent`. Where it is a matter of chance, the least.
+/// `PatchPod`, `DeletePod`, `ReadLog`, `WriteEvent`. The least, if it is a matter of chance.
 const fn counted(path: Path) -> [usize; 10] {
     match path {
         Path::Success | Path::TimeoutRunning => [1, 4, 3, 1, 0, 7, 1, 0, 1, 2],

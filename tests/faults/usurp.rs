@@ -1,6 +1,6 @@
-//! A pod of somebody else's under the name of an attempt's pod: a copy of what the operator would have
-//! made, which runs nothing and has a forged end. Not a forged success: a termination message is not
-//! believed without the log that proves it, whoever's pod it is.
+//! Somebody else's pod under the name of an attempt's pod. It is a copy of the operator's pod, runs nothing
+//! and has a forged end. Not a forged success: a termination message is not believed without the log that
+//! proves it, whoever's pod it is.
 
 use axum::body::Bytes;
 use http::request::Parts;

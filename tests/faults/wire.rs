@@ -1,8 +1,8 @@
 //! The layer in the operator's HTTP client: what the schedule says goes wrong here, between the operator
 //! and an API server that is as it should be.
 //!
-//! A request that was sent is carried out whatever becomes of the operator meanwhile, as on a real
-//! network: it is sent from a runtime of the tests' own.
+//! A sent request is carried out even if the operator dies meanwhile, as on a real network. So a runtime of
+//! the tests sends it.
 
 use std::{
     collections::HashMap,
@@ -22,7 +22,7 @@ use serde_json::{Value, json};
 use tokio::{runtime::Handle, sync::watch, time::sleep};
 use tower::{BoxError, Service};
 
-use crate::{
+use super::{
     call::{Call, classify},
     defeat::Defeat,
     etcd,
@@ -75,7 +75,7 @@ struct Kept {
     body: Bytes,
 }
 
-/// What is known of all instances of a slot.
+/// Knowledge of all instances of a slot.
 #[derive(Default)]
 pub(crate) struct Memory {
     first: Mutex<HashMap<Call, Kept>>,
@@ -182,7 +182,7 @@ impl Wire {
             What::Refuse(code) => Ok(refused(code)),
             What::Forget(code) => {
                 let answer = self.sent(call, head, body).await?;
-                // What was refused is not forgotten.
+                // A refused request is not forgotten.
                 Ok(if answer.status().is_success() { refused(code) } else { answer })
             }
             What::BreakBefore => Err(broken()),

@@ -15,7 +15,7 @@ use longshore::record::{
 };
 use serde_json::json;
 
-use crate::registry::Fake;
+use super::registry::Fake;
 
 /// The folder that stands for the container's root.
 pub(crate) struct Desk(PathBuf);

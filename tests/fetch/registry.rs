@@ -14,7 +14,7 @@ use axum::{
 use longshore::record::sha256_hex;
 use serde_json::{Value, json};
 
-/// What it does instead of answering.
+/// A fault instead of an answer.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Answer {
     /// It answers.

@@ -5,9 +5,9 @@ use std::{
     time::Duration,
 };
 
-use crate::kinds::Kind;
+use super::kinds::Kind;
 
-/// So many faults are kept in words.
+/// How many faults are kept in words.
 const MOST_WORDS: usize = 20;
 
 /// Words with which the API server says that a rule or policy of ours could not be evaluated, or had no
@@ -26,7 +26,7 @@ const BROKEN: &[&str] = &[
     "failed to convert object version",
 ];
 
-/// Where the words say that a rule of ours went wrong on what it was given.
+/// Words that say that a rule of ours failed on its input.
 ///
 /// An object of another kind is judged by the rules alone, whatever it looks like (tried on 1.37). And
 /// "invalid data" is said before a rule is asked: a number such as -0.0 is a whole one to the schema only.
@@ -41,8 +41,8 @@ fn unevaluated(words: &str) -> Option<usize> {
     })
 }
 
-/// Whether an answer of 500 is Kubernetes' own, to a `ConfigMap` too: a resource version that is no number in
-/// a patch, or one that is a number in what is created.
+/// Whether an answer of 500 is Kubernetes' own, which a `ConfigMap` gets as well: to a patch with a resource
+/// version that is no number, or a creation with one that is.
 fn is_known(verb: &str, words: &str) -> bool {
     let (means, said) = if verb.starts_with("patch") {
         ("patch", "strconv.ParseUint:")
@@ -67,7 +67,7 @@ pub(crate) struct Tally {
     pub(crate) broken_rules: u64,
 }
 
-/// What all answers come to.
+/// The sum of all answers.
 #[derive(Default)]
 pub(crate) struct Counts {
     /// By verb and HTTP status.

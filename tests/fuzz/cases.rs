@@ -2,13 +2,14 @@
 
 use serde_json::{Value, json};
 
-use crate::{kinds::Kind, mutate, policies, random::Random, specs, templates, words};
+use super::{kinds::Kind, mutate, policies, specs, templates, words};
+use crate::support::random::Random;
 
 /// One resource, and what becomes of it. The same for the same seed and number.
 pub(crate) struct Case {
     pub(crate) number: u64,
     pub(crate) kind: Kind,
-    /// What is sent; not always JSON.
+    /// The body, which is not always JSON.
     pub(crate) body: Vec<u8>,
     pub(crate) content_type: &'static str,
     /// Whether fields that nobody knows are refused, or dropped.
@@ -18,16 +19,16 @@ pub(crate) struct Case {
     pub(crate) changes: Vec<Change>,
 }
 
-/// Where a case goes.
+/// The place of a case.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Place {
-    /// Where pods can be made.
+    /// Places where pods can be made.
     Open,
     /// One of [`QUIET`] namespaces where none can be made. The last of them has an `ActionPolicy`.
     Quiet(usize),
 }
 
-/// So many namespaces let no pod be made.
+/// How many namespaces let no pod be made.
 pub(crate) const QUIET: usize = 4;
 
 /// Who sends it, and whether anything comes of it.
@@ -41,7 +42,7 @@ pub(crate) enum By {
     Author,
 }
 
-/// What is done to a resource that was stored.
+/// A change of a stored resource.
 pub(crate) enum Change {
     /// A merge patch.
     Merge(Value),
@@ -57,11 +58,12 @@ pub(crate) enum Change {
     Delete,
 }
 
-/// Of a hundred, so many actions can have pods; an eighth of these run their scripts.
+/// How many of a hundred actions can have pods. An eighth of these run their scripts.
 const OPEN: usize = 5;
-/// Of a hundred others, so many are judged and not stored.
+/// How many of a hundred others are judged and not stored.
 const DRY: usize = 50;
-/// Of a hundred actions, so many wait to be asked for: the operator sees them and starts nothing.
+/// How many of a hundred actions wait until somebody asks for a run: the operator sees them and starts
+/// nothing.
 const MANUAL: usize = 40;
 
 impl Case {
@@ -142,7 +144,7 @@ fn spec(random: &mut Random, kind: Kind, prefix: &str) -> Value {
 /// An action that gets a pod. Most pods fit no node.
 fn opened(random: &mut Random) -> Value {
     let mut spec = json!({
-        "image": crate::namespace::examples_image(),
+        "image": crate::support::namespace::examples_image(),
         "script": {"inline": "echo hello"},
         "pendingDeadlineSeconds": 30,
         // One of the texts that take a script's place is "yes".
@@ -201,7 +203,7 @@ fn top(random: &mut Random, object: &mut Value, kind: Kind, number: u64, prefix:
     }
 }
 
-/// What no JSON library would write.
+/// Text that no JSON library would write.
 fn garbled(random: &mut Random, mut body: Vec<u8>) -> Vec<u8> {
     match random.below(7) {
         0 => body.truncate(random.below(body.len())),

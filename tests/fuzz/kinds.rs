@@ -12,7 +12,7 @@ pub(crate) enum Kind {
     Policy,
 }
 
-/// Of so many resources so many are of each kind.
+/// How many resources of each kind there are.
 const MIX: [(Kind, usize); 4] =
     [(Kind::Action, 13), (Kind::Template, 3), (Kind::ClusterTemplate, 2), (Kind::Policy, 2)];
 

@@ -2,11 +2,11 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::{
+use super::{
     policies,
-    random::Random,
     words::{self, SENTINEL},
 };
+use crate::support::random::Random;
 
 /// Changes something anywhere in `value`.
 pub(crate) fn roughly(random: &mut Random, value: &mut Value) {

@@ -12,6 +12,8 @@ use kube::{
     api::{ListParams, LogParams},
 };
 
+use crate::support::metrics;
+
 const NAMESPACE: &str = "longshore-system";
 
 pub(crate) struct Operator {
@@ -38,7 +40,7 @@ impl Operator {
                 while let Ok(Some(line)) = read.try_next().await {
                     into.lock().expect("no reader panics").push(line);
                 }
-                // The kubelet began another file. What stands twice does no harm.
+                // The kubelet began another file. A line that stands twice does no harm.
                 let parameters = LogParams { follow: true, since_seconds: Some(5), ..LogParams::default() };
                 tokio::time::sleep(Duration::from_millis(200)).await;
                 let Ok(again) = pods.log_stream(&name, &parameters).await else { break };
@@ -48,7 +50,7 @@ impl Operator {
         Self { client, before, lines }
     }
 
-    /// What it has written since.
+    /// Its lines since then.
     pub(crate) fn lines(&self) -> Vec<String> {
         self.lines.lock().expect("no writer panics").clone()
     }
@@ -64,10 +66,7 @@ impl Operator {
 
     /// Its counts, as Prometheus reads them.
     pub(crate) async fn metrics(&self) -> String {
-        let name = self.before.name_any();
-        let path = format!("/api/v1/namespaces/{NAMESPACE}/pods/{name}:8080/proxy/metrics");
-        let request = http::Request::get(path).body(Vec::new()).expect("a request");
-        self.client.request_text(request).await.expect("the operator shows its metrics")
+        metrics::of_pod(&self.client, &self.before.name_any()).await.expect("the operator shows its metrics")
     }
 }
 

@@ -12,27 +12,29 @@ use longshore::api::{ClusterDeploymentActionTemplate, DeploymentActionTemplate};
 use serde::de::DeserializeOwned;
 use serde_json::json;
 
-use crate::{
+use super::{
     cases::{Place, QUIET},
     kinds::Kind,
-    namespace::{Namespace, setting},
-    rights::Subject,
     sender::{Sender, Stored},
     templates::{self, NAMES, numbered},
     words::SENTINEL,
 };
+use crate::support::{
+    namespace::{Namespace, setting},
+    rights::Subject,
+};
 
-/// Who may write resources of ours, and nothing else.
+/// A user who may write resources of ours, and nothing else.
 pub(crate) const AUTHOR: &str = "longshore-fuzz-author";
 
-/// Where one round of cases goes.
+/// The places of one round of cases.
 pub(crate) struct Places {
     client: Client,
-    /// Where a quota lets no pod be made.
+    /// Namespaces where a quota lets no pod be made.
     quiet: Vec<String>,
-    /// Where pods can be made.
+    /// Namespaces where pods can be made.
     open: String,
-    /// What the names of cluster-wide templates begin with.
+    /// The beginning of the names of cluster-wide templates.
     pub(crate) prefix: String,
 }
 
@@ -113,7 +115,7 @@ impl Places {
         sender.clear(self.templates().await).await;
     }
 
-    /// What there is of the cases' templates of the cluster.
+    /// The cluster-wide templates of the cases.
     async fn templates(&self) -> Vec<Stored> {
         let kind = Kind::ClusterTemplate;
         let all = kind.list(&self.client, "").await;

@@ -2,7 +2,8 @@
 
 use serde_json::{Value, json};
 
-use crate::{namespace::setting, random::Random, words};
+use super::words;
+use crate::support::{namespace::setting, random::Random};
 
 /// Quantities that are none, or that only look so.
 pub(crate) const QUANTITIES: &[&str] = &[

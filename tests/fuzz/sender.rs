@@ -8,14 +8,14 @@ use kube::{Client, client::Body};
 use longshore::{api::ANNOTATION_CANCEL, operator::pod::names::run_id};
 use serde_json::{Value, json};
 
-use crate::{
+use super::{
     answers::Counts,
     cases::{By, Case, Change},
     kinds::Kind,
     places::{AUTHOR, Places},
-    random::Random,
     specs,
 };
+use crate::support::random::Random;
 
 /// An object that was stored, and has to go again.
 #[derive(Debug, Clone)]
@@ -35,12 +35,12 @@ impl Stored {
 pub(crate) struct Sender<'a> {
     client: Client,
     places: &'a Places,
-    /// What lives of what it has sent.
+    /// Its resources that are there.
     live: VecDeque<Stored>,
     counts: Counts,
 }
 
-/// So many objects of one sender live at once.
+/// How many objects of one sender live at once.
 const MOST_LIVE: usize = 12;
 /// So much of what was sent is told where the answer is a fault, in characters.
 const MOST_TOLD: usize = 4000;

@@ -9,12 +9,12 @@ use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use kube::Client;
 use serde_json::Value;
 
-use crate::{answers::Counts, kinds::Kind, places::Places};
+use super::{answers::Counts, kinds::Kind, places::Places};
 
 /// How long after its own deadlines an action may take, with all the others there.
 const LATE: Duration = Duration::from_mins(1);
 
-/// What an action has come to.
+/// The state of an action.
 #[derive(Debug, PartialEq, Eq)]
 enum State {
     /// It is finished, or held.

@@ -9,11 +9,8 @@ use longshore::{
 };
 use serde_json::{Value, json};
 
-use crate::{
-    namespace::examples_image,
-    random::Random,
-    words::{self, SENTINEL},
-};
+use super::words::{self, SENTINEL};
+use crate::support::{namespace::examples_image, random::Random};
 
 /// No node has this label.
 pub(crate) const NOWHERE: (&str, &str) = ("longshore.dev/fuzz", "nowhere");

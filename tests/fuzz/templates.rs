@@ -2,15 +2,17 @@
 
 use serde_json::{Value, json};
 
-use crate::{
-    namespace::{examples_image, setting},
-    random::Random,
+use super::{
     specs,
     words::{self, SENTINEL},
 };
+use crate::support::{
+    namespace::{examples_image, setting},
+    random::Random,
+};
 
-/// So many names are shared by the templates of a namespace: actions then find one, and one that is
-/// sent again changes it.
+/// How many names the templates of a namespace share. So actions find one, and one that is sent again changes
+/// it.
 pub(crate) const NAMES: usize = 4;
 
 const PATTERNS: &[&str] = &[
@@ -99,7 +101,7 @@ pub(crate) fn spec(random: &mut Random) -> Value {
     }
 }
 
-/// A template of which actions can be made.
+/// A template that actions can use.
 pub(crate) fn plain() -> Value {
     json!({
         "image": examples_image(),

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::{namespace::setting, random::Random};
+use crate::support::{namespace::setting, random::Random};
 
 /// In Secrets and in values of variables; nowhere else, and never in the operator's log.
 pub(crate) const SENTINEL: &str = "sentinel-5f2c81d09ab74e36";

@@ -2,11 +2,11 @@
 
 use serde_json::json;
 
-use crate::{
+use super::tools::repository;
+use crate::support::{
     action::{Action, from_secret},
     namespace::in_namespace,
     rights::Subject,
-    tools::repository,
 };
 
 const WAIT: [&str; 4] = ["wait", "deploymentaction/deploy", "--for=condition=Finished", "--timeout=60s"];

@@ -4,10 +4,10 @@
 use longshore::api::{ANNOTATION_CANCEL, ANNOTATION_RERUN, Reason};
 use serde_json::{Value, json};
 
-use crate::{
+use super::tools::{argocd_action, argocd_actions, argocd_by, assert_seen, repository};
+use crate::support::{
     action::Action,
     namespace::{Namespace, in_namespace},
-    tools::{argocd_action, argocd_actions, argocd_by, assert_seen, repository},
 };
 
 const HEALTH: &str = "resource.customizations.health.longshore.dev_DeploymentAction";
@@ -105,7 +105,7 @@ fn what_nobody_has_seen_yet_can_be_run_again_and_not_cancelled() {
 
 #[test]
 fn a_script_that_asks_for_more_than_argo_cd_gives_would_fail() {
-    let folder = crate::tools::Folder::with(&format!("lua-{}", std::process::id()), &[]);
+    let folder = super::tools::Folder::with(&format!("lua-{}", std::process::id()), &[]);
     for (script, why) in [
         ("return {status = string.lower('Healthy')}", "attempt to index a non-table object(nil)"),
         ("return {status = io.read()}", "attempt to index a non-table object(nil)"),

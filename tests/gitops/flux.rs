@@ -3,10 +3,10 @@
 
 use serde_json::{Value, json};
 
-use crate::{
+use super::tools::{flux_apply, flux_substitute};
+use crate::support::{
     action::Action,
     namespace::{Namespace, in_namespace},
-    tools::{flux_apply, flux_substitute},
 };
 
 fn script(object: &Value) -> &str {

@@ -2,10 +2,8 @@
 
 use serde_json::Value;
 
-use crate::{
-    namespace::{Namespace, examples_image, in_namespace},
-    tools::{Ended, Folder},
-};
+use super::tools::{Ended, Folder};
+use crate::support::namespace::{Namespace, examples_image, in_namespace};
 
 /// The chart of a test, and where it is installed.
 struct Release<'a> {

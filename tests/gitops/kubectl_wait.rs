@@ -3,10 +3,10 @@
 use longshore::api::Reason;
 use serde_json::json;
 
-use crate::{
+use super::tools::{Ended, run};
+use crate::support::{
     action::{Action, from_secret},
     namespace::{Namespace, in_namespace},
-    tools::{Ended, run},
 };
 
 const FINISHED: &str = "--for=condition=Finished";
@@ -121,7 +121,7 @@ async fn after_a_change_on_the_new_run() {
 async fn in_a_pipeline_as_the_documentation_says() {
     in_namespace(async |namespace| {
         let documentation =
-            std::fs::read_to_string(crate::tools::repository("docs/guides/gitops.md")).unwrap();
+            std::fs::read_to_string(super::tools::repository("docs/guides/gitops.md")).unwrap();
         let script = documentation
             .split("```sh\n")
             .skip(1)
@@ -131,7 +131,7 @@ async fn in_a_pipeline_as_the_documentation_says() {
         for (script_of_action, well) in
             [("echo hello; sleep 1", true), ("echo hello; sleep 1; exit 3", false)]
         {
-            let folder = crate::tools::Folder::with(&format!("{}-{well}", namespace.name), &[]);
+            let folder = super::tools::Folder::with(&format!("{}-{well}", namespace.name), &[]);
             let object = Action::script(script_of_action).object("deploy-orders").to_string();
             std::fs::write(folder.0.join("deploy-orders.yaml"), object).unwrap();
             let text = format!("cd {}\n{script}", folder.0.display());

@@ -4,10 +4,8 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use crate::{
-    namespace::{examples_image, in_namespace},
-    tools::{Folder, repository, run},
-};
+use super::tools::{Folder, repository, run};
+use crate::support::namespace::{examples_image, in_namespace};
 
 fn yaml(path: &str) -> Value {
     let text = std::fs::read_to_string(repository(path)).unwrap();
@@ -77,7 +75,7 @@ async fn images_and_names_reach_the_action() {
     in_namespace(async |namespace| {
         let folder = Folder::with(&namespace.name, &["tests/gitops/kustomize", "gitops/kustomize"]);
         let out = run("kubectl", ["kustomize".as_ref(), folder.0.as_os_str()], "").succeeded();
-        // What stood there before kustomize named the objects.
+        // The text there before kustomize named the objects.
         for name in ["settings", "access", "deployer", "claim", "how", "everywhere"] {
             assert!(!out.contains(&format!(": {name}\n")), "{name}: {out}");
         }
@@ -104,7 +102,7 @@ async fn images_and_names_reach_the_action() {
 async fn a_change_of_a_generated_config_map_is_a_run() {
     in_namespace(async |namespace| {
         let folder = Folder::with(&namespace.name, &["gitops/kustomize"]);
-        let action = crate::action::Action::command(&["/bin/true"]).object("deploy").to_string();
+        let action = crate::support::action::Action::command(&["/bin/true"]).object("deploy").to_string();
         let action = action
             .replace(
                 r#""command":["/bin/true"]"#,

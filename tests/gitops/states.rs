@@ -5,14 +5,14 @@ use std::time::Instant;
 use longshore::api::Reason;
 use serde_json::json;
 
-use crate::{
+use super::tools::{assert_seen, kstatus};
+use crate::support::{
     action::{Action, from_secret},
     namespace::{BOUND, Namespace, PATIENCE, in_namespace, setting},
-    tools::{assert_seen, kstatus},
 };
 
-/// Looks at an action as often as it can until kstatus says Current: before, neither tool may say
-/// anything but that it is under way. Which runs were seen.
+/// Looks at an action as often as it can until kstatus says Current: before, neither tool may say anything
+/// but that it is under way. The runs that were seen.
 fn runs_until_current(namespace: &Namespace, name: &str) -> Vec<Option<u64>> {
     let begun = Instant::now();
     let mut runs = Vec::new();

@@ -10,7 +10,7 @@ use std::{
 
 use serde_json::Value;
 
-use crate::namespace::{Namespace, setting, until};
+use crate::support::namespace::{Namespace, setting, until};
 
 /// A folder for files, removed at its end.
 pub(crate) struct Folder(pub(crate) PathBuf);
@@ -57,7 +57,7 @@ impl Ended {
         self.out
     }
 
-    /// It did not. What it said on both streams.
+    /// It did not. Its words on both streams.
     #[track_caller]
     pub(crate) fn failed(self) -> String {
         assert!(!self.well, "{} succeeded: {}{}", self.what, self.out, self.errors);
@@ -132,7 +132,7 @@ fn reader(arguments: &[&str], object: &Value) -> Ended {
     run(READER.as_path(), arguments, &object.to_string())
 }
 
-/// What a tool says of an object.
+/// A tool's verdict on an object.
 #[derive(Debug)]
 pub(crate) struct Seen {
     pub(crate) status: String,
@@ -146,12 +146,12 @@ impl From<Value> for Seen {
     }
 }
 
-/// What kstatus computes, for Flux and Helm.
+/// The verdict of kstatus, for Flux and Helm.
 pub(crate) fn kstatus(object: &Value) -> Seen {
     reader(&["kstatus"], object).json().into()
 }
 
-/// What Argo CD says with `gitops/argocd/health.lua`.
+/// The verdict of Argo CD with `gitops/argocd/health.lua`.
 pub(crate) fn argocd(object: &Value) -> Seen {
     argocd_by(&repository("gitops/argocd/health.lua"), object).json().into()
 }
@@ -166,7 +166,7 @@ pub(crate) fn argocd_actions(object: &Value) -> Value {
     reader(&["argocd-actions", script.to_str().expect("a path of text")], object).json()
 }
 
-/// What Argo CD would write where somebody chooses this action.
+/// The object that Argo CD would write if somebody chooses this action.
 pub(crate) fn argocd_action(name: &str, object: &Value) -> Ended {
     let script = repository(&format!("gitops/argocd/actions/{name}.lua"));
     reader(&["argocd-action", script.to_str().expect("a path of text")], object)
@@ -189,7 +189,7 @@ pub(crate) fn assert_seen(object: &Value, in_kstatus: &str, in_argocd: &str) -> 
     seen
 }
 
-/// What Flux's engine did.
+/// The result of Flux's engine.
 pub(crate) struct Applied {
     /// created, configured or unchanged.
     pub(crate) action: String,

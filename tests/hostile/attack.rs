@@ -1,44 +1,34 @@
-//! What the attacks share: a namespace that is judged at its end, scripts that tell of themselves, and how
-//! long one may outlive its deadline.
+//! All attacks share these: a namespace that is judged at its end, scripts that report themselves, and how
+//! long a script may outlive its deadline.
 
 use std::time::Duration;
 
 use longshore::api::ANNOTATION_CANCEL;
 use serde_json::json;
-use tokio::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard, Semaphore};
+use tokio::sync::Semaphore;
 
-use crate::{
-    action::{Action, Done, Handle},
-    namespace::{Namespace, in_namespace, until, within},
+use super::{
     oracle::{self, Alone},
     witness::{Life, Witness},
 };
+use crate::support::{
+    action::{Action, Done, Handle},
+    namespace::{Namespace, in_namespace, until, within},
+    turns::among_others,
+};
 
-/// Deadline and grace of a script that attacks, in seconds: on a machine that is busy it has its attack ready
-/// by then.
+/// Deadline and grace of an attacking script, in seconds. A busy machine needs this long to get the attack
+/// ready.
 const DEADLINE_SECONDS: i64 = 5;
 const GRACE_SECONDS: i64 = 1;
-/// The kubelet's backstop counts from the pod's start, and comes after the pending deadline, too: long after
-/// the runner should have ended the script.
+/// The kubelet's own deadline counts from the pod's start and includes the pending deadline. It comes long
+/// after the runner should have ended the script.
 const PENDING_SECONDS: i64 = 120;
 /// How long a script that ignores everything may live: deadline, grace, and much for a slow machine.
 pub(crate) const LONGEST: Duration = Duration::from_secs(21);
 
-/// So many attacks at a time: a node that starts fifty pods at once takes minutes for it.
+/// How many attacks run at a time. A node that starts fifty pods at once takes minutes.
 static ROOM: Semaphore = Semaphore::const_new(8);
-
-/// Latency is measured by one test at a time, while no other runs.
-static QUIET: RwLock<()> = RwLock::const_new(());
-
-/// Held by a test whom others do not disturb.
-pub(crate) async fn among_others() -> RwLockReadGuard<'static, ()> {
-    QUIET.read().await
-}
-
-/// Held by a test that measures.
-pub(crate) async fn alone() -> RwLockWriteGuard<'static, ()> {
-    QUIET.write().await
-}
 
 /// Whether the long form is wanted.
 pub(crate) fn is_long() -> bool {
@@ -55,7 +45,7 @@ pub(crate) async fn judged(alone: Alone, test: impl AsyncFnOnce(&Namespace)) {
     .await;
 }
 
-/// A script that tells of itself and attacks, and is stopped soon, if by the runner alone.
+/// A script that reports itself and attacks. Its deadline is short, and the runner alone keeps it.
 pub(crate) fn attack(body: &str) -> Action {
     told(body)
         .with("runDeadlineSeconds", DEADLINE_SECONDS)
@@ -63,7 +53,7 @@ pub(crate) fn attack(body: &str) -> Action {
         .with("pendingDeadlineSeconds", PENDING_SECONDS)
 }
 
-/// A script that tells of itself.
+/// A script that reports itself to the witness.
 pub(crate) fn told(body: &str) -> Action {
     Action::script(&Witness::get().script(body))
 }

@@ -1,12 +1,12 @@
-//! Scripts that put something else where the runner has a file, or will write one: none keeps the runner
-//! from ending them in time, by a deadline, by a cancel, or under a lock.
+//! Scripts that put something else in the place of the runner's files. The runner still ends each of them in
+//! time: at a deadline, after a cancel, and under a lock.
 
 use std::time::Duration;
 
 use longshore::api::Reason;
 use serde_json::json;
 
-use crate::{
+use super::{
     attack::{
         all_over_in_time, attack, cancel, finished_and_true, is_long, judged, locked, over_in_time, started,
         told,
@@ -24,7 +24,7 @@ const PLACES: [&str; 7] = [
     "longshore/state/output",
     "longshore/state/script",
 ];
-/// What is put there, by a name for people.
+/// Things to put there, each with a name for people.
 const KINDS: [(&str, &str); 6] = [
     ("fifo", "mkfifo \"$at\""),
     ("folder", "mkdir -p \"$at/full\""),
@@ -106,8 +106,8 @@ async fn a_fifo_under_a_lock_lets_nobody_in_and_holds_it_no_longer_than_its_dead
     .await;
 }
 
-/// Where the runner hangs, the operator's clocks are the only ones; they must not be believed before what is
-/// seen. Here nothing fails for a script that lives too long: that is the tests' above.
+/// If the runner hangs, only the operator's clocks are left. They must not count for more than a running
+/// container. Here nothing fails for a script that lives too long: that is the tests' above.
 #[tokio::test]
 async fn no_attempt_no_run_and_no_lock_passes_beside_a_script_that_hides_behind_a_fifo() {
     judged(Alone::Namespace, async |namespace| {
@@ -122,7 +122,7 @@ async fn no_attempt_no_run_and_no_lock_passes_beside_a_script_that_hides_behind_
     .await;
 }
 
-/// A script in the reach of which nothing is: the tests above are not held by slowness alone.
+/// A script that reaches nothing: slowness alone does not make the tests above pass.
 #[tokio::test]
 async fn a_script_that_is_only_deaf_ends_in_time() {
     judged(Alone::Action, async |namespace| {

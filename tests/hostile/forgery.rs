@@ -1,28 +1,32 @@
 //! Scripts that end the runner before it can speak, and speak for it: what they say is believed by nobody.
 //!
 //! The script has the runner's user, and so may set the runner's limits: one second of CPU time, or no more
-//! memory, and the kernel ends it. Whoever wrote the termination message before that has the last word.
+//! memory, and the kernel ends it. A termination message that was written before stays.
 
 use kube::ResourceExt;
 use longshore::{api::Reason, record::VERSION};
 use serde_json::json;
 
-use crate::{
-    action::{Action, from_secret},
+use super::{
     attack::{all_finished, attack, judged, lives, told},
-    namespace::{Namespace, until},
-    node::Order,
     nodes::{on, on_fake_node},
     oracle::Alone,
+};
+use crate::{
+    node::Order,
+    support::{
+        action::{Action, from_secret},
+        namespace::{Namespace, until},
+    },
 };
 
 const SECRET: &str = "correct-horse-battery-staple";
 
-/// Whose record it is, as the script finds it: in the claim, or in its environment.
+/// The identity for a forged record, as a script finds it: in the claim, or in its environment.
 const OF: &str = r#"of=$(cat "$ROOT/longshore/state/claim" 2>/dev/null)
 [ -n "$of" ] || of="{\"podUid\":\"$LONGSHORE_POD_UID\",\"runId\":\"$LONGSHORE_RUN_ID\"}""#;
 
-/// What takes the runner's life, by a name for people. Each is given work for it to die of.
+/// Ways to kill the runner, each with a name for people. Each is given work for it to die of.
 const KILLS: [(&str, &str); 2] = [
     (
         "cpu",
@@ -64,7 +68,7 @@ async fn secret(namespace: &Namespace) {
 }
 
 /// Nothing of what was forged is in the status, and nothing of the Secret.
-fn is_believed_nowhere(done: &crate::action::Done) {
+fn is_believed_nowhere(done: &crate::support::action::Done) {
     assert_ne!(done.reason(), Some(Reason::Succeeded), "{}", done.message());
     assert!(done.status().outputs.is_empty(), "{:?}", done.status().outputs);
     let status = serde_json::to_string(done.status()).unwrap();
@@ -148,7 +152,7 @@ async fn records_that_are_printed_by_the_runner_s_killer_are_text() {
     .await;
 }
 
-/// Under a lock whoever comes next waits for the end of the container, whatever its message says.
+/// The next action under a lock waits until the container has ended, whatever its message says.
 #[tokio::test]
 async fn a_forged_message_passes_no_lock_on_while_the_script_runs() {
     judged(Alone::Namespace, async |namespace| {
@@ -157,7 +161,7 @@ async fn a_forged_message_passes_no_lock_on_while_the_script_runs() {
         let body = format!("{}echo begun; sleep 8; leave 3", succeeded());
         let lock = json!({"name": "prod"});
         let first = namespace.apply("first", with_secret(told(&body)).with("lock", lock.clone())).await;
-        crate::attack::started(&first, 1).await;
+        super::attack::started(&first, 1).await;
         let second = namespace.apply("second", told("leave 0").with("lock", lock)).await;
         first.finished().await.assert_failed(Reason::ScriptFailed, Some(3));
         second.finished().await.assert_succeeded();

@@ -1,15 +1,15 @@
-//! What is executed is changed between two attempts of a run: the second one does not execute it.
+//! Somebody changes the spec between two attempts of a run. The second attempt does not execute the change.
 
 use longshore::api::Reason;
 use serde_json::{Value, json};
 
-use crate::{
+use super::{
     attack::{judged, lives, told},
-    namespace::Namespace,
     oracle::Alone,
 };
+use crate::support::namespace::Namespace;
 
-/// Each a change of what is executed; all but the last are none of the bundle.
+/// Each changes the execution. Only the last one changes the bundle.
 fn changes() -> Vec<(&'static str, Value)> {
     let template = |part: Value| json!({"podTemplate": part});
     vec![

@@ -8,12 +8,16 @@ use kube::ResourceExt;
 use longshore::api::{ANNOTATION_RERUN, Reason};
 use serde_json::json;
 
-use crate::{
-    action::{Action, Done},
+use super::{
     attack::{finished_within, is_long, judged, lives, locked, no_more_than, started, told},
-    namespace::{Namespace, until},
-    node::{FakeNode, MARK, Options, Order, Signal},
     oracle::Alone,
+};
+use crate::{
+    node::{FakeNode, MARK, Options, Order, Signal},
+    support::{
+        action::{Action, Done},
+        namespace::{Namespace, until},
+    },
 };
 
 const TWO_HOURS: i64 = 7200;

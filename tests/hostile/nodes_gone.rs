@@ -1,5 +1,5 @@
-//! What others than the node say of a pod: Kubernetes, where the `Node` object was deleted, and people. None
-//! of it proves that a script never started, or that it has ended.
+//! Words about a pod that are not its node's: Kubernetes, where the `Node` object was deleted, and people.
+//! None of it proves that a script never started, or that it has ended.
 
 use std::time::Duration;
 
@@ -11,13 +11,17 @@ use kube::{
 use longshore::api::Reason;
 use serde_json::{Value, json};
 
-use crate::{
-    action::{Action, Done, Handle},
+use super::{
     attack::{finished_within, lives, locked, no_more_than, started, told},
-    namespace::{Namespace, until},
-    node::{FakeNode, Options},
     nodes::{on, on_fake_node, runner},
     oracle::Alone,
+};
+use crate::{
+    node::{FakeNode, Options},
+    support::{
+        action::{Action, Done, Handle},
+        namespace::{Namespace, until},
+    },
 };
 
 /// Where a second attempt would find room; both are gone with the test.

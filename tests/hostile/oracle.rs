@@ -1,5 +1,5 @@
-//! What must be true whatever a script, a node, a person or a neighbour does: no more starts than attempts,
-//! nothing beside each other that must not be, and a status that says what happened or that nobody knows.
+//! These hold whatever a script, a node, a person or a neighbour does. No attempt starts twice, nothing runs
+//! side by side that must not, and a status says what happened, or that nobody knows.
 
 use std::{
     collections::BTreeMap,
@@ -9,10 +9,10 @@ use std::{
 use kube::api::ListParams;
 use longshore::api::{DeploymentAction, Reason};
 
+use super::witness::{Life, Witness, truth};
 use crate::{
-    namespace::Namespace,
-    told::{disagrees, told},
-    witness::{Life, Witness, truth},
+    faults::told::{disagrees, told},
+    support::namespace::Namespace,
 };
 
 /// What must not run at the same time.
@@ -55,7 +55,7 @@ fn judge(lives: &[Life], actions: &[DeploymentAction], alone: Alone) -> Vec<Stri
         let Some(run) = &status.run else { continue };
         for told in told(status, run) {
             wrong.extend(disagrees(&told, truth.get(&told.attempt)));
-            // Of what nobody knows, nobody says that it has ended.
+            // Nobody may say that something unknown has ended.
             let known = !matches!(told.reason, Some(Reason::Unknown | Reason::NodeLost));
             let lives_on = |life: &&Life| life.attempt == told.attempt && life.ended.is_none();
             if known && lives.iter().any(|life| lives_on(&life)) {

@@ -3,7 +3,7 @@
 
 use longshore::api::Reason;
 
-use crate::{
+use super::{
     attack::{all_finished, attack, is_long, judged, locked, over_in_time, started, told},
     oracle::Alone,
     witness::Witness,
@@ -18,7 +18,7 @@ while read -r file; do timeout 1 sh -c 'echo garbage >\"$1\"' sh \"$file\"; done
 for file in /proc/1/mem /proc/1/environ /proc/1/comm /proc/1/oom_score_adj /proc/1/coredump_filter /proc/1/clear_refs; do\n\
 echo 1 >$file; done 2>/dev/null\nleave 5";
 
-/// A debugger of the runner: whoever could be one would read and write all that it has.
+/// A debugger of the runner. If this worked, a script could read and write all of the runner's memory.
 const TRACES: &str = "python3 - <<'END'\n\
 import ctypes, os\n\
 libc = ctypes.CDLL(None, use_errno=True)\n\

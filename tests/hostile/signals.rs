@@ -4,11 +4,11 @@
 use longshore::api::Reason;
 use serde_json::json;
 
-use crate::{
-    action::Action,
+use super::{
     attack::{all_over_in_time, attack, cancel, judged, lives, over_in_time, started},
     oracle::Alone,
 };
+use crate::support::action::Action;
 
 const REST: &str = "trap '' TERM INT HUP; echo begun; while :; do sleep 1; done";
 
@@ -108,11 +108,11 @@ async fn a_script_that_drains_its_own_output_is_cancelled_in_time() {
         action.reason(Reason::Running).await;
         cancel(&action).await;
         let cancelled = std::time::Instant::now();
-        crate::namespace::until("the script is over", async || {
+        crate::support::namespace::until("the script is over", async || {
             lives(&action).iter().all(|life| life.ended.is_some()).then_some(())
         })
         .await;
-        assert!(cancelled.elapsed() < crate::attack::LONGEST, "it took {} s", cancelled.elapsed().as_secs());
+        assert!(cancelled.elapsed() < super::attack::LONGEST, "it took {} s", cancelled.elapsed().as_secs());
         let reason = action.finished().await.reason();
         assert!(matches!(reason, Some(Reason::Cancelled | Reason::Unknown)), "{reason:?}");
     })

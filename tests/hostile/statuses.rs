@@ -11,11 +11,13 @@ use kube::{
 use longshore::api::{DeploymentAction, Reason};
 use serde_json::json;
 
-use crate::{
-    action::{Action, Handle, from_secret},
+use super::{
     attack::{cancel, finished_within, judged, lives, no_more_than, started, told},
-    namespace::{Namespace, until, within},
     oracle::Alone,
+};
+use crate::support::{
+    action::{Action, Handle, from_secret},
+    namespace::{Namespace, until, within},
 };
 
 /// Long enough for an operator that takes the action for a new one to start it.
@@ -175,7 +177,7 @@ async fn emptied_while_it_waits_for_its_next_attempt() {
         let action = namespace.apply("retried", told("leave 3").with("retry", retry)).await;
         action.reason(Reason::RetryPending).await;
         empty(&action).await;
-        // What was known of the attempts is lost: a second one is allowed, a first one again is not.
+        // The record of the attempts is lost: a second attempt may start, the first one may not start again.
         no_more_than(&action, 2, AFTERWARDS).await;
         finished_within(&action, Duration::from_mins(2)).await;
     })
@@ -201,7 +203,7 @@ async fn emptied_all_the_time_from_its_creation_on() {
         for action in &actions {
             no_more_than(action, 1, Duration::from_secs(2)).await;
         }
-        // Then each comes to rest, and none runs for it.
+        // Then each comes to rest, and none runs because of it.
         for action in &actions {
             finished_within(action, Duration::from_mins(3)).await;
             assert!(lives(action).len() <= 1, "{:?}", lives(action));

@@ -14,17 +14,18 @@ use longshore::api::{DeploymentAction, DeploymentActionTemplate};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
+use super::{attack::is_long, nodes::runner};
 use crate::{
-    action::{Action, Done},
-    attack::{alone, is_long},
-    namespace::{Namespace, examples_image, in_namespace, within},
     node::{Cluster, FakeNode, MARK, Options},
-    nodes::runner,
+    support::{
+        action::{Action, Done},
+        namespace::{Namespace, examples_image, in_namespace, within},
+        turns::{alone, among_others},
+    },
 };
 
 /// Until an operator that is not held up has looked at an action, and until a script of a moment has ended,
-/// on a busy machine. What held it up took from one minute to four.
-/// Alone they are 0.1 s and 2 s.
+/// on a busy machine. Operators that were held up took from one minute to four. Alone they are 0.1 s and 2 s.
 const FIRST_LOOK: Duration = Duration::from_secs(20);
 const END: Duration = Duration::from_mins(3);
 /// How often it is measured, one action after the other.
@@ -126,7 +127,7 @@ async fn beside<T>(
 ) {
     let _quiet = alone().await;
     in_namespace(async |namespace| {
-        // What an earlier flood has left is worked off first.
+        // Leftovers of an earlier flood are worked off first.
         let before = format!("before {what}");
         within(Duration::from_mins(4), "all is calm", async || {
             (measured(namespace, &before).await.0 < FIRST_LOOK / 2).then_some(())
@@ -148,7 +149,7 @@ async fn nothing_more(_: &Namespace) {
     std::future::pending::<()>().await;
 }
 
-/// So that the next one measures without what is left.
+/// The next test must measure without leftovers.
 async fn clear(namespace: &Namespace) {
     let actions = namespace.api::<DeploymentAction>();
     let all = ListParams::default();
@@ -281,10 +282,10 @@ fn large(bytes: usize) -> Value {
     json!({"affinity": {"nodeAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": terms}}})
 }
 
-/// Each is refused where it is created, or comes to an end, and none holds the lock for ever.
+/// Each is refused at its creation or comes to an end, and none holds the lock for ever.
 #[tokio::test]
 async fn specs_as_large_as_the_api_server_takes_come_to_an_end_and_pass_their_lock_on() {
-    let _others = crate::attack::among_others().await;
+    let _others = among_others().await;
     in_namespace(async |namespace| {
         let lock = json!({"name": "prod"});
         let create = async |bytes: usize| {
@@ -315,8 +316,8 @@ async fn specs_as_large_as_the_api_server_takes_come_to_an_end_and_pass_their_lo
         assert!(!taken.is_empty(), "all were refused");
         let last = namespace.apply("last", Action::script("echo hello").with("lock", lock)).await;
         for name in &taken {
-            let action = crate::action::Handle { namespace, name: name.clone() };
-            let done = crate::attack::finished_within(&action, Duration::from_mins(2)).await;
+            let action = crate::support::action::Handle { namespace, name: name.clone() };
+            let done = super::attack::finished_within(&action, Duration::from_mins(2)).await;
             println!("{name}: {:?}", done.reason());
         }
         last.finished().await.assert_succeeded();

@@ -1,6 +1,6 @@
-//! What really happened: a script holds a connection to the tests from its first step on, and its children
-//! inherit it. It is open for as long as any process of the script lives, and no script can hide that, nor
-//! seem to live on: the kernel closes it when the last of them is gone.
+//! The truth about scripts. A script holds a connection to the tests from its first step on, and its children
+//! inherit it. The kernel closes the connection when the last process of the script is gone. So no script can
+//! hide that it lives, and none can seem to live on.
 //!
 //! The listener is in the cluster's network, where pods of the real node and scripts of a fake one reach it.
 
@@ -16,8 +16,8 @@ use tokio::{
 };
 
 use crate::{
+    faults::told::{Attempt, Truth},
     node::Cluster,
-    told::{Attempt, Truth},
 };
 
 /// A script that was started: from its first step until its last process was gone.
@@ -31,7 +31,7 @@ pub(crate) struct Life {
     pub(crate) ended: Option<Instant>,
     /// The exit code that it said it would end with.
     pub(crate) code: Option<i32>,
-    /// What else it said.
+    /// Its other words.
     pub(crate) said: Vec<String>,
 }
 
@@ -77,8 +77,9 @@ impl Witness {
         Self { port: port.recv().expect("the witness listens"), lives }
     }
 
-    /// A bash script that tells of itself and does `body`. That has `leave CODE`, which says so and exits,
-    /// `tell WORDS`, and `$ROOT`, below which all lies: nothing in a container, a folder on a fake node.
+    /// A bash script that reports itself and runs `body`. `body` can use `leave CODE`, which reports the code
+    /// and exits, and `tell WORDS`. Everything lies below `$ROOT`, which is empty in a container and a folder
+    /// on a fake node.
     pub(crate) fn script(&self, body: &str) -> String {
         let (address, port) = (Cluster::address(), self.port);
         format!(

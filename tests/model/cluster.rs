@@ -1,4 +1,4 @@
-//! What is there, at one moment: the API server's objects, and the operator's caches and memory.
+//! The state at one moment: the API server's objects, and the operator's caches and memory.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -94,7 +94,7 @@ impl Hash for Stored {
     }
 }
 
-/// What a pass has learned that the caches do not have.
+/// Knowledge of a pass that the caches do not have.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Pass {
     pub(crate) action: Arc<Stored>,
@@ -173,7 +173,7 @@ impl Memory {
     }
 }
 
-/// What happened, for the rules alone: nobody in the model looks at it.
+/// The history, for the rules alone: nobody in the model looks at it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub(crate) struct Told {
     /// How often the script of an attempt was started.
@@ -182,7 +182,7 @@ pub(crate) struct Told {
     pub(crate) verdicts: BTreeMap<u32, (String, Option<i32>)>,
     /// Attempts of which it was said that they never started.
     pub(crate) never: BTreeSet<Attempt>,
-    /// What else was broken.
+    /// Other broken rules.
     pub(crate) fault: Option<&'static str>,
 }
 
@@ -203,7 +203,7 @@ pub(crate) struct State {
     pub(crate) off: bool,
     /// Whether the operator has read that.
     pub(crate) seen_off: bool,
-    /// Which nodes say nothing: the bit of each.
+    /// The bits of the nodes that say nothing.
     pub(crate) silent: u8,
     /// As the operator has read it.
     pub(crate) seen_silent: u8,
@@ -273,7 +273,7 @@ impl State {
         self.seen_action != self.action || self.seen_pods != self.pods
     }
 
-    /// What runs at this moment.
+    /// Processes that run at this moment.
     pub(crate) fn running(&self) -> impl Iterator<Item = (&u32, &Process)> {
         self.processes.iter().filter(|(_, process)| process.end.is_none())
     }
@@ -320,8 +320,8 @@ impl State {
         self.pods.values_mut().find(|pod| pod.uid == uid)
     }
 
-    /// What the operator knows of an action is by its UID, which never comes again, and nothing is waited
-    /// for any more. Which creations were its own it may still be asked.
+    /// The operator's memory of an action has the UID as its key, which never comes again, and it waits for
+    /// nothing any more. Which creations were its own it may still be asked.
     pub(crate) fn forget_what_is_gone(&mut self) {
         if self.action.is_none() && self.seen_action.is_none() && self.memory.pass.is_none() {
             let Memory { attempt, creation, settled, .. } = std::mem::take(&mut self.memory);

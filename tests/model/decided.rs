@@ -1,5 +1,5 @@
-//! What the real [`decide`] says of each set of facts, which is asked once only: many states look the
-//! same to the operator.
+//! The answers of the real [`decide`]. Each set of facts is asked once only, since many states look the same
+//! to the operator.
 
 use std::{
     collections::HashMap,
@@ -28,7 +28,7 @@ use crate::{
     pods::{Millis, Pod, Read, at, is_first_node},
 };
 
-/// What the operator knows, as the model has it.
+/// The operator's knowledge, in the model's terms.
 #[derive(Hash)]
 pub(crate) struct Known<'a> {
     pub(crate) process: u8,
@@ -46,7 +46,7 @@ pub(crate) struct Known<'a> {
     pub(crate) all_pods: bool,
     /// Whether the first node is known to be off.
     pub(crate) off: bool,
-    /// Which nodes are known to say nothing, by their bits.
+    /// The bits of the nodes that are known to say nothing.
     pub(crate) silent: u8,
     /// Whether it does not matter to the operator what runs by the word of its node.
     pub(crate) unheeded: bool,
@@ -54,7 +54,7 @@ pub(crate) struct Known<'a> {
     pub(crate) now: Millis,
 }
 
-/// What is known of creations of the attempt's pod.
+/// Knowledge of creations of the attempt's pod.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub(crate) struct Created {
     pub(crate) unanswered: bool,

@@ -1,4 +1,4 @@
-//! What can happen next, and what it changes.
+//! Events that can happen next, and their changes to the state.
 
 use longshore::{
     api::status::Deadlines,
@@ -19,8 +19,8 @@ const LATEST_ARRIVAL: Millis = 60_000;
 /// A node that reports is behind by no more than that, nor is a cache.
 const LATEST_WORD: Millis = 60_000;
 
-/// That its action is gone the operator hears before more than so many pods were made, one after the other
-/// collected: no watch is late without end.
+/// How many pods, one after the other, can be created and collected before the operator hears that their
+/// action is gone. No watch is late for ever.
 const MOST_UNHEARD: u32 = 4;
 
 /// Something that happens.
@@ -376,7 +376,7 @@ fn show(state: &mut State, uid: u32, how: How) {
 }
 
 impl State {
-    /// What of a log could be read now: whether it began, how it ended, and whether that is all.
+    /// The readable part of a log now: whether it began, how it ended, and whether that is all.
     fn log(&self, uid: u32) -> (bool, Option<How>, Option<bool>) {
         let pod = self.pod(uid);
         match self.processes.get(&uid) {
@@ -395,14 +395,13 @@ impl State {
         }
     }
 
-    /// Whether a log is being asked for whose pod is gone: that there is none the API server says at once.
+    /// Whether the operator asks for a log whose pod is gone: the API server says at once that there is none.
     fn is_answered_soon(&self) -> bool {
         self.memory.logs.iter().any(|(uid, read)| read.settled.is_none() && self.pod(*uid).is_none())
     }
 
-    /// Whether the end of a process on a node that reports has not been heard of for so long that the node
-    /// tells of it next, or the operator's cache does; or such a node has not ended one for so long whose
-    /// pod's deletion asks for that.
+    /// Whether a node that reports is the next to act: it has waited so long that it now tells of a process'
+    /// end, or ends a process whose pod is being deleted. The operator's cache may be the one that waited.
     fn is_told_soon(&self) -> bool {
         self.processes.iter().any(|(uid, process)| {
             let Some(pod) = self.pod(*uid) else {

@@ -105,8 +105,7 @@ impl Lifecycle {
             || action.run().is_some_and(|run| run.is_launched_only_by(&process))
     }
 
-    /// What the operator does until it calls the API server, or its call, which ends so, and what it does
-    /// by itself then.
+    /// The operator's work until it calls the API server; or its call, with this end, and its work after it.
     pub(crate) fn operate(&self, state: &mut State, answer: Answer) {
         let Some(mut pass) = self.pass(state) else { return };
         let mut memory = std::mem::take(&mut state.memory);

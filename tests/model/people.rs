@@ -1,4 +1,4 @@
-//! What may go wrong, and what people do.
+//! Faults, and requests of people.
 
 use std::collections::BTreeMap;
 
@@ -45,7 +45,7 @@ pub(crate) enum Kind {
     EmptyStatus,
     /// The first node dies, and somebody says so by a taint.
     NodeOff,
-    /// The first node says nothing from now on, or speaks again. What runs there runs on.
+    /// The first node says nothing from now on, or speaks again. Its processes run on.
     NodeSilent,
     /// Clocks of nodes are hours behind.
     NodeClockBehind,
@@ -99,7 +99,7 @@ pub(crate) fn can_ask(state: &State, kind: Kind) -> bool {
         Kind::NodeClockBehind | Kind::NodeClockAhead => state.node_skew == 0,
         Kind::Deaf => state.running().any(|(_, process)| !process.deaf),
         Kind::DeleteAction | Kind::DeleteInForeground => !action.is_deleted(),
-        // What it knows of pods may be as old as it likes.
+        // Its knowledge of pods may be of any age.
         Kind::Believer => {
             let open = |run: &RunStatus| {
                 run.bundle_sha256.is_some() && run.pod_uid.is_none() && !run.is_launched_no_more()

@@ -1,4 +1,4 @@
-//! What must hold in every state.
+//! The rules, which hold in every state.
 
 use std::{
     collections::HashSet,
@@ -11,7 +11,7 @@ use stateright::Property;
 
 use crate::{Lifecycle, cluster::State, events::Event, operator::Answer, pods::How};
 
-/// So many events may pass until all is at rest, once nothing goes wrong any more.
+/// How many events may pass until all is at rest, once nothing goes wrong any more.
 const MOST_EVENTS: usize = 200;
 
 pub(crate) const ONE_START: &str = "the script of an attempt starts at most once";
@@ -47,8 +47,8 @@ fn print(state: &State, node: bool) -> u64 {
 }
 
 impl Lifecycle {
-    /// Whether from here, without anything that goes wrong or is asked for, all comes to rest in a
-    /// bounded number of events: the run has ended, or waits for somebody with a reason.
+    /// Whether all comes to rest from here in a bounded number of events, if nothing goes wrong and nobody
+    /// asks for anything. At rest the run has ended, or waits for somebody with a reason.
     fn comes_to_rest(&self, from: &State, node: bool) -> bool {
         if from.told.fault.is_some() {
             return true;
@@ -133,7 +133,7 @@ fn is_at_rest(state: &State) -> bool {
         // A node that says nothing keeps its pod.
         return state.pods.values().all(|pod| !pod.finalizer);
     }
-    // What is being deleted is let go.
+    // Objects that are being deleted are let go.
     if state.pods.values().any(|pod| pod.finalizer && pod.deleted.is_some()) {
         return false;
     }

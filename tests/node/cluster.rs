@@ -10,7 +10,7 @@ use nix::sched::{CloneFlags, setns};
 
 /// As tests/cluster/settings.sh has it.
 pub(super) const ADDRESS: &str = "10.77.0.2";
-/// Where its API server listens.
+/// Its API server's address.
 const PORT: u16 = 6443;
 
 /// A running cluster.

@@ -1,4 +1,4 @@
-//! A pod's way through a node, in the order in which a kubelet tells of it.
+//! A pod's way through a node, in the order in which a kubelet reports it.
 
 use std::{
     future::pending,
@@ -312,7 +312,7 @@ impl Life {
         }
     }
 
-    /// A pod that is over is kept until it is deleted; then the node lets it go.
+    /// The node keeps an ended pod until somebody deletes it.
     async fn removed(&mut self) {
         let mut let_go = false;
         while self.stop() != Some(Stop::Gone) {
@@ -346,7 +346,7 @@ impl Life {
 struct Ending {
     status: std::process::ExitStatus,
     stop: Option<Stop>,
-    /// What the status is to say of it, where it is not what the exit code says.
+    /// The status' words about it, if they differ from the exit code's.
     reason: Option<String>,
     again: bool,
 }

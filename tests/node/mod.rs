@@ -1,27 +1,25 @@
 //! A fake node: to the API server it is a kubelet, and for each pod it runs the real
 //! `longshore-runner` as a process, so that thousands of runs cost little.
 //!
-//! What is real: the `Node` and its lease, the order in which a kubelet writes a pod's status,
-//! deletion with its grace period, `activeDeadlineSeconds`, the layout of mounted volumes and their
-//! following of annotations, the runner, and the kubelet's log endpoint, which the API server reaches
-//! under the certificate of the cluster's own kubelet.
+//! Real are the `Node` and its lease, the order in which a kubelet writes a pod's status, deletion with its
+//! grace period, and `activeDeadlineSeconds`. Mounted volumes have a kubelet's layout and follow annotations.
+//! The runner is real, and so is the log endpoint, which the API server reaches under the certificate of the
+//! cluster's own kubelet.
 //!
-//! What is fake:
-//! - There are no containers. The script runs on this machine, with this machine's tools and the
-//!   rights of who started the node, in a PID namespace of its own and the cluster's network; its
-//!   "root" is a folder, and an absolute path in a script means this machine's. Give it only scripts
-//!   of your own.
+//! Fake are these:
+//! - There are no containers. The script runs on this machine, with its tools and your rights, in its own PID
+//!   namespace and the cluster's network. Its "root" is a folder, and an absolute path in a script means this
+//!   machine's path. Give it only scripts of your own.
 //! - No image is pulled. A container that is named by digest is said to run that digest, any other
 //!   one waits with `ErrImagePull`.
 //! - Only the container `action` is run, and only the runner in it; others wait for ever.
 //! - Its clock may be wrong on purpose, and it may leave pods beyond their deadlines alone. Its lease
 //!   and its object keep the right time, or the cluster's controllers would find the node silent.
-//! - Requests, limits, security contexts and probes count for nothing, Secrets and `ConfigMap`s do
-//!   not follow changes, a log never rotates, and there is neither `exec` nor `attach`.
-//! - The kubelet's events are told of mounts that fail alone.
+//! - Requests, limits, security contexts and probes have no effect. Secrets and `ConfigMap`s do not follow
+//!   changes, a log never rotates, and there is neither `exec` nor `attach`.
+//! - It writes events about failed mounts only.
 //!
 //! It needs root and the cluster of `make cluster-up`.
-#![allow(dead_code, reason = "several test binaries share it, and none uses all of it")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "it is a part of tests")]
 
 mod clock;
@@ -70,10 +68,10 @@ pub(crate) enum Moment {
     Reported,
 }
 
-/// What is awaited at each moment of each pod: the way to delay, or to break something there.
+/// A future that is awaited at each moment of each pod: the way to delay, or to break something there.
 pub(crate) type Hook = Arc<dyn Fn(Moment, Arc<Pod>) -> BoxFuture<'static, ()> + Send + Sync>;
 
-/// What is done to a pod from outside.
+/// An order to a pod from outside.
 #[derive(Debug, Clone)]
 pub(crate) enum Order {
     /// A signal to the container's PID 1.
@@ -92,7 +90,7 @@ pub(crate) struct Options {
     pub(crate) name: String,
     /// The runner's binary.
     pub(crate) runner: PathBuf,
-    /// Where its pods' folders are made; removed at the end.
+    /// The folder for its pods' folders; removed at the end.
     pub(crate) root: PathBuf,
     /// How many pods it says it can hold.
     pub(crate) pods: u32,
@@ -106,7 +104,7 @@ pub(crate) struct Options {
     pub(crate) clock_seconds: i64,
     /// Whether it ends pods that are past their `activeDeadlineSeconds`; a kubelet that hangs does not.
     pub(crate) keeps_deadlines: bool,
-    /// What is awaited at each moment of each pod.
+    /// Awaited at each moment of each pod.
     pub(crate) hook: Option<Hook>,
 }
 
@@ -137,7 +135,7 @@ struct Entry {
     log: Arc<Mutex<Option<Arc<log::Log>>>>,
 }
 
-/// What a node's tasks share.
+/// The state that a node's tasks share.
 struct Node {
     options: Options,
     client: Client,
@@ -212,7 +210,7 @@ impl FakeNode {
         self.node.online.send_replace(true);
     }
 
-    /// Sets its clock anew, so many seconds ahead.
+    /// Sets its clock anew, this many seconds ahead.
     pub(crate) fn set_clock(&self, seconds: i64) {
         self.node.clock.set(seconds);
     }

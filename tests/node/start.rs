@@ -4,6 +4,7 @@
 //! cargo run --example fake-node -- NAME [RUNNER]
 //! ```
 
+#[allow(dead_code, reason = "the tests use all of it")]
 #[path = "mod.rs"]
 mod node;
 

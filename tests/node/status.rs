@@ -17,7 +17,7 @@ pub(super) const CONTAINER: &str = "action";
 const UNKNOWN: (&str, i32, &str) =
     ("ContainerStatusUnknown", 137, "The container could not be located when the pod was terminated");
 
-/// Where the container is.
+/// The container's state.
 #[derive(Debug, Clone)]
 pub(super) enum State {
     Waiting { reason: &'static str, message: Option<String> },
@@ -49,14 +49,14 @@ impl End {
         Self { since: Some(since), at: Some(at), exit_code, reason, message }
     }
 
-    /// Of a container of which nothing is known.
+    /// The state of an unknown container.
     pub(super) fn unknown() -> Self {
         let (reason, exit_code, message) = UNKNOWN;
         Self { since: None, at: None, exit_code, reason: reason.into(), message: message.into() }
     }
 }
 
-/// What a node knows of a pod.
+/// A node's knowledge of a pod.
 #[derive(Debug, Clone)]
 pub(super) struct Known {
     clock: Clock,

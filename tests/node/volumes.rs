@@ -1,5 +1,5 @@
-//! What a kubelet lays out before a container starts: its volumes, below a folder that stands for
-//! the container's root.
+//! A container's volumes, laid out before its start as a kubelet does. A folder stands for the container's
+//! root.
 
 use std::{
     collections::BTreeMap,
@@ -26,7 +26,7 @@ use super::status::CONTAINER;
 /// Files of a volume, by path.
 type Files = BTreeMap<String, Vec<u8>>;
 
-/// Where a pod's things lie.
+/// The folders of a pod.
 #[derive(Debug, Clone)]
 pub(super) struct Folders {
     pod: PathBuf,
@@ -119,7 +119,7 @@ async fn content(client: &Client, pod: &Pod, volume: &Volume) -> Result<Option<F
     Ok(Some(files))
 }
 
-/// Where Secrets and `ConfigMap`s are read.
+/// The reader of Secrets and `ConfigMap`s.
 struct Source<'a> {
     client: &'a Client,
     namespace: &'a str,
@@ -287,7 +287,7 @@ fn mount(pod: &Pod, folders: &Folders) -> io::Result<()> {
         .filter(|one| one.name == CONTAINER)
         .flat_map(|one| one.volume_mounts.iter().flatten())
         .collect();
-    // What is mounted below another mount lies in it.
+    // A mount below another mount lies in it.
     mounts.sort_by_key(|mount| mount.mount_path.len());
     for mount in mounts {
         let at = folders.in_root(&mount.mount_path);

@@ -9,7 +9,7 @@ use std::{
 
 use serde_json::Value;
 
-use crate::compared::{Right, Used};
+use super::compared::{Right, Used};
 
 /// The log, and what was put aside of it when it became too long (`audit-<time>.log`).
 fn files(path: &Path) -> Vec<PathBuf> {
@@ -23,7 +23,7 @@ fn files(path: &Path) -> Vec<PathBuf> {
     entries.map(|entry| entry.expect("an entry").path()).filter(ours).collect()
 }
 
-/// Each different request of `user`. Who only impersonates it is somebody else.
+/// Each different request of `user`. A user who only impersonates it is somebody else.
 pub(crate) fn read(path: &Path, user: &str) -> Vec<Used> {
     let mut requests = BTreeSet::new();
     each(path, user, |used| {
@@ -56,7 +56,7 @@ fn each(path: &Path, user: &str, mut take: impl FnMut(Used)) {
     }
 }
 
-/// What an event says of a resource; discovery names none.
+/// The resource of an event; discovery names none.
 fn request(event: &Value, user: &str) -> Option<Used> {
     if event["user"]["username"] != user {
         return None;

@@ -11,7 +11,7 @@ use longshore::{
     runner::INPUT_UNUSABLE,
 };
 
-use crate::sandbox::{As, Sandbox, wait_for};
+use super::sandbox::{As, Sandbox, wait_for};
 
 #[test]
 fn a_file_is_the_script_s_own_and_nobody_else_s() {

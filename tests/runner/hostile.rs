@@ -1,5 +1,5 @@
-//! What a script may do to files in its reach, and to the runner that has its user: nothing of it holds
-//! up a deadline, and nothing makes the runner say what is not so.
+//! A script may do anything to the files in its reach and to the runner, which has its user. Nothing of that
+//! delays a deadline, and nothing makes the runner report what did not happen.
 
 use std::{
     fs,

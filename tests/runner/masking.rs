@@ -1,4 +1,4 @@
-//! What the log does not show: parts of Secrets, spellings of shells, a token that is replaced.
+//! The log shows no parts of Secrets, no shell spellings of them, and no replaced token.
 
 use std::fs;
 

@@ -326,7 +326,7 @@ pub(crate) fn wait_for(path: &Path) {
     }
 }
 
-/// What the runner said.
+/// The runner's report.
 #[derive(Debug, Default)]
 pub(crate) struct Told {
     pub(crate) code: Option<i32>,

@@ -1,10 +1,10 @@
-//! What an image's STOPSIGNAL can be: the script is asked to stop by each, as by SIGTERM.
+//! Each signal that an image can have as STOPSIGNAL stops the script as SIGTERM does.
 
 use std::process::Command;
 
 use longshore::record::outcome::{Stop, StopCause};
 
-use crate::sandbox::{As, Sandbox, wait_for};
+use super::sandbox::{As, Sandbox, wait_for};
 
 #[test]
 fn whatever_the_runtime_sends_the_script_is_asked_by_sigterm() {

@@ -15,13 +15,13 @@ use longshore::{
 };
 use serde_json::{Value, json};
 
-use crate::{
+use super::{
     deeds::{creator_s_rules, of_template},
-    namespace::{Namespace, in_namespace, within},
     person::{Actions, Person, SEEN, action, refused, rule, says},
     policies::{apply, in_force},
     table::table,
 };
+use crate::support::namespace::{Namespace, in_namespace, within};
 
 const CRD: &str = include_str!("../../crds/actionpolicies.yaml");
 
@@ -118,7 +118,7 @@ fn merged(one: &Value, other: &Value) -> Value {
     merged
 }
 
-/// What the operator says of the same.
+/// The operator's verdict on the same.
 fn operator(namespace: &Namespace, policy: &Value, spec: &Value) -> Vec<String> {
     let policy = Policy {
         namespace: namespace.name.clone(),
@@ -327,7 +327,7 @@ async fn only_who_may_write_policies_changes_what_is_allowed() {
             refused(policies.patch(NAME, &PatchParams::default(), &looser).await),
             &["author", "cannot patch", "actionpolicies"],
         );
-        let actions = crate::person::actions(&author, &held.namespace.name);
+        let actions = super::person::actions(&author, &held.namespace.name);
         says(actions.would_create(&json!({})).await, &["digests only"]);
     })
     .await;
@@ -337,7 +337,7 @@ async fn only_who_may_write_policies_changes_what_is_allowed() {
 async fn where_only_templates_are_allowed_a_release_creator_writes_no_script() {
     held(async |held| {
         let creator = Person::new(held.namespace, "creator", &creator_s_rules()).await;
-        let actions = crate::person::actions(&creator, &held.namespace.name);
+        let actions = super::person::actions(&creator, &held.namespace.name);
         actions.must_create(&json!({})).await;
         put(held, held.namespace, &json!({})).await;
         put_or_wait(held, &json!({"templatesOnly": true})).await;

@@ -4,11 +4,11 @@ use kube::api::{DeleteParams, Patch, PatchParams, PostParams, PropagationPolicy}
 use longshore::api::{ANNOTATION_CANCEL, ANNOTATION_RERUN, DeploymentAction};
 use serde_json::{Value, json};
 
-use crate::{
-    namespace::{Namespace, in_namespace, until},
+use super::{
     person::{Actions, Person, action, actions, on, refused, rule, says},
     policies::in_force,
 };
+use crate::support::namespace::{Namespace, in_namespace, until};
 
 /// An action of somebody who may name a Secret.
 fn theirs() -> Value {

@@ -1,4 +1,4 @@
-//! People with the rights that the docs give them, and what they try: for [`crate::matrix`].
+//! People with the rights that the docs give them, and what they try: for [`super::matrix`].
 
 use k8s_openapi::api::core::v1::Pod;
 use kube::{
@@ -12,11 +12,11 @@ use longshore::api::{
 };
 use serde_json::{Value, json};
 
-use crate::{
-    namespace::{Namespace, in_namespace, within},
+use super::{
     person::{Person, SEEN, action, on, refused},
     policies::in_force,
 };
+use crate::support::namespace::{Namespace, in_namespace, within};
 
 pub(crate) const ACTION: &str = "DeploymentAction";
 const TEMPLATE: &str = "DeploymentActionTemplate";
@@ -51,9 +51,9 @@ pub(crate) enum Deed {
     ChangeConfigMap,
 }
 
-/// A namespace with a template `deploy`, which names a service account and a Secret; the action `release`
-/// of it; the action `own`, which names the service account itself and has its script from a `ConfigMap`;
-/// and a pod. And another namespace. No action runs.
+/// A namespace with a pod, a template and two actions. The template `deploy` names a service account and a
+/// Secret, and the action `release` uses it. The action `own` names the service account itself and has its
+/// script from a `ConfigMap`. And another namespace. No action runs.
 pub(crate) struct Place<'a> {
     pub(crate) namespace: &'a Namespace,
     elsewhere: Namespace,
@@ -160,7 +160,7 @@ pub(crate) fn creator_s_rules() -> Vec<Value> {
     ]
 }
 
-/// What the template `deploy` has of Secrets and service accounts.
+/// The Secrets and service accounts of the template `deploy`.
 fn templated_inputs() -> Value {
     json!({
         "serviceAccountName": "deployer",
@@ -319,7 +319,7 @@ impl Ask {
         }
     }
 
-    /// What the API server says to them.
+    /// The API server's answer.
     pub(crate) async fn by(&self, person: &Person, place: &Place<'_>) -> Result<(), String> {
         self.at(person, place.namespace).await
     }
@@ -369,8 +369,8 @@ pub(crate) async fn in_place(test: impl AsyncFnOnce(&Place<'_>)) {
         let script = json!({"configMapKeyRef": {"name": "settings", "key": "script"}});
         let own = json!({"serviceAccountName": "deployer", "script": script});
         namespace.put::<DeploymentAction>(object(ACTION, "own", &own)).await;
-        // As if it had run. An operator, where one is deployed, leaves it: nobody asked for a run. Without the
-        // condition, one that comes to it only now takes the status for one that was emptied.
+        // As if it had run. An operator, where one is deployed, leaves it: nobody asked for a run. Without
+        // the condition, an operator that sees it for the first time takes the status for an emptied one.
         let log = json!({"state": "Complete", "lines": 1, "bytes": 8, "tail": "the end"});
         let ready = json!({
             "type": "Ready",

@@ -2,11 +2,11 @@
 
 use serde_json::json;
 
-use crate::{
-    namespace::{Namespace, in_namespace},
+use super::{
     person::{Person, actions, rule, says},
     policies::in_force,
 };
+use crate::support::namespace::{Namespace, in_namespace};
 
 #[tokio::test]
 async fn the_tag_latest_is_refused_for_everyone() {
@@ -44,7 +44,7 @@ async fn nor_can_an_action_come_to_it() {
             Person::new(namespace, "person", &[rule("longshore.dev", "deploymentactions", "*")]).await;
         let actions = actions(&person, &namespace.name);
         actions.must_create(&json!({})).await;
-        namespace.put::<longshore::api::DeploymentAction>(crate::person::action("a", &json!({}))).await;
+        namespace.put::<longshore::api::DeploymentAction>(super::person::action("a", &json!({}))).await;
         says(
             actions.patch("a", &json!({"spec": {"image": "tools:latest"}})).await,
             &["longshore-latest", "tools:2026.11"],

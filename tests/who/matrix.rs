@@ -1,6 +1,9 @@
-//! Who may do what, at a glance: each person with each deed, as `docs/guides/access.md` has it. What a person
-//! has and what a deed is, is in [`crate::deeds`].
+//! The table of `docs/guides/access.md`: each person with each deed. [`super::deeds`] has the persons and the deeds.
 
+use super::{
+    deeds::{Deed, Place, Who, in_place},
+    person::Person,
+};
 use Answer::{NoRole, NoUse, Yes};
 use Deed::{
     Cancel, Change, ChangeConfigMap, Create, NameAccount, NameAccountInTemplate, NameOtherInTemplate,
@@ -8,11 +11,6 @@ use Deed::{
     WriteClusterTemplate, WriteTemplate,
 };
 use Who::{Creator, Elsewhere, Reader, Stranger, TemplateAuthor};
-
-use crate::{
-    deeds::{Deed, Place, Who, in_place},
-    person::Person,
-};
 
 const PAGE: &str = include_str!("../../docs/guides/access.md");
 

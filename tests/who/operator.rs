@@ -1,4 +1,4 @@
-//! What the operator's own user may do: the policies on it, on a user of the test's own.
+//! The policies on the operator's own user, tried on a user of the test.
 
 use k8s_openapi::api::{
     admissionregistration::v1::{ValidatingAdmissionPolicy, ValidatingAdmissionPolicyBinding},
@@ -13,10 +13,8 @@ use longshore::api::{DeploymentAction, policy};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use crate::{
-    namespace::{Namespace, in_namespace, until},
-    person::{Person, refused, rule, says},
-};
+use super::person::{Person, refused, rule, says};
+use crate::support::namespace::{Namespace, in_namespace, until};
 
 /// In a namespace where pods may be anything: somebody with the operator's rights and more, held by
 /// the operator's policies.

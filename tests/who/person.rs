@@ -9,7 +9,7 @@ use kube::{
 use longshore::api::DeploymentAction;
 use serde_json::{Value, json};
 
-use crate::{
+use crate::support::{
     namespace::{Namespace, client, within},
     rights::Subject,
 };
@@ -33,14 +33,14 @@ pub(crate) fn on(resource: &str, verb: &str, names: &[&str]) -> Value {
 }
 
 impl Person {
-    /// Who may do this in `namespace`, and nothing else anywhere.
+    /// A person with these rights in `namespace`, and no others.
     pub(crate) async fn new(namespace: &Namespace, user: &str, rules: &[Value]) -> Self {
         let person = Self::called(user).await;
         person.may(namespace, rules).await;
         person
     }
 
-    /// Who may do nothing so far.
+    /// A person without rights.
     pub(crate) async fn called(user: &str) -> Self {
         client().await;
         let mut config = Config::infer().await.expect("KUBECONFIG names a cluster");
@@ -86,7 +86,7 @@ pub(crate) fn action(name: &str, spec: &Value) -> Value {
     object
 }
 
-/// What `person` can ask about actions.
+/// Requests of `person` about actions.
 pub(crate) struct Actions(pub(crate) Api<DeploymentAction>);
 
 pub(crate) fn actions(person: &Person, namespace: &str) -> Actions {

@@ -14,10 +14,8 @@ use kube::{
 use longshore::api::policy;
 use serde_json::{Value, json};
 
-use crate::{
-    namespace::{Namespace, in_namespace, until, within},
-    person::{Person, actions, rule},
-};
+use super::person::{Person, actions, rule};
+use crate::support::namespace::{Namespace, in_namespace, until, within};
 
 const POLICIES: &str = include_str!("../../charts/longshore/files/policies.yaml");
 const CRDS: [&str; 3] = [
@@ -106,7 +104,7 @@ async fn templates_are_judged(namespace: &Namespace, person: &Person) -> bool {
         ("DeploymentActionTemplate", policy::USE_TEMPLATES),
         ("ClusterDeploymentActionTemplate", policy::USE_CLUSTER_TEMPLATES),
     ] {
-        let answer = crate::templates::would_create(person, namespace, kind, &secret).await;
+        let answer = super::templates::would_create(person, namespace, kind, &secret).await;
         judged &= answer.is_err_and(|words| words.contains(name));
     }
     judged
@@ -161,7 +159,7 @@ async fn the_api_server_finds_no_wrong_types_in_them() {
 }
 
 impl Namespace {
-    /// Who is removed with the namespace.
+    /// Goes with the namespace.
     pub(crate) async fn owner_reference(&self) -> Value {
         let namespace = self.namespaces().get(&self.name).await.expect("the namespace");
         json!({"apiVersion": "v1", "kind": "Namespace", "name": self.name, "uid": namespace.metadata.uid})

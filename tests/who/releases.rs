@@ -1,10 +1,10 @@
-//! Who makes releases chooses what the template leaves open, and who writes templates releases nothing:
-//! what goes beyond the table of [`crate::matrix`].
+//! Beyond the table of [`super::matrix`]: release creators choose only what the template leaves open, and
+//! authors of templates release nothing.
 
 use longshore::api::{ANNOTATION_CANCEL, ANNOTATION_RERUN, DeploymentAction};
 use serde_json::{Value, json};
 
-use crate::{
+use super::{
     deeds::{ACTION, Ask, Place, Who, author_s_rules, creator_s_rules, in_place, of_template},
     person::{Person, action, actions, on, rule, says},
 };
@@ -48,7 +48,7 @@ fn all_that_a_template_says_is_tried() {
     assert_eq!(tried, fields);
 }
 
-/// What the API server would say to this change.
+/// The API server's answer to this change, as a dry run.
 async fn would_change(
     person: &Person,
     place: &Place<'_>,

@@ -4,11 +4,11 @@ use kube::api::{DeleteParams, ListParams, Patch, PatchParams};
 use longshore::{api::DeploymentAction, operator::spec::validate::validate};
 use serde_json::{Value, json};
 
-use crate::{
-    namespace::{Namespace, in_namespace, within},
+use super::{
     person::{Person, SEEN, action, actions, on, refused, rule, says},
     policies::in_force,
 };
+use crate::support::namespace::{Namespace, in_namespace, within};
 
 /// A thing that an action names: what the spec says, and what the refusal says.
 pub(crate) struct Thing {
@@ -24,7 +24,7 @@ fn variable(from: &Value) -> Value {
     json!({"variables": [{"name": "PLAIN", "value": "x"}, {"name": "V", "valueFrom": from}]})
 }
 
-/// What needs a right on the object that is named.
+/// Fields that need a right on the named object.
 pub(crate) fn named() -> Vec<Thing> {
     let key = json!({"name": "db", "key": "password"});
     let settings = json!({"name": "settings", "key": "url"});
@@ -46,7 +46,7 @@ pub(crate) fn named() -> Vec<Thing> {
     ]
 }
 
-/// What needs the right to create pods.
+/// Fields that need the right to create pods.
 pub(crate) fn of_the_pod() -> Vec<Thing> {
     let term = json!([{"topologyKey": "kubernetes.io/hostname", "namespaceSelector": {}}]);
     [
@@ -74,7 +74,7 @@ pub(crate) fn of_the_pod() -> Vec<Thing> {
     .collect()
 }
 
-/// What everyone may say who may create actions.
+/// Fields that everyone may set who may create actions.
 pub(crate) fn free() -> Vec<Value> {
     let nodes = json!({"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [{"matchExpressions": [{"key": "disk", "operator": "Exists"}]}]}});
     vec![

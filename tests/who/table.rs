@@ -1,4 +1,4 @@
-//! What policies on actions say of which actions: judged by the API server and by the operator.
+//! Actions and the verdicts of policies on them. API server and operator must agree.
 
 use serde_json::{Value, json};
 

@@ -1,4 +1,4 @@
-//! Who may make actions of which template, and who may write templates.
+//! The rights to use a template, and to write one.
 
 use kube::{
     Api,
@@ -12,12 +12,12 @@ use longshore::{
 };
 use serde_json::{Value, json};
 
-use crate::{
-    namespace::{Namespace, in_namespace, within},
+use super::{
     person::{Person, SEEN, action, actions, on, refused, rule, says},
     policies::in_force,
     requester::{free, named, of_the_pod},
 };
+use crate::support::namespace::{Namespace, in_namespace, within};
 
 const TEMPLATES: [&str; 2] = ["DeploymentActionTemplate", "ClusterDeploymentActionTemplate"];
 
@@ -254,7 +254,7 @@ async fn a_template_of_the_cluster_names_what_its_author_may_name_everywhere() {
     .await;
 }
 
-/// As [`crate::requester`] has it for actions that name no template.
+/// As [`super::requester`] has it for actions that name no template.
 #[test]
 fn the_operator_takes_a_template_for_naming() {
     let spec = json!({"image": "registry.example.com/tools:1", "script": {"inline": "echo"}});

@@ -326,7 +326,7 @@ mod tests {
         assert!(forbidden.may_lack("any"), "it hears of none");
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn a_watch_that_ends_goes_on_where_it_was_and_one_whose_past_is_gone_begins_anew() {
         let added = |event: Value| json!({"type": "MODIFIED", "object": event});
         let gone = json!({"type": "ERROR", "object": failure(410, "Expired", "too old").1});

@@ -162,7 +162,7 @@ mod tests {
         })
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn it_waits_until_action_and_log_have_ended() {
         let looks = std::sync::Arc::new(AtomicUsize::new(0));
         let (client, _) = server(move |_| match looks.fetch_add(1, Ordering::Relaxed) {
@@ -179,7 +179,7 @@ mod tests {
         assert!(lines[1].contains("not seen") && lines[4] == "Succeeded: words", "{lines:?}");
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn what_did_not_go_well_is_told() {
         for (status, words) in [
             (status("ScriptFailed", "False", true, "Complete"), "ScriptFailed: words"),

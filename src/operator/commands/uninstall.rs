@@ -306,7 +306,7 @@ mod tests {
         seen.iter().filter(|seen| seen.method == "PATCH").map(|seen| seen.path.clone()).collect()
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn the_operator_ends_before_its_pods_are_let_go() {
         let looks = Arc::new(AtomicUsize::new(0));
         let (client, seen) = server(move |request| match (request.method.as_str(), request.path.as_str()) {
@@ -355,7 +355,7 @@ mod tests {
         assert_eq!(seen.lock().unwrap().len(), 3);
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn an_operator_that_stays_keeps_its_pods() {
         let (client, seen) = server(|request| match (request.method.as_str(), request.path.as_str()) {
             ("GET", DEPLOYMENT) => deployment(),
@@ -369,7 +369,7 @@ mod tests {
         assert_eq!(patches(&seen.lock().unwrap()), [format!("{DEPLOYMENT}/scale")]);
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn a_pod_that_cannot_be_let_go_is_named() {
         let (client, _) = server(|request| match (request.method.as_str(), request.path.as_str()) {
             ("GET", DEPLOYMENT) => failure(404, "NotFound", "no such deployment"),

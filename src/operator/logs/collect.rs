@@ -429,21 +429,21 @@ mod tests {
         panic!("nothing was settled");
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn a_cache_that_does_not_know_the_pod_ends_no_log() {
         let running = json!({"metadata": {"name": "deploy-1", "uid": "p"}});
         let fact = collected(Log::Early, (200, running)).await;
         assert_eq!((fact.state, fact.lines), (LogState::Complete, 3), "{:?}", fact.missing);
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn a_pod_that_is_another_one_now_is_read_once_more_and_no_longer() {
         let other = json!({"metadata": {"name": "deploy-1", "uid": "other"}});
         let fact = collected(Log::Early, (200, other)).await;
         assert_eq!((fact.state, fact.lines), (LogState::Complete, 3), "{:?}", fact.missing);
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn the_log_that_a_node_removed_with_its_evicted_container_is_waited_for_a_moment() {
         let evicted = json!({
             "metadata": {"name": "deploy-1", "uid": "p"},
@@ -459,14 +459,14 @@ mod tests {
         assert!(REFUSED_FOR <= took && took < 3 * REFUSED_FOR, "{took:?}");
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn what_a_script_wrote_before_it_fell_silent_is_shown() {
         let running = json!({"metadata": {"name": "deploy-1", "uid": "p"}});
         let fact = shown(Log::Open, (200, running), |fact| fact.lines > 0).await;
         assert_eq!((fact.state, fact.lines), (LogState::Collecting, 2));
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn a_pod_that_is_removed_and_never_had_a_log_is_waited_for_no_longer() {
         let removed = json!({
             "metadata": {"name": "deploy-1", "uid": "p", "deletionTimestamp": "2026-11-01T10:00:00Z"},

@@ -352,7 +352,7 @@ mod tests {
         tokio::time::timeout(moment, strays.let_go(pod)).await.is_ok()
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn a_name_that_a_late_creation_may_want_stays_taken() {
         let uid = action().metadata.uid.unwrap();
         // Another process announced the attempt; this one did, and a creation went unanswered; or it was
@@ -384,7 +384,7 @@ mod tests {
         }
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn a_pod_whose_event_comes_before_that_of_its_action_s_end_is_let_go_with_that() {
         let uid = action().metadata.uid.unwrap();
         let memories = Memories::default();

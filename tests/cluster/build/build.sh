@@ -10,7 +10,7 @@ set -euo pipefail
 build_dir=$cluster_dir/build
 
 # Without a name: what a cluster needs. cargo-deny is built for `make lint` alone, gitops for
-# tests/gitops.rs, monitoring for the chart's tests, yq and sbom for the worker-tools image.
+# tests/gitops, monitoring for the chart's tests, yq and sbom for the worker-tools image.
 # In the order in which they are worth waiting for: what fails soon comes first.
 parts=(clients pause token-server runc etcd coredns containerd kubernetes debian)
 
