@@ -14,7 +14,7 @@ only=()
 if [ -n "$LONGSHORE_FAULTS_SCHEDULE" ]; then
 	only=(faults::schedules_of_a_seed_show_no_violation)
 elif [ $# -gt 3 ]; then
-	only=("${@:4}")
+	only=(--exact "${@:4}")
 elif [ -n "$LONGSHORE_FAULTS_COUNT$LONGSHORE_FAULTS_SEED" ]; then
 	export LONGSHORE_FAULTS_LONG=1 LONGSHORE_FAULTS_COUNT=${LONGSHORE_FAULTS_COUNT:-10000}
 	# Like the images' binaries, whose dependencies are built already.

@@ -33,16 +33,6 @@ with_cluster() {
 	tests_of "$@" -- --test-threads 10
 }
 
-# The binaries that the other tests start. LONGSHORE_TEST_RELEASE=1 has those that are shipped, which take as
-# long to build as all tests.
-install_longshore() {
-	if [ -z "${LONGSHORE_TEST_RELEASE:-}" ] && [ "${LONGSHORE_CLUSTER:-}" != current ]; then
-		LONGSHORE_BINARIES=$(tested_binaries) || return 1
-		export LONGSHORE_BINARIES
-	fi
-	make --no-print-directory deploy
-}
-
 gitops() {
 	# Here, so that building it does not count as the tests' time.
 	tests/cluster/build/build.sh gitops
@@ -63,10 +53,10 @@ cluster=$!
 
 step "lint" tests/lint.sh
 step "pure tests and mocked services" cargo_test --no-fail-fast --lib --bins
-step "the tests that pages name" tests_of process claims::
+step "the tests that pages name, and what contributors use" tests_of process claims:: contributors::
 step "what can happen, state by state" tests_of model
 step "the runner and the fetcher as processes" tests_of process runner:: fetch::
-if step "cluster" cluster_up && step "install" install_longshore; then
+if step "cluster" cluster_up && step "install" tests/install.sh; then
 	step "API server" on_cluster api_server::
 	step "who may do what" on_cluster who::
 	step "end to end" on_cluster end_to_end::
