@@ -23,8 +23,7 @@ use crate::{
     operator::{
         call::{CallError, call},
         lifecycle::facts::Source,
-        spec::expanded::Version,
-        steps::resolve::script_of,
+        spec::{expanded::Version, script_source::script_sha256},
     },
 };
 
@@ -150,7 +149,7 @@ impl Sources {
             Known { asked, ..before }
         } else {
             let map = if version.is_some() { call(maps.get_opt(name)).await? } else { None };
-            let hash = |key: &str| map.as_ref().and_then(|map| script_of(map, key));
+            let hash = |key: &str| map.as_ref().and_then(|map| script_sha256(map, key));
             let hashes = users.iter().map(|user| (user.key.clone(), hash(&user.key))).collect();
             Known { version: map.as_ref().and_then(ResourceExt::resource_version), hashes, asked }
         };

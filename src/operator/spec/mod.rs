@@ -8,6 +8,7 @@ pub(super) mod invalid;
 mod pattern;
 pub mod policy;
 mod quantity;
+pub(super) mod script_source;
 pub(super) mod size;
 pub mod validate;
 pub(super) mod versions;

@@ -17,8 +17,12 @@ use self::asking::{Problem, TRIES, later, reason};
 use super::pull_secrets::{self, Found};
 use crate::{
     api::{Reason, history::PastRun},
-    operator::{call::call, lifecycle::facts::Resolution, spec::validate::Checked},
-    record::{quoted, sha256_hex},
+    operator::{
+        call::call,
+        lifecycle::facts::Resolution,
+        spec::{script_source::script_sha256, validate::Checked},
+    },
+    record::quoted,
     registry::{Asker, ResolveError, ResolvedImage},
 };
 
@@ -67,20 +71,13 @@ async fn script(client: &Client, action: &Checked) -> Result<Option<String>, Str
             return Err(format!("spec.script.configMapKeyRef: ConfigMap {}: {error}", quoted(&from.name)));
         }
     };
-    script_of(&map, &from.key).map(Some).ok_or_else(|| {
+    script_sha256(&map, &from.key).map(Some).ok_or_else(|| {
         format!(
             "spec.script.configMapKeyRef: ConfigMap {} has no key {}",
             quoted(&from.name),
             quoted(&from.key)
         )
     })
-}
-
-/// SHA-256 of the script under this key.
-pub(crate) fn script_of(map: &ConfigMap, key: &str) -> Option<String> {
-    let text = map.data.as_ref().and_then(|data| data.get(key)).map(String::as_bytes);
-    let binary = || map.binary_data.as_ref().and_then(|data| data.get(key)).map(|bytes| bytes.0.as_slice());
-    text.or_else(binary).map(sha256_hex)
 }
 
 async fn image(sources: &Sources<'_>, action: &Checked, failures: u32) -> Result<ResolvedImage, Problem> {
