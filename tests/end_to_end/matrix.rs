@@ -63,7 +63,8 @@ pub(crate) async fn row(namespace: &Namespace, profile: &str) {
         let name = format!("habits-{image}-{}", shell.rsplit('/').next().unwrap());
         habits.push(namespace.apply(&name, action).await);
     }
-    let lingering = of(profile, Action::command(&["/who", "linger"])).with("runDeadlineSeconds", DEADLINE_SECONDS);
+    let lingering =
+        of(profile, Action::command(&["/who", "linger"])).with("runDeadlineSeconds", DEADLINE_SECONDS);
     let lingering = namespace.apply("lingering", lingering.image(&in_registry("no-users"))).await;
     let scratch = namespace
         .apply("scratch", of(profile, Action::command(&["/show", "a b"])).image(&in_registry("scratch")))
