@@ -7,6 +7,8 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 say "checking the format ..."
 cargo fmt --check
+# Against nothing, so that all files are looked at.
+git diff --check "$(git hash-object -t tree /dev/null)"
 say "checking lints ..."
 cargo clippy --quiet --locked --all-targets -- -D warnings
 say "checking licences, bans and sources ..."
