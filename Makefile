@@ -47,6 +47,10 @@ deploy: images $(if $(filter current,$(LONGSHORE_CLUSTER)),,test-images) ## Inst
 test: ## All tests, on a real cluster; ends with one line of counts
 	@tests/suite.sh
 
+.PHONY: check
+check: ## Format, lints and unit tests in a minute, without a cluster
+	@tests/check.sh
+
 .PHONY: fuzz
 fuzz: ## Send mutated resources to the running cluster: N=10000 SEED=1
 	@tests/fuzz.sh "$(N)" "$(SEED)"
