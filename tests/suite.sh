@@ -61,7 +61,7 @@ cluster=$!
 
 step "lint" tests/lint.sh
 step "pure tests and mocked services" cargo_test --no-fail-fast --lib --bins
-step "the tests that pages name" cargo_test --test claims
+step "the tests that pages name, and what contributors use" cargo_test --test claims --test contributors
 step "what can happen, state by state" cargo_test --test model
 step "the runner and the fetcher as processes" cargo_test --no-fail-fast --test runner --test fetch
 if step "cluster" cluster_up && step "install" install_longshore; then
