@@ -51,6 +51,10 @@ test: ## All tests, on a real cluster; ends with one line of counts
 check: ## Format, lints and unit tests in a minute, without a cluster
 	@tests/check.sh
 
+.PHONY: test-one
+test-one: ## One test, and what it needs: T=a test's name, its path or a part of either
+	@tests/one.sh "$(T)"
+
 .PHONY: fuzz
 fuzz: ## Send mutated resources to the running cluster: N=10000 SEED=1
 	@tests/fuzz.sh "$(N)" "$(SEED)"

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Runs at most once, whatever goes wrong (docs/faults.md): the short form of make test, or, with a count or
-# a seed, the long one. `faults.sh "" "" SCHEDULE` plays one schedule that was printed.
+# a seed, the long one. `faults.sh "" "" SCHEDULE` plays one schedule that was printed, and
+# `faults.sh "" "" "" TEST...` runs these tests alone.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 . tests/cluster/settings.sh
@@ -12,6 +13,8 @@ export LONGSHORE_FAULTS_COUNT=${1:-} LONGSHORE_FAULTS_SEED=${2:-} LONGSHORE_FAUL
 only=() build=(static_cargo test)
 if [ -n "$LONGSHORE_FAULTS_SCHEDULE" ]; then
 	only=(schedules_of_a_seed_show_no_violation)
+elif [ $# -gt 3 ]; then
+	only=(--exact "${@:4}")
 elif [ -n "$LONGSHORE_FAULTS_COUNT$LONGSHORE_FAULTS_SEED" ]; then
 	export LONGSHORE_FAULTS_LONG=1 LONGSHORE_FAULTS_COUNT=${LONGSHORE_FAULTS_COUNT:-10000}
 	# Like the images' binaries, whose dependencies are built already.
@@ -38,4 +41,4 @@ if [ "${replicas:-0}" -gt 0 ]; then
 	kubectl scale "${operator[@]}" --replicas 0 >/dev/null
 	kubectl --namespace longshore-system wait pod --for delete --selector app.kubernetes.io/name=longshore --timeout 60s >/dev/null
 fi
-"${build[@]}" --locked --test faults "${only[@]}" -- --nocapture --test-threads 1
+"${build[@]}" --locked --test faults -- --nocapture --test-threads 1 "${only[@]}"

@@ -31,16 +31,6 @@ on_cluster() {
 	cargo_test --no-fail-fast "$@" -- --test-threads 10
 }
 
-# The binaries that the other tests start. LONGSHORE_TEST_RELEASE=1 has those that are shipped, which take as
-# long to build as all tests.
-install_longshore() {
-	if [ -z "${LONGSHORE_TEST_RELEASE:-}" ] && [ "${LONGSHORE_CLUSTER:-}" != current ]; then
-		LONGSHORE_BINARIES=$(tested_binaries) || return 1
-		export LONGSHORE_BINARIES
-	fi
-	make --no-print-directory deploy
-}
-
 gitops() {
 	# Here, so that building it does not count as the tests' time.
 	tests/cluster/build/build.sh gitops
@@ -64,7 +54,7 @@ step "pure tests and mocked services" cargo_test --no-fail-fast --lib --bins
 step "the tests that pages name, and what contributors use" cargo_test --test claims --test contributors
 step "what can happen, state by state" cargo_test --test model
 step "the runner and the fetcher as processes" cargo_test --no-fail-fast --test runner --test fetch
-if step "cluster" cluster_up && step "install" install_longshore; then
+if step "cluster" cluster_up && step "install" tests/install.sh; then
 	step "API server" on_cluster --test api_server
 	step "who may do what" on_cluster --test who
 	step "end to end" on_cluster --test end_to_end

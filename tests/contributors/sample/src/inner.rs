@@ -1,0 +1,6 @@
+mod below;
+
+proptest::proptest! {
+    #[test]
+    fn in_a_macro(text in ".*") {}
+}

@@ -1,0 +1,2 @@
+#[test]
+fn of_two_targets() {}

@@ -1,0 +1,2 @@
+#[path = "shared/part.rs"]
+mod part;
