@@ -7,10 +7,10 @@ use crate::{
     record::outcome::truncate,
 };
 
-/// The longest hint, in bytes: a message has room for it beside what happened.
+/// The longest hint, in bytes. A message has room for it beside what happened.
 const MAX_HINT_BYTES: usize = 600;
 
-/// Words of programs that find no credentials for a Kubernetes API: kubectl, helm and others in Go; Python's
+/// Texts of programs that find no credentials for a Kubernetes API: kubectl, helm and others in Go; Python's
 /// client; flux.
 const NO_CREDENTIALS: [&str; 8] = [
     "localhost:8080 was refused",
@@ -52,7 +52,7 @@ pub(crate) fn hint(
         )
     });
     let mut hint = account.into_iter().chain(value).collect::<Vec<_>>().join(" ");
-    // The names are others' words.
+    // The names come from others.
     hint.retain(|letter| !letter.is_control());
     truncate(&mut hint, MAX_HINT_BYTES);
     (!hint.is_empty()).then_some(hint)
@@ -91,11 +91,11 @@ mod tests {
         ] {
             let hint = hinted(Reason::ScriptFailed, None, tail, &[]).unwrap();
             assert!(hint.starts_with("Hint: ") && hint.contains("spec.serviceAccountName"), "{hint}");
-            // One that is named has credentials, and what succeeded needed none.
+            // A script with a service account has credentials, and a success needed none.
             assert_eq!(hinted(Reason::ScriptFailed, Some("deployer"), tail, &[]), None);
             assert_eq!(hinted(Reason::Succeeded, None, tail, &[]), None);
         }
-        // A service of the script's own.
+        // The script's own service.
         for tail in ["localhost:8080 is up\n", "GET http://localhost:8080/api/orders: connection refused\n"] {
             assert_eq!(hinted(Reason::ScriptFailed, None, tail, &[]), None);
         }
