@@ -39,7 +39,7 @@ impl Active<'_> {
         if self.yields() {
             return self.yielding(self.run.clone(), || self.give_up(&superseded::before_start()));
         }
-        // Right after a start the caches are empty, and this gives no run up.
+        // Right after a start the caches are empty. This is no reason to give a run up.
         if matches!(self.facts.spec, Err(Blocked::Unread(_))) && self.now < self.deadline {
             return Step::until(self.deadline.min(self.look_again()), self.now);
         }

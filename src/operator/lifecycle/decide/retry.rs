@@ -185,7 +185,7 @@ impl Active<'_> {
             return step;
         }
         if matches!(facts.spec, Err(Blocked::Unread(_))) {
-            // Right after a start the caches are empty, and this gives no run up.
+            // Right after a start the caches are empty. This is no reason to give a run up.
             return Step::until(self.look_again(), self.now);
         }
         let changed = "what the run executes changed while it waited for its next attempt";
