@@ -47,7 +47,7 @@ pub fn cause(pod: &PodView, events: &[Event]) -> Option<Cause> {
             // Secret.
             other if other.contains(' ') => Cause::new(
                 Reason::ImagePullFailed,
-                format!("{message} (where this is about JSON, a pull Secret holds what it should not)"),
+                format!("{message} (if this is about JSON, the content of a pull Secret is invalid)"),
             ),
             _ => Cause::new(Reason::ContainerConfigError, format!("{waiting}: {message}")),
         });

@@ -39,8 +39,8 @@ pub(crate) fn hint(
     let no_account = spec.is_ok_and(|checked| checked.spec.service_account_name.is_none());
     let lacks_credentials = no_account && NO_CREDENTIALS.iter().any(|words| log.tail.contains(words));
     let account = lacks_credentials.then(|| {
-        "Hint: the log tells of a Kubernetes API without credentials, and the action names no service account: \
-         where the script is to use the cluster's, name one in spec.serviceAccountName (with a template, there), \
+        "Hint: the log shows a call to a Kubernetes API without credentials, and the action names no service account. \
+         If the script should use the cluster's API, name one in spec.serviceAccountName of the action or of its template, \
          with a role for what the script does."
             .to_owned()
     });

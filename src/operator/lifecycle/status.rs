@@ -445,7 +445,7 @@ fn unverified(image: Option<&ImageStatus>) -> Option<String> {
     let unread = image.config_digest.is_none();
     Some(format!(
         "the node reports that it ran {running}, which is none of the image's digests: {}{}; a runtime that has the \
-         same image under several manifests names any of them: compare the two where it matters",
+         same image under several manifests may name any of them: compare the two if it matters",
         known.join(", "),
         if unread { " (the registry told no others)" } else { "" }
     ))

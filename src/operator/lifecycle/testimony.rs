@@ -56,7 +56,7 @@ pub(super) fn testimony<'a>(end: &'a Terminated, of: &Identity, start: Option<&S
     }
     match exit.outcome {
         Outcome::NotStarted { .. } => {
-            return Testimony::Rejected("that a script was not started is said by the log alone");
+            return Testimony::Rejected("only the log can say that a script was not started");
         }
         Outcome::Unknown { .. } => return Testimony::Rejected("it does not know the end either"),
         Outcome::Exited { .. } | Outcome::Signaled { .. } => {}
@@ -65,7 +65,7 @@ pub(super) fn testimony<'a>(end: &'a Terminated, of: &Identity, start: Option<&S
     let proven = message.nonce.as_deref().map(proof);
     match &start.proof {
         Some(wanted) if proven.as_ref() == Some(wanted) => Testimony::Believed(message),
-        Some(_) => Testimony::Rejected("it has not the proof that the runner announced"),
+        Some(_) => Testimony::Rejected("it lacks the proof that the runner announced"),
         None if exit.replayed => Testimony::Rejected("a second start of the container repeats a file"),
         None => Testimony::Believed(message),
     }

@@ -179,7 +179,7 @@ pub(crate) fn weigh(facts: &Facts<'_>, pod: &PodView, required: &[String], now: 
             record.outputs_sha256.as_deref().is_some_and(|hash| hash != outputs_sha256(&verdict.outputs));
         if lost {
             verdict.lost = Some(
-                "the log that held the outputs could not be read; the verdict is the termination message's"
+                "the log that held the outputs could not be read; the verdict comes from the termination message"
                     .into(),
             );
         }

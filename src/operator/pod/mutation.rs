@@ -39,7 +39,7 @@ pub(crate) fn mutation(pod: &Pod, image: &str, packages: &[PackageStatus]) -> Op
     }
     let bundle = container.env.iter().flatten().find(|variable| variable.name == place::ENV_BUNDLE_SHA256);
     if bundle.is_none_or(|variable| variable.value.is_none()) {
-        return Some(format!("its environment has no {} any more", place::ENV_BUNDLE_SHA256));
+        return Some(format!("its environment lacks {}", place::ENV_BUNDLE_SHA256));
     }
     if spec.restart_policy.as_deref() != Some("Never") {
         return Some(format!(

@@ -51,7 +51,7 @@ impl Template {
 }
 
 /// The cache's answer about the template that an action names.
-#[allow(clippy::large_enum_variant, reason = "one is made for each look, and none is kept")]
+#[allow(clippy::large_enum_variant, reason = "each look makes one, and none is kept")]
 #[derive(Debug, Clone, PartialEq)]
 pub enum Lookup {
     /// It exists.

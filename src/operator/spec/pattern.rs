@@ -46,8 +46,8 @@ impl Pattern {
         let read = PikeVM::builder().thompson(config).build(text).map_err(|error| {
             if error.size_limit().is_some() && most < MAX_BYTES {
                 return format!(
-                    "takes, with those before it, more than {MAX_ALL_BYTES} bytes when it is compiled: have them say \
-                     less of how values look, or let the script check"
+                    "takes, with those before it, more than {MAX_ALL_BYTES} bytes when it is compiled: make \
+                     the patterns simpler, or let the script check"
                 );
             }
             if error.size_limit().is_some() {
@@ -74,7 +74,7 @@ impl Pattern {
         budget.steps = budget.steps.checked_sub(takes).ok_or_else(|| {
             format!(
                 "takes {takes} steps to be matched with its pattern (states of the pattern times bytes of the value), \
-                 and all parameters together may take {MAX_STEPS}: give a shorter value, or have the pattern made simpler"
+                 and all parameters together may take {MAX_STEPS}: give a shorter value, or ask for a simpler pattern"
             )
         })?;
         Ok(self.0.is_match(&mut self.0.create_cache(), value))

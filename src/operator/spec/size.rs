@@ -37,7 +37,7 @@ pub(crate) fn check(spec: &DeploymentActionSpec) -> Result<(), Invalid> {
     let whole = serde_json::to_value(spec).map_err(|error| Invalid(error.to_string()))?;
     let (part, bytes) = largest("spec".to_owned(), &whole, size)?;
     Err(Invalid(format!(
-        "spec: it takes {size} bytes, and at most {MAX_SPEC_BYTES} are run, or its status could not be stored; most of it is {part} \
+        "spec: it takes {size} bytes, and may take at most {MAX_SPEC_BYTES}, because its status must fit beside it; most of it is {part} \
          with {bytes} bytes: make that shorter, or put long texts into a ConfigMap (script.configMapKeyRef, valueFrom.configMapKeyRef)"
     )))
 }

@@ -88,7 +88,7 @@ pub fn validate_as(
     architecture: &str,
 ) -> Result<Checked, Invalid> {
     size::check(&spec)?;
-    let requested = spec.image.clone().ok_or_else(|| Invalid("spec.image: none is named".into()))?;
+    let requested = spec.image.clone().ok_or_else(|| Invalid("spec.image: it is missing".into()))?;
     let image = ImageReference::parse(&requested).map_err(|error| Invalid(format!("spec.image: {error}")))?;
     if spec.script.is_some() == spec.command.is_some() {
         return Err(Invalid("spec: give exactly one of script and command".into()));
@@ -339,7 +339,7 @@ pub struct Frozen<'a> {
 fn package(package: &api::packages::Package) -> Result<CheckedPackage, Invalid> {
     let name = package.name.clone();
     let requested = package.reference.clone().ok_or_else(|| {
-        Invalid(format!("spec.packages, {name}: without a template, a package has a reference"))
+        Invalid(format!("spec.packages, {name}: without a template, a package needs a reference"))
     })?;
     let reference = ImageReference::parse(&requested)
         .map_err(|error| Invalid(format!("spec.packages, {name}, reference: {error}")))?;

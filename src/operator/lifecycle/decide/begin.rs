@@ -211,13 +211,14 @@ impl Beginning<'_> {
             };
         }
         if let Some(words) = &pod.unschedulable {
-            let message = format!("{refused}; pod {}, which asks a node, is on none: {words}", pod.name);
+            let message =
+                format!("{refused}; pod {}, which asks a node, is not on a node yet: {words}", pod.name);
             return self.hold(Reason::Unschedulable, &message);
         }
         let Some((_, words)) = &pod.waiting else {
             return self.hold_as(Reason::Resolving, &self.asks(refused), reason);
         };
-        let message = format!("{refused}; nor could a node, asked by pod {}: {words}", pod.name);
+        let message = format!("{refused}; a node, asked by pod {}, could not either: {words}", pod.name);
         if is_not_found(words) {
             return self.end(Reason::ImageNotFound, &message);
         }

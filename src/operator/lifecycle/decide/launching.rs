@@ -195,7 +195,7 @@ impl Active<'_> {
         let creation = &self.facts.creation;
         if let Some(refused) = &creation.tombstone_refused {
             let message = format!(
-                "{}; whether its pod was created is not known, since the pod that would hold its name was refused: {refused}",
+                "{}; nobody knows whether its pod was created, because its tombstone was refused: {refused}",
                 verdict.message
             );
             return self.end(&Verdict::of(Reason::Unknown, message), None);

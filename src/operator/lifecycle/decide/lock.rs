@@ -144,7 +144,7 @@ impl<'a> Gate<'a> {
         }
         if self.now >= self.deadline() {
             let message = format!(
-                "lock {} was not had until the queue deadline: {why}; place {} in the queue",
+                "the queue deadline passed before the run got lock {}: {why}; place {} in the queue",
                 self.wanted.name,
                 self.position()
             );
@@ -235,7 +235,7 @@ pub(super) fn passing(seen: &LockSeen, now: Timestamp) -> Passing {
         LockSeen::Unreadable(why) => Passing::Later(format!("it cannot be looked at: {why}"), soon),
         LockSeen::Stranger(lease) => Passing::Never(
             Reason::LockNameTaken,
-            format!("Lease {lease} has the name of the lock's, and has not Longshore's labels"),
+            format!("Lease {lease} has the name of the lock's Lease, and lacks Longshore's labels"),
         ),
         LockSeen::Ours { since } => Passing::Ours(*since),
         LockSeen::Free { pods } => match pods.iter().find(|pod| pod.may_run(now)) {
@@ -281,8 +281,8 @@ fn passing_on(held: &Held, now: Timestamp, soon: Option<Timestamp>) -> Passing {
         Some(until) if now >= until => Passing::Now,
         Some(until) => {
             let why = format!(
-                "{by} had it, and nothing shows that its pod {name} has ended: it is passed on at {until}, when no clock lets \
-                 it run any more"
+                "{by} had it, and nothing shows that its pod {name} has ended: the lock is passed on at {until}, \
+                 when every clock has passed that could let it run"
             );
             Passing::Later(why, soon.map(|soon| soon.min(until)))
         }
@@ -396,8 +396,8 @@ pub(super) fn leave(facts: &Facts<'_>, now: Timestamp, run: &RunStatus, orphaned
 pub(super) fn own(held: &LockStatus, run: &RunStatus) -> String {
     let until = held.held_until.as_ref().map(|time| format!(" at {}", time.0)).unwrap_or_default();
     format!(
-        "another run is asked for, and waits until run {} gives lock {} back: when its container is seen to have ended, or{until}, \
-         when no clock lets it run any more (Lease {})",
+        "another run is asked for, and waits until run {} releases lock {}: when its container is seen to have ended, or{until}, \
+         when every clock has passed that could let it run (Lease {})",
         run.number,
         held.name,
         lease_name(&held.name)

@@ -54,7 +54,7 @@ pub(super) fn step(facts: &Facts<'_>, now: Timestamp) -> Option<Step> {
     };
     if pod.tombstone {
         let message =
-            format!("the status was lost, and of attempt {attempt} only its tombstone is left: {}", pod.name);
+            format!("the status was lost, and only the tombstone of attempt {attempt} is left: {}", pod.name);
         let verdict = Verdict::of(Reason::Unknown, message);
         return Some(Step::WriteStatus(Box::new(terminal(&facts.requests, now, &verdict, run, None, None))));
     }
@@ -95,7 +95,7 @@ fn lost(facts: &Facts<'_>, uid: &str, now: Timestamp) -> Step {
     };
     let until = rounded_up(runs_until(facts, &run, now)).0;
     let message = format!(
-        "the status was emptied, and no pod is left that tells what ran; it may run until {until}, and no other run begins before"
+        "the status was emptied, and no pod is left that shows what ran; it may run until {until}, and no other run begins before that"
     );
     let verdict = Verdict::of(Reason::Unknown, message);
     Step::WriteStatus(Box::new(terminal(&facts.requests, now, &verdict, run, None, None)))

@@ -129,7 +129,7 @@ impl Active<'_> {
         if RunOutcome::of(verdict.reason) == RunOutcome::Unknown && then > self.now {
             let until = rounded_up(then).0;
             verdict.message =
-                format!("{}; it may run until {until}, and no other run begins before", verdict.message);
+                format!("{}; it may run until {until}, and no other run begins before that", verdict.message);
         }
         verdict.hint = hint(verdict.reason, self.facts.spec.as_ref(), log);
         if run.attempt > 1 {

@@ -81,7 +81,7 @@ fn end_sidecars(now: Timestamp, status: &DeploymentActionStatus, pod: &PodView) 
         return Step::expire(pod);
     }
     let message = format!(
-        "beside the script, {} of pod {} did not end by itself and was ended {LEFT_TO_THEMSELVES_SECONDS} s after the run: the pod shows Failed (DeadlineExceeded) for that, whatever came of the script",
+        "beside the script, {} of pod {} did not end by itself, and the operator ended it {LEFT_TO_THEMSELVES_SECONDS} s after the run: so the pod shows Failed (DeadlineExceeded), however the script ended",
         pod.others_running.join(", "),
         pod.name
     );

@@ -35,7 +35,7 @@ pub(super) fn before_attempt(attempt: u32) -> Verdict {
 }
 
 fn verdict(when: &str) -> Verdict {
-    Verdict::of(Reason::Superseded, format!("the spec changed {when}, and the next run is of the new one"))
+    Verdict::of(Reason::Superseded, format!("the spec changed {when}, and the next run executes the new one"))
 }
 
 /// Whether the action now asks for another run than the one under way: something that affects the attempt was

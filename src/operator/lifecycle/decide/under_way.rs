@@ -59,7 +59,7 @@ impl Active<'_> {
     /// An attempt that has ended never begins again, whatever somebody removed from the status.
     pub(super) fn edited(&self) -> Step {
         let message = format!(
-            "somebody edited the status: attempt {} has ended, and what came of it is not told any more",
+            "somebody edited the status: attempt {} has ended, and the status no longer says how",
             self.run.attempt
         );
         self.end(&Verdict::of(Reason::Unknown, message), None)
