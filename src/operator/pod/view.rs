@@ -59,8 +59,9 @@ pub struct PodView {
     pub deleting: bool,
     /// The time at which it should be gone, from the API server.
     pub deleting_since: Option<Time>,
-    /// Whether it is being deleted, and its node has said that nothing of it runs any more or it never had a
-    /// node. `caches/nodes.rs` sets this back if the node is not there to say so.
+    /// Whether it is being deleted, and either its node has said that nothing of it runs any more, or it
+    /// never had a node. `Nodes::tell` takes this back if the node does not report and no end of the
+    /// container was seen.
     pub gone: bool,
     /// The state of its container.
     pub container: ContainerView,

@@ -1,4 +1,4 @@
-//! Which process may create the pod of an attempt.
+//! The process that may create the pod of an attempt.
 
 use super::*;
 use crate::api::{

@@ -1,4 +1,4 @@
-//! Packages. What was recorded counts only if the spec can have led to it. A package that was not fetched
+//! Packages. A recorded package counts only if the spec can have led to it. A package that was not fetched
 //! ends the run for a reason of its own.
 
 use super::*;
