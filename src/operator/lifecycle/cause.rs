@@ -1,10 +1,10 @@
-//! Why a pod does not start: from its status, and from its events for what no status shows.
+//! Finds out why a pod does not start: from its status, and from its events for what no status shows.
 
 use k8s_openapi::api::core::v1::Event;
 
 use crate::{api::Reason, operator::pod::view::PodView, record::fetch::Problem};
 
-/// Why a pod does not start, as far as is known.
+/// The known reason why a pod does not start.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cause {
     /// One of the closed list.
@@ -19,7 +19,7 @@ impl Cause {
     }
 }
 
-/// The cause, where there is one. Events are the pod's, in any order.
+/// The cause, if there is one. `events` are the pod's, in any order.
 #[must_use]
 pub fn cause(pod: &PodView, events: &[Event]) -> Option<Cause> {
     if let Some(failure) = pod.fetch_failure.as_ref().filter(|_| pod.stillborn.is_some()) {
@@ -31,7 +31,7 @@ pub fn cause(pod: &PodView, events: &[Event]) -> Option<Cause> {
     }
     if let Some((waiting, message)) = &pod.waiting {
         return Some(match waiting.as_str() {
-            // containerd, of an index that has other variants of the platform alone.
+            // containerd says this of an index that only has other variants of the platform.
             _ if message.contains("no match for platform in manifest") => {
                 Cause::new(Reason::ImagePlatformMissing, message)
             }
@@ -43,10 +43,11 @@ pub fn cause(pod: &PodView, events: &[Event]) -> Option<Cause> {
             | "ImageInspectError"
             | "RegistryUnavailable"
             | "SignatureValidationFailed" => Cause::new(Reason::ImagePullFailed, message),
-            // The kubelet's error itself, where it has no word for it: what a pull Secret holds.
+            // The kubelet's error itself, if it has no reason for it: for example about an unusable pull
+            // Secret.
             other if other.contains(' ') => Cause::new(
                 Reason::ImagePullFailed,
-                format!("{message} (where this is about JSON, a pull Secret holds what it should not)"),
+                format!("{message} (if this is about JSON, the content of a pull Secret is invalid)"),
             ),
             _ => Cause::new(Reason::ContainerConfigError, format!("{waiting}: {message}")),
         });
@@ -64,7 +65,7 @@ pub fn cause(pod: &PodView, events: &[Event]) -> Option<Cause> {
     })
 }
 
-/// Whether a warning with this reason says anything to [`cause`] or [`explain`].
+/// Whether [`cause`] or [`explain`] uses a warning with this reason.
 #[must_use]
 pub fn is_asked_for(reason: &str) -> bool {
     matches!(
@@ -73,7 +74,7 @@ pub fn is_asked_for(reason: &str) -> bool {
     )
 }
 
-/// What it means for the run that a package was not fetched.
+/// The run's reason if a package was not fetched.
 const fn fetch_reason(problem: Problem) -> Reason {
     match problem {
         Problem::NotFound => Reason::PackageNotFound,
@@ -86,7 +87,7 @@ const fn fetch_reason(problem: Problem) -> Reason {
     }
 }
 
-/// Whether a pod's cause with this reason ended it, so that waiting changes nothing.
+/// Whether a cause with this reason has ended the pod, so that waiting changes nothing.
 #[must_use]
 pub const fn ends_the_pod(reason: Reason) -> bool {
     matches!(
@@ -108,8 +109,8 @@ fn newest(events: &[Event]) -> Vec<&Event> {
     newest
 }
 
-/// What the pod's events say of why the kubelet stopped its container. A script that ends well when
-/// it is asked to leaves a pod whose status tells nothing, evicted or not.
+/// Adds what the pod's events say about why the kubelet stopped its container. If a script ends well after it
+/// was asked to stop, the pod's status shows nothing, even after an eviction.
 pub fn explain(pod: &mut PodView, events: &[Event]) {
     let uid = pod.uid.clone();
     let of_pod = |event: &&Event| event.involved_object.uid.as_deref() == Some(&uid);
@@ -120,8 +121,8 @@ pub fn explain(pod: &mut PodView, events: &[Event]) {
             Some("Evicted") if pod.reason.is_none() => {
                 (pod.reason, pod.message) = (Some("Evicted".into()), event.message.clone());
             }
-            // Kubernetes: pkg/kubelet/kuberuntime/kuberuntime_container.go; without a cause it says
-            // "Stopping container action" alone.
+            // Kubernetes: pkg/kubelet/kuberuntime/kuberuntime_container.go; without a cause it only says
+            // "Stopping container action".
             Some("FailedPostStartHook" | "Preempting") if pod.stopped_by.is_none() => {
                 pod.stopped_by = Some(message());
             }
@@ -133,7 +134,7 @@ pub fn explain(pod: &mut PodView, events: &[Event]) {
     }
 }
 
-/// The kubelet tells of missing Secrets and `ConfigMap`s in a projected volume by an event alone.
+/// The kubelet reports missing Secrets and `ConfigMap`s of a projected volume only in an event.
 fn mount_cause(message: &str) -> Option<Cause> {
     // Kubernetes: pkg/volume/projected/projected.go and pkg/volume/secret/secret.go
     const SECRET: [&str; 2] = ["secret \"", "non-existent secret key"];
@@ -144,7 +145,7 @@ fn mount_cause(message: &str) -> Option<Cause> {
     } else if has(CONFIG_MAP) {
         Reason::ConfigMapMissing
     } else if message.contains("Unable to attach or mount volumes") || message.contains("object \"") {
-        // The kubelet's caches are not warm yet: it says so for every volume of a new pod.
+        // The kubelet's caches are not filled yet. It says this of every volume of a new pod.
         return None;
     } else {
         Reason::ContainerConfigError
@@ -231,7 +232,7 @@ mod tests {
         let probe = "Container action failed liveness probe, will be restarted";
         assert_eq!(explained(&[of_pod("Killing", probe)]).2.as_deref(), Some(probe));
         assert_eq!(explained(&[of_pod("Killing", "Stopping container action")]), (None, None, None));
-        // Of another pod, such as the one before.
+        // An event of another pod, such as the one before.
         assert_eq!(explained(&[event("Evicted", "x")]), (None, None, None));
     }
 

@@ -1,4 +1,4 @@
-//! What is known of one action at one moment: all that `decide` looks at.
+//! Facts about one action at one moment: all that `decide` looks at.
 
 use k8s_openapi::jiff::Timestamp;
 
@@ -17,65 +17,65 @@ use crate::{
     registry::ImageUser,
 };
 
-/// What is known of one action.
+/// The facts about one action.
 #[derive(Debug, Clone)]
 pub struct Facts<'a> {
     /// This process of the operator, as `status.run.launcher` names it.
     pub process: &'a str,
-    /// The action, with the latest status that is known.
+    /// The action, with the latest known status.
     pub action: &'a DeploymentAction,
-    /// What its annotations ask for.
+    /// Requests in its annotations.
     pub requests: Requests<'a>,
     /// Its spec, checked.
     pub spec: &'a Result<Checked, Blocked>,
     /// The template that it names, as it is now.
     pub template: Option<&'a Lookup>,
-    /// The `ConfigMap` with the latest run's script, as it is known.
+    /// The `ConfigMap` that the latest run's script came from, as far as it is known.
     pub source: Source,
-    /// What resolving the image gave in this pass, where it was tried.
+    /// The result of resolving the image in this pass, if that was tried.
     pub resolution: Option<Resolution>,
     /// The pod that resolves the image of the current run.
     pub resolver: Option<Resolver>,
-    /// Why nothing that names anything may start: the `use` policy is missing or altered.
+    /// Why no action that names anything may start: the `use` policy is missing or altered. `None` if it is
+    /// in place.
     pub policy_missing: Option<String>,
-    /// What the `ActionPolicy` objects say of what would be executed.
+    /// The word of the `ActionPolicy` objects on what would be executed.
     pub standing: Standing,
-    /// Whether a node can give a pod a user namespace. `None` where the nodes are not known.
+    /// Whether a node can give a pod a user namespace. `None` if the nodes are not known.
     pub user_namespaces: Option<bool>,
     /// The pod under the name of the current attempt.
     pub pod: PodFact,
-    /// Pods of earlier runs and attempts; looked for only where no run is under way, or the action is
+    /// Pods of earlier runs and attempts. They are gathered only if no run is under way, or the action is
     /// being deleted.
     pub older: Vec<PodView>,
-    /// Whether those are all that the API server had in this pass, and not what a cache has.
+    /// Whether `older` has all pods that the API server had in this pass. If not, it has those of a cache.
     pub all_pods: bool,
-    /// Pods of an action that had the same name and another UID, whose script may still run; looked for
-    /// only where the run has no pod yet.
+    /// Pods of an earlier action with the same name and another UID, whose script may still run. They are
+    /// gathered only if the run has no pod yet.
     pub previous: Vec<PodView>,
-    /// What is known of creations of the current attempt's pod.
+    /// Creations of the current attempt's pod.
     pub creation: Creation,
-    /// Before this, nothing that failed is tried again.
+    /// Nothing that failed is tried again before this time.
     pub not_before: Option<Timestamp>,
-    /// What the collector has read of the current pod's log; `None` where it does not follow it.
+    /// The current pod's log. `None` if nothing follows it.
     pub log: Option<LogFact>,
     /// Why the pod does not start.
     pub cause: Option<Cause>,
-    /// Whether the node of the pod, or of the one that the latest run had, reports. `None` where it is not
-    /// known.
+    /// Whether the node of the pod reports, or that of the latest run's pod. `None` if it is not known.
     pub node: Option<NodeState>,
-    /// Whether enough time has passed since the last status that only told of progress.
+    /// Whether enough time has passed since the last status that only reported progress.
     pub progress_due: bool,
-    /// What is known of the lock that the action names, or its run has.
+    /// The lock that the action names or its run has.
     pub lock: LockFact,
 }
 
-/// The `ConfigMap` with a script, as it was when it was looked at last.
+/// A `ConfigMap` with a script, as the last look found it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum Source {
-    /// No `ConfigMap` with such a key exists, or none is named.
+    /// No `ConfigMap` has such a key, or the action names none.
     #[default]
     None,
-    /// It was not looked at yet.
+    /// No look has happened yet.
     Unread,
     /// It holds this.
     Found {
@@ -93,68 +93,68 @@ pub enum Source {
 /// Whether a node reports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NodeState {
-    /// It does.
+    /// It reports.
     Ready,
-    /// It does not.
+    /// It does not report.
     Silent,
-    /// It does not, and the taint [`OUT_OF_SERVICE`] says that it is off: nothing runs on it any more.
+    /// It does not report, and the taint [`OUT_OF_SERVICE`] says that it is off. Nothing runs on it any more.
     OutOfService,
-    /// There is no such node any more. That proves nothing of what ran on it.
+    /// The node does not exist any more. This proves nothing about what ran on it.
     Absent,
 }
 
-/// What somebody puts on a node that is off for certain (KEP-2268): Kubernetes then detaches its volumes
-/// and deletes its pods by force.
+/// The taint that somebody puts on a node that is certainly off (KEP-2268). Kubernetes then detaches its
+/// volumes and deletes its pods by force.
 pub const OUT_OF_SERVICE: &str = "node.kubernetes.io/out-of-service";
 
-/// What resolving an image, and a script from a `ConfigMap`, gave.
+/// The result of resolving an image, and a script from a `ConfigMap`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Resolution {
     /// It is pinned.
     Resolved {
         /// `repository@digest`.
         pinned: String,
-        /// Digest of the platform's manifest, where the registry told it.
+        /// Digest of the platform's manifest, if the registry told it.
         platform_digest: Option<String>,
-        /// Digest of the config, where the registry told it.
+        /// Digest of the config, if the registry told it.
         config_digest: Option<String>,
         /// The user that the image asks for.
         user: ImageUser,
         /// The packages, pinned.
         packages: Vec<PackageStatus>,
-        /// SHA-256 of the script, where it comes from a `ConfigMap`.
+        /// SHA-256 of the script, if it comes from a `ConfigMap`.
         script_sha256: Option<String>,
     },
     /// Only a node can find out what the tag means.
     NeedsPod {
-        /// Why the operator cannot: the reason where no node can either.
+        /// Why the operator cannot. It is the run's reason if no node can either.
         reason: Reason,
         /// The registry's own words.
         message: String,
-        /// As of [`Self::Resolved`].
+        /// As in [`Self::Resolved`].
         packages: Vec<PackageStatus>,
-        /// As of [`Self::Resolved`].
+        /// As in [`Self::Resolved`].
         script_sha256: Option<String>,
     },
     /// There is no answer yet.
     UnderWay {
-        /// Until then nothing is told of it.
+        /// Until then the status says nothing about it.
         quiet_until: Timestamp,
-        /// What is told from then on.
+        /// The reason that the status shows after that.
         reason: Reason,
-        /// What it waits for, or what came of the try before.
+        /// The thing that it waits for, or the result of the try before.
         message: String,
-        /// The reason where none has come when the pending deadline passes.
+        /// The reason if no answer has come when the pending deadline passes.
         at_the_end: Reason,
     },
-    /// It cannot be, and will not be by waiting.
+    /// It cannot be resolved, and waiting does not help.
     Refused {
         /// Why.
         reason: Reason,
         /// The registry's own words.
         message: String,
     },
-    /// It could not be this time.
+    /// It could not be resolved this time.
     Failed {
         /// Why.
         reason: Reason,
@@ -166,26 +166,26 @@ pub enum Resolution {
 /// A pod that resolves an image.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Resolver {
-    /// What it shows.
+    /// The pod.
     pub pod: PodView,
-    /// The image that it was made for.
+    /// The image that it should resolve.
     pub image: String,
 }
 
 /// The pod under the name of the current attempt.
 #[derive(Debug, Clone, PartialEq)]
 pub enum PodFact {
-    /// The cache has none. This proves nothing.
+    /// The cache has no such pod. This proves nothing.
     NotSeen,
-    /// The API server said just now that there is none.
+    /// The API server just said that there is no such pod.
     Absent,
-    /// There is one.
+    /// The pod exists.
     Present(Box<PodView>),
 }
 
 impl Facts<'_> {
-    /// Whether the node of the pod, which is being deleted or is gone, is out of service: nothing of it runs
-    /// any more.
+    /// Whether the node of the pod is out of service, so that nothing of the pod runs. The pod is being
+    /// deleted or gone.
     #[must_use]
     pub fn is_off(&self) -> bool {
         self.pod.view().map_or(self.node == Some(NodeState::OutOfService), |pod| pod.off)
@@ -193,7 +193,7 @@ impl Facts<'_> {
 }
 
 impl PodFact {
-    /// The pod, where there is one.
+    /// The pod, if there is one.
     #[must_use]
     pub fn view(&self) -> Option<&PodView> {
         match self {
@@ -203,28 +203,27 @@ impl PodFact {
     }
 }
 
-/// What is known of creations of the current attempt's pod.
+/// Creations of the current attempt's pod.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Creation {
-    /// Whether some creation may have been sent whose answer is not known: by this process, or by
-    /// another one.
+    /// Whether this process or another one may have sent a creation whose answer is not known.
     pub unanswered: bool,
     /// The latest refusal.
     pub refusal: Option<Refusal>,
-    /// The latest error of a creation that went unanswered.
+    /// The latest error of a creation without an answer.
     pub error: Option<String>,
-    /// How often the tombstone was refused for what may pass.
+    /// How often the tombstone was refused for a cause that may pass.
     pub tombstone_tries: u32,
-    /// Why the tombstone was refused for good.
+    /// Why the tombstone was refused for good, if it was.
     pub tombstone_refused: Option<String>,
 }
 
-/// So often is a tombstone tried that was refused for what may pass, such as a full quota: about a
-/// minute. Without it nobody can say whether the script runs.
+/// How often the operator tries a tombstone again that was refused for a cause that may pass, such as a full
+/// quota. It takes about a minute. Without a tombstone nobody can say whether the script runs.
 const TOMBSTONE_TRIES: u32 = 6;
 
 impl Creation {
-    /// Takes in that the tombstone was refused. `true`: it is to be tried again, after a pause.
+    /// Records that the tombstone was refused. Returns whether to try again after a pause.
     pub fn refuse_tombstone(&mut self, refusal: &Refusal) -> bool {
         let again = refusal.may_pass && self.tombstone_tries < TOMBSTONE_TRIES;
         if again {
@@ -241,13 +240,13 @@ impl Creation {
 pub struct Refusal {
     /// Why.
     pub reason: Reason,
-    /// Whether it may be accepted later, as once a quota has room.
+    /// Whether a later try may be accepted, for example once a quota has room.
     pub may_pass: bool,
     /// The server's own words.
     pub message: String,
 }
 
-/// What the collector has read.
+/// A pod's log, as far as it was read.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct LogFact {
     /// The pod's UID.
@@ -258,13 +257,13 @@ pub struct LogFact {
     pub exit: Option<(Exit, Timestamp)>,
     /// The end record.
     pub end: Option<End>,
-    /// Whether more is to come.
+    /// Whether more follows.
     pub state: LogState,
     /// Lines so far.
     pub lines: u64,
     /// Bytes so far.
     pub bytes: u64,
-    /// SHA-256 of what was read.
+    /// SHA-256 of all that was read.
     pub sha256: String,
     /// The last lines.
     pub tail: String,
@@ -272,7 +271,7 @@ pub struct LogFact {
     pub foreign: u64,
     /// The first of them.
     pub first_foreign: Option<String>,
-    /// What is missing.
+    /// The parts that are missing, in words.
     pub missing: Vec<String>,
 }
 

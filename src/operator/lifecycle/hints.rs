@@ -7,10 +7,10 @@ use crate::{
     record::outcome::truncate,
 };
 
-/// The longest hint, in bytes: a message has room for it beside what happened.
+/// The longest hint, in bytes. A message has room for it beside what happened.
 const MAX_HINT_BYTES: usize = 600;
 
-/// Words of programs that find no credentials for a Kubernetes API: kubectl, helm and others in Go; Python's
+/// Texts of programs that find no credentials for a Kubernetes API: kubectl, helm and others in Go; Python's
 /// client; flux.
 const NO_CREDENTIALS: [&str; 8] = [
     "localhost:8080 was refused",
@@ -39,8 +39,8 @@ pub(crate) fn hint(
     let no_account = spec.is_ok_and(|checked| checked.spec.service_account_name.is_none());
     let lacks_credentials = no_account && NO_CREDENTIALS.iter().any(|words| log.tail.contains(words));
     let account = lacks_credentials.then(|| {
-        "Hint: the log tells of a Kubernetes API without credentials, and the action names no service account: \
-         where the script is to use the cluster's, name one in spec.serviceAccountName (with a template, there), \
+        "Hint: the log shows a call to a Kubernetes API without credentials, and the action names no service account. \
+         If the script should use the cluster's API, name one in spec.serviceAccountName of the action or of its template, \
          with a role for what the script does."
             .to_owned()
     });
@@ -52,7 +52,7 @@ pub(crate) fn hint(
         )
     });
     let mut hint = account.into_iter().chain(value).collect::<Vec<_>>().join(" ");
-    // The names are others' words.
+    // The names come from others.
     hint.retain(|letter| !letter.is_control());
     truncate(&mut hint, MAX_HINT_BYTES);
     (!hint.is_empty()).then_some(hint)
@@ -91,11 +91,11 @@ mod tests {
         ] {
             let hint = hinted(Reason::ScriptFailed, None, tail, &[]).unwrap();
             assert!(hint.starts_with("Hint: ") && hint.contains("spec.serviceAccountName"), "{hint}");
-            // One that is named has credentials, and what succeeded needed none.
+            // A script with a service account has credentials, and a success needed none.
             assert_eq!(hinted(Reason::ScriptFailed, Some("deployer"), tail, &[]), None);
             assert_eq!(hinted(Reason::Succeeded, None, tail, &[]), None);
         }
-        // A service of the script's own.
+        // The script's own service.
         for tail in ["localhost:8080 is up\n", "GET http://localhost:8080/api/orders: connection refused\n"] {
             assert_eq!(hinted(Reason::ScriptFailed, None, tail, &[]), None);
         }

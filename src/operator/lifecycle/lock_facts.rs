@@ -1,4 +1,4 @@
-//! What is known of a lock.
+//! Facts about a lock.
 
 use k8s_openapi::jiff::Timestamp;
 
@@ -10,17 +10,17 @@ pub fn lease_name(lock: &str) -> String {
     format!("{LEASE_PREFIX}{lock}")
 }
 
-/// What a live look has found.
+/// The result of a live look at a lock.
 #[derive(Debug, Clone, PartialEq)]
 pub enum LockSeen {
-    /// It could not be looked at: why.
+    /// The look failed, and why.
     Unreadable(String),
     /// A Lease that is not ours has the name.
     Stranger(String),
-    /// Nobody has it.
+    /// No run has it.
     Free {
-        /// Pods of the lock that have not ended, looked for only where there is no Lease: somebody may
-        /// have deleted it.
+        /// Pods of the lock that have not ended. They are looked for only if there is no Lease, because
+        /// somebody may have deleted it.
         pods: Vec<PodView>,
     },
     /// This very run has it.
@@ -49,27 +49,27 @@ impl LockSeen {
 pub struct Held {
     /// The run.
     pub by: Holder,
-    /// What its action says of it, read just now.
+    /// How that run stands by its action, which was just read.
     pub stands: HolderStands,
-    /// The pod that was put down before it was created. `None`: no creation was sent.
+    /// The name of the pod that was recorded before its creation. `None`: no creation was sent.
     pub pod: Option<String>,
-    /// The recorded pod, where it is there.
+    /// The recorded pod, if it exists.
     pub recorded: Option<PodView>,
     /// Pods of the lock that have not ended.
     pub pods: Vec<PodView>,
-    /// When no clock lets the recorded pod run any more.
+    /// When every clock has passed that lets the recorded pod run.
     pub until: Option<Timestamp>,
 }
 
-/// What a holder's action says of its run.
+/// The state of a run that the Lease names, as its action says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HolderStands {
-    /// It has the lock, and will give it back.
+    /// The run has the lock, and will release it.
     UnderWay,
-    /// The run waits for the lock, by what is on record: its operator took the Lease and wrote nothing
+    /// By its status the run still waits for the lock: its operator took the Lease and has written nothing
     /// yet.
     Waiting,
-    /// The action is gone, or its run is another one, or has ended without the lock.
+    /// The action is gone, or has another run, or its run has ended without the lock.
     Gone,
 }
 
@@ -85,7 +85,7 @@ pub struct Holder {
 }
 
 impl Holder {
-    /// For people.
+    /// The holder, for people.
     #[must_use]
     pub fn words(&self) -> String {
         let since = self.since.map(|since| format!(", since {since}")).unwrap_or_default();
@@ -93,30 +93,30 @@ impl Holder {
     }
 }
 
-/// How a run stands that waits for a lock.
+/// The place of a run that waits for a lock.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Place {
-    /// Whether all actions are known: before, nobody's place is.
+    /// Whether all actions are known. Before that, no place is known.
     pub known: bool,
-    /// How many wait before it.
+    /// How many runs wait before it.
     pub ahead: u32,
     /// The run of another action that has the lock.
     pub holder: Option<Holder>,
 }
 
-/// What is known of an action's lock.
+/// Facts about an action's lock.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct LockFact {
     /// The run's place among those that wait.
     pub place: Place,
-    /// What a live look in this pass has found.
+    /// The result of a live look in this pass.
     pub seen: Option<LockSeen>,
-    /// What this process has put down on the Lease for the run: the pod's name, and its UID.
+    /// The pod's name, and its UID, that this process has written onto the Lease for the run.
     pub marked: Option<(String, Option<String>)>,
-    /// Whether the Lease named another holder when that was tried.
+    /// Whether the Lease named another holder when this process tried to write onto it.
     pub lost: bool,
-    /// Whether this process has given back the lock that the status speaks of.
+    /// Whether this process has released the lock that the status names.
     pub given_back: bool,
-    /// Whether enough time has passed since the last status that only told of the place.
+    /// Whether enough time has passed since the last status that only reported the place.
     pub position_due: bool,
 }

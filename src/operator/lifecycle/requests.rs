@@ -1,7 +1,7 @@
-//! What an action's annotations ask for. They are read once, for all that decide and tell.
+//! Requests in an action's annotations. They are read once, for everything that decides or reports.
 //!
-//! A request counts once it was seen, and the status says what came of it. Taking the annotation off again
-//! means nothing.
+//! A request counts from when the operator has seen it, and the status says what came of it. Removing the
+//! annotation later changes nothing.
 
 use crate::{
     api::{
@@ -11,15 +11,15 @@ use crate::{
     operator::pod::names::run_id,
 };
 
-/// An action, with what its annotations ask for.
+/// An action, with the requests in its annotations.
 #[derive(Debug, Clone)]
 pub struct Requests<'a> {
     action: &'a DeploymentAction,
     /// The token of the annotation that asks for another run.
     rerun: Option<&'a str>,
-    /// The run that the annotation names which cancels.
+    /// The id of the run that the annotation cancels.
     cancel: Option<&'a str>,
-    /// What is asked for and cannot be done, for people.
+    /// Requests that cannot be fulfilled, for people.
     ignored: Option<String>,
 }
 
@@ -45,22 +45,22 @@ impl<'a> Requests<'a> {
         self.action
     }
 
-    /// What is asked for and cannot be done, for people.
+    /// Requests that cannot be fulfilled, for people.
     #[must_use]
     pub fn ignored(&self) -> Option<&str> {
         self.ignored.as_deref()
     }
 
-    /// Whether another run is asked for. A token that was there when the action was first seen is not a
-    /// request: a file that is applied, or a backup that is restored, may hold an old one.
+    /// Whether another run is asked for. A token that was there when the operator first saw the action is no
+    /// request: an applied file or a restored backup may hold an old one.
     #[must_use]
     pub fn wants_rerun(&self, status: &DeploymentActionStatus) -> bool {
         let Some(token) = self.rerun else { return false };
         !is_new(status) && status.last_handled_rerun.as_deref() != Some(token)
     }
 
-    /// The token that counts as handled once a status is written that speaks of `run`. Where that run is
-    /// new, it is the token of this moment: what was asked for many times is done once.
+    /// The token that counts as handled once a status about `run` is written. If that run is new, it is the
+    /// present token: many requests give one run.
     #[must_use]
     pub fn handled(&self, status: &DeploymentActionStatus, run: Option<u32>) -> Option<String> {
         let begins = run.is_some() && run != status.run.as_ref().map(|run| run.number);
@@ -70,14 +70,14 @@ impl<'a> Requests<'a> {
         }
     }
 
-    /// Whether it is this very run that is to be cancelled: its id holds a part of the action's UID.
+    /// Whether the annotation cancels this very run. The id holds a part of the action's UID.
     #[must_use]
     pub fn cancels(&self, run: &RunStatus) -> bool {
         !run.id.is_empty() && self.cancel == Some(&run.id)
     }
 }
 
-/// The token of the annotation that asks for another run; `Err` says what is wrong with it.
+/// The token of the annotation that asks for another run, or what is wrong with it.
 fn rerun(action: &DeploymentAction) -> Option<Result<&str, String>> {
     let token = action.metadata.annotations.as_ref()?.get(ANNOTATION_RERUN)?;
     let characters = token.chars().count();
@@ -101,8 +101,8 @@ fn is_new(status: &DeploymentActionStatus) -> bool {
     status.observed_generation.is_none_or(|generation| generation < 0)
 }
 
-/// Why the annotation that cancels can cancel nothing. One that names a run that has ended is none: it
-/// did what it was there for, or came too late.
+/// Why the cancel annotation is invalid, if it is. Naming a run that has ended is no error: the annotation
+/// did its work, or came too late.
 fn wrong_cancel(action: &DeploymentAction) -> Option<String> {
     let id = action.metadata.annotations.as_ref()?.get(ANNOTATION_CANCEL)?;
     let latest = action.status.as_ref().and_then(|status| status.run.as_ref());

@@ -1,9 +1,9 @@
-//! A status that the API server does not store as it is, made smaller in steps: pure. A verdict is never
-//! lost over what came with it.
+//! Makes a status smaller, step by step, if the API server refuses it for its size. Pure. No verdict is lost
+//! because of what came with it.
 //!
-//! An object has at most 1.5 MiB in etcd, and its author has a part of that: the spec, labels, annotations.
-//! What is left out of a status is what came with the run; what decides whether a script starts again, who
-//! has a lock and which pod is whose stays in each of them.
+//! An object has at most 1.5 MiB in etcd. The author's part of it is spec, labels and annotations. The steps
+//! leave out what came with the run. They keep what decides whether a script starts again, which run has a
+//! lock, and which pod belongs to which run.
 
 use k8s_openapi::{apimachinery::pkg::apis::meta::v1::Condition, jiff::Timestamp};
 
@@ -13,28 +13,28 @@ use crate::{
     record::outcome::truncate,
 };
 
-/// The longest message of the condition `Stalled` where the least is written, in bytes. Of the other
-/// conditions, reasons alone are left.
+/// The longest message of `Stalled` in the smallest status, in bytes. Most other conditions keep only their
+/// reasons.
 const SHORT_MESSAGE_BYTES: usize = 64;
-/// What the condition `Finished` says then.
+/// The message of `Finished` in the smallest status.
 const LEFT_OUT: &str = "there was no room for more of the status";
 
-/// How much is left out of a status: each step leaves out what the one before it did, too.
+/// How much is left out of a status. Each step also leaves out what the step before it does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Without {
-    /// What comes from the script: outputs, and the text of its log.
+    /// Outputs, and the text of the log: all that comes from the script.
     Content,
     /// Earlier runs and attempts.
     History,
-    /// All that no decision needs.
+    /// Everything that no decision needs.
     Details,
 }
 
 impl Without {
-    /// From the one that leaves out least.
+    /// All steps. The first one leaves out least.
     pub(crate) const STEPS: [Self; 3] = [Self::Content, Self::History, Self::Details];
 
-    /// What is left out, for people.
+    /// Names what is left out, for people.
     #[must_use]
     pub(crate) const fn words(self) -> &'static str {
         match self {
@@ -44,7 +44,7 @@ impl Without {
         }
     }
 
-    /// `status` with that much less in it; `why` is what the API server said.
+    /// `status` with that much left out. `why` is the API server's answer.
     #[must_use]
     pub(crate) fn of(
         self,
@@ -60,8 +60,8 @@ impl Without {
         if self == Self::Details {
             details(&mut smaller);
         }
-        // A run that is under way has reported nothing yet, and a condition that the next look does not
-        // want would be taken off again, in a circle.
+        // A run that is under way has reported nothing yet. The next look would also remove such a condition
+        // again, without end.
         if self == Self::Details || !tells_of_an_end(status) {
             return smaller;
         }
@@ -77,7 +77,7 @@ impl Without {
     }
 }
 
-/// Whether the conditions speak of a run that has ended, and of none that is held back.
+/// Whether the conditions are those of a run that has ended, and not of one that is held back.
 fn tells_of_an_end(status: &DeploymentActionStatus) -> bool {
     status.conditions().is_true(ConditionType::Finished)
 }
@@ -91,7 +91,7 @@ fn content(status: &mut DeploymentActionStatus) {
 }
 
 fn history(status: &mut DeploymentActionStatus) {
-    // The numbers of the latest run say that it has ended, whatever else is taken away.
+    // The latest run's entry in the history says that it has ended, whatever else is left out.
     let latest = status.run.as_ref().map(|run| run.number);
     status.history.retain(|past| Some(past.number) >= latest);
     for past in &mut status.history {
@@ -105,16 +105,17 @@ fn history(status: &mut DeploymentActionStatus) {
 fn details(status: &mut DeploymentActionStatus) {
     let ended = tells_of_an_end(status);
     let Some(run) = status.run.as_mut().filter(|run| run.finished_at.is_some()) else {
-        // What is frozen binds the attempts to come.
+        // A run under way keeps what is frozen, because it binds later attempts.
         status.log = None;
         return;
     };
     run.required_outputs.clear();
     run.attempts.clear();
-    // Who asked for the pod counts as not known, which lets it go a little later.
+    // Without a launcher, nobody knows which process created the pod. The pod is then released a little
+    // later.
     (run.launcher, run.duration_seconds) = (None, None);
     if status.history.iter().all(|past| past.outcome != RunOutcome::Unknown) {
-        // Its script runs no more: no clock is asked.
+        // Its script runs no more, so nobody asks for its deadlines.
         run.deadlines = None;
     }
     for past in &mut status.history {
@@ -131,7 +132,7 @@ fn details(status: &mut DeploymentActionStatus) {
         ConditionType::Stalled,
         ConditionType::VerdictDisputed,
     ];
-    // What later looks compare stays as it is.
+    // Later looks compare these conditions, so they stay as they are.
     let compared =
         [ConditionType::RequestIgnored, ConditionType::TemplateOutdated, ConditionType::SourceOutdated]
             .map(ConditionType::as_str);
@@ -220,7 +221,7 @@ mod tests {
         }
     }
 
-    /// The status of a verdict with as much in it as there can be.
+    /// The largest possible status of a verdict.
     fn largest() -> DeploymentActionStatus {
         let mut action = objects::action();
         let name = long(reference::MAX_LENGTH);
@@ -286,7 +287,7 @@ mod tests {
             Some(image()),
             None,
         );
-        // Its author may have filled the object up with something else since that was stored.
+        // The author may have filled the object with something else since then.
         for verdict in [
             Verdict::of(Reason::Succeeded, "the script ended with exit code 0 after 12 s"),
             Verdict::of(Reason::ScriptFailed, long(5000)),
@@ -305,7 +306,7 @@ mod tests {
     #[test]
     fn the_largest_of_everything_fits_into_what_etcd_takes() {
         const ETCD: usize = 1_536 << 10;
-        // An annotation's quotes and line ends are stored as two characters each.
+        // A quote or line end in an annotation is stored as two characters.
         let annotations = 2 * (256 << 10);
         let rest = 128 << 10;
         let all = MAX_SPEC_BYTES + annotations + rest + bytes(&largest());
@@ -368,7 +369,7 @@ mod tests {
             Some(&log),
         );
         for smaller in steps(&status) {
-            // The next look wants nothing else but the log, which is written every few seconds at most.
+            // The next look only wants to write the log, and does so every few seconds at most.
             let log = smaller.log.clone();
             assert_eq!(DeploymentActionStatus { log: status.log.clone(), ..smaller }, status);
             assert!(log.is_none_or(|log| log.tail.is_empty()));

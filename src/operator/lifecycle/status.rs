@@ -1,4 +1,4 @@
-//! The status as it should be: a pure function of facts and an injected time.
+//! Builds the status: a pure function of facts and an injected time.
 
 use k8s_openapi::{
     apimachinery::pkg::apis::meta::v1::Time,
@@ -18,12 +18,12 @@ use crate::{
     record::outcome::truncate,
 };
 
-/// The longest message of `Stalled`, in bytes: Helm prints it in one line.
+/// The longest message of `Stalled`, in bytes. Helm prints it in one line.
 const MAX_STALLED_BYTES: usize = 512;
 /// How many lines of the log a failure's message ends with.
 const STALLED_LINES: usize = 3;
 
-/// `now`, as the API server stores it.
+/// `now` in whole seconds, as the API server stores it.
 #[must_use]
 pub fn seconds(now: Timestamp) -> Time {
     Time(Timestamp::from_second(now.as_second()).unwrap_or(now))
@@ -71,7 +71,7 @@ pub fn progress(
     }
 }
 
-/// What every action says whose run is under way or follows by itself.
+/// Conditions of an action whose run is under way, or follows by itself.
 fn under_way(reason: &str, message: &str) -> Builder {
     Builder::default()
         .with(ConditionType::Ready, Some(false), reason, message)
@@ -79,7 +79,7 @@ fn under_way(reason: &str, message: &str) -> Builder {
         .with(ConditionType::Reconciling, Some(true), reason, message)
 }
 
-/// What every action says whose run has ended, `stalled` being what is said where it did not end well.
+/// Conditions of an action whose run has ended. `stalled` is the message of `Stalled` if it did not end well.
 fn ended(well: bool, reason: &str, message: &str, stalled: &str) -> Builder {
     Builder::default()
         .with(ConditionType::Ready, Some(well), reason, message)
@@ -88,13 +88,13 @@ fn ended(well: bool, reason: &str, message: &str, stalled: &str) -> Builder {
         .when(ConditionType::Stalled, reason, (!well).then_some(stalled))
 }
 
-/// The message of this condition, where the status has it.
+/// The message of this condition, if the status has it.
 #[must_use]
 pub fn told(status: &DeploymentActionStatus, kind: ConditionType) -> Option<String> {
     status.conditions().get(kind).map(|condition| condition.message.clone())
 }
 
-/// `then`, as the API server stores it, and not before it.
+/// `then` in whole seconds, as the API server stores it, and never earlier than `then`.
 #[must_use]
 pub fn rounded_up(then: Timestamp) -> Time {
     let whole = seconds(then).0;
@@ -105,8 +105,8 @@ pub fn rounded_up(then: Timestamp) -> Time {
     }
 }
 
-/// The status of a run whose attempt has ended and that waits for another one, which is due at `then`. The run
-/// has `most` attempts at most.
+/// The status of a run whose attempt has ended and which waits for the next one, due at `then`. The run may
+/// have `most` attempts.
 #[must_use]
 #[allow(clippy::too_many_arguments, reason = "as the other two, and when")]
 pub fn retrying(
@@ -132,7 +132,7 @@ pub fn retrying(
     DeploymentActionStatus { phase: Some(Phase::Retrying), ..status }
 }
 
-/// The template that is frozen with this very run.
+/// The template that was frozen with this run.
 fn template(before: &DeploymentActionStatus, run: &RunStatus) -> Option<TemplateStatus> {
     let same = before.run.as_ref().is_some_and(|before| before.number == run.number);
     before.template.clone().filter(|_| same)
@@ -154,7 +154,7 @@ pub fn terminal(
     run.next_attempt_at = None;
     run.queue_position = None;
     if let Some(lock) = run.lock.as_mut().filter(|lock| lock.acquired_at.is_some()) {
-        // Where nothing was ever started, the lock is free at once.
+        // If no bound was set, nothing was ever started, and the lock is free at once.
         lock.held_until.get_or_insert_with(|| seconds(now));
     }
     run.exit_code = verdict.exit_code;
@@ -163,7 +163,7 @@ pub fn terminal(
     let packages = packages_of(&before, &run);
     remember(&mut before.history, past(&run, verdict, image.as_ref(), &packages));
     let reason = verdict.reason.as_str();
-    // Where no script was started, there is no log of one.
+    // If no script was started, there is no log of one.
     let log = log.filter(|log| verdict.reason != Reason::StartFailed || log.start.is_some() || log.lines > 0);
     let silent = verdict.reason == Reason::ScriptFailed && log.is_some_and(|log| log.lines == 0);
     let advice = if verdict.advised {
@@ -180,7 +180,7 @@ pub fn terminal(
     let stalled = stalled_message(verdict, log);
     let dropped = (!verdict.dropped.is_empty()).then(|| verdict.dropped.join("; "));
     let unmasked = unmasked(log);
-    // Another run follows at once: whoever waits for that must not take this one's end for it.
+    // Another run follows at once. Somebody who waits for it must not take this run's end for its end.
     let goes_on = verdict.reason == Reason::Superseded;
     let over = if goes_on { under_way(reason, &message) } else { ended(well, reason, &message, &stalled) };
     let phase = match well {
@@ -211,11 +211,11 @@ pub fn terminal(
     }
 }
 
-/// Puts down how the present attempt ended, in the same write that says so.
+/// Records how the present attempt ended, in the write that says so.
 fn end_attempt(run: &mut RunStatus, now: Timestamp, verdict: &Verdict, image: Option<&ImageStatus>) {
     let told = run.attempts.iter().any(|of| of.attempt == run.attempt);
     if run.bundle_sha256.is_none() || told {
-        // None was announced, or it ended before.
+        // No attempt was announced, or its end is on record already.
         return;
     }
     run.attempts.push(AttemptStatus {
@@ -233,8 +233,8 @@ fn end_attempt(run: &mut RunStatus, now: Timestamp, verdict: &Verdict, image: Op
     run.attempts.drain(..beyond);
 }
 
-/// What is kept of a run that ends now. It is written with the verdict, not with the next run: so the
-/// latest run is among them, and what is kept is what the verdict was reached with.
+/// The history's entry for a run that ends now. It is written with the verdict, not with the next run. So the
+/// latest run is in the history, and its entry holds what the verdict was reached with.
 fn past(
     run: &RunStatus,
     verdict: &Verdict,
@@ -288,8 +288,8 @@ pub fn not_requested(of: &Requests<'_>, now: Timestamp) -> DeploymentActionStatu
     }
 }
 
-/// The status of an action whose next run `spec.suspend` holds back. What the latest run left stays,
-/// and its conditions go: whoever waits for the next run must not take them for its own.
+/// The status of an action whose next run is held back by `spec.suspend`. Image, outputs and log of the
+/// latest run stay. Its conditions go: somebody who waits for the next run must not take them for that run's.
 #[must_use]
 pub fn suspended(of: &Requests<'_>, now: Timestamp, trigger: Trigger) -> DeploymentActionStatus {
     let before = of.action().status.clone().unwrap_or_default();
@@ -309,8 +309,8 @@ pub fn suspended(of: &Requests<'_>, now: Timestamp, trigger: Trigger) -> Deploym
     }
 }
 
-/// The status of an action whose next run waits until its latest one has given its lock back. As with a
-/// run that is suspended, the conditions of the latest one go.
+/// The status of an action whose next run waits until the latest one has released its lock. As for a
+/// suspended run, the conditions of the latest run go.
 #[must_use]
 pub fn waits_for_own_lock(of: &Requests<'_>, now: Timestamp, message: &str) -> DeploymentActionStatus {
     let before = of.action().status.clone().unwrap_or_default();
@@ -327,7 +327,7 @@ pub fn waits_for_own_lock(of: &Requests<'_>, now: Timestamp, message: &str) -> D
     }
 }
 
-/// Whether the status says that a run is held back: by `spec.suspend`, or by the lock of the latest one.
+/// Whether the status says that a run is held back, by `spec.suspend` or by the latest run's lock.
 #[must_use]
 pub fn is_held_back(status: &DeploymentActionStatus) -> bool {
     let ready = status.conditions().get(ConditionType::Ready);
@@ -335,7 +335,7 @@ pub fn is_held_back(status: &DeploymentActionStatus) -> bool {
     ready.is_some_and(|ready| held_back.contains(&ready.reason.as_str()))
 }
 
-/// The outcome of the latest run, told again where a run that was held back is not asked for any more.
+/// The outcome of the latest run again, once a run that was held back is not asked for any more.
 #[must_use]
 pub fn outcome_again(of: &Requests<'_>, now: Timestamp) -> Option<DeploymentActionStatus> {
     let before = of.action().status.clone()?;
@@ -356,7 +356,7 @@ pub fn outcome_again(of: &Requests<'_>, now: Timestamp) -> Option<DeploymentActi
     })
 }
 
-/// The same status, for an action as it is now, which starts no run.
+/// The same status for the action as it is now, which starts no run.
 #[must_use]
 pub fn seen(status: &DeploymentActionStatus, of: &Requests<'_>, now: Timestamp) -> DeploymentActionStatus {
     let generation = of.action().metadata.generation.unwrap_or_default();
@@ -368,7 +368,7 @@ pub fn seen(status: &DeploymentActionStatus, of: &Requests<'_>, now: Timestamp) 
     status
 }
 
-/// The same status, telling by a condition of this kind what is new since the run, if anything is.
+/// The same status, with a condition of this kind that tells what is new since the run, if anything is.
 #[must_use]
 pub fn with_news(
     status: &DeploymentActionStatus,
@@ -404,7 +404,7 @@ pub fn with_condition(
     status
 }
 
-/// The status of a run that has ended, with what its log has come to since the verdict.
+/// The status of a run that has ended, with what was read of its log since the verdict.
 #[must_use]
 pub fn with_log(status: &DeploymentActionStatus, now: Timestamp, log: &LogFact) -> DeploymentActionStatus {
     let mut status = status.clone();
@@ -426,8 +426,8 @@ pub fn with_log(status: &DeploymentActionStatus, now: Timestamp, log: &LogFact) 
     status
 }
 
-/// That the node ran something else than what was pinned, as far as can be told. Runtimes report
-/// the digest of the index, of the platform's manifest or of the config (kubernetes#115199).
+/// Says that the node ran something else than what was pinned, as far as this can be known. Runtimes report
+/// the digest of the index, of the platform's manifest, or of the config (kubernetes#115199).
 fn unverified(image: Option<&ImageStatus>) -> Option<String> {
     let image = image?;
     let running = image.running.as_deref()?;
@@ -445,25 +445,25 @@ fn unverified(image: Option<&ImageStatus>) -> Option<String> {
     let unread = image.config_digest.is_none();
     Some(format!(
         "the node reports that it ran {running}, which is none of the image's digests: {}{}; a runtime that has the \
-         same image under several manifests names any of them: compare the two where it matters",
+         same image under several manifests may name any of them: compare the two if it matters",
         known.join(", "),
         if unread { " (the registry told no others)" } else { "" }
     ))
 }
 
-/// Which secret values are too short to be masked.
+/// Names secret values that are too short to be masked.
 fn unmasked(log: Option<&LogFact>) -> Option<String> {
     let start = log?.start.as_ref().filter(|start| !start.unmasked.is_empty())?;
     Some(format!("too short to be masked in the log, fewer than 6 bytes: {}", start.unmasked.join(", ")))
 }
 
-/// What was changed or left out of what the script was to get.
+/// Names inputs that were changed or left out before the script got them.
 fn adjusted(log: Option<&LogFact>) -> Option<String> {
     let start = log?.start.as_ref().filter(|start| !start.adjusted.is_empty())?;
     Some(start.adjusted.join("; "))
 }
 
-/// What a log's reading has come to.
+/// The status of a log, as far as it was read.
 #[must_use]
 pub fn log_status(log: &LogFact) -> LogStatus {
     let mut missing = log.missing.clone();
@@ -483,7 +483,7 @@ pub fn log_status(log: &LogFact) -> LogStatus {
     }
 }
 
-/// What happened, and what to do, as sentences. The advice is kept whole.
+/// Says in sentences what happened and what to do. The advice is never cut.
 fn sentence(what: &str, advice: &str) -> String {
     let mut what = what.to_owned();
     truncate(&mut what, MAX_MESSAGE_BYTES - advice.len() - 2);
@@ -492,14 +492,14 @@ fn sentence(what: &str, advice: &str) -> String {
     format!("{what}{stop}{gap}{advice}")
 }
 
-/// The failure class, what happened, and the last lines of the log: what Helm prints.
+/// The text that Helm prints: the reason, what happened, and the last lines of the log.
 fn stalled_message(verdict: &Verdict, log: Option<&LogFact>) -> String {
     let mut text = format!("{}: {}", verdict.reason, verdict.message);
     truncate(&mut text, MAX_STALLED_BYTES / 2);
     with_last_lines(text, log)
 }
 
-/// Between what happened and the last lines of the log.
+/// Separates what happened from the last lines of the log.
 const LOG: &str = "; log: ";
 
 fn with_last_lines(mut text: String, log: Option<&LogFact>) -> String {

@@ -1,25 +1,25 @@
-//! What a container's termination message is worth.
+//! Judges what a container's termination message is worth.
 //!
-//! The message is a file that the script can write, and a script that kills the runner has the last
-//! word in it. It counts only where all of this holds:
+//! The script can write the message's file. If it kills the runner, it has the last word there. So the
+//! message counts only if all of this holds:
 //!
 //! 1. It is of this pod and this run.
-//! 2. The container's exit code is the one with which the runner ends for what the message says.
-//! 3. The start record was read from the log, to which no script can write, and its `proof` is the
-//!    SHA-256 of the message's nonce, which no script can know ([`crate::record::proof`]).
-//! 4. It does not say that the script was never started. The start record says that the script is about
-//!    to start, and so contradicts it; and without one there is no proof. That something never started is
-//!    said by the log or by the runtime, never by this file.
-//! 5. It says how the script ended. That a second start of the container does not know it either adds
-//!    nothing.
+//! 2. The container's exit code is the one that the runner gives for what the message says.
+//! 3. The start record was read from the log, which no script can write. Its `proof` is the SHA-256 of the
+//!    message's nonce, which no script can know ([`crate::record::proof`]).
+//! 4. It does not say that the script was never started. The start record says that the script is about to
+//!    start, and so contradicts this; without a start record there is no proof. Only the log or the runtime
+//!    can say that something never started.
+//! 5. It says how the script ended. A message that does not know the end adds nothing.
 //!
-//! A start record without a proof is an older runner's. Then 1, 2, 4 and 5 decide, and the message is not
-//! a second start's, which repeats a file of the script's folder: by its exit code it can then call a
-//! script that was killed killed in another way, and never a success.
+//! A start record without a proof comes from an older runner. Then 1, 2, 4 and 5 decide, and a message from a
+//! second start does not count, because that repeats a file of the script's folder. The exit code must still
+//! match. So a script that was killed can at most claim that it was killed in another way, and never a
+//! success.
 //!
-//! The exit record in the log comes first, and needs none of this: it is the runner's own word, unless a
-//! second start repeats it from that file; such a record does not count ([`super::assemble`]). Outputs
-//! come from there alone ([`Termination::from_message`]).
+//! The exit record in the log comes first, and needs none of this: it is the runner's own word. If a second
+//! start repeats it from that file, it does not count (`logs/assemble.rs`). Outputs come from the log alone
+//! ([`Termination::from_message`]).
 
 use crate::{
     operator::pod::view::Terminated,
@@ -30,20 +30,20 @@ use crate::{
     },
 };
 
-/// What a message is worth.
+/// The worth of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Testimony<'a> {
-    /// It is the runner's.
+    /// The runner wrote it.
     Believed(&'a Termination),
-    /// It may be: the log has not brought the start record yet.
+    /// The runner may have written it: the log has not brought the start record yet.
     Unproven,
-    /// It does not count, and why, for people.
+    /// It does not count. The text says why, for people.
     Rejected(&'static str),
-    /// There is none.
+    /// There is no message.
     None,
 }
 
-/// What the message of a container of this pod and run is worth, given the start record of its log.
+/// Judges the message of a container of this pod and run, with the start record of its log.
 #[must_use]
 pub(super) fn testimony<'a>(end: &'a Terminated, of: &Identity, start: Option<&Start>) -> Testimony<'a> {
     let Some(message) = &end.record else { return Testimony::None };
@@ -56,7 +56,7 @@ pub(super) fn testimony<'a>(end: &'a Terminated, of: &Identity, start: Option<&S
     }
     match exit.outcome {
         Outcome::NotStarted { .. } => {
-            return Testimony::Rejected("that a script was not started is said by the log alone");
+            return Testimony::Rejected("only the log can say that a script was not started");
         }
         Outcome::Unknown { .. } => return Testimony::Rejected("it does not know the end either"),
         Outcome::Exited { .. } | Outcome::Signaled { .. } => {}
@@ -65,7 +65,7 @@ pub(super) fn testimony<'a>(end: &'a Terminated, of: &Identity, start: Option<&S
     let proven = message.nonce.as_deref().map(proof);
     match &start.proof {
         Some(wanted) if proven.as_ref() == Some(wanted) => Testimony::Believed(message),
-        Some(_) => Testimony::Rejected("it has not the proof that the runner announced"),
+        Some(_) => Testimony::Rejected("it lacks the proof that the runner announced"),
         None if exit.replayed => Testimony::Rejected("a second start of the container repeats a file"),
         None => Testimony::Believed(message),
     }
@@ -124,7 +124,7 @@ mod tests {
         assert_eq!(testimony(&good, &of(), None), Testimony::Unproven);
         assert!(!believed(&good, Some(&start(Some(proof("other"))))));
         assert!(!believed(&end(exited(), |message| message.nonce = None), Some(&proven)));
-        // What the script knows is the proof, and not the nonce.
+        // The script may know the proof, but not the nonce.
         let guessed = end(exited(), |message| message.nonce = Some(proof("nonce")));
         assert!(!believed(&guessed, Some(&proven)));
         let other = Identity { pod_uid: "q".into(), ..of() };

@@ -1,9 +1,14 @@
-//! How an attempt ended, from what is known of it: the order in which evidence counts.
+//! How an attempt ended. This evidence counts, in this order:
 //!
-//! First the exit record in the log; then the same, short, in the termination message, where the log proves
-//! that the runner wrote it ([`super::testimony`]); then that the runtime could not start the container;
-//! then that the kernel ended PID 1 for its memory. Anything else without a record is `Unknown`, whatever
-//! its exit code. The pod's phase and reason do not decide: they explain.
+//! 1. The exit record in the log.
+//! 2. The same record, short, in the termination message, if the log proves that the runner wrote it
+//!    ([`super::testimony`]).
+//! 3. The runtime's word that it could not start the container.
+//! 4. The kernel's kill of PID 1 for its memory.
+//!
+//! Without any of these, nothing says how the script ended, whatever the exit code. The reason is then
+//! `Unknown`, or the pod's own (`NodeLost`, `Evicted`). Apart from that, the pod's phase and reason only
+//! explain.
 
 use std::collections::BTreeMap;
 
@@ -25,17 +30,17 @@ use crate::{
     },
 };
 
-/// How long a verdict waits for the node's explanation, such as that the pod is being evicted. A kubelet tells
-/// its events one after the other, and beside a busy API server late.
+/// How long a verdict waits for the node's explanation, such as an eviction. A kubelet reports its events one
+/// after the other, and late if the API server is busy.
 const EXPLANATION: SignedDuration = SignedDuration::from_secs(30);
-/// How soon to look again meanwhile: what explains it may be in an event that nothing brings here.
+/// How soon to look again meanwhile. The explanation may be in an event that causes no look.
 const LOOK_AGAIN: SignedDuration = SignedDuration::from_secs(1);
 /// How long a verdict waits for the log of a container that has ended.
 const LOG_AFTER_END: SignedDuration = SignedDuration::from_secs(20);
-/// The same where only the start record is missing that proves the termination message: without it the
-/// run's end is unknown.
+/// The same, if only the start record is missing, which proves the termination message. Without it the run's
+/// end is unknown.
 const LOG_FOR_PROOF: SignedDuration = SignedDuration::from_secs(120);
-/// The same where the termination message has the whole verdict; its times are in whole seconds.
+/// The same, if the termination message has the whole verdict. Its times are in whole seconds.
 const LOG_WITH_END: SignedDuration = SignedDuration::from_secs(2);
 
 /// The exit code of a container whose PID 1 was killed.
@@ -44,25 +49,25 @@ const KILLED: i32 = 137;
 /// How many dropped outputs a message names when a required one is missing.
 const DROPPED_IN_MESSAGE: usize = 3;
 
-/// Who cancelled a run, for people.
+/// Says who cancelled a run, for people.
 pub(crate) const BY_WHOM: &str = "the run was cancelled by the annotation longshore.dev/cancel";
 
 /// How an attempt ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Verdict {
-    /// Why.
+    /// The reason.
     pub reason: Reason,
-    /// What happened, for people.
+    /// A sentence on what happened, for people.
     pub message: String,
     /// The script's exit code, or 128 and the signal's number.
     pub exit_code: Option<i32>,
     /// How long the script ran, in milliseconds.
     pub millis: Option<u64>,
-    /// What the script reported.
+    /// Outputs that the script reported.
     pub outputs: BTreeMap<String, String>,
-    /// Which outputs were dropped, and why.
+    /// Outputs that were dropped, and why.
     pub dropped: Vec<String>,
-    /// That outputs were lost.
+    /// Why outputs were lost, if they were.
     pub lost: Option<String>,
     /// Whether the message itself says what to do.
     pub advised: bool,
@@ -73,7 +78,7 @@ pub struct Verdict {
 }
 
 impl Verdict {
-    /// One without a record of the script.
+    /// A verdict without a record of the script.
     #[must_use]
     pub fn of(reason: Reason, message: impl Into<String>) -> Self {
         Self {
@@ -90,8 +95,8 @@ impl Verdict {
         }
     }
 
-    /// The same, where it is certain that the script was never started: a pod that we deleted while it
-    /// waited and of which nothing was ever seen, a tombstone, a creation that was refused.
+    /// The same verdict for an attempt whose script certainly never started. Its pod was deleted while it
+    /// waited and nothing of it was ever seen, or there is only a tombstone, or the creation was refused.
     #[must_use]
     pub fn proven(self) -> Self {
         Self { never_started: true, ..self }
@@ -104,10 +109,9 @@ impl Verdict {
     }
 }
 
-/// What the operator itself has on record that stops the run.
+/// The request on record that stops the run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) enum Asked {
-    /// Nothing.
     #[default]
     Not,
     /// Somebody cancels it.
@@ -117,7 +121,6 @@ pub(crate) enum Asked {
 }
 
 impl Asked {
-    /// What is on record of this run.
     #[must_use]
     pub(crate) fn of(run: &RunStatus) -> Self {
         match (&run.cancel_requested_at, &run.superseded_at) {
@@ -128,18 +131,18 @@ impl Asked {
     }
 }
 
-/// What the evidence gives.
+/// The result of weighing the evidence.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Finding {
     /// The attempt has ended.
     Ended(Verdict),
-    /// It may have ended; more will be known by then.
+    /// It may have ended. At this time more is known.
     Later(Timestamp),
     /// Nothing says that it has ended.
     Open,
 }
 
-/// Weighs what is known of the attempt whose pod is `pod`.
+/// Weighs the evidence about the attempt whose pod is `pod`.
 #[must_use]
 pub(crate) fn weigh(facts: &Facts<'_>, pod: &PodView, required: &[String], now: Timestamp) -> Finding {
     let log = facts.log.as_ref().filter(|log| log.pod_uid == pod.uid);
@@ -155,8 +158,8 @@ pub(crate) fn weigh(facts: &Facts<'_>, pod: &PodView, required: &[String], now: 
         return Finding::Open;
     }
     let Some(end) = pod.terminated() else { return Finding::Open };
-    // The log may still bring the record itself, with its outputs.
-    // A node's clock may be hours behind: then it is when this process saw it first.
+    // The log may still bring the record itself, with its outputs. A node's clock may be hours behind, so the
+    // end counts as no earlier than when this process first saw it.
     let ended =
         pod.ended_at().map_or(now, |time| time.0.min(now)).max(pod.end_seen.unwrap_or(Timestamp::MIN));
     let latest = ended.saturating_add(LOG_AFTER_END).unwrap_or(now);
@@ -164,7 +167,7 @@ pub(crate) fn weigh(facts: &Facts<'_>, pod: &PodView, required: &[String], now: 
     let of = Identity { pod_uid: pod.uid.clone(), run_id: run.map(|run| run.id.clone()).unwrap_or_default() };
     let testimony = testimony(end, &of, log.and_then(|log| log.start.as_ref()));
     if let Testimony::Believed(record) = testimony {
-        // Without outputs the verdict is whole, and a moment is given to the log's last lines.
+        // Without outputs the verdict is complete, and only the log's last lines get a moment.
         let wait = if record.outputs_sha256.is_some() { LOG_AFTER_END } else { LOG_WITH_END };
         let latest = ended.saturating_add(wait).unwrap_or(now);
         if !log_is_read && now < latest {
@@ -176,17 +179,18 @@ pub(crate) fn weigh(facts: &Facts<'_>, pod: &PodView, required: &[String], now: 
             record.outputs_sha256.as_deref().is_some_and(|hash| hash != outputs_sha256(&verdict.outputs));
         if lost {
             verdict.lost = Some(
-                "the log that held the outputs could not be read; the verdict is the termination message's"
+                "the log that held the outputs could not be read; the verdict comes from the termination message"
                     .into(),
             );
         }
-        // Without outputs in the record, none was written.
+        // A record without outputs means that the script wrote none.
         if verdict.succeeded() && (!lost || unread.is_some()) {
             require(&mut verdict, required, unread);
         }
         return Finding::Ended(verdict);
     }
-    // Of a container that had been started, or whose runner has spoken, it is a later start's.
+    // If the container was started before, or its runner has written anything, the error is that of a later
+    // start.
     if end.is_start_error() && !pod.started && !has_begun(log) {
         let words = end.message.clone().unwrap_or_default();
         return Finding::Ended(Verdict::of(Reason::StartFailed, words).proven());
@@ -201,15 +205,16 @@ pub(crate) fn weigh(facts: &Facts<'_>, pod: &PodView, required: &[String], now: 
     Finding::Ended(without_record(end, testimony, pod, log))
 }
 
-/// Whether the log says that the runner began with the script.
+/// Whether the log says that the runner has begun.
 fn has_begun(log: Option<&LogFact>) -> bool {
     log.is_some_and(|log| log.start.is_some() || log.lines > 0)
 }
 
-/// Until when to wait for the node to say why the script was stopped or killed, if at all.
+/// Until when to wait for the node to say why the script was stopped or killed. `None` if there is nothing to
+/// wait for.
 fn explained(exit: &Exit, pod: &PodView, seen: Timestamp, now: Timestamp) -> Option<Timestamp> {
     let asked = exit.stop.is_some_and(|stop| stop.cause == StopCause::Terminated);
-    // A shell says of a child that SIGKILL ended that it exited with 137.
+    // A shell exits with 137 if SIGKILL ended its child.
     let by_kill = matches!(exit.outcome, Outcome::Signaled { signal: 9 } | Outcome::Exited { code: 137 });
     let killed = exit.stop.is_none() && by_kill;
     let stopped = asked && !is_explained(pod);
@@ -225,7 +230,7 @@ pub(crate) fn is_explained(pod: &PodView) -> bool {
     pod.deleting || pod.reason.is_some() || pod.stopped_by.is_some()
 }
 
-/// What the exit record of a pod says that is not there any more.
+/// The verdict from the exit record of a pod that is gone.
 #[must_use]
 pub(crate) fn of_record(exit: &Exit, required: &[String], asked: Asked) -> Verdict {
     from_record(exit, &PodView { deleting: true, ..PodView::default() }, required, asked)
@@ -281,7 +286,8 @@ fn from_record(exit: &Exit, pod: &PodView, required: &[String], asked: Asked) ->
     verdict
 }
 
-/// A run has failed without a required output, and where the outputs file is not what a reader can be sure of.
+/// Turns a success into a failure if a required output is missing, or if outputs are required and their file
+/// could not be read.
 fn require(verdict: &mut Verdict, required: &[String], unread: Option<&str>) {
     let missing: Vec<&str> =
         required.iter().map(String::as_str).filter(|name| !verdict.outputs.contains_key(*name)).collect();
@@ -357,12 +363,12 @@ fn limit_of_memory(bytes: u64) -> String {
 
 /// Somebody's own words, as the end of a clause.
 pub(crate) fn said(words: Option<&str>) -> String {
-    // The kubelet ends some of its own with a full stop and a blank.
+    // The kubelet ends some of its messages with a full stop and a blank.
     words.map(|words| format!(": {}", words.trim().trim_end_matches('.'))).unwrap_or_default()
 }
 
-/// Why a pod was stopped from outside. Of a run that is being cancelled it was that, unless the node
-/// says that it had its own cause.
+/// Why a pod was stopped from outside. If the run is being cancelled, that is why, unless the node gives a
+/// cause of its own.
 fn interruption(pod: &PodView, asked: Asked) -> (Reason, String) {
     let words = said(pod.message.as_deref());
     match pod.reason.as_deref() {
@@ -403,8 +409,8 @@ fn not_started(problem: Problem, stopped_by: impl FnOnce() -> Reason) -> Reason 
     }
 }
 
-/// The container runtime's words where it could not execute the runner: they are all of the log,
-/// and nothing of the image can have written them, since nothing of it ran.
+/// The container runtime's words if it could not execute the runner. They are then the whole log. Nothing of
+/// the image can have written them, because nothing of it ran.
 fn never_executed(log: Option<&LogFact>) -> Option<&str> {
     let log = log.filter(|log| log.state != LogState::Collecting && log.start.is_none() && log.lines == 0)?;
     let words = log.first_foreign.as_deref().filter(|_| log.foreign == 1)?;
@@ -444,7 +450,7 @@ fn without_record(
             said(pod.message.as_deref()),
         )
     };
-    // The kernel's kill, and nothing else while a child of its was killed for its memory.
+    // The kernel killed PID 1 itself. With another exit code it killed only a child of the runner.
     let mut verdict = if end.reason == "OOMKilled" && end.exit_code == KILLED {
         Verdict::of(
             Reason::OutOfMemory,
@@ -459,7 +465,7 @@ fn without_record(
         };
         match pod.reason.as_deref() {
             Some("NodeLost") => Verdict::of(Reason::NodeLost, message(what)),
-            // Nothing is said of success: the script had no time to report.
+            // This claims no success: the script had no time to report.
             Some("Evicted") if began => Verdict::of(Reason::Evicted, message(what)),
             _ => Verdict::of(Reason::Unknown, message(what)),
         }
@@ -468,7 +474,7 @@ fn without_record(
     verdict
 }
 
-/// A duration as people say it.
+/// A duration in the words of people.
 fn duration(millis: u64) -> String {
     match millis {
         0..1_000 => format!("{millis} ms"),

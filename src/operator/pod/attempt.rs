@@ -1,4 +1,4 @@
-//! What the pod of an attempt is built from.
+//! The values that an attempt's pod is built from.
 
 use std::sync::Arc;
 
@@ -18,12 +18,12 @@ pub enum Delivery {
     InitContainer,
 }
 
-/// What is the same for all pods.
+/// Settings that are the same for all pods.
 #[derive(Debug, Clone)]
 pub struct PodDefaults {
     /// The runner's image.
     pub runner_image: String,
-    /// `IfNotPresent`, or what a flag says.
+    /// `IfNotPresent`, unless a flag says otherwise.
     pub runner_pull_policy: String,
     /// How the runner gets into the pod.
     pub delivery: Delivery,
@@ -31,11 +31,11 @@ pub struct PodDefaults {
     pub architecture: String,
     /// Size limit of each of the script's folders.
     pub scratch_limit: String,
-    /// What the container that fetches packages is told.
+    /// Settings of the container that fetches packages.
     pub fetch: Arc<FetchDefaults>,
 }
 
-/// All that is frozen of an attempt.
+/// Everything about an attempt that is frozen.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Attempt {
     /// The run's number.
@@ -48,15 +48,15 @@ pub struct Attempt {
     pub bundle_sha256: String,
     /// The image, pinned.
     pub image: String,
-    /// The numeric user to run as; `None` where the image decides.
+    /// The numeric user to run as; `None` if the image decides.
     pub user: Option<i64>,
-    /// The deadlines, as the run has them frozen.
+    /// The run's frozen deadlines.
     pub deadlines: Deadlines,
     /// The packages, pinned.
     pub packages: Vec<PackageStatus>,
     /// The lock that the run has.
     pub lock: Option<String>,
-    /// The process that asks for the pod: the status names it as the one that may.
+    /// The process that creates the pod. The status names it as the only one that may.
     pub launcher: String,
 }
 
@@ -68,15 +68,15 @@ pub(crate) fn resources(action: &Checked) -> Option<ResourceRequirements> {
     })
 }
 
-/// A longer environment value is not passed to a program by Linux (`MAX_ARG_STRLEN`, 128 KiB).
+/// Linux passes no longer environment value to a program (`MAX_ARG_STRLEN`, 128 KiB).
 const CA_PART_BYTES: usize = 64 << 10;
 
-/// What the container that fetches packages is told.
+/// Settings of the container that fetches packages.
 #[derive(Debug, Clone, Default)]
 pub struct FetchDefaults {
-    /// Registries to speak plain HTTP with.
+    /// Registries that are asked by plain HTTP.
     pub plain_http: Vec<String>,
-    /// Certificates of authorities that registries may have, in parts.
+    /// Certificates (PEM) of further authorities for registries, in parts.
     pub(super) ca: Vec<String>,
     /// The most that a package may take, in bytes.
     pub limit_bytes: u64,
@@ -85,7 +85,7 @@ pub struct FetchDefaults {
 }
 
 impl FetchDefaults {
-    /// With the certificates (PEM) of authorities.
+    /// `ca_pem` has certificates of further authorities for registries.
     #[must_use]
     pub fn new(plain_http: &[String], ca_pem: Option<&[u8]>, limit_bytes: u64, max_entries: u32) -> Self {
         let pem = ca_pem.map(|pem| String::from_utf8_lossy(pem).into_owned()).unwrap_or_default();
@@ -93,7 +93,7 @@ impl FetchDefaults {
     }
 }
 
-/// The text in parts of lines.
+/// Splits the text between lines.
 fn parts(text: &str) -> Vec<String> {
     let mut parts: Vec<String> = Vec::new();
     for line in text.split_inclusive('\n') {
@@ -105,16 +105,16 @@ fn parts(text: &str) -> Vec<String> {
     parts
 }
 
-/// For the runner to drain and report after the script's grace period, in seconds.
+/// Time for the runner to drain and report after the script's grace period, in seconds.
 pub const RUNNER_GRACE_SECONDS: i64 = 15;
 
-/// How long the container of such an attempt has from SIGTERM to SIGKILL, in seconds.
+/// Time from SIGTERM to SIGKILL for the container of such an attempt, in seconds.
 #[must_use]
 pub const fn grace_seconds(deadlines: Deadlines) -> i64 {
     deadlines.grace_seconds.saturating_add(RUNNER_GRACE_SECONDS)
 }
 
-/// How long its pod may take in all, in seconds, from when its node takes it.
+/// Longest time of its pod, in seconds, from when its node takes it.
 #[must_use]
 pub const fn active_deadline_seconds(deadlines: Deadlines) -> i64 {
     deadlines.pending_seconds.saturating_add(deadlines.run_seconds).saturating_add(grace_seconds(deadlines))

@@ -1,4 +1,4 @@
-//! The pod of an attempt: pure.
+//! Builds an attempt's pod. Pure.
 
 use k8s_openapi::{
     api::core::v1::{Container, EnvVar, EnvVarSource, ObjectFieldSelector, Pod, PodSpec, VolumeMount},
@@ -50,7 +50,7 @@ pub(crate) fn action_pod(action: &Checked, attempt: &Attempt, defaults: &PodDefa
             automount_service_account_token: Some(spec.service_account_name.is_some()),
             enable_service_links: Some(false),
             termination_grace_period_seconds: Some(grace_seconds(attempt.deadlines)),
-            // A backstop for a node that is cut off; the runner keeps the run's deadline itself.
+            // A backstop for a node that is cut off. The runner keeps the run's deadline itself.
             active_deadline_seconds: Some(active_deadline_seconds(attempt.deadlines)),
             image_pull_secrets: resolver::pull_secrets(action),
             node_selector: Some(node_selector(&template.node_selector, defaults)),
@@ -75,14 +75,14 @@ fn action_container(action: &Checked, attempt: &Attempt, volume_mounts: Vec<Volu
     Container {
         name: CONTAINER.into(),
         image: Some(attempt.image.clone()),
-        // The image is named by its digest: what is there under that name is that image.
+        // The image is named by its digest, so an image that the node has under this name is the right one.
         image_pull_policy: Some("IfNotPresent".into()),
         command: Some(vec![format!("{}/{}", place::RUNNER_DIR, place::RUNNER_FILE)]),
         args: Some(vec!["run".into()]),
-        // The image's, where the script is to start there: only the container runtime knows which that is.
+        // If the script starts in the image's own folder, only the container runtime knows which that is.
         working_dir: (action.working_dir() != Some(WorkingDir::Image)).then(|| place::WORK_VOLUME_DIR.into()),
         env: Some(vec![
-            // Not in the bundle: it is no input, and the script's variables come later.
+            // Not in the bundle: it is no input. The script's own variables come later.
             EnvVar {
                 name: place::ENV_TRACEPARENT.into(),
                 value: Some(trace_context::traceparent(&action.uid, attempt.run, attempt.attempt)),
@@ -93,7 +93,7 @@ fn action_container(action: &Checked, attempt: &Attempt, volume_mounts: Vec<Volu
                 value: Some(attempt.bundle_sha256.clone()),
                 ..Default::default()
             },
-            // Where the bundle cannot be read, the runner still says whose record it writes.
+            // If the bundle cannot be read, the runner still says whose record it writes.
             EnvVar {
                 name: place::ENV_RUN_ID.into(),
                 value: Some(run_id(&action.uid, attempt.run)),
@@ -120,7 +120,6 @@ fn action_container(action: &Checked, attempt: &Attempt, volume_mounts: Vec<Volu
     }
 }
 
-/// The containers that run before the script's.
 fn all_init_containers(
     action: &Checked,
     attempt: &Attempt,
@@ -227,7 +226,7 @@ mod tests {
             pod.spec.unwrap().containers.remove(0).working_dir
         };
         assert_eq!(folder(Some("Image")), None);
-        // The runner enters it, and says in words why it cannot.
+        // The runner enters the folder itself, and can say why it cannot.
         assert_eq!(folder(Some("/app")).as_deref(), Some(place::WORK_VOLUME_DIR));
         assert_eq!(folder(None).as_deref(), Some(place::WORK_VOLUME_DIR));
     }

@@ -1,4 +1,4 @@
-//! The pod of an attempt: how it is named and built, and what the API server made of it. Pure.
+//! An attempt's pod: names and builds it, and reads back what the API server made of it. Pure.
 
 pub mod attempt;
 pub(super) mod build;

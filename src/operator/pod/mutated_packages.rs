@@ -1,4 +1,4 @@
-//! What others made of a pod's packages: pure.
+//! Finds what others in the cluster changed in a pod's packages. Pure.
 
 use k8s_openapi::api::core::v1::{Container, PodSpec};
 
@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{api::packages::PackageStatus, record::place};
 
-/// What was changed of the way in which `container` gets the packages.
+/// The change to the way in which `container` gets the packages, if any.
 pub(super) fn mutation(spec: &PodSpec, container: &Container, packages: &[PackageStatus]) -> Option<String> {
     packages.iter().find_map(|package| {
         changed(spec, container, package).map(|what| format!("package {}: {what}", package.name))
@@ -42,7 +42,7 @@ fn changed(spec: &PodSpec, container: &Container, package: &PackageStatus) -> Op
     if fetcher.command.as_deref() != Some(&[format!("/{}", place::FETCH_FILE)]) {
         return Some(format!("container {FETCHER} has another command"));
     }
-    // In one word or in two, the last one would count.
+    // The argument may be one word or two, and the last one would count.
     let named = format!("--package={}=", package.name);
     let of_package = |argument: &&String| argument.starts_with(&named) || *argument == "--package";
     let arguments: Vec<&String> = fetcher.args.iter().flatten().filter(of_package).collect();

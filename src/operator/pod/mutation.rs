@@ -1,4 +1,4 @@
-//! What others in the cluster made of our pod, where that matters: pure.
+//! Finds what others in the cluster changed in our pod, if it matters for what runs. Pure.
 
 use k8s_openapi::api::core::v1::Pod;
 use serde_json::json;
@@ -9,8 +9,8 @@ use crate::{
     record::place,
 };
 
-/// What something in the cluster changed between our creation and the pod that the API server
-/// returned, where it matters for what runs. Containers that others add do not.
+/// The difference between the pod that we asked for and the pod that the API server returned. Only what
+/// matters for what runs counts: containers that others add do not.
 #[must_use]
 pub(crate) fn mutation(pod: &Pod, image: &str, packages: &[PackageStatus]) -> Option<String> {
     let spec = pod.spec.as_ref()?;
@@ -39,7 +39,7 @@ pub(crate) fn mutation(pod: &Pod, image: &str, packages: &[PackageStatus]) -> Op
     }
     let bundle = container.env.iter().flatten().find(|variable| variable.name == place::ENV_BUNDLE_SHA256);
     if bundle.is_none_or(|variable| variable.value.is_none()) {
-        return Some(format!("its environment has no {} any more", place::ENV_BUNDLE_SHA256));
+        return Some(format!("its environment lacks {}", place::ENV_BUNDLE_SHA256));
     }
     if spec.restart_policy.as_deref() != Some("Never") {
         return Some(format!(

@@ -1,15 +1,14 @@
-//! How pods are named, and their labels.
+//! Names and labels of pods.
 
 use std::collections::BTreeMap;
 
 use crate::api::{LABEL_ACTION, LABEL_ACTION_UID, LABEL_ATTEMPT, LABEL_MANAGED_BY, LABEL_RUN, MANAGED_BY};
 
-/// The longest part of a pod's name that is the action's name: the whole is a host name, which has
-/// at most 63 characters.
+/// How much of the action's name is in a pod's name. The whole is a host name, which has at most 63
+/// characters.
 const NAME_CHARACTERS: usize = 30;
 
-/// The pod's name: a function of UID, run and attempt, so that no two creations of one attempt can
-/// both succeed.
+/// The pod's name. It follows from UID, run and attempt, so two creations of one attempt cannot both succeed.
 #[must_use]
 pub fn pod_name(action: &str, uid: &str, run: u32, attempt: u32) -> String {
     format!("{}-{}-{run}-{attempt}", short_name(action), uid_part(uid))
@@ -20,8 +19,7 @@ pub(crate) fn short_name(action: &str) -> String {
     short.trim_end_matches(['-', '.']).to_owned()
 }
 
-/// The run's id: it holds a part of the UID, so that it names no run of an earlier action with the
-/// same name.
+/// The run's id. It holds a part of the UID, so it never names a run of an earlier action with the same name.
 #[must_use]
 pub fn run_id(uid: &str, run: u32) -> String {
     format!("{}-{run}", uid_part(uid))
@@ -41,14 +39,14 @@ pub(crate) fn labels(action: &str, uid: &str, run: u32, attempt: u32) -> BTreeMa
     ])
 }
 
-/// DNS-1123 subdomains are made of these alone, and begin with no dot.
+/// Whether the text has only the characters of a DNS-1123 subdomain, and no leading dot.
 pub(crate) fn may_be_a_name(name: &str) -> bool {
     let allowed =
         |letter: u8| letter.is_ascii_lowercase() || letter.is_ascii_digit() || b"-.".contains(&letter);
     !name.is_empty() && !name.starts_with('.') && name.bytes().all(allowed)
 }
 
-/// The name of the pod that resolves the image of a run.
+/// The name of the pod that resolves a run's image.
 #[must_use]
 pub fn resolver_name(action: &str, uid: &str, run: u32) -> String {
     format!("{}-{}-{run}-resolve", short_name(action), uid_part(uid))
@@ -79,7 +77,7 @@ mod tests {
             assert_ne!(pod_name(&first, one, 1, 1), pod_name(&second, other, 1, 1), "{shared}");
             assert_ne!(resolver_name(&first, one, 1), resolver_name(&second, other, 1), "{shared}");
         }
-        // Nor has an action that is made again under its name the pods of the one before.
+        // An action that is created again under its name has other pods than the one before.
         assert_ne!(pod_name("deploy", one, 1, 1), pod_name("deploy", other, 1, 1));
     }
 }

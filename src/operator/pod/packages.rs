@@ -1,5 +1,5 @@
-//! How packages get into the pod: nodes mount images where they can, and all else is fetched by an
-//! init container into a folder of its own.
+//! How packages get into the pod. Nodes mount images if they can. An init container fetches everything else,
+//! each package into a folder of its own.
 
 use k8s_openapi::{
     api::core::v1::{
@@ -20,26 +20,23 @@ use crate::{
     registry::PullSecretForm,
 };
 
-/// The container that fetches packages.
 pub(crate) const FETCHER: &str = "longshore-fetch";
 const PULL_SECRETS: &str = "longshore-pull-secrets";
-/// Owner and group, which is fsGroup, may read.
+/// Owner and group may read. The group is fsGroup.
 const MODE: i32 = 0o440;
-/// What a folder may take beyond its files, in bytes: the fetcher counts files in blocks, and folders.
+/// Space beside the files, in bytes: the fetcher counts files in blocks, and counts folders.
 const SLACK_BYTES: u64 = 16 << 20;
 
-/// The folder in which the script has the package.
 #[must_use]
 pub(crate) fn package_folder(package: &str) -> String {
     format!("{}/{package}", place::PACKAGES_DIR)
 }
 
-/// Whether an init container fetches it.
+/// Whether an init container fetches the package.
 fn is_fetched(package: &PackageStatus, delivery: Delivery) -> bool {
     package.kind != PackageKind::Image || delivery != Delivery::ImageVolume
 }
 
-/// The volume of a package.
 pub(super) fn volume(index: usize, package: &PackageStatus, defaults: &PodDefaults) -> Volume {
     let name = format!("longshore-package-{index}");
     if is_fetched(package, defaults.delivery) {
@@ -50,13 +47,13 @@ pub(super) fn volume(index: usize, package: &PackageStatus, defaults: &PodDefaul
     }
     let image = ImageVolumeSource {
         reference: Some(package.resolved.clone()),
-        // It is named by its digest: what is there under that name is that image.
+        // It is named by its digest, so an image that the node has under this name is the right one.
         pull_policy: Some("IfNotPresent".into()),
     };
     Volume { name, image: Some(image), ..Default::default() }
 }
 
-/// The pull Secrets that the action names, for the container that fetches alone.
+/// The pull Secrets that the action names. Only the container that fetches mounts them.
 pub(super) fn pull_secrets(action: &Checked, attempt: &Attempt, defaults: &PodDefaults) -> Option<Volume> {
     let names = &action.spec.image_pull_secrets;
     let fetches = attempt.packages.iter().any(|package| is_fetched(package, defaults.delivery));
@@ -72,7 +69,7 @@ pub(super) fn pull_secrets(action: &Checked, attempt: &Attempt, defaults: &PodDe
                 item(index, PullSecretForm::DockerConfigJson),
                 item(index, PullSecretForm::DockerCfg),
             ]),
-            // As the kubelet has it: a pull Secret that is missing fails no pod by itself.
+            // As the kubelet does: a missing pull Secret alone fails no pod.
             optional: Some(true),
         }),
         ..Default::default()
@@ -122,7 +119,7 @@ pub(super) fn fetcher(action: &Checked, attempt: &Attempt, defaults: &PodDefault
         command: Some(vec![format!("/{}", place::FETCH_FILE)]),
         args: Some(arguments(action, &fetched, defaults)),
         env: Some(certificates(&defaults.fetch)),
-        // The same as the script's: a pod counts the larger of the two, and a quota asks for both.
+        // The same as the script's. A pod counts the larger of the two, and a quota asks both for resources.
         resources: resources(action),
         security_context: Some(security::of_own_container()),
         termination_message_path: Some(place::TERMINATION_LOG.into()),
@@ -132,10 +129,11 @@ pub(super) fn fetcher(action: &Checked, attempt: &Attempt, defaults: &PodDefault
     })
 }
 
-/// One word each, so that none can be taken for another's value.
+/// Each argument is one word, so none can be taken for another's value.
 fn arguments(action: &Checked, fetched: &[(usize, &PackageStatus)], defaults: &PodDefaults) -> Vec<String> {
     let fetch = &defaults.fetch;
-    // What is left is for its start, and to say why it failed before the operator ends the pod.
+    // The rest of the time is for the container's start, and for saying why it failed before the operator
+    // ends the pod.
     let patience = (action.deadlines.pending_seconds / 2).max(1);
     let mut arguments = vec![
         format!("--architecture={}", defaults.architecture),
@@ -148,7 +146,7 @@ fn arguments(action: &Checked, fetched: &[(usize, &PackageStatus)], defaults: &P
     arguments
 }
 
-/// By which a package is fetched.
+/// The argument that makes the container fetch this package.
 #[must_use]
 pub(crate) fn package_argument(package: &PackageStatus) -> String {
     format!("--package={}={}", package.name, package.resolved)
@@ -157,7 +155,7 @@ pub(crate) fn package_argument(package: &PackageStatus) -> String {
 fn certificates(fetch: &FetchDefaults) -> Vec<EnvVar> {
     let variable = |(index, part): (usize, &String)| EnvVar {
         name: format!("{}{index}", place::ENV_FETCH_CA),
-        // The kubelet would expand it.
+        // The kubelet would expand `$(...)`.
         value: Some(part.replace("$(", "$$(")),
         ..Default::default()
     };

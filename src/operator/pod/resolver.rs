@@ -1,5 +1,5 @@
-//! The pod that finds out what a tag means where the operator itself cannot: the node pulls the
-//! image with whatever credentials it has, and reports the digest. It runs nothing of the image.
+//! The pod that finds out what a tag means if the operator cannot. The node pulls the image with the
+//! credentials that it has, and reports the digest. Nothing of the image runs.
 
 use k8s_openapi::{
     api::core::v1::{Container, LocalObjectReference, Pod, PodSpec, VolumeMount},
@@ -18,11 +18,11 @@ use crate::{
     record::place,
 };
 
-/// Long enough to pull what takes long, in seconds; the pending deadline ends it earlier.
+/// Extra time for a slow pull, in seconds. The pending deadline ends the wait earlier.
 const BACKSTOP_SECONDS: i64 = 60;
 
-/// The pod that resolves the image of a run. It has the action's service account, whose pull Secrets
-/// may be needed, and no token of it.
+/// The pod that resolves a run's image. It has the action's service account, because it may need that
+/// account's pull Secrets. It gets no token of the account.
 #[must_use]
 pub(crate) fn resolver_pod(action: &Checked, run: u32, defaults: &PodDefaults) -> Pod {
     let spec = &action.spec;
@@ -60,7 +60,7 @@ pub(crate) fn resolver_pod(action: &Checked, run: u32, defaults: &PodDefaults) -
             init_containers: init_containers(action, defaults),
             containers: vec![Container {
                 name: CONTAINER.into(),
-                // As the action names it: what the tag means on the node is the question.
+                // The name as the action gives it: the question is what the tag means on the node.
                 image: Some(action.requested.clone()),
                 image_pull_policy: Some("Always".into()),
                 command: Some(vec![format!("{}/{}", place::RUNNER_DIR, place::RUNNER_FILE)]),
@@ -82,7 +82,7 @@ pub(crate) fn resolver_pod(action: &Checked, run: u32, defaults: &PodDefaults) -
     }
 }
 
-/// The action's pull Secrets, as a pod has them.
+/// The action's pull Secrets, as a pod's spec names them.
 pub(crate) fn pull_secrets(action: &Checked) -> Option<Vec<LocalObjectReference>> {
     let names = &action.spec.image_pull_secrets;
     (!names.is_empty())

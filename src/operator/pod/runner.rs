@@ -1,4 +1,4 @@
-//! The container that brings the runner, where a node mounts no images.
+//! The container that brings the runner, if nodes mount no images.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{operator::spec::validate::Checked, record::place};
 
-/// Linux, and the architecture that the runner is built for.
+/// Adds Linux and the runner's architecture to what the action selects.
 pub(super) fn node_selector(
     own: &BTreeMap<String, String>,
     defaults: &PodDefaults,
@@ -21,7 +21,7 @@ pub(super) fn node_selector(
     selector
 }
 
-/// The container that brings the runner, where no volume does.
+/// The container that brings the runner, if no image volume does.
 pub(super) fn init_containers(action: &Checked, defaults: &PodDefaults) -> Option<Vec<Container>> {
     (defaults.delivery == Delivery::InitContainer).then(|| {
         vec![Container {
@@ -30,7 +30,8 @@ pub(super) fn init_containers(action: &Checked, defaults: &PodDefaults) -> Optio
             image_pull_policy: Some(defaults.runner_pull_policy.clone()),
             command: Some(vec![format!("/{}", place::RUNNER_FILE)]),
             args: Some(vec!["install".into(), place::RUNNER_DIR.into()]),
-            // The same as the script's: a pod counts the larger of the two, and a quota asks for both.
+            // The same as the script's. A pod counts the larger of the two, and a quota asks both for
+            // resources.
             resources: resources(action),
             security_context: Some(security::of_own_container()),
             volume_mounts: Some(vec![VolumeMount {

@@ -2,8 +2,8 @@
 
 use crate::registry::reference::digest_of;
 
-/// Whether both references name the same content: their digest does, and a cluster without a way to the
-/// registry has a mirror of another name.
+/// Whether both references name the same content. The digest decides: a cluster that cannot reach the
+/// registry has a mirror with another name.
 pub(super) fn is_same_content(found: &str, wanted: &str) -> bool {
     found == wanted || digest_of(found).is_some_and(|found| digest_of(wanted) == Some(found))
 }

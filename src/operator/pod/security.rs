@@ -1,4 +1,4 @@
-//! What the script's container may do: the profile, and what the action says in its place.
+//! Security settings of the script's container: from the profile, or from the action instead.
 
 use k8s_openapi::api::core::v1::{
     Capabilities, PodSecurityContext, SeccompProfile, SecurityContext, WindowsSecurityContextOptions,
@@ -9,11 +9,11 @@ use crate::{
     registry::{DEFAULT_USER, ImageUser, pod_user},
 };
 
-/// Group of every file that the pod's volumes hold. Not root's, and not an image's own.
+/// Group of every file in the pod's volumes. It is not root's, and no image uses it.
 const FS_GROUP: i64 = 65_532;
 
-/// The numeric user that the script runs as: what the action says, else what its profile makes of
-/// the image's user. `None` where the image decides.
+/// The numeric user that the script runs as. The action decides; otherwise the profile, by the image's user.
+/// `None` if the image decides.
 #[must_use]
 pub(crate) fn run_as_user(spec: &DeploymentActionSpec, image: &ImageUser) -> Option<i64> {
     own_user(spec).or_else(|| match profile(spec) {
@@ -23,8 +23,8 @@ pub(crate) fn run_as_user(spec: &DeploymentActionSpec, image: &ImageUser) -> Opt
     })
 }
 
-/// The user that the image names, where [`run_as_user`] has another one run although the action asks for
-/// none. Root is left out: that it does not run is what the profile is for.
+/// The user that the image names, if [`run_as_user`] replaces it although the action asks for no user. Root
+/// does not count: replacing root is what the profile is for.
 #[must_use]
 pub(crate) fn replaced_user(spec: &DeploymentActionSpec, image: &ImageUser) -> Option<String> {
     match image {
@@ -35,7 +35,7 @@ pub(crate) fn replaced_user(spec: &DeploymentActionSpec, image: &ImageUser) -> O
     }
 }
 
-/// Whether [`run_as_user`] can have said this of the spec, with whatever image.
+/// Whether [`run_as_user`] can return `user` for this spec and any image.
 #[must_use]
 pub(crate) fn may_run_as(spec: &DeploymentActionSpec, user: Option<i64>) -> bool {
     let own = own_user(spec);
@@ -47,7 +47,6 @@ pub(crate) fn may_run_as(spec: &DeploymentActionSpec, user: Option<i64>) -> bool
     }
 }
 
-/// The user that the action itself names.
 fn own_user(spec: &DeploymentActionSpec) -> Option<i64> {
     let template = spec.pod_template.as_ref()?;
     let container = template.container_security_context.as_ref().and_then(|own| own.run_as_user);
@@ -58,12 +57,12 @@ fn profile(spec: &DeploymentActionSpec) -> SecurityProfile {
     spec.pod_template.as_ref().and_then(|template| template.security_profile).unwrap_or_default()
 }
 
-/// The pod's security settings; `user` is [`run_as_user`]'s.
+/// The pod's security settings; `user` comes from [`run_as_user`].
 #[must_use]
 pub(super) fn of_pod(template: &PodTemplate, user: Option<i64>) -> PodSecurityContext {
     let profile = template.security_profile.unwrap_or_default();
     let own = template.security_context.clone().unwrap_or_default();
-    // Every field is named, so that a new one cannot be forgotten here.
+    // Every field is named here, so that a new one cannot be forgotten.
     let PodSecurityContext {
         app_armor_profile,
         fs_group,
@@ -84,7 +83,7 @@ pub(super) fn of_pod(template: &PodTemplate, user: Option<i64>) -> PodSecurityCo
         app_armor_profile,
         fs_group: fs_group.or(Some(FS_GROUP)),
         fs_group_change_policy: fs_group_change_policy.or_else(|| Some("OnRootMismatch".into())),
-        // OpenShift's convention: what any user may use belongs to root's group.
+        // OpenShift's convention: files that any user may use belong to root's group.
         run_as_group: run_as_group.or_else(|| user.map(|_| 0)),
         run_as_non_root: run_as_non_root.or_else(|| (restricted && user != Some(0)).then_some(true)),
         run_as_user: run_as_user.or(user),
@@ -98,13 +97,12 @@ pub(super) fn of_pod(template: &PodTemplate, user: Option<i64>) -> PodSecurityCo
     }
 }
 
-/// The security settings of the script's container.
 #[must_use]
 pub(super) fn of_container(template: &PodTemplate) -> SecurityContext {
     let base = match template.security_profile.unwrap_or_default() {
         SecurityProfile::Restricted => restricted(),
-        // Pod Security "restricted" lets root in where it is none of the node's, and asks for all
-        // else as ever. Who is root wants to write where only root may.
+        // Pod Security "restricted" allows root in a user namespace, and asks for everything else as before.
+        // A script that is root wants to write where only root may.
         SecurityProfile::UserNamespaceRoot => {
             SecurityContext { read_only_root_filesystem: None, ..restricted() }
         }
@@ -128,7 +126,7 @@ pub(super) fn of_container(template: &PodTemplate) -> SecurityContext {
     SecurityContext {
         allow_privilege_escalation: allow_privilege_escalation.or(base.allow_privilege_escalation),
         app_armor_profile,
-        // Who adds one has not asked for the runtime's whole set.
+        // An action that adds one capability has not asked for the runtime's whole set.
         capabilities: match (capabilities, base.capabilities) {
             (Some(own), Some(base)) => {
                 Some(Capabilities { add: own.add.or(base.add), drop: own.drop.or(base.drop) })
@@ -147,13 +145,13 @@ pub(super) fn of_container(template: &PodTemplate) -> SecurityContext {
     }
 }
 
-/// The security settings of containers of ours, under any profile.
+/// The security settings of our own containers, under every profile.
 #[must_use]
 pub(crate) fn of_own_container() -> SecurityContext {
     SecurityContext { run_as_non_root: Some(true), run_as_user: Some(DEFAULT_USER), ..restricted() }
 }
 
-/// The security settings of pods of ours that run nobody's script.
+/// The security settings of our own pods, which run no script.
 #[must_use]
 pub(crate) fn of_own_pod() -> PodSecurityContext {
     PodSecurityContext {
@@ -170,7 +168,8 @@ fn runtime_default() -> SeccompProfile {
     SeccompProfile { type_: "RuntimeDefault".into(), localhost_profile: None }
 }
 
-/// What Pod Security "restricted" asks of a container, and a root that cannot be written.
+/// The settings that Pod Security "restricted" asks of a container, and a root filesystem that nobody can
+/// write.
 fn restricted() -> SecurityContext {
     SecurityContext {
         allow_privilege_escalation: Some(false),

@@ -1,4 +1,4 @@
-//! The tombstone of an attempt that was given up: pure.
+//! The tombstone of an attempt that was given up. Pure.
 
 use k8s_openapi::{
     api::core::v1::{Container, Pod, PodSchedulingGate, PodSpec, ResourceRequirements},
@@ -16,23 +16,20 @@ use crate::{
     operator::spec::validate::{Checked, owner},
 };
 
-/// Whose tombstone it is. An action whose spec cannot be executed any more has one too.
+/// The action that the tombstone belongs to. Its spec may be one that cannot be executed any more.
 #[derive(Debug, Clone)]
 pub struct Owner {
-    /// The action's namespace.
     pub namespace: String,
-    /// Its name.
     pub name: String,
-    /// Its UID.
     pub uid: String,
-    /// What marks the pod as this action's.
+    /// Marks the pod as this action's.
     pub reference: OwnerReference,
-    /// Of the script's container, where the spec can be read: a quota may ask for them.
+    /// The resources of the script's container, if the spec can be read: a quota may ask for them.
     pub resources: Option<ResourceRequirements>,
 }
 
 impl Owner {
-    /// The action, and what its spec was checked to be. `None` where it has no name or UID.
+    /// `checked` is the action's spec, if it is valid. `None` if the action has no name or UID.
     #[must_use]
     pub fn of(action: &DeploymentAction, checked: Option<&Checked>) -> Option<Self> {
         Some(Self {
@@ -45,8 +42,8 @@ impl Owner {
     }
 }
 
-/// A pod under the attempt's name in which nothing can run: while it stands, no late creation of
-/// the attempt can succeed. It lives as long as the action.
+/// A pod under the attempt's name in which nothing can run. While it has the name, no late creation of the
+/// attempt can succeed. It lives as long as the action.
 #[must_use]
 pub(crate) fn tombstone(of: &Owner, run: u32, attempt: u32) -> Pod {
     let mut labels = labels(&of.name, &of.uid, run, attempt);
@@ -62,7 +59,7 @@ pub(crate) fn tombstone(of: &Owner, run: u32, attempt: u32) -> Pod {
         spec: Some(PodSpec {
             restart_policy: Some("Never".into()),
             automount_service_account_token: Some(false),
-            // Never removed: the scheduler passes the pod over.
+            // Nobody removes this gate, so the scheduler never places the pod.
             scheduling_gates: Some(vec![PodSchedulingGate { name: "longshore.dev/tombstone".into() }]),
             security_context: Some(of_own_pod()),
             containers: vec![Container {

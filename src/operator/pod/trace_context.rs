@@ -1,4 +1,5 @@
-//! The identifiers of a trace. They follow from UID, run and attempt, so the script has its parent first.
+//! The ids of a trace. They follow from UID, run and attempt, so the script knows its parent before anything
+//! is sent.
 
 use std::borrow::Cow;
 
@@ -8,7 +9,7 @@ use sha2::{Digest as _, Sha256};
 /// The stage in which the script runs.
 pub(crate) const SCRIPT: &str = "script";
 
-/// The parent of what a script traces, as W3C Trace Context writes it.
+/// The parent of what a script traces, in the format of W3C Trace Context.
 #[must_use]
 pub(crate) fn traceparent(action_uid: &str, run: u32, attempt: u32) -> String {
     let script = of_attempt(SCRIPT, attempt);
@@ -16,7 +17,7 @@ pub(crate) fn traceparent(action_uid: &str, run: u32, attempt: u32) -> String {
     format!("00-{trace}-{span}-01")
 }
 
-/// Names a stage of an attempt; that of the first attempt has the stage's own name.
+/// Names a stage of an attempt. In the first attempt this is the stage's own name.
 pub(crate) fn of_attempt(stage: &'static str, attempt: u32) -> Cow<'static, str> {
     match attempt {
         0 | 1 => stage.into(),

@@ -1,4 +1,4 @@
-//! A pod as the lifecycle sees it: what matters of it, parsed once.
+//! A pod as the lifecycle sees it: what matters, parsed once.
 
 use k8s_openapi::{
     api::core::v1::{ContainerState, ContainerStateTerminated, ContainerStatus, Pod, PodSpec, PodStatus},
@@ -20,20 +20,20 @@ use crate::{
     },
 };
 
-/// The longest image id that is believed, in bytes.
+/// The longest image id that the operator accepts, in bytes.
 const MAX_IMAGE_ID: usize = 1024;
 
-/// The `activeDeadlineSeconds` of a pod that is to end now: Kubernetes allows no 0.
+/// The `activeDeadlineSeconds` of a pod that should end now. Kubernetes does not allow 0.
 pub const AT_ONCE_SECONDS: i64 = 1;
 
 /// How long a node may take beyond all deadlines before it counts as lost, in seconds.
 pub const NODE_MARGIN_SECONDS: i64 = 60;
 
-/// What a pod may take by its own deadline, in seconds, where that is not known any more: the largest pending
-/// and run deadlines.
+/// The longest time of a pod by its own deadline, in seconds, for a pod whose deadline is not known any more.
+/// It is the sum of the largest pending deadline and the largest run deadline.
 const LONGEST_SECONDS: i64 = 86_400 + 604_800;
 
-/// What matters of a pod.
+/// What matters about a pod.
 #[derive(Debug, Clone, PartialEq, Default)]
 #[allow(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct PodView {
@@ -41,7 +41,7 @@ pub struct PodView {
     pub name: String,
     /// Its UID.
     pub uid: String,
-    /// When the API server made it.
+    /// When the API server created it.
     pub created_at: Option<Time>,
     /// The UID of the object that controls it.
     pub owner_uid: Option<String>,
@@ -49,7 +49,7 @@ pub struct PodView {
     pub attempt: Option<(u32, u32)>,
     /// SHA-256 of the bundle, from its spec.
     pub bundle_sha256: Option<String>,
-    /// Whether it stands for an attempt that was given up.
+    /// Whether it is the tombstone of an attempt.
     pub tombstone: bool,
     /// The lock that its run has.
     pub lock: Option<String>,
@@ -57,66 +57,67 @@ pub struct PodView {
     pub finalizer: bool,
     /// Whether it is being deleted.
     pub deleting: bool,
-    /// By when it should be deleted, as the API server has it.
+    /// The time at which it should be gone, from the API server.
     pub deleting_since: Option<Time>,
-    /// Whether it is being deleted and its node has said that nothing of it runs any more, or it never had
-    /// one. Whoever knows the nodes takes that back where the node is not there to say so.
+    /// Whether it is being deleted, and either its node has said that nothing of it runs any more, or it
+    /// never had a node. `Nodes::tell` takes this back if the node does not report and no end of the
+    /// container was seen.
     pub gone: bool,
-    /// Where its container is.
+    /// The state of its container.
     pub container: ContainerView,
     /// Whether anything shows that the container was started.
     pub started: bool,
     /// The image that its spec names.
     pub image: Option<String>,
-    /// What the node says it runs.
+    /// The image that the node says it runs.
     pub image_id: Option<String>,
     /// The pod's own reason, such as Evicted.
     pub reason: Option<String>,
     /// The pod's own message.
     pub message: Option<String>,
-    /// Why the scheduler does not place it.
+    /// The scheduler's words why it places the pod nowhere.
     pub unschedulable: Option<String>,
-    /// Why something in it waits: the node's reason and message.
+    /// Why a container in it waits: the node's reason and message.
     pub waiting: Option<(String, String)>,
-    /// Why it ended without our container, where nobody deleted it: the node rejected it, or an
-    /// init container failed.
+    /// Why it ended without our container although nobody deleted it. The node rejected it, or an init
+    /// container failed.
     pub stillborn: Option<String>,
     /// Why its packages were not fetched.
     pub fetch_failure: Option<Failure>,
-    /// Who takes it away, in their own words: a drain, a preemption, the end of its node.
+    /// The words of what removes it: a drain, a preemption, the end of its node.
     pub disruption: Option<String>,
-    /// Why the kubelet stopped its container, from its events: no status shows it.
+    /// Why the kubelet stopped its container, from the pod's events. No status shows it.
     pub stopped_by: Option<String>,
-    /// What must be over before its container starts, and is not.
+    /// Why its container cannot start yet: what must end, start or be done before.
     pub before: Option<String>,
     /// Since when its containers are not ready.
     pub not_ready_since: Option<Time>,
     /// The node that it is on.
     pub node: Option<String>,
-    /// Whether its node is out of service, and so nothing of it runs. Who knows the nodes puts it down.
+    /// Whether its node is out of service, so that nothing of it runs. Set later by `Nodes::tell`.
     pub off: bool,
-    /// Whether its node reports. Who knows the nodes puts it down.
+    /// Whether its node reports. Set later by `Nodes::tell`.
     pub reports: bool,
-    /// When this process first saw that its container had ended. Who remembers it puts it down.
+    /// When this process first saw that its container had ended. Set later from what the process remembers.
     pub end_seen: Option<Timestamp>,
-    /// How long it may run from when its node took it, in seconds, as the clocks of its node have it: the
-    /// pod's own deadline, and the time that its containers then have to end.
+    /// Longest time that it may run, in seconds, by its node's clock from when the node took it. It is the
+    /// sum of the pod's own deadline and the grace period of its containers.
     pub node_seconds: Option<i64>,
-    /// Whether no creation of its attempt can arrive: all were this process's own, and answered. Who knows
-    /// them puts it down.
+    /// Whether no creation of its attempt can arrive any more. This process sent all of them, and each was
+    /// answered. Set later from what the process remembers.
     pub settled: bool,
-    /// What was changed of it on its way, where that matters for what runs. Only the pod of the attempt under
-    /// way is compared.
+    /// The change that others made to it, if it matters for what runs. Set later, and only for the pod of the
+    /// attempt under way.
     pub mutation: Option<String>,
-    /// The containers beside ours, which somebody injected, that still run.
+    /// Containers that others injected and that still run.
     pub others_running: Vec<String>,
-    /// How long the pod may take in all, in seconds.
+    /// The pod's own deadline, in seconds.
     pub active_deadline_seconds: Option<i64>,
-    /// When the reason why its script is to stop was put down on it.
+    /// When the operator wrote onto it why its script should stop.
     pub stop_requested_at: Option<Timestamp>,
 }
 
-/// Where a container is.
+/// The state of a container.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub enum ContainerView {
     /// Not started.
@@ -134,7 +135,7 @@ pub enum ContainerView {
 /// How a container ended.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Terminated {
-    /// When it was started, where it was.
+    /// When it was started, if it was.
     pub started_at: Option<Time>,
     /// When it ended.
     pub finished_at: Option<Time>,
@@ -142,15 +143,15 @@ pub struct Terminated {
     pub exit_code: i32,
     /// The runtime's reason: `Completed`, `Error`, `OOMKilled`, `StartError`, `ContainerStatusUnknown`.
     pub reason: String,
-    /// The termination message, where it reads as the runner's. The script can write it: what it is worth
-    /// says [`super::testimony`].
+    /// The termination message, if it reads like the runner's. The script can write it:
+    /// `lifecycle/testimony.rs` says what it is worth.
     pub record: Option<Termination>,
-    /// The runtime's words, where it could not start the container; nothing that a script wrote.
+    /// The runtime's words if it could not start the container. No script can write them.
     pub message: Option<String>,
 }
 
 impl Terminated {
-    /// Whether the kubelet has lost sight of the container. It says so, with exit code 137, of
+    /// Whether the kubelet has lost sight of the container. It says so, with exit code 137, both of
     /// containers that ran and of containers that never did.
     #[must_use]
     pub fn is_unknown(&self) -> bool {
@@ -166,8 +167,8 @@ impl Terminated {
 }
 
 impl PodView {
-    /// Reads a pod. What was changed of it is asked where it is known what it should run
-    /// ([`mutation`](super::mutation::mutation)).
+    /// Reads a pod. It does not look for changes by others, because that needs to know what the pod should
+    /// run ([`mutation`](super::mutation::mutation)).
     #[must_use]
     pub fn of(pod: &Pod) -> Self {
         let label = |name: &str| pod.labels().get(name).and_then(|value| value.parse().ok());
@@ -207,7 +208,7 @@ impl PodView {
             settled: false,
             finalizer: is_held(pod),
             deleting,
-            // A grace period of 0 proves nothing: `kubectl delete --force` sets it while the node goes on.
+            // A grace period of 0 proves nothing: `kubectl delete --force` sets it, and the node may go on.
             gone: deleting && (terminated || node_of(pod).is_none() || status.is_some_and(ended_by_node)),
             deleting_since: pod.metadata.deletion_timestamp.clone(),
             started: container.is_some_and(was_started),
@@ -250,7 +251,7 @@ impl PodView {
                 .map(|container| container.name.clone())
                 .collect(),
             active_deadline_seconds: spec.and_then(|spec| spec.active_deadline_seconds),
-            // What is no time was put down by somebody else, at some time.
+            // If this is not a time, somebody else wrote it, at an unknown time.
             stop_requested_at: pod
                 .annotations()
                 .get(ANNOTATION_STOP_REQUESTED_AT)
@@ -258,7 +259,7 @@ impl PodView {
         }
     }
 
-    /// When its container was started, where the node says so.
+    /// When its container was started, if the node says so.
     #[must_use]
     pub fn started_at(&self) -> Option<Time> {
         match &self.container {
@@ -268,67 +269,72 @@ impl PodView {
         }
     }
 
-    /// When its container ended. A kubelet that has lost sight of the container gives no time for
-    /// that: then it is when the pod stopped being ready.
+    /// When its container ended. A kubelet that has lost sight of the container gives no time. Then it is the
+    /// time at which the pod stopped being ready.
     #[must_use]
     pub fn ended_at(&self) -> Option<&Time> {
         self.terminated()?.finished_at.as_ref().or(self.not_ready_since.as_ref())
     }
 
-    /// Whether it is certain that nothing of its container runs, or will: its end was seen, or it was
-    /// never started and cannot be any more, or its node is out of service. This is the one place that says
-    /// so, for runs, attempts, locks, earlier actions of the name and pods without an action.
+    /// Whether it is certain that nothing of its container runs, now or later. Its end was seen, or it never
+    /// started and cannot start any more, or its node is out of service. This is the one place that says so:
+    /// for runs, attempts, locks, earlier actions of the same name, and strays.
     ///
-    /// Only its node knows. So a phase proves nothing by itself: the garbage collector gives one to the pods
-    /// of a node whose object was deleted, and anybody may who writes statuses of pods.
+    /// Only the pod's node knows. A phase alone proves nothing. The garbage collector of pods sets one if the
+    /// Node object is gone. Anybody who may write the status of pods can set one too.
     #[must_use]
     pub fn runs_no_more(&self) -> bool {
         let ended = self.terminated().is_some_and(|end| !end.is_unknown());
         let rejected = self.stillborn.is_some() && self.disruption.is_none();
         let unplaced = self.deleting && self.node.is_none();
-        // A kubelet that has lost sight of a container that it started proves nothing of its process.
+        // If the kubelet has lost sight of a container that it had started, this proves nothing about the
+        // process.
         let never_ran = self.gone && !self.started;
         self.tombstone || ended || rejected || unplaced || never_ran || self.off
     }
 
-    /// Whether its container runs by the word of a node that reports. No clock outranks that.
+    /// Whether a node that reports says that its container runs. No clock outranks that.
     #[must_use]
     pub fn is_seen_running(&self) -> bool {
         self.reports && matches!(self.container, ContainerView::Running { .. })
     }
 
-    /// Whether something of it may run: nothing shows that it has ended, and a node that reports says that it
-    /// runs, or it can still start, or the clocks of a node that is cut off are not over.
+    /// Whether something of it may run. Nothing shows that it has ended, and one of these holds:
+    ///
+    /// - a node that reports says that it runs,
+    /// - it can still start,
+    /// - the clocks of a node that is cut off may still let it run.
     #[must_use]
     pub fn may_run(&self, now: Timestamp) -> bool {
         let can_start = !self.deleting && matches!(self.container, ContainerView::Waiting);
         !self.runs_no_more() && (self.is_seen_running() || can_start || now < self.runs_at_most_until())
     }
 
-    /// When no clock of its node lets anything of it run any more, if it has started. By the API server's
-    /// clock, for the node's may be any.
+    /// The last moment at which it can run by its node's clocks, if it has started. This counts by the API
+    /// server's clock, because the node's clock may be wrong.
     #[must_use]
     pub fn runs_at_most_until(&self) -> Timestamp {
         let seconds = self.node_seconds.unwrap_or(LONGEST_SECONDS).saturating_add(NODE_MARGIN_SECONDS);
         let (since, seconds) = match (&self.deleting_since, &self.created_at) {
-            // Its node took it before that, or never.
+            // Its node took it before the deletion, or never.
             (Some(deleted), _) => (deleted.0, seconds),
-            // Its node took it before its pending deadline was over, which is a part of its own.
+            // Its node took it before the pending deadline, which is a part of the pod's own deadline. So
+            // twice the pod's own deadline is enough.
             (None, Some(created)) => (created.0, seconds.saturating_mul(2)),
             (None, None) => return Timestamp::MAX,
         };
         since.saturating_add(SignedDuration::from_secs(seconds)).unwrap_or(Timestamp::MAX)
     }
 
-    /// Whether it was deleted before anything of its container was seen: what the kubelet then says
-    /// of the container's end tells nothing.
+    /// Whether it was deleted before anything of its container was seen. The kubelet's word on the
+    /// container's end then proves nothing.
     #[must_use]
     pub fn is_unseen(&self) -> bool {
         self.deleting && !self.started && self.terminated().is_none_or(Terminated::is_unknown)
     }
 
-    /// Whether our container has ended and one that somebody injected keeps the pod alive: it has
-    /// nothing left to serve, and is ended.
+    /// Whether our container has ended and a container that others injected keeps the pod alive. That
+    /// container has nothing left to serve, and the operator ends it.
     #[must_use]
     pub fn outlived(&self) -> bool {
         self.terminated().is_some()
@@ -337,7 +343,7 @@ impl PodView {
             && self.active_deadline_seconds != Some(AT_ONCE_SECONDS)
     }
 
-    /// How its container ended, where it has.
+    /// How its container ended, if it has.
     #[must_use]
     pub const fn terminated(&self) -> Option<&Terminated> {
         match &self.container {
@@ -353,15 +359,15 @@ pub fn is_held(pod: &impl ResourceExt) -> bool {
     pod.finalizers().iter().any(|finalizer| finalizer == FINALIZER_COLLECT)
 }
 
-/// The message of the condition that is so.
+/// The message of the condition `kind`, if its status is `is`.
 fn condition(status: &PodStatus, kind: &str, is: &str) -> Option<String> {
     let mut all = status.conditions.iter().flatten();
     let condition = all.find(|condition| condition.type_ == kind && condition.status == is)?;
     Some(condition.message.clone().unwrap_or_default())
 }
 
-/// Why something of the pod waits: the node's reason and message, with the container's name where it
-/// is not ours.
+/// Why a container of the pod waits: the node's reason and message. If the container is not ours, its name is
+/// added.
 fn waiting(status: &PodStatus) -> Option<(String, String)> {
     let mut all = status.init_container_statuses.iter().chain(&status.container_statuses).flatten();
     all.find_map(|container| {
@@ -373,8 +379,8 @@ fn waiting(status: &PodStatus) -> Option<(String, String)> {
     })
 }
 
-/// Which container before ours is not done: init containers run one after the other, and one that
-/// stays (a sidecar) counts as done once it has started.
+/// The container before ours that is not done, in words. Init containers run one after the other. A sidecar,
+/// which stays, counts as done once it has started.
 fn before(pod: &Pod, status: &PodStatus) -> Option<String> {
     let stays = |name: &str| {
         let mut all = pod.spec.iter().flat_map(|spec| spec.init_containers.iter().flatten());
@@ -399,8 +405,8 @@ fn before(pod: &Pod, status: &PodStatus) -> Option<String> {
     })
 }
 
-/// Whether the garbage collector of pods ended it, because its node's object is gone. It knows nothing of
-/// what runs there (`pkg/controller/podgc` of Kubernetes).
+/// Whether the garbage collector of pods ended it because its Node object is gone. The garbage collector does
+/// not know what runs on the node (`pkg/controller/podgc` of Kubernetes).
 fn is_collected(status: &PodStatus) -> bool {
     let mut all = status.conditions.iter().flatten();
     all.any(|condition| {
@@ -408,10 +414,10 @@ fn is_collected(status: &PodStatus) -> bool {
     })
 }
 
-/// Whether the pod's node says that the pod has ended, although our container has no end of its own. A
-/// kubelet gives one to each container that it lost sight of once init containers are done (`TerminatePod`
-/// in `pkg/kubelet/status`); it leaves our container as it is where they are not, and knows none of ours
-/// where it never took the pod in.
+/// Whether the pod's node says that the pod has ended, although our container has no end of its own. There
+/// are two such cases. If the init containers were not done, the kubelet leaves our container's status as it
+/// was. If the kubelet never took the pod in, the status has no container of ours. Otherwise the kubelet
+/// gives an end to each container that it lost sight of (`TerminatePod` in `pkg/kubelet/status`).
 fn ended_by_node(status: &PodStatus) -> bool {
     let phase = status.phase.as_deref().unwrap_or_default();
     let has_state = |container: &ContainerStatus, wanted: fn(&ContainerState) -> bool| {
@@ -424,15 +430,15 @@ fn ended_by_node(status: &PodStatus) -> bool {
     matches!(phase, "Succeeded" | "Failed") && !is_collected(status) && (unknown || stuck)
 }
 
-/// How long a node lets the pod run from when it took it, in seconds. A deadline that was lowered to end the
-/// pod at once may not have reached it.
+/// How long a node lets the pod run from when it took it, in seconds. If the operator lowered the deadline to
+/// end the pod at once, the node may not know of that yet.
 fn node_seconds(spec: &PodSpec) -> i64 {
     let grace = spec.termination_grace_period_seconds.unwrap_or_default();
     let deadline = spec.active_deadline_seconds.filter(|seconds| *seconds != AT_ONCE_SECONDS);
     deadline.unwrap_or(LONGEST_SECONDS).saturating_add(grace)
 }
 
-/// Why a pod that has ended never started our container, in the words of whoever ended it.
+/// Why a pod that has ended never started our container, in the words of what ended it.
 fn stillborn(status: &PodStatus) -> Option<String> {
     if status.phase.as_deref() != Some("Failed") {
         return None;
@@ -461,7 +467,7 @@ fn stillborn(status: &PodStatus) -> Option<String> {
     })
 }
 
-/// What the container that fetches packages says of its end, where it failed.
+/// The failure that the container which fetches packages reports.
 fn fetch_failure(status: &PodStatus) -> Option<Failure> {
     let mut all = status.init_container_statuses.iter().flatten();
     let end = all.find(|container| container.name == FETCHER)?.state.as_ref()?.terminated.as_ref()?;
@@ -472,14 +478,14 @@ fn node_of(pod: &Pod) -> Option<String> {
     pod.spec.as_ref().and_then(|spec| spec.node_name.clone()).filter(|name| !name.is_empty())
 }
 
-/// A container id is given by the runtime alone, to a container that it made.
+/// Only the runtime gives a container id, and only to a container that it created.
 fn was_started(container: &ContainerStatus) -> bool {
     let terminated = container.state.as_ref().and_then(|state| state.terminated.as_ref());
     let failed_to_start = terminated
         .is_some_and(|end| matches!(end.reason.as_deref(), Some("StartError" | "ContainerCannotRun")));
     let has_id = |id: &Option<String>| id.as_ref().is_some_and(|id| !id.is_empty());
     let running = container.state.as_ref().is_some_and(|state| state.running.is_some());
-    // Of one that was started again, the first start did not fail.
+    // If the container was started again, its first start did not fail.
     !(failed_to_start && container.restart_count == 0)
         && (running
             || has_id(&container.container_id)
@@ -519,7 +525,8 @@ fn terminated(end: &ContainerStateTerminated) -> Terminated {
     terminated
 }
 
-/// How long a script of this container can have run, in milliseconds; the times are in whole seconds.
+/// The longest time that a script of this container can have run, in milliseconds. The times are in whole
+/// seconds.
 fn longest(end: &ContainerStateTerminated) -> u64 {
     let times = end.started_at.as_ref().zip(end.finished_at.as_ref());
     let millis = times.map_or(0, |(from, to)| to.0.as_millisecond() - from.0.as_millisecond() + 1000);
@@ -576,7 +583,7 @@ mod tests {
         assert_eq!(view(&status(0)).fetch_failure, None);
     }
 
-    /// The pod as it is while somebody deletes it.
+    /// The pod while it is being deleted.
     fn deleted(status: &Value) -> PodView {
         let pod = json!({
             "metadata": {"name": "p", "deletionTimestamp": "2026-01-01T00:00:00Z", "creationTimestamp": "2026-01-01T00:00:00Z"},
@@ -597,12 +604,13 @@ mod tests {
         let init = |state: &Value| json!([container("vault", state, Some("containerd://1"))]);
         let collected = json!([{"type": "DisruptionTarget", "status": "True", "reason": "DeletionByPodGC"}]);
         for (status, gone) in [
-            // The garbage collector of pods, and somebody who writes a phase.
+            // Phases from the garbage collector of pods, and from somebody who writes statuses.
             (json!({"phase": "Failed", "conditions": collected, "containerStatuses": [waiting]}), false),
             (json!({"phase": "Failed", "conditions": collected}), false),
             (json!({"phase": "Failed", "containerStatuses": [waiting]}), false),
             (json!({"phase": "Succeeded", "containerStatuses": [waiting]}), false),
-            // The kubelet: it never took the pod in, lost sight of it, or ended it before our container.
+            // Phases from the kubelet: it never took the pod in, lost sight of it, or ended it before our
+            // container.
             (json!({"phase": "Failed", "reason": "NodeAffinity"}), true),
             (json!({"phase": "Failed", "containerStatuses": [lost]}), true),
             (
@@ -633,7 +641,7 @@ mod tests {
         assert!(!pod.may_run(after(100 + 10 + NODE_MARGIN_SECONDS)));
         pod.reports = true;
         assert!(pod.may_run(after(1_000_000)));
-        // It was lowered to end the pod, which its node may not have heard of.
+        // The deadline was lowered to end the pod, and the node may not know.
         let of = |deadline| PodSpec { active_deadline_seconds: Some(deadline), ..PodSpec::default() };
         assert!(node_seconds(&of(AT_ONCE_SECONDS)) >= 604_800);
         assert_eq!(node_seconds(&of(i64::MAX)), i64::MAX);

@@ -1,4 +1,4 @@
-//! The volumes of an attempt's pod and where its container has them.
+//! The volumes of an attempt's pod, and where its container mounts them.
 
 use k8s_openapi::{
     api::core::v1::{
@@ -22,19 +22,18 @@ use crate::{
     record::place,
 };
 
-/// Owner and group, which is fsGroup, may read.
+/// Owner and group may read. The group is fsGroup.
 const MODE: i32 = 0o440;
-/// The volume that holds the runner.
 pub(super) const RUNNER: &str = "longshore-runner";
 
-/// A volume, and where the script's container has it.
+/// A volume, and where the script's container mounts it.
 struct Mounted {
     volume: Volume,
     path: String,
     read_only: bool,
 }
 
-/// All volumes of the pod, and where the script's container has them.
+/// All volumes of the pod, and where the script's container mounts them.
 pub(super) fn volumes(
     action: &Checked,
     attempt: &Attempt,
@@ -44,7 +43,7 @@ pub(super) fn volumes(
         Some(Mounted {
             volume: runner(defaults),
             path: place::RUNNER_DIR.into(),
-            // Also where it was copied: a script that replaced it would be started in its place.
+            // Also if it was copied: a script that replaced it would be started in the runner's place.
             read_only: true,
         }),
         Some(Mounted { volume: bundle(), path: place::BUNDLE_DIR.into(), read_only: true }),
@@ -60,7 +59,7 @@ pub(super) fn volumes(
         path: format!("{}/{index}", place::SOURCES_DIR),
         read_only: true,
     });
-    // On disk, since the claim must outlive the container.
+    // On disk, because the claim must outlive the container.
     let folders = [
         Some(("longshore-state", place::STATE_DIR, "256Mi")),
         action.spec.script.is_some().then_some(("longshore-script", place::SCRIPT_DIR, "16Mi")),
@@ -104,7 +103,7 @@ pub(super) fn volumes(
     (volumes, mounts)
 }
 
-/// A volume of the action's own.
+/// A volume that the action itself names.
 fn users(volume: action::Volume) -> Volume {
     let action::Volume {
         name,
@@ -142,10 +141,11 @@ fn folder(name: &str, limit: &str) -> Volume {
     }
 }
 
-/// Values as files, which the runner copies: the kubelet's own are root's and readable by the group, and ssh
-/// refuses such a key to root. They are in memory, so that no secret comes to a disk.
+/// Values that the script gets as files. The runner copies them, because the kubelet's files belong to root
+/// and the group may read them: as root, ssh refuses such a key. The volume is in memory, so no secret gets
+/// onto a disk.
 fn files(action: &Checked) -> Option<Volume> {
-    // All that the largest spec can name: 128 values of 1 MiB, and one that is being replaced.
+    // The most that a spec can name: 128 values of 1 MiB. The rest is for one that is being replaced.
     const LIMIT: &str = "160Mi";
     let wanted = action.spec.variables.iter().any(|variable| variable.form == Some(VariableForm::File));
     wanted.then(|| Volume {
@@ -161,8 +161,9 @@ fn files(action: &Checked) -> Option<Volume> {
 
 /// The folder in which the runner answers who the script's user is.
 ///
-/// There is none where a program can get more rights than the script has: a set-user-id program would
-/// believe a script that answers in the runner's place. Nor where a volume of the action's is in the way.
+/// The pod has none if a program can get more rights than the script has. A script could answer in the
+/// runner's place, and a set-user-id program would believe it. It has none either if a volume of the action
+/// is in the way.
 fn names(action: &Checked, attempt: &Attempt) -> Option<Volume> {
     let template = action.spec.pod_template.as_ref();
     let container = template.and_then(|template| template.container_security_context.as_ref());
@@ -177,7 +178,7 @@ fn names(action: &Checked, attempt: &Attempt) -> Option<Volume> {
     (confined && !in_the_way).then(|| folder("longshore-names", "1Mi"))
 }
 
-/// The volume that holds the runner, by either way.
+/// The volume that holds the runner, for both ways of delivery.
 pub(super) fn runner(defaults: &PodDefaults) -> Volume {
     match defaults.delivery {
         Delivery::ImageVolume => Volume {
@@ -200,7 +201,7 @@ fn bundle() -> Volume {
             default_user: None,
             items: Some(vec![
                 annotation(place::BUNDLE_FILE, ANNOTATION_BUNDLE),
-                // Not there yet: the kubelet shows it within moments once it is.
+                // The annotation does not exist yet. The kubelet shows it moments after it is set.
                 annotation(place::STOP_REASON_FILE, ANNOTATION_STOP_REASON),
             ]),
         }),
@@ -208,7 +209,6 @@ fn bundle() -> Volume {
     }
 }
 
-/// An annotation of the pod as a file.
 fn annotation(path: &str, name: &str) -> DownwardAPIVolumeFile {
     DownwardAPIVolumeFile {
         path: path.into(),
@@ -220,7 +220,7 @@ fn annotation(path: &str, name: &str) -> DownwardAPIVolumeFile {
     }
 }
 
-/// A script from a `ConfigMap`. The runner compares it with what was frozen.
+/// A script from a `ConfigMap`. The runner compares it with the frozen hash.
 fn script(action: &Checked) -> Option<Volume> {
     let from = action.script_ref()?;
     Some(Volume {
@@ -239,7 +239,7 @@ fn script(action: &Checked) -> Option<Volume> {
     })
 }
 
-/// A whole Secret or `ConfigMap`, a folder of its own: two may have the same key.
+/// A whole Secret or `ConfigMap` in a folder of its own: two may have the same key.
 fn source(index: usize, from: &VariablesFrom) -> Volume {
     Volume {
         name: format!("longshore-source-{index}"),
@@ -259,8 +259,8 @@ fn source(index: usize, from: &VariablesFrom) -> Volume {
     }
 }
 
-/// The values of Secrets and `ConfigMap`s, one file a variable: the kubelet mounts them, and
-/// neither the operator nor the pod's spec sees them.
+/// The values of Secrets and `ConfigMap`s, one file for each variable. The kubelet mounts them: the operator
+/// never sees them, and the pod's spec does not hold them.
 fn inputs(action: &Checked) -> Option<Volume> {
     let sources: Vec<VolumeProjection> = action
         .spec

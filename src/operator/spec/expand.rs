@@ -1,5 +1,5 @@
-//! What an action with a template comes to: the template's spec with the action's parameters as
-//! variables and its packages by reference. Pure; every mistake is told at once.
+//! Combines an action with its template. The result is the template's spec, with the action's parameters as
+//! variables and its packages by reference. Pure. One message names every mistake.
 
 #[cfg(test)]
 mod tests;
@@ -24,7 +24,7 @@ use crate::{
     registry::ImageReference,
 };
 
-/// So much of a value is told in a message, in characters.
+/// How much of a value a message shows, in characters.
 const TOLD: usize = 64;
 
 /// A template as the cache has it.
@@ -38,43 +38,43 @@ pub struct Template {
     pub uid: String,
     /// Its generation.
     pub generation: i64,
-    /// What it says.
+    /// Its spec.
     pub spec: TemplateSpec,
 }
 
 impl Template {
-    /// Whether it is still the one that a run was made of.
+    /// Whether it is still the template that was frozen with a run.
     #[must_use]
     pub fn is(&self, frozen: &TemplateStatus) -> bool {
         (&self.uid, self.generation) == (&frozen.uid, frozen.generation)
     }
 }
 
-/// What the cache knows of the template that an action names.
-#[allow(clippy::large_enum_variant, reason = "one is made for each look, and none is kept")]
+/// The cache's answer about the template that an action names.
+#[allow(clippy::large_enum_variant, reason = "each look makes one, and none is kept")]
 #[derive(Debug, Clone, PartialEq)]
 pub enum Lookup {
-    /// It is there.
+    /// It exists.
     Found(Template),
-    /// There is none.
+    /// It does not exist.
     Missing,
-    /// The cache is not filled yet, which tells nothing.
+    /// The cache is not filled yet. This proves nothing.
     Unread,
 }
 
 /// Why an action cannot be executed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Blocked {
-    /// It never can as it is.
+    /// It cannot, unless something is changed.
     Never {
-        /// Why.
+        /// The reason.
         reason: Reason,
-        /// What is wrong, with what to write instead.
+        /// The mistake, and what to write instead.
         message: String,
     },
-    /// Its template is not there: it may be applied a moment later.
+    /// Its template does not exist. It may be applied a moment later.
     NoTemplate(String),
-    /// Whether its template is there is not known yet.
+    /// It is not known yet whether its template exists.
     Unread(String),
 }
 
@@ -85,7 +85,7 @@ impl From<Invalid> for Blocked {
 }
 
 impl Blocked {
-    /// Why, and in which words.
+    /// The reason and its message.
     #[must_use]
     pub fn words(&self) -> (Reason, &str) {
         match self {
@@ -101,7 +101,7 @@ impl Blocked {
     }
 }
 
-/// Checks what the schema could not, of any action; `template` is what its `templateRef` leads to.
+/// Checks an action for what the schema cannot check. `template` is the one that its `templateRef` names.
 ///
 /// # Errors
 /// Why it cannot be executed.
@@ -148,18 +148,18 @@ pub fn check(
         .map_err(|invalid| never(Reason::TemplateInvalid, format!("{name}: {invalid}")))
 }
 
-/// What is wrong, and with whom.
+/// Mistakes, by who has to mend them.
 #[derive(Debug, PartialEq, Eq)]
 enum Fault {
-    /// The template.
+    /// In the template.
     Template(Vec<String>),
-    /// The action's parameters, and perhaps its packages.
+    /// In the action's parameters, and perhaps in its packages.
     Parameters(Vec<String>),
-    /// The action's packages alone.
+    /// In the action's packages alone.
     Packages(Vec<String>),
 }
 
-/// What `action` executes by `template`.
+/// The spec that `action` executes with `template`.
 fn expand(action: &DeploymentActionSpec, template: &TemplateSpec) -> Result<DeploymentActionSpec, Fault> {
     let mut budget = Budget::default();
     let declared = declared(template, &mut budget).map_err(Fault::Template)?;
@@ -170,7 +170,7 @@ fn expand(action: &DeploymentActionSpec, template: &TemplateSpec) -> Result<Depl
         (true, false) => return Err(Fault::Packages(refused)),
         (false, _) => return Err(Fault::Parameters([wrong, refused].concat())),
     }
-    // Every field is named, so that a new one cannot be forgotten here.
+    // Every field is named here, so that a new one cannot be forgotten.
     let TemplateSpec {
         image,
         image_pull_secrets,
@@ -221,7 +221,7 @@ fn expand(action: &DeploymentActionSpec, template: &TemplateSpec) -> Result<Depl
     })
 }
 
-/// A parameter that fits together.
+/// A declared parameter whose own parts fit together.
 struct Declared<'a> {
     parameter: &'a Parameter,
     pattern: Option<Pattern>,
@@ -229,13 +229,13 @@ struct Declared<'a> {
     default: Option<String>,
 }
 
-/// The template's parameters, or all that is wrong in it whatever an action says.
+/// The template's parameters, or everything that is wrong in the template whatever an action says.
 fn declared<'a>(template: &'a TemplateSpec, budget: &mut Budget) -> Result<Vec<Declared<'a>>, Vec<String>> {
     let mut faults = Vec::new();
     let patterns = template.parameters.iter().filter_map(|parameter| parameter.pattern.as_ref());
     let long: usize = patterns.map(|pattern| pattern.chars().count()).sum();
     if long > MAX_PATTERNS {
-        // None of them is read.
+        // The operator reads none of them.
         return Err(vec![format!(
             "the patterns of its parameters have {long} characters together, and may have at most {MAX_PATTERNS}: \
              make them shorter, or let the script check"
@@ -279,7 +279,7 @@ fn kind(parameter: &Parameter) -> ParameterType {
     parameter.kind.unwrap_or_default()
 }
 
-/// The value as the script gets it, or how it is wrong, to be put after what it is.
+/// The value as the script gets it. The error follows the parameter's name in a message.
 fn fits(declared: &Declared<'_>, value: &Scalar, budget: &mut Budget) -> Result<String, String> {
     let parameter = declared.parameter;
     let text = is_of(parameter, declared.pattern.as_ref(), value, budget)?;
@@ -294,7 +294,7 @@ fn fits(declared: &Declared<'_>, value: &Scalar, budget: &mut Budget) -> Result<
     Ok(text)
 }
 
-/// The same of all but `enum`.
+/// The same, without a look at `enum`.
 fn is_of(
     parameter: &Parameter,
     pattern: Option<&Pattern>,
@@ -304,7 +304,7 @@ fn is_of(
     let text = value.to_string();
     let told = told(&text);
     Ok(match kind(parameter) {
-        // Not to be told: who wrote it there did not mean it to be read.
+        // The message does not show the value: its author did not mean it to be read.
         ParameterType::Secret => {
             return Err("is written out, and its type is Secret: name a key in valueFrom.secretKeyRef".into());
         }
@@ -345,12 +345,12 @@ fn told(text: &str) -> String {
     if short.len() < text.len() { format!("{}...", quoted(&short)) } else { quoted(&short) }
 }
 
-/// What is given and not declared, each with the name that may have been meant.
+/// Names that are given and not declared, each with the name that was perhaps meant.
 fn undeclared<'a>(what: &str, declared: &[&str], given: impl Iterator<Item = &'a str>) -> Vec<String> {
     given.filter(|name| !declared.contains(name)).map(|name| unknown(what, name, declared)).collect()
 }
 
-/// The parameters as variables, and all that is wrong with them.
+/// The parameters as variables, and everything that is wrong with them.
 fn fill(
     declared: &[Declared<'_>],
     given: &[ParameterValue],
@@ -391,7 +391,7 @@ fn variable(
     }
 }
 
-/// A value that the operator does not read must be one that nothing is said of.
+/// The operator does not read such a value, so the template must have no rule for it.
 fn referred<'a>(parameter: &Parameter, from: &'a ValueFrom, required: bool) -> Result<&'a ValueFrom, String> {
     let secret = kind(parameter) == ParameterType::Secret;
     let optional = [&from.secret_key_ref, &from.config_map_key_ref]
@@ -423,7 +423,7 @@ fn referred<'a>(parameter: &Parameter, from: &'a ValueFrom, required: bool) -> R
     Ok(from)
 }
 
-/// The packages by reference, and all that is wrong with them.
+/// The packages by reference, and everything that is wrong with them.
 fn choose(declared: &[DeclaredPackage], given: &[Package]) -> (Vec<Package>, Vec<String>) {
     let names: Vec<&str> = declared.iter().map(|declared| declared.name.as_str()).collect();
     let mut wrong = undeclared("package", &names, given.iter().map(|package| package.name.as_str()));
@@ -465,7 +465,7 @@ fn reference(declared: &DeclaredPackage, version: &str) -> Result<String, String
     }
 }
 
-/// That there is none of that name, with what may have been meant.
+/// Says that the name is unknown, and which name was perhaps meant.
 fn unknown(what: &str, name: &str, known: &[&str]) -> String {
     let near = known
         .iter()

@@ -1,5 +1,5 @@
-//! What an action comes to, found out once for each generation of it and of its template: the patterns of
-//! a template can take long, and somebody can annotate an action many times a second.
+//! Combines each generation of an action with each generation of its template only once. The patterns of a
+//! template can take long, and somebody can annotate an action many times a second.
 
 use kube::ResourceExt;
 
@@ -9,23 +9,24 @@ use super::{
 };
 use crate::api::DeploymentAction;
 
-/// Which template was there.
+/// The version of a template, if it was there.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Version {
-    /// This one.
+    /// It was there.
     Found {
         /// Its UID.
         uid: String,
         /// Its generation.
         generation: i64,
     },
-    /// None.
+    /// It did not exist.
     Missing,
-    /// Nobody knows.
+    /// It was not read yet.
     Unread,
 }
 
-/// Of which generations something is. Each change of what an action or its template says gives it another one.
+/// The generations of an action and its template. Each change of the spec of one of them gives it another
+/// generation.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Generations {
     uid: String,
@@ -34,7 +35,7 @@ pub struct Generations {
 }
 
 impl Generations {
-    /// Those of this action, with which template.
+    /// The generation of this action, with this version of its template.
     #[must_use]
     pub fn of(action: &DeploymentAction, template: Option<Version>) -> Self {
         Self {
@@ -45,28 +46,28 @@ impl Generations {
     }
 }
 
-/// What an action comes to with a template.
+/// An action combined with its template.
 #[derive(Debug)]
 pub struct Expanded {
-    /// Of which generations.
+    /// The generations that were combined.
     pub of: Generations,
-    /// Whether it was found out: an action at rest needs nothing of it.
+    /// Whether the spec was checked. An action at rest does not need that.
     full: bool,
     /// The template that the spec names, as the cache had it.
     pub template: Option<Lookup>,
-    /// The spec with it, checked.
+    /// The combined spec, checked.
     pub checked: Result<Checked, Blocked>,
 }
 
 impl Expanded {
-    /// Checks the action with its template.
+    /// Combines the action with its template, and checks the result.
     #[must_use]
     pub fn of(action: &DeploymentAction, template: Option<Lookup>, architecture: &str) -> Self {
         let checked = check(action, template.as_ref(), architecture);
         Self { full: true, checked, ..Self::unneeded(action, template) }
     }
 
-    /// The same of an action at rest, of which nothing is to be executed.
+    /// For an action at rest: nothing of it is to be executed, so nothing is checked.
     #[must_use]
     pub fn unneeded(action: &DeploymentAction, template: Option<Lookup>) -> Self {
         Self {
@@ -77,7 +78,7 @@ impl Expanded {
         }
     }
 
-    /// Whether it was found out what is executed.
+    /// Whether the spec was checked.
     #[must_use]
     pub const fn is_full(&self) -> bool {
         self.full
@@ -85,7 +86,7 @@ impl Expanded {
 }
 
 impl Lookup {
-    /// Which template it is.
+    /// The version of the template.
     #[must_use]
     pub fn version(&self) -> Version {
         match self {
@@ -97,7 +98,7 @@ impl Lookup {
         }
     }
 
-    /// Whether checking an action with it may take long, beyond what its size tells.
+    /// Whether checking an action with this template may take longer than its size suggests.
     #[must_use]
     pub fn is_heavy(&self) -> bool {
         matches!(self, Self::Found(template) if !template.spec.parameters.is_empty())

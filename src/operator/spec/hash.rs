@@ -1,9 +1,9 @@
-//! The hash of what is executed, by which a change is told from none.
+//! The hash of what is executed. It shows whether a change of the spec changes that.
 //!
-//! It is over a fixed list of fields, with unset and default values left out, and carries a
-//! version: a new default in the resource's definition shows in stored objects at once, with the
-//! generation unchanged, and a hash over the whole spec would then run everybody's deployments
-//! again on an upgrade. A hash that an older version took is compared with one that is taken as it did.
+//! The hash covers a fixed list of fields, leaves out unset and default values, and carries a version. A new
+//! default in the resource's definition shows in stored objects at once, with the same generation. With a
+//! hash over the whole spec, such an upgrade would run everybody's deployments again. A hash of an older
+//! version is compared with one that is computed in the same old way.
 
 mod same;
 
@@ -25,14 +25,14 @@ use crate::{
 
 /// The version of the list of fields below, and of what counts as the same.
 const VERSION: &str = "v2:";
-/// The version in which defaults that were written out counted.
+/// The older version, in which writing out a default counted as a change.
 const LITERAL: &str = "v1:";
 
 /// A pod template that asks for nothing.
 static NOTHING: LazyLock<PodTemplate> = LazyLock::new(PodTemplate::default);
 
-/// What is executed, and nothing of where, how long, or what is kept of it. The order of fields and
-/// their names are the hash's: they change with [`VERSION`] only.
+/// Everything that is executed. It leaves out where and how long that runs, and what is kept of it. The hash
+/// depends on the order of fields and on their names: change them only together with [`VERSION`].
 #[derive(Serialize)]
 struct Executed<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -61,7 +61,7 @@ struct Executed<'a> {
     volumes: &'a [Volume],
     #[serde(skip_serializing_if = "<[VolumeMount]>::is_empty")]
     volume_mounts: &'a [VolumeMount],
-    /// The template as it is named, and not what it says: a change of that starts nothing.
+    /// The template's name, and not its spec: changing a template starts nothing.
     #[serde(skip_serializing_if = "Option::is_none")]
     template: Option<ExecutedTemplate<'a>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -122,26 +122,26 @@ pub fn spec_hash(spec: &DeploymentActionSpec) -> Result<String, serde_json::Erro
     meant(executed(spec))
 }
 
-/// The hash of what is meant by `value`, however it is written.
+/// The hash of what `value` means, however it is written.
 fn meant(value: impl Serialize) -> Result<String, serde_json::Error> {
     let mut value = serde_json::to_value(value)?;
     same::plain(&mut value);
     Ok(format!("{VERSION}{}", sha256_hex(&serde_json::to_vec(&value)?)))
 }
 
-/// Whether the hash is of a version that [`is_of`] knows.
+/// Whether [`is_of`] knows the hash's version.
 #[must_use]
 pub fn is_known(hash: &str) -> bool {
     is_current(hash) || hash.starts_with(LITERAL)
 }
 
-/// Whether the hash is one that this version takes, and can be compared with.
+/// Whether the hash has the present version, so that it can be compared with a new one.
 #[must_use]
 pub fn is_current(hash: &str) -> bool {
     hash.starts_with(VERSION)
 }
 
-/// Whether `spec` executes what the hash is of, by the version of the hash; `None` of a version that is not
+/// Whether `spec` executes what the hash stands for, by the hash's version. `None` if the version is not
 /// known.
 #[must_use]
 pub fn is_of(hash: &str, spec: &DeploymentActionSpec) -> Option<bool> {
@@ -155,11 +155,11 @@ pub fn is_of(hash: &str, spec: &DeploymentActionSpec) -> Option<bool> {
     now.ok().map(|now| now == hash)
 }
 
-/// The hash of all that bears on a run, also where it executes nothing: deadlines, resources, placement,
-/// outputs, retries, the lock. After a run that failed, a change of it is meant to mend that.
+/// The hash of everything that affects a run, executed or not: deadlines, resources, placement, outputs,
+/// retries, the lock. After a run that failed, changing one of these is meant to repair the failure.
 ///
 /// # Errors
-/// As of [`spec_hash`].
+/// As for [`spec_hash`].
 pub fn settings_hash(spec: &DeploymentActionSpec) -> Result<String, serde_json::Error> {
     let mut bearing = DeploymentActionSpec {
         run_policy: RunPolicy::default(),
@@ -167,7 +167,7 @@ pub fn settings_hash(spec: &DeploymentActionSpec) -> Result<String, serde_json::
         suspend: None,
         ttl_seconds_after_finished: None,
         pod_retention_seconds: 0,
-        // The default written out is no change.
+        // Writing out the default is no change.
         log: spec.log.clone().filter(|log| log.streams() != LogStreams::default()),
         ..spec.clone()
     };
@@ -178,7 +178,7 @@ pub fn settings_hash(spec: &DeploymentActionSpec) -> Result<String, serde_json::
 }
 
 fn executed(spec: &DeploymentActionSpec) -> Executed<'_> {
-    // Every field is named, so that a new one cannot be forgotten here.
+    // Every field is named here, so that a new one cannot be forgotten.
     let DeploymentActionSpec {
         template_ref,
         parameters,
@@ -246,7 +246,7 @@ fn executed(spec: &DeploymentActionSpec) -> Executed<'_> {
             .collect(),
         service_account: service_account_name.as_deref(),
         variables_from,
-        // The default written out is no change.
+        // Writing out the default is no change.
         profile: security_profile.filter(|profile| *profile != SecurityProfile::Restricted),
         pod_security: security_context.as_ref(),
         container_security: container_security_context.as_ref(),
@@ -285,7 +285,7 @@ mod tests {
 
     #[test]
     fn the_hash_is_that_of_version_2() {
-        // A change here runs every stored action again: it needs a new version.
+        // A change of this hash would run every stored action again, so it needs a new version.
         let text = br#"{"image":"r/tools:1","script":{"inline":"echo hi"}}"#;
         assert_eq!(spec_hash(&spec()).unwrap(), format!("v2:{}", sha256_hex(text)));
     }
@@ -334,7 +334,7 @@ mod tests {
 
     #[test]
     fn deadlines_that_an_older_definition_defaulted_do_not_count() {
-        // Stored actions have them, since the schema once wrote them in.
+        // Stored actions have these values, because the schema once filled them in.
         let stored = DeploymentActionSpec {
             run_deadline_seconds: Some(3600),
             pending_deadline_seconds: Some(600),

@@ -1,5 +1,5 @@
-//! An action as it was written becomes a checked one: its template is filled in, its values are read, its
-//! hashes are taken. Pure: no client, no clock.
+//! An action as written becomes a checked one: its template is filled in, its values are read, its hashes are
+//! computed. Pure: no client, no clock.
 
 pub mod expand;
 pub(super) mod expanded;

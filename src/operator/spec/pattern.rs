@@ -1,11 +1,11 @@
-//! Patterns of parameters: each is read once for a generation of an action and its template, and matched
+//! Patterns of parameters. Each is read once for each generation of an action and its template, and matched
 //! within bounds.
 //!
-//! Reading takes up to 8 us for each KiB of the compiled pattern, and 35 us for each of its characters, where
-//! these name letters of all scripts in either case. Matching takes time in proportion to pattern and value: up
-//! to 12 ns for each state of the pattern and each byte of the value. So all patterns and values of an action
-//! take a third of a second at worst. Without a bound, 64 parameters with the pattern `(a{1,50}){1,50}b` and
-//! values of 32 KiB would keep a core busy for minutes.
+//! Reading takes up to 8 us for each KiB of the compiled pattern. A character that stands for letters of all
+//! scripts in either case takes 35 us. Matching takes time in proportion to pattern and value: up to 12 ns
+//! for each state of the pattern and each byte of the value. So all patterns and values of an action take a
+//! third of a second at worst. Without a bound, 64 parameters with the pattern `(a{1,50}){1,50}b` and values
+//! of 32 KiB would keep a core busy for minutes.
 
 use std::error::Error;
 
@@ -13,16 +13,16 @@ use regex_automata::nfa::thompson::{Config, WhichCaptures, pikevm::PikeVM};
 
 /// The largest compiled pattern, in bytes.
 const MAX_BYTES: usize = 512 << 10;
-/// All of a template together.
+/// The same for all patterns of a template together.
 const MAX_ALL_BYTES: usize = 4 << 20;
-/// What matching all values of an action may take, in states times bytes.
+/// The most steps for matching all values of an action, in states times bytes.
 const MAX_STEPS: usize = 10_000_000;
 
 /// A pattern that was read.
 #[derive(Debug)]
 pub(super) struct Pattern(PikeVM);
 
-/// What is left for reading patterns and for matching.
+/// The bytes and steps that are left for reading and matching patterns.
 #[derive(Debug)]
 pub(super) struct Budget {
     bytes: usize,
@@ -39,15 +39,15 @@ impl Pattern {
     /// Reads a pattern.
     ///
     /// # Errors
-    /// What is wrong with it, to be put after what it is.
+    /// What is wrong with it. The text follows the pattern's name in a message.
     pub(super) fn read(text: &str, budget: &mut Budget) -> Result<Self, String> {
         let most = MAX_BYTES.min(budget.bytes);
         let config = Config::new().nfa_size_limit(Some(most)).which_captures(WhichCaptures::None);
         let read = PikeVM::builder().thompson(config).build(text).map_err(|error| {
             if error.size_limit().is_some() && most < MAX_BYTES {
                 return format!(
-                    "takes, with those before it, more than {MAX_ALL_BYTES} bytes when it is compiled: have them say \
-                     less of how values look, or let the script check"
+                    "takes, with those before it, more than {MAX_ALL_BYTES} bytes when it is compiled: make \
+                     the patterns simpler, or let the script check"
                 );
             }
             if error.size_limit().is_some() {
@@ -68,13 +68,13 @@ impl Pattern {
     /// Whether the pattern is in the value.
     ///
     /// # Errors
-    /// That finding out takes too long, to be put after the parameter's name.
+    /// Finding out takes too long. The text follows the parameter's name in a message.
     pub(super) fn is_in(&self, value: &str, budget: &mut Budget) -> Result<bool, String> {
         let takes = self.0.get_nfa().states().len().saturating_mul(value.len() + 1);
         budget.steps = budget.steps.checked_sub(takes).ok_or_else(|| {
             format!(
                 "takes {takes} steps to be matched with its pattern (states of the pattern times bytes of the value), \
-                 and all parameters together may take {MAX_STEPS}: give a shorter value, or have the pattern made simpler"
+                 and all parameters together may take {MAX_STEPS}: give a shorter value, or ask for a simpler pattern"
             )
         })?;
         Ok(self.0.is_match(&mut self.0.create_cache(), value))

@@ -1,6 +1,8 @@
-//! What an action has that an `ActionPolicy` does not allow. The API server asks the same when the
-//! action is written, in the words of [`crate::api::policy::action_policy`]; asked again when a run
-//! starts, it holds for what was there before the policy as well.
+//! Finds what an `ActionPolicy` does not allow in an action.
+//!
+//! The API server checks the same when an action is written, with the expressions of
+//! [`crate::api::policy::action_policy`]. The operator checks again when a run starts, so a policy also holds
+//! for actions that were there before it.
 
 #[cfg(test)]
 mod tests;
@@ -21,12 +23,12 @@ use crate::{
     registry::ImageReference,
 };
 
-/// An `ActionPolicy` and where it stands.
+/// An `ActionPolicy` and its namespace.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Policy {
     /// Its namespace.
     pub namespace: String,
-    /// What it says.
+    /// Its spec.
     pub spec: ActionPolicySpec,
 }
 
@@ -38,9 +40,10 @@ impl fmt::Display for Policy {
 
 /// The field that names the image.
 const IMAGE: &str = "spec.image";
-/// These have no limit where none is said; of other resources an action has none.
+/// If an action names no limit for these, they have none. It gets nothing of other resources that it does not
+/// name.
 const UNLIMITED: [&str; 3] = ["cpu", "memory", "ephemeral-storage"];
-/// What the pod's security settings may say where only some profiles are allowed.
+/// Security settings of the pod that are allowed if only some profiles are.
 const OF_POD: [&str; 7] = [
     "runAsUser",
     "runAsGroup",
@@ -50,12 +53,12 @@ const OF_POD: [&str; 7] = [
     "supplementalGroups",
     "supplementalGroupsPolicy",
 ];
-/// What those of the container may say then.
+/// The same for those of the container.
 const OF_CONTAINER: [&str; 4] = ["runAsUser", "runAsGroup", "runAsNonRoot", "readOnlyRootFilesystem"];
 
-/// What `policy` does not allow in `spec`, each as a sentence that names the field, the value, the
-/// policy and what to write instead. `spec` is what is executed, whoever wrote which part of it;
-/// `templated` says whether a template did.
+/// Everything in `spec` that `policy` does not allow. Each sentence names the field, the value, the policy
+/// and what to write instead. `spec` is what is executed, whichever part comes from the action or its
+/// template. `templated` says whether it has a template.
 #[must_use]
 pub fn violations(policy: &Policy, spec: &DeploymentActionSpec, templated: bool) -> Vec<String> {
     let mut found = Vec::new();
@@ -74,7 +77,7 @@ pub fn violations(policy: &Policy, spec: &DeploymentActionSpec, templated: bool)
     found
 }
 
-/// What is pulled, by the field that names it.
+/// Every reference that is pulled, with the field that names it.
 fn pulled(spec: &DeploymentActionSpec) -> impl Iterator<Item = (String, &str)> {
     let image = spec.image.iter().map(|image| (IMAGE.to_owned(), image.as_str()));
     let packages = spec.packages.iter().filter_map(|package| {
@@ -84,8 +87,8 @@ fn pulled(spec: &DeploymentActionSpec) -> impl Iterator<Item = (String, &str)> {
     image.chain(packages)
 }
 
-/// The version of a template's package is a tag as a rule, and what it names is pinned when the run
-/// starts: `digestsOnly` asks for none there, at admission neither.
+/// The version of a template's package is mostly a tag, which is pinned when the run starts. So `digestsOnly`
+/// asks for no digest there. It does not at admission either.
 fn references(policy: &Policy, spec: &DeploymentActionSpec, templated: bool) -> Vec<String> {
     let (mut outside, mut unpinned) = (Vec::new(), Vec::new());
     for (field, text) in pulled(spec) {
@@ -116,7 +119,7 @@ fn references(policy: &Policy, spec: &DeploymentActionSpec, templated: bool) -> 
     outside
 }
 
-/// Whether the first parts of `full` are those of `place`.
+/// Whether `full` begins with the parts of `place`.
 fn is_below(full: &str, place: &str) -> bool {
     let mut parts = full.split('/');
     place.split('/').all(|part| parts.next() == Some(part))
@@ -150,7 +153,7 @@ fn profile(policy: &Policy, spec: &DeploymentActionSpec) -> Vec<String> {
     found
 }
 
-/// Settings that could give more than the profile: whatever is not known to be harmless.
+/// Settings that could give more than the profile: all that are not known to be harmless.
 fn loose(
     field: &str,
     context: Option<&impl Serialize>,
@@ -170,7 +173,7 @@ fn loose(
         .collect()
 }
 
-/// A script that was asked to stop at its deadline runs on for as long as the grace lets it.
+/// A script that was asked to stop at its deadline may run on until its grace period is over.
 fn runs_longer(policy: &Policy, deadlines: &Deadlines, most: Option<i64>) -> Option<String> {
     let Deadlines { run_seconds: run, grace_seconds: grace, pending_seconds: _ } = deadlines;
     let both = run.saturating_add(*grace);
@@ -213,7 +216,7 @@ fn resources(policy: &Policy, spec: &DeploymentActionSpec) -> Vec<String> {
     found
 }
 
-/// Amounts that are more than the most, or that nobody can compare with it.
+/// Amounts that exceed the most that is allowed, or cannot be compared with it.
 fn above<'a>(
     amounts: &'a BTreeMap<String, Amount>,
     most: &'a BTreeMap<String, Amount>,
@@ -234,13 +237,13 @@ fn text(amount: &Amount) -> String {
     }
 }
 
-/// What the policies say of an action.
+/// The policies' word on an action.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Standing {
-    /// Nothing against it.
+    /// They allow it.
     Allowed,
-    /// They cannot be read, or not all of them: why.
+    /// They cannot be read, or not all of them. The text says why.
     Unread(String),
-    /// Not this.
+    /// They do not allow it. The text says what.
     Refused(String),
 }

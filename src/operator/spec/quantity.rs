@@ -1,14 +1,12 @@
-//! Kubernetes' quantities, as far as they must be compared
-//! (`apimachinery/pkg/api/resource/quantity.go`).
+//! Kubernetes' quantities, as far as they must be compared (`apimachinery/pkg/api/resource/quantity.go`).
 
-/// Kubernetes cuts what is larger than 2^63 - 1 to that.
+/// Kubernetes cuts everything above 2^63 - 1 down to it.
 const MOST: u128 = 9_223_372_036_854_775_807 * NANOS;
 const NANOS: u128 = 1_000_000_000;
-/// More digits than these change nothing that is compared here but the last of them, which is rounded
-/// up.
+/// More digits than these change nothing in a comparison, apart from the last of these, which is rounded up.
 const DIGITS: usize = 19;
 
-/// A quantity in billionths, rounded up as Kubernetes does. `None` where it is none, or is negative.
+/// A quantity in billionths, rounded up as Kubernetes does. `None` if it is no quantity, or negative.
 #[must_use]
 pub(super) fn nanos(text: &str) -> Option<u128> {
     let text = text.strip_prefix('+').unwrap_or(text);
@@ -30,7 +28,7 @@ pub(super) fn nanos(text: &str) -> Option<u128> {
     }
     let exponent =
         ten.saturating_sub(fraction).saturating_add(9).saturating_add(i64::try_from(cut.len()).ok()?);
-    // 20 digits and 60 bits are less than 128 bits.
+    // 20 digits and 60 bits need less than 128 bits.
     let value = mantissa.checked_shl(two).filter(|value| value >> two == mantissa)?;
     let power = u32::try_from(exponent.unsigned_abs()).ok().and_then(|by| 10_u128.checked_pow(by));
     let value = if exponent >= 0 {

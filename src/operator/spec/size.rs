@@ -1,4 +1,4 @@
-//! How large a spec may be that is run.
+//! The largest spec that the operator runs.
 
 use std::io;
 
@@ -8,10 +8,10 @@ use serde_json::Value;
 use super::invalid::Invalid;
 use crate::api::DeploymentActionSpec;
 
-/// The longest spec that is run, in bytes, as etcd has it.
+/// The longest spec that the operator runs, in bytes, as etcd stores it.
 ///
-/// etcd takes 1.5 MiB for an object, status included (`--max-request-bytes`), and a status that does not
-/// fit is a verdict that nobody learns. So there must be room for all of these at once:
+/// etcd takes 1.5 MiB for an object, status included (`--max-request-bytes`). If a status does not fit,
+/// nobody learns the verdict. So there must be room for all of these at once:
 ///
 /// | | KiB |
 /// |---|---|
@@ -20,14 +20,15 @@ use crate::api::DeploymentActionSpec;
 /// | managed fields, labels, names | 128 |
 /// | the largest status: outputs 128, log 20, history 183, all else 80 | 411 |
 ///
-/// That is 1307 of 1536. What is left is for texts that etcd has in a longer form; where even that does not
-/// do, as with somebody else's annotations, the status becomes smaller ([`super::smaller`]).
+/// The sum is 1307 of 1536. The rest is for texts that etcd stores in a longer form. If even that is not
+/// enough, for example because of somebody else's annotations, the operator writes a smaller status
+/// (`lifecycle/smaller_status.rs`).
 pub(crate) const MAX_SPEC_BYTES: usize = 256 * 1024;
 
-/// Checks that a spec is not too large to be run.
+/// Checks that a spec is not too large to run.
 ///
 /// # Errors
-/// Where it is: its size, and what takes most of it.
+/// It is too large. The text has its size, and the part that takes most of it.
 pub(crate) fn check(spec: &DeploymentActionSpec) -> Result<(), Invalid> {
     let size = stored(spec)?;
     if size <= MAX_SPEC_BYTES {
@@ -36,12 +37,12 @@ pub(crate) fn check(spec: &DeploymentActionSpec) -> Result<(), Invalid> {
     let whole = serde_json::to_value(spec).map_err(|error| Invalid(error.to_string()))?;
     let (part, bytes) = largest("spec".to_owned(), &whole, size)?;
     Err(Invalid(format!(
-        "spec: it takes {size} bytes, and at most {MAX_SPEC_BYTES} are run, or its status could not be stored; most of it is {part} \
+        "spec: it takes {size} bytes, and may take at most {MAX_SPEC_BYTES}, because its status must fit beside it; most of it is {part} \
          with {bytes} bytes: make that shorter, or put long texts into a ConfigMap (script.configMapKeyRef, valueFrom.configMapKeyRef)"
     )))
 }
 
-/// The part that takes most of it: the deepest field that takes at least half of the one around it.
+/// The part that takes most of it: the deepest field that takes at least half of the field around it.
 fn largest(path: String, value: &Value, bytes: usize) -> Result<(String, usize), Invalid> {
     let Value::Object(fields) = value else { return Ok((path, bytes)) };
     let mut most = None;
@@ -52,7 +53,7 @@ fn largest(path: String, value: &Value, bytes: usize) -> Result<(String, usize),
         }
     }
     match most {
-        // Keys of a map may be anybody's words; fields are ours.
+        // Keys of a map can be any text, while names of fields are ours.
         Some((name, value, part)) if part * 2 >= bytes && is_field(name) => {
             largest(format!("{path}.{name}"), value, part)
         }
@@ -64,7 +65,7 @@ fn is_field(name: &str) -> bool {
     name.chars().all(|character| character.is_ascii_alphanumeric())
 }
 
-/// How many bytes etcd has of it: the API server writes `<`, `>` and `&` with six characters.
+/// How many bytes etcd stores for it. The API server writes each `<`, `>` and `&` with six characters.
 fn stored(value: &impl Serialize) -> Result<usize, Invalid> {
     let mut count = Count(0);
     serde_json::to_writer(&mut count, value).map_err(|error| Invalid(error.to_string()))?;
@@ -159,7 +160,7 @@ mod tests {
             script: Some(Script { inline: Some("x".repeat(bytes)), ..Script::default() }),
             ..action().spec
         };
-        // What travels with the pod has a bound of its own, below this one.
+        // A bundle has a bound of its own, below this one.
         assert_eq!(check(&script(crate::record::bundle::MAX_BYTES)), Ok(()));
         assert!(check(&script(300_000)).unwrap_err().0.contains("spec.script.inline with 300002 bytes"));
     }

@@ -1,4 +1,4 @@
-//! Parse once: what comes out of here is known to be executable, as far as the spec alone tells.
+//! Parses once. As far as the spec alone can tell, a checked action can be executed.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::{Resource, ResourceExt};
@@ -26,10 +26,10 @@ use crate::{
     registry::{ImageReference, MAX_NAME},
 };
 
-/// A digest's length, for the size of a bundle whose image is not resolved yet.
+/// The length of a digest, for the size of a bundle whose image is not resolved yet.
 const DIGEST_BYTES: usize = 80;
 
-/// An action whose spec was checked. Later steps take this and no raw spec.
+/// An action whose spec was checked. Later steps take this, and no raw spec.
 #[derive(Debug, Clone)]
 pub struct Checked {
     /// The action's namespace.
@@ -40,21 +40,21 @@ pub struct Checked {
     pub uid: String,
     /// The spec's generation.
     pub generation: i64,
-    /// What the spec comes to: where it names a template, what that says.
+    /// The spec that is executed. If it names a template, the two are combined.
     pub spec: DeploymentActionSpec,
-    /// The template, where there is one.
+    /// The template, if there is one.
     pub template: Option<TemplateStatus>,
-    /// The image as it is written.
+    /// The image as the spec writes it.
     pub requested: String,
     /// The parsed image.
     pub image: ImageReference,
-    /// The deadlines, defaults included.
+    /// The deadlines, with defaults filled in.
     pub deadlines: Deadlines,
     /// The packages, in the spec's order.
     pub packages: Vec<CheckedPackage>,
     /// Hash of what is executed.
     pub hash: String,
-    /// What marks the pod as this action's.
+    /// Marks the pod as this action's.
     pub owner: OwnerReference,
 }
 
@@ -63,24 +63,24 @@ pub struct Checked {
 pub struct CheckedPackage {
     /// Its name.
     pub name: String,
-    /// The reference as it was written.
+    /// The reference as the spec writes it.
     pub requested: String,
-    /// The reference.
+    /// The parsed reference.
     pub reference: ImageReference,
 }
 
-/// Checks what the schema could not, of an action without a template.
+/// Checks an action without a template for what the schema cannot check.
 ///
 /// # Errors
-/// The first thing that is wrong, with what to write instead.
+/// The first mistake, with what to write instead.
 pub fn validate(action: &DeploymentAction, architecture: &str) -> Result<Checked, Invalid> {
     validate_as(action, action.spec.clone(), None, architecture)
 }
 
-/// Checks `spec`, which is what `action` comes to, with the template that made it so.
+/// Checks `spec`, which is `action` combined with `template`.
 ///
 /// # Errors
-/// The first thing that is wrong, with what to write instead.
+/// The first mistake, with what to write instead.
 pub fn validate_as(
     action: &DeploymentAction,
     spec: DeploymentActionSpec,
@@ -88,7 +88,7 @@ pub fn validate_as(
     architecture: &str,
 ) -> Result<Checked, Invalid> {
     size::check(&spec)?;
-    let requested = spec.image.clone().ok_or_else(|| Invalid("spec.image: none is named".into()))?;
+    let requested = spec.image.clone().ok_or_else(|| Invalid("spec.image: it is missing".into()))?;
     let image = ImageReference::parse(&requested).map_err(|error| Invalid(format!("spec.image: {error}")))?;
     if spec.script.is_some() == spec.command.is_some() {
         return Err(Invalid("spec: give exactly one of script and command".into()));
@@ -102,7 +102,7 @@ pub fn validate_as(
         )));
     }
     let packages = spec.packages.iter().map(package).collect::<Result<_, _>>()?;
-    // Of what the user wrote: a change of the template starts nothing.
+    // The hash is of what the user wrote: changing the template starts nothing.
     let hash = hash::spec_hash(&action.spec).map_err(|error| Invalid(error.to_string()))?;
     let owner = owner(action).ok_or_else(|| Invalid("the action has no name or UID".into()))?;
     let checked = Checked {
@@ -123,17 +123,17 @@ pub fn validate_as(
     Ok(checked)
 }
 
-/// What marks a pod as this action's.
+/// The reference that marks a pod as this action's.
 #[must_use]
 pub fn owner(action: &DeploymentAction) -> Option<OwnerReference> {
     action
         .controller_owner_ref(&())
-        // Who deletes the action in the foreground waits for its pod.
+        // A foreground deletion of the action waits for its pod.
         .map(|owner| OwnerReference { block_owner_deletion: Some(true), ..owner })
 }
 
 impl Checked {
-    /// What the runner is told to do in this attempt with this image.
+    /// The bundle: what the runner does in this attempt with this image.
     #[must_use]
     pub fn bundle(&self, frozen: &Frozen<'_>) -> Bundle {
         let Frozen { run_id, number, attempt, image, replaced_user, packages, script_sha256 } = *frozen;
@@ -176,7 +176,7 @@ impl Checked {
         }
     }
 
-    /// The folder in which the script starts, where it is not one of its own.
+    /// The folder in which the script starts. `None` if it is the script's own.
     #[must_use]
     pub fn working_dir(&self) -> Option<WorkingDir> {
         self.spec.working_dir.as_deref().map(|path| match path {
@@ -203,27 +203,27 @@ impl Checked {
         }
     }
 
-    /// Outputs without which a run has failed.
+    /// Outputs that the run must report.
     #[must_use]
     pub fn required_outputs(&self) -> Vec<String> {
         let required = self.spec.outputs.iter().filter(|output| output.required == Some(true));
         required.map(|output| output.name.clone()).collect()
     }
 
-    /// Where the script comes from, where that is a `ConfigMap`.
+    /// The `ConfigMap` that the script comes from, if it does.
     #[must_use]
     pub fn script_ref(&self) -> Option<&ScriptRef> {
         self.spec.script.as_ref()?.config_map_key_ref.as_ref()
     }
 
-    /// What the script's container may do.
+    /// The security profile of the script's container.
     #[must_use]
     pub fn profile(&self) -> SecurityProfile {
         self.spec.pod_template.as_ref().and_then(|template| template.security_profile).unwrap_or_default()
     }
 
-    /// What of others the spec names, or claims for its pod beyond place and size, in a few words.
-    /// `None` where it names nothing: then whoever may create it gains nothing by it.
+    /// Names everything of others that the spec names, and that it claims more for its pod than place and
+    /// size. `None` if it does neither: then its author gains nothing by it.
     #[must_use]
     pub fn named(&self) -> Option<String> {
         let spec = &self.spec;
@@ -280,7 +280,7 @@ impl Checked {
         }
     }
 
-    /// The bundle travels with the pod and must leave room for what webhooks add.
+    /// The bundle travels with the pod, and must leave room for what webhooks add.
     fn check_size(&self) -> Result<(), Invalid> {
         let image = self.image.pinned(&"0".repeat(DIGEST_BYTES));
         let pinned = |package: &CheckedPackage| PackageStatus {
@@ -317,7 +317,7 @@ impl Checked {
     }
 }
 
-/// What is frozen of an attempt beside the spec.
+/// The frozen parts of an attempt beside the spec.
 #[derive(Debug, Clone, Copy)]
 pub struct Frozen<'a> {
     /// The run's id.
@@ -328,18 +328,18 @@ pub struct Frozen<'a> {
     pub attempt: u32,
     /// The image, pinned.
     pub image: &'a str,
-    /// The user that the image names, where another runs in its place.
+    /// The user that the image names, if another user replaces it.
     pub replaced_user: Option<&'a str>,
     /// The packages, pinned.
     pub packages: &'a [PackageStatus],
-    /// SHA-256 of the script, where it comes from a `ConfigMap`.
+    /// SHA-256 of the script, if it comes from a `ConfigMap`.
     pub script_sha256: Option<&'a str>,
 }
 
 fn package(package: &api::packages::Package) -> Result<CheckedPackage, Invalid> {
     let name = package.name.clone();
     let requested = package.reference.clone().ok_or_else(|| {
-        Invalid(format!("spec.packages, {name}: without a template, a package has a reference"))
+        Invalid(format!("spec.packages, {name}: without a template, a package needs a reference"))
     })?;
     let reference = ImageReference::parse(&requested)
         .map_err(|error| Invalid(format!("spec.packages, {name}, reference: {error}")))?;
@@ -357,7 +357,7 @@ fn folder((index, from): (usize, &VariablesFrom)) -> Folder {
     }
 }
 
-/// Where the kubelet mounts a variable's value, below the folder of inputs.
+/// The path of a variable's value below the folder of inputs. The kubelet mounts it there.
 #[must_use]
 pub fn input_path(index: usize, name: &str) -> String {
     format!("{index}-{name}")

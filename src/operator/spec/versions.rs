@@ -1,13 +1,14 @@
-//! Ranges of semantic versions as Helm and Flux write them, `>=1.4 <2 || 3.x`. The crate `semver`
-//! reads one list of comparators with commas, where a bare version means a caret; here alternatives,
-//! blanks and bare versions are made into that. Where the two differ, this one allows less: a
-//! pre-release counts only beside one of the same version.
+//! Ranges of semantic versions as Helm and Flux write them, `>=1.4 <2 || 3.x`.
+//!
+//! The crate `semver` reads one list of comparators with commas, and takes a bare version for a caret. So
+//! alternatives, blanks and bare versions are rewritten for it. If Helm and this module differ, this module
+//! allows less: it takes a pre-release only if a comparator names one of the same version.
 
 use semver::{Version, VersionReq};
 
 use crate::record::quoted;
 
-/// Which versions are allowed: those of any of the alternatives.
+/// The allowed versions: those of any of the alternatives.
 #[derive(Debug)]
 pub(crate) struct Range(Vec<VersionReq>);
 
@@ -15,7 +16,7 @@ impl Range {
     /// Reads a range.
     ///
     /// # Errors
-    /// What is wrong in it, to be put after what it is.
+    /// What is wrong with it. The text follows the range's name in a message.
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
         text.split("||").map(alternative).collect::<Result<_, _>>().map(Self).map_err(|error| {
             format!(
@@ -44,7 +45,7 @@ fn alternative(text: &str) -> Result<VersionReq, String> {
         let word = std::mem::take(&mut operator);
         let digits = word.trim_start_matches(['=', '<', '>', '^', '~']);
         let (sign, digits) = (&word[..word.len() - digits.len()], digits.trim_start_matches('v'));
-        // A bare version means that version, and one with parts left out any that begins so.
+        // A bare version means that version. If parts are left out, it means each version that begins so.
         let bare = digits.starts_with(|first: char| first.is_ascii_digit());
         let sign = if sign.is_empty() && bare && !digits.contains(['*', 'x', 'X']) { "=" } else { sign };
         comparators.push(format!("{sign}{digits}"));
@@ -55,8 +56,8 @@ fn alternative(text: &str) -> Result<VersionReq, String> {
     VersionReq::parse(&comparators.join(", ")).map_err(|error| error.to_string())
 }
 
-/// The semantic version that a tag is: with or without a leading `v`; with `_` for `+`, which no tag
-/// may have and Helm writes so.
+/// The semantic version that a tag stands for. A leading `v` is optional. `_` stands for `+`, as in Helm,
+/// because no tag may have `+`.
 #[must_use]
 pub(crate) fn version(tag: &str) -> Option<Version> {
     let tag = tag.strip_prefix('v').unwrap_or(tag);
@@ -79,7 +80,7 @@ mod tests {
             ("1.4.2", &["1.4.2", "v1.4.2", "1.4.2_build.1"], &["1.4.3"]),
             ("1.4.2 || >=2", &["1.4.2", "2.0.0", "7.1.0"], &["1.4.3"]),
             ("*", &["0.1.0", "9.0.0"], &["1.0.0-rc.1"]),
-            // Helm takes the last one for a member: there a pre-release in a range stands for all of them.
+            // Helm would allow the last one: there a pre-release in a range allows all pre-releases.
             (">=1.4.0-0 <2", &["1.4.0-rc.1"], &["1.3.0-rc.1", "1.5.0-rc.1"]),
         ] {
             let parsed = Range::parse(range).unwrap();

@@ -1,4 +1,4 @@
-//! What unit tests of the operator share.
+//! Parts that unit tests of the operator share.
 
 pub(crate) mod objects;
 pub(crate) mod server;

@@ -1,4 +1,4 @@
-//! Objects that tests begin with.
+//! Objects that tests start from.
 
 use std::sync::Arc;
 
@@ -96,7 +96,7 @@ pub(crate) fn pod_defaults(delivery: Delivery) -> PodDefaults {
     }
 }
 
-/// This process, where a test needs none in particular.
+/// This process, for tests that need none in particular.
 pub(crate) const PROCESS: &str = "longshore-1/2026-01-01T00:00:00Z";
 
 pub(crate) fn attempt() -> Attempt {
@@ -114,7 +114,7 @@ pub(crate) fn attempt() -> Attempt {
     }
 }
 
-/// A package as a run has it.
+/// A package as the status of a run has it.
 pub(crate) fn package(name: &str, kind: PackageKind) -> PackageStatus {
     PackageStatus {
         name: name.into(),

@@ -1,4 +1,4 @@
-//! An API server that answers as a test says: for what a real one cannot be made to do.
+//! An API server that answers as a test says, for answers that a real one cannot be made to give.
 
 use std::{
     convert::Infallible,
@@ -19,7 +19,7 @@ pub(crate) struct Seen {
     pub(crate) body: Value,
 }
 
-/// A client of a server that answers with `answer`, and what the server saw.
+/// A client of a server that answers with `answer`, and the requests that the server saw.
 pub(crate) fn server(
     answer: impl Fn(&Seen) -> (u16, Value) + Send + Sync + Clone + 'static,
 ) -> (Client, Arc<Mutex<Vec<Seen>>>) {
@@ -38,7 +38,7 @@ pub(crate) fn server(
             };
             let (code, object) = answer(&request);
             log.lock().unwrap().push(request);
-            // A text is a body as it is: a log.
+            // A text is sent as it is, such as a log.
             let body = match object {
                 Value::String(text) => text.into_bytes(),
                 object => serde_json::to_vec(&object).unwrap(),
@@ -98,7 +98,7 @@ mod tests {
         }
     }
 
-    /// Launches against a server whose action is `live` and whose answer to a creation is `created`.
+    /// Launches on a server that has the action `live` and answers a creation with `created`.
     async fn launched(live: Value, created: (u16, Value)) -> (Launched, Vec<String>) {
         launched_by(&Term::begun(), live, created).await
     }

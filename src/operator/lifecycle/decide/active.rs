@@ -1,4 +1,4 @@
-//! A run that is under way, as all that decide about it see it.
+//! A run that is under way, as everything that decides about it sees it.
 
 use std::borrow::Cow;
 
@@ -19,7 +19,7 @@ use crate::{
     },
 };
 
-/// How often a pod that does not start is looked at for a cause that no event of ours tells.
+/// How often to look at a pod that does not start. The cause may be in no event that causes a look.
 const LOOK_AGAIN: SignedDuration = SignedDuration::from_secs(5);
 
 /// One look at a run that is under way.
@@ -43,7 +43,8 @@ impl<'a> Active<'a> {
         Self { facts, now, run, image: status.image.as_ref(), status, deadline }
     }
 
-    /// Outputs without which the run has failed: those that were frozen with it.
+    /// Outputs that the run must report: those that were frozen with it, or the spec's if none are frozen
+    /// yet.
     pub(super) fn required(&self) -> Cow<'_, [String]> {
         match self.facts.spec {
             _ if self.run.deadlines.is_some() => Cow::Borrowed(&self.run.required_outputs),
@@ -56,23 +57,24 @@ impl<'a> Active<'a> {
         self.now.saturating_add(LOOK_AGAIN).unwrap_or(self.deadline)
     }
 
-    /// The run with what the pod adds to it.
+    /// The run, with what the pod adds to it.
     pub(super) fn seen(&self, pod: &PodView) -> RunStatus {
         RunStatus {
             pod_uid: Some(pod.uid.clone()),
             node_name: pod.node.clone().or_else(|| self.run.node_name.clone()),
-            // Once on record it stays, by the operator's clock: the node's may be set meanwhile.
+            // Once on record, the start stays, by the operator's clock. The node's clock may be set
+            // meanwhile.
             started_at: self.run.started_at.clone().or_else(|| {
                 let said = pod.started_at().filter(|_| pod.started)?;
                 Some(seconds(started(said.0, self.run, self.now)))
             }),
-            // One that has started all the same goes on.
+            // A run whose script has started all the same goes on.
             superseded_at: self.run.superseded_at.clone().filter(|_| !pod.started || pod.deleting),
             ..self.run.clone()
         }
     }
 
-    /// What was read of the log of this run's pod.
+    /// The log of this run's pod, as far as it was read.
     pub(super) fn log_of(&self, run: &RunStatus) -> Option<&'a LogFact> {
         self.facts.log.as_ref().filter(|log| run.pod_uid.as_deref() == Some(&log.pod_uid))
     }

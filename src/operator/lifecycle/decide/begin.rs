@@ -1,4 +1,4 @@
-//! A run that has no pod yet: what it executes is frozen, or why that cannot be is said.
+//! A run without a pod. The operator freezes what it executes, or says why that is not possible.
 
 use std::ops::ControlFlow;
 
@@ -29,10 +29,10 @@ use crate::{
     registry::ImageUser,
 };
 
-/// How often what no event tells of is looked at again.
+/// How often to look again if no event causes a look.
 const LOOK_AGAIN: SignedDuration = SignedDuration::from_secs(5);
 
-/// Takes up a run that has no pod yet: freezes what it executes, or says why that cannot be.
+/// Takes up a run without a pod: freezes what it executes, or says why that is not possible.
 pub(super) fn begin(facts: &Facts<'_>, now: Timestamp, run: RunStatus) -> Step {
     if run.cancel_requested_at.is_some() || facts.requests.cancels(&run) {
         let verdict = cancel::before_start();
@@ -49,7 +49,7 @@ pub(super) fn begin(facts: &Facts<'_>, now: Timestamp, run: RunStatus) -> Step {
             };
             let deadline = pending_deadline(facts, &run, now);
             if blocked.may_pass() && now < deadline {
-                // Files that are applied together come in any order.
+                // Files that are applied together arrive in any order.
                 let wanted = progress(&facts.requests, now, reason, message, run, None, None);
                 let again = now.saturating_add(LOOK_AGAIN).unwrap_or(deadline).min(deadline);
                 return write_or(facts, wanted, || Step::until(again, now));
@@ -58,7 +58,7 @@ pub(super) fn begin(facts: &Facts<'_>, now: Timestamp, run: RunStatus) -> Step {
             return Step::WriteStatus(Box::new(terminal(&facts.requests, now, &verdict, run, None, None)));
         }
     };
-    // What is refused anyway need not wait for that.
+    // A run that is refused anyway need not wait for a lock.
     let refused = matches!(facts.standing, Standing::Refused(_));
     let run = match lock::gate(facts, now, run.clone()) {
         ControlFlow::Break(step) if !refused => return step,
@@ -155,7 +155,7 @@ impl Beginning<'_> {
         }
     }
 
-    /// A node finds out what the tag means, by pulling it.
+    /// A node finds out what the tag means, by pulling the image.
     fn by_pod(
         &self,
         reason: Reason,
@@ -167,7 +167,7 @@ impl Beginning<'_> {
             if self.now >= self.deadline {
                 return self.end(reason, refused);
             }
-            // The run is on record before anything is made for it.
+            // The run is on record before anything is created for it.
             return write_or(
                 self.facts,
                 self.progress(Reason::Resolving, &self.asks(refused)),
@@ -211,43 +211,44 @@ impl Beginning<'_> {
             };
         }
         if let Some(words) = &pod.unschedulable {
-            let message = format!("{refused}; pod {}, which asks a node, is on none: {words}", pod.name);
+            let message =
+                format!("{refused}; pod {}, which asks a node, is not on a node yet: {words}", pod.name);
             return self.hold(Reason::Unschedulable, &message);
         }
         let Some((_, words)) = &pod.waiting else {
             return self.hold_as(Reason::Resolving, &self.asks(refused), reason);
         };
-        let message = format!("{refused}; nor could a node, asked by pod {}: {words}", pod.name);
+        let message = format!("{refused}; a node, asked by pod {}, could not either: {words}", pod.name);
         if is_not_found(words) {
             return self.end(Reason::ImageNotFound, &message);
         }
         self.hold(reason, &message)
     }
 
-    /// What is told while a node is asked.
+    /// The message while a node is asked.
     fn asks(&self, refused: &str) -> String {
         let name = names::resolver_name(&self.checked.name, &self.checked.uid, self.run.number);
         format!("{refused}; pod {name} asks a node")
     }
 
-    /// Says what is missing, until it is there or the pending deadline has passed.
+    /// Says what is missing, and ends the run once the pending deadline has passed.
     fn hold(&self, reason: Reason, message: &str) -> Step {
         self.hold_as(reason, message, reason)
     }
 
-    /// The same, with another reason once the deadline has passed.
+    /// The same, with another reason for the end.
     fn hold_as(&self, reason: Reason, message: &str, at_the_end: Reason) -> Step {
         if self.now >= self.deadline {
             return self.end(at_the_end, message);
         }
         let again = self.now.saturating_add(LOOK_AGAIN).unwrap_or(self.deadline);
-        // A pause that is over is no time to look again: what holds the run back then is something else.
+        // A pause that is over is no time to look again: now something else holds the run back.
         let pause = self.facts.not_before.filter(|time| *time > self.now);
         let again = pause.unwrap_or(again).min(self.deadline);
         write_or(self.facts, self.progress(reason, message), || Step::until(again, self.now))
     }
 
-    /// This time, where it is not over.
+    /// `time`, unless it has passed.
     fn ahead(&self, time: Timestamp) -> Option<Timestamp> {
         Some(time).filter(|time| *time > self.now)
     }
@@ -269,7 +270,7 @@ impl Beginning<'_> {
     }
 }
 
-/// containerd: the error of a pull whose reference the registry does not know.
+/// Whether this is containerd's error for a reference that the registry does not know.
 fn is_not_found(words: &str) -> bool {
     words.contains("code = NotFound")
 }

@@ -1,9 +1,9 @@
 //! A run that somebody cancels.
 //!
-//! What has not started is deleted, since lowering its pod's deadline would let the script start. A
-//! script that runs is told why in a file, and then asked to stop by its pod's deadline: pod, log,
-//! outputs and exit code stay. Either is put on record first, so that taking the annotation off again
-//! means nothing.
+//! If the script has not started, the operator deletes the pod: lowering its deadline would let the script
+//! start. If the script runs, it reads the reason in a file, and then the pod's deadline asks it to stop.
+//! Pod, log, outputs and exit code stay. Both are recorded first, so removing the annotation later changes
+//! nothing.
 
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
@@ -19,10 +19,10 @@ use crate::{
     },
 };
 
-/// How long the reason takes to reach the script's container, at most as a rule.
+/// Time for the reason to reach the script's container. It rarely takes longer.
 const REASON_ARRIVES: SignedDuration = SignedDuration::from_secs(2);
 
-/// What the script reads in the file that `LONGSHORE_STOP_REASON_FILE` names.
+/// The text of the file that `LONGSHORE_STOP_REASON_FILE` names.
 fn reason(run: &RunStatus) -> String {
     format!("Cancelled: run {} was cancelled (annotation {ANNOTATION_CANCEL} of the action)", run.id)
 }
@@ -38,12 +38,12 @@ pub(super) fn before_attempt(attempt: u32) -> Verdict {
 }
 
 impl Active<'_> {
-    /// Whether somebody cancels this very run, or did.
+    /// Whether somebody cancels this very run, or has cancelled it.
     pub(super) fn is_cancelled(&self) -> bool {
         self.run.cancel_requested_at.is_some() || self.facts.requests.cancels(self.run)
     }
 
-    /// Puts on record that the run is being cancelled, before anything is done for it.
+    /// Records that the run is being cancelled, before anything is done for it.
     pub(super) fn announced(&self, run: RunStatus, next: impl FnOnce() -> Step) -> Step {
         if self.run.cancel_requested_at.is_some() {
             return next();
@@ -58,16 +58,16 @@ impl Active<'_> {
         self.progress(Reason::Stopping, BY_WHOM, run)
     }
 
-    /// What is next for a script that runs and is to stop, `bound` being when its node counts as lost.
+    /// The next step for a script that runs and should stop. `bound` is when its node counts as lost.
     pub(super) fn stop(&self, pod: &PodView, bound: Timestamp) -> Step {
         if pod.deleting || pod.active_deadline_seconds == Some(AT_ONCE_SECONDS) {
-            // It has been asked.
+            // It was already asked to stop.
             return Step::until(bound, self.now);
         }
         let Some(told) = pod.stop_requested_at else {
             return Step::Stop { name: pod.name.clone(), uid: pod.uid.clone(), reason: reason(self.run) };
         };
-        // A time that lies ahead is nobody's that we know.
+        // We wrote no time in the future: such a time counts as now.
         let told = told.min(self.now);
         let then = told.saturating_add(REASON_ARRIVES).unwrap_or(self.now);
         if self.now < then { Step::until(then, self.now) } else { Step::expire(pod) }

@@ -1,4 +1,5 @@
-//! By when something must have happened, or can happen no more. Times are injected, and durations in seconds.
+//! When something must have happened, or can no longer happen. Times are injected, and durations are in
+//! seconds.
 
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
@@ -10,14 +11,15 @@ use crate::{
     },
 };
 
-/// A creation that was sent arrives within this, in seconds: the API server answers it or gives it up.
+/// How long a creation may be on its way, in seconds. After that the API server has answered it or given it
+/// up.
 const CREATION_SECONDS: i64 = 60;
 
-/// How often is looked whether a node is out of service by then, in seconds: no event tells of it.
+/// How often to look whether a node is out of service, in seconds. No event reports that.
 const LOOK_AT_NODE_SECONDS: i64 = 30;
 
-/// The deadlines that bind the run: those that were frozen with it. Before, those of the spec as it
-/// is now; so too for a run that an operator froze that did not record them.
+/// The deadlines that bind the run: those that were frozen with it. A run without frozen deadlines has those
+/// of the spec as it is now. Nothing of it is frozen yet, or an older operator did not record them.
 pub(super) fn deadlines(facts: &Facts<'_>, run: &RunStatus) -> Deadlines {
     run.deadlines.unwrap_or_else(|| match facts.spec {
         Ok(checked) => checked.deadlines,
@@ -30,63 +32,63 @@ pub(super) fn taken_up(run: &RunStatus, now: Timestamp) -> Timestamp {
     run.taken_up().map_or(now, |time| time.0)
 }
 
-/// By when the script must have started.
+/// When the script must have started.
 pub(super) fn pending_deadline(facts: &Facts<'_>, run: &RunStatus, now: Timestamp) -> Timestamp {
     after(taken_up(run, now), deadlines(facts, run).pending_seconds)
 }
 
-/// When the clocks of the kubelet have ended the present attempt of a run, whatever became of its node, and
+/// When the kubelet's clocks have ended the present attempt. This holds whatever became of its node, and
 /// whatever its script did to the runner.
 pub(super) fn runs_until(facts: &Facts<'_>, run: &RunStatus, now: Timestamp) -> Timestamp {
     let deadlines = deadlines(facts, run);
     let most = by_kubelet(deadlines);
     match &run.started_at {
         Some(started) => after(started.0, most),
-        // The kubelet counts from when it took the pod: as late as the pending deadline.
+        // The kubelet counts from when it took the pod, which may be as late as the pending deadline.
         None => after(taken_up(run, now), most.saturating_add(deadlines.pending_seconds)),
     }
 }
 
-/// By when a script that started then should have ended, by the clock of its runner: one that still runs has
-/// stopped the runner's clock, or its node does not report.
+/// When a script that started at `started` should have ended, by its runner's clock. If it still runs, it has
+/// stopped that clock, or its node does not report.
 pub(super) fn should_end(started: Timestamp, deadlines: Deadlines) -> Timestamp {
     let Deadlines { run_seconds, grace_seconds, .. } = deadlines;
     after(started, run_seconds.saturating_add(grace_seconds).saturating_add(NODE_MARGIN_SECONDS))
 }
 
-/// By when one that was asked to end by its pod's own deadline at that time should have ended.
+/// When a script should have ended that was asked to end at `asked`, by its pod's own deadline.
 pub(super) fn should_end_at_once(asked: Timestamp, deadlines: Deadlines) -> Timestamp {
     after(asked, attempt::grace_seconds(deadlines).saturating_add(NODE_MARGIN_SECONDS))
 }
 
-/// When the script started, by the operator's clock. The node's may be hours ahead or behind: what it says
-/// counts between when the attempt was taken up and now.
+/// When the script started, by the operator's clock. The node's clock may be wrong by hours. So the node's
+/// time counts only between the start of the attempt and now.
 pub(super) fn started(said: Timestamp, run: &RunStatus, now: Timestamp) -> Timestamp {
-    // A clock of the operator's that was set back is no reason to panic.
+    // `clamp` would panic if the operator's clock was set back.
     said.min(now).max(taken_up(run, now).min(now))
 }
 
-/// How long an attempt may run from when its pod's creation is sent, in seconds: until then it holds the
-/// lock, should nothing more be heard of it.
+/// Longest time of an attempt from when its pod's creation is sent, in seconds. If nothing more is heard of
+/// the attempt, it holds the lock that long.
 pub(super) fn longest(deadlines: Deadlines) -> i64 {
-    // A creation as late as the pending deadline has that long again by its pod's own deadline.
+    // The creation may be as late as the pending deadline. The pod then still has all of its own deadline.
     by_kubelet(deadlines).saturating_add(deadlines.pending_seconds).saturating_add(CREATION_SECONDS)
 }
 
-/// How long a script may run from its start, in seconds, by the kubelet's clock: it took the pod before that,
-/// and counts the pod's own deadline from there, which includes the time to start; then the container has
-/// its grace period. The runner's clock is earlier, and is not counted on: the script has the runner's user.
+/// Longest time of a script from its start, in seconds, by the kubelet's clock. The kubelet took the pod
+/// before the start. From then it counts the pod's own deadline, which includes the time to start. After that
+/// the container has its grace period. The runner's clock ends earlier, but the script has the runner's user
+/// and can stop it.
 fn by_kubelet(deadlines: Deadlines) -> i64 {
     let own = attempt::active_deadline_seconds(deadlines);
     own.saturating_add(attempt::grace_seconds(deadlines)).saturating_add(NODE_MARGIN_SECONDS)
 }
 
-/// By then, or when the node of the pod is to be looked at again, where there is one.
+/// `bound`, or earlier if the pod's node should be looked at before that.
 pub(super) fn node_looked_at(facts: &Facts<'_>, bound: Timestamp, now: Timestamp) -> Timestamp {
     if facts.node.is_some() { bound.min(after(now, LOOK_AT_NODE_SECONDS)) } else { bound }
 }
 
-/// So many seconds later.
 pub(super) fn after(time: Timestamp, seconds: i64) -> Timestamp {
     time.saturating_add(SignedDuration::from_secs(seconds)).unwrap_or(Timestamp::MAX)
 }

@@ -1,4 +1,4 @@
-//! What a run executes is frozen, unless something holds that back.
+//! Freezes what a run executes, unless something holds that back.
 
 use crate::{
     api::{
@@ -17,7 +17,7 @@ use crate::{
     record::sha256_hex,
 };
 
-/// Why the run may not start now, although its spec can be executed.
+/// Why the run may not start now, although its spec is valid.
 pub(super) fn held_back(facts: &Facts<'_>, checked: &Checked) -> Option<(Reason, String)> {
     if let Some(pod) = facts.previous.first() {
         let message = format!(
@@ -41,7 +41,7 @@ pub(super) fn held_back(facts: &Facts<'_>, checked: &Checked) -> Option<(Reason,
     None
 }
 
-/// The bundle of a run, and its hash.
+/// The bundle of a run, and its SHA-256.
 pub(super) fn freeze(
     checked: &Checked,
     run: &RunStatus,

@@ -1,4 +1,5 @@
-//! An action without a run under way: settle what the last run left, then see whether one starts.
+//! An action without a run under way. The operator settles what the last run left, and then starts a run if
+//! one is asked for.
 
 use k8s_openapi::jiff::Timestamp;
 
@@ -25,10 +26,10 @@ use crate::{
     },
 };
 
-/// How often is looked whether a script has ended whose run has, in seconds.
+/// How often to look whether a script has ended although its run has ended before, in seconds.
 const SEEN_RUNNING_SECONDS: i64 = 30;
-/// That a run waits for the lock of the one before is told after this, in seconds: mostly it is given
-/// back before.
+/// How long a run waits for the lock of the one before until the status says so, in seconds. Mostly the lock
+/// is released earlier.
 const TELL_OF_OWN_LOCK_SECONDS: i64 = 5;
 
 pub(super) fn step(facts: &Facts<'_>, now: Timestamp, status: &DeploymentActionStatus) -> Step {
@@ -42,7 +43,7 @@ pub(super) fn step(facts: &Facts<'_>, now: Timestamp, status: &DeploymentActionS
         .not_beyond(left, now)
 }
 
-/// What the last run left is settled, as far as it can be by now.
+/// The last run is settled, as far as that is possible now.
 fn rest(facts: &Facts<'_>, now: Timestamp, status: &DeploymentActionStatus) -> Step {
     match start(&facts.requests, status) {
         Start::Run(trigger) if facts.action.spec.suspend == Some(true) => {
@@ -65,7 +66,7 @@ fn rest(facts: &Facts<'_>, now: Timestamp, status: &DeploymentActionStatus) -> S
         }
         Start::Never => write_or(facts, not_requested(&facts.requests, now), || Step::Wait(None)),
         Start::No => {
-            // Of a run that was held back, or because somebody took it out of the status.
+            // The conditions are those of a run that was held back, or somebody removed them.
             let untold = is_held_back(status) || !status.conditions().is_true(ConditionType::Finished);
             let again = outcome_again(&facts.requests, now).filter(|_| untold);
             let wanted = again.unwrap_or_else(|| {
@@ -86,8 +87,8 @@ fn rest(facts: &Facts<'_>, now: Timestamp, status: &DeploymentActionStatus) -> S
     }
 }
 
-/// Until when the script of the latest run may still be running, where that is ahead: a run whose end
-/// nobody knows is followed by another one only when no clock can let its script run.
+/// Until when the script of the latest run may still run, if that time is ahead. If nobody knows how a run
+/// ended, the next one begins only when every clock has passed that could let its script run.
 fn still_runs_until(facts: &Facts<'_>, now: Timestamp, status: &DeploymentActionStatus) -> Option<Timestamp> {
     let run = status.run.as_ref().filter(|run| run.bundle_sha256.is_some())?;
     let past = status.history.iter().find(|past| past.number == run.number)?;
@@ -97,17 +98,17 @@ fn still_runs_until(facts: &Facts<'_>, now: Timestamp, status: &DeploymentAction
         return None;
     }
     if past.exit_code.is_none() && seen.is_some_and(PodView::is_seen_running) {
-        // Whatever was said of it, and whatever the clocks say: its end brings an event.
+        // This outranks every verdict and every clock. The end of the script causes a look.
         return Some(after(now, SEEN_RUNNING_SECONDS));
     }
-    // A run can end between two attempts: then nobody may know of the one before.
+    // A run can end between two attempts, and perhaps nobody knows how the first one ended.
     let attempt = run.attempts.last().and_then(|attempt| Reason::parse(&attempt.reason)).map(RunOutcome::of);
     let unknown = [Some(past.outcome), attempt].contains(&Some(RunOutcome::Unknown));
     Some(runs_until(facts, run, now)).filter(|then| unknown && now < *then)
 }
 
-/// What is done before a run begins where a pod of an earlier one shows that it runs, or can start: the status
-/// that told of it was emptied, or an older one was put back.
+/// The step to take before a run begins, if a pod of an earlier run shows that it runs or can start. Then the
+/// status of that run was emptied, or somebody put an older one back.
 fn wait_for_older(facts: &Facts<'_>, now: Timestamp) -> Option<Step> {
     let ours = facts.older.iter().filter(|pod| pod.owner_uid == facts.action.metadata.uid);
     let waits = |pod: &PodView| !pod.deleting && pod.container == ContainerView::Waiting;
@@ -116,12 +117,12 @@ fn wait_for_older(facts: &Facts<'_>, now: Timestamp) -> Option<Step> {
     Some(if waits(pod) { Step::delete(pod) } else { Step::until(after(now, SEEN_RUNNING_SECONDS), now) })
 }
 
-/// When the action is to be deleted, by `spec.ttlSecondsAfterFinished`. `None` where it stays, or
-/// something of it is not settled yet, whose end brings an event.
+/// When the action is to be deleted by `spec.ttlSecondsAfterFinished`. `None` if it stays, or if something of
+/// it is not settled yet. The end of that causes a look.
 fn expires_at(facts: &Facts<'_>, status: &DeploymentActionStatus) -> Option<Timestamp> {
     let action = facts.action;
     let seconds = action.spec.ttl_seconds_after_finished?;
-    // The API server refuses it for others: one with a fixed name would be created again.
+    // The API server refuses the field for other actions: one with a fixed name would be created again.
     action.metadata.generate_name.as_ref().filter(|name| !name.is_empty())?;
     let run = status.run.as_ref()?;
     let held = facts.pod.view().into_iter().chain(&facts.older).any(|pod| pod.finalizer);
@@ -131,7 +132,7 @@ fn expires_at(facts: &Facts<'_>, status: &DeploymentActionStatus) -> Option<Time
     run.finished_at.as_ref().map(|time| after(time.0, seconds))
 }
 
-/// Another run is wanted, and the latest one has its lock yet: mostly for a moment.
+/// Another run is asked for, and the latest one still has its lock. Mostly that takes a moment.
 fn wait_for_own_lock(facts: &Facts<'_>, now: Timestamp, run: &RunStatus) -> Step {
     let told = run.finished_at.as_ref().map_or(now, |time| after(time.0, TELL_OF_OWN_LOCK_SECONDS));
     match run.held_lock() {

@@ -1,5 +1,4 @@
-//! A run whose inputs are frozen and whose pod does not exist yet: it is created, or the attempt is
-//! given up for certain.
+//! A run that is frozen and has no pod yet. The pod is created, or the attempt is given up for certain.
 
 use super::{
     active::Active,
@@ -28,8 +27,8 @@ use crate::{
     },
 };
 
-/// How long one that has taken an attempt over is left alone with it, in seconds: two that both believe
-/// to lead must not take it from each other as fast as they can.
+/// How long an attempt is left to the process that took it over, in seconds. Two processes that both believe
+/// they lead must not take it from each other as fast as they can.
 const TAKE_OVER_SECONDS: i64 = 2;
 
 impl Active<'_> {
@@ -40,7 +39,7 @@ impl Active<'_> {
         if self.yields() {
             return self.yielding(self.run.clone(), || self.give_up(&superseded::before_start()));
         }
-        // Right after a start the caches are empty, which is no reason to give a run up.
+        // Right after a start the caches are empty. This is no reason to give a run up.
         if matches!(self.facts.spec, Err(Blocked::Unread(_))) && self.now < self.deadline {
             return Step::until(self.deadline.min(self.look_again()), self.now);
         }
@@ -76,7 +75,7 @@ impl Active<'_> {
             _ => launch(),
         };
         if let Some((reason, message)) = frozen::held_back(self.facts, checked) {
-            // It was not so when the run was recorded.
+            // This did not hold the run back when it was recorded.
             return write_or(self.facts, self.progress(reason, &message, self.run.clone()), || {
                 Step::until(self.deadline.min(self.look_again()), self.now)
             });
@@ -89,9 +88,10 @@ impl Active<'_> {
         }
     }
 
-    /// Where another process announced the attempt, or was the last to take it over: it may have asked for
-    /// the pod. It does so no more once this one's name is in the status, and whoever decides when the pod's
-    /// name may become free sees there that not all creations were its own.
+    /// Takes the attempt over from another process that announced it, or took it over last. That process may
+    /// have created the pod. It creates none once this process's name is in the status. The status then also
+    /// shows that not all creations were this process's own, which decides when the pod's name may become
+    /// free.
     fn take_over(&self) -> Option<Step> {
         if self.run.is_launched_by(self.facts.process) {
             return None;
@@ -100,7 +100,7 @@ impl Active<'_> {
             return Some(Step::Look);
         }
         let taken = self.run.launcher.as_ref().and_then(|launcher| launcher.taken_over_at.as_ref());
-        // A time that lies ahead is of another clock.
+        // A time in the future comes from another clock.
         let again = taken.map(|taken| after(taken.0.min(self.now), TAKE_OVER_SECONDS));
         if let Some(then) = again.filter(|then| self.now < *then) {
             return Some(Step::until(then, self.now));
@@ -136,7 +136,7 @@ impl Active<'_> {
         }
         match &creation.refusal {
             Some(refusal) if !refusal.may_pass || self.now >= self.deadline => {
-                // What was in the way of this operator alone has no reason of its own.
+                // An obstacle that only this operator had is no reason for the run's end.
                 let hindered = refusal.reason.class() == Class::Progress;
                 let reason = if hindered { Reason::PendingDeadlineExceeded } else { refusal.reason };
                 never(reason, refusal.message.clone())
@@ -152,7 +152,7 @@ impl Active<'_> {
         }
     }
 
-    /// How what the action says by now differs from what was recorded for the run.
+    /// The difference between what the action says now and what was recorded for the run.
     pub(super) fn not_as_recorded(&self, image: &ImageStatus) -> Option<String> {
         let of_spec =
             |checked| not_ours(checked, image).or_else(|| packages_not_ours(checked, &self.status.packages));
@@ -165,16 +165,16 @@ impl Active<'_> {
             .or_else(|| self.execution_changed())
     }
 
-    /// Whether the action executes something else than when the run was recorded. Not all of that is in the
-    /// bundle: service account, volumes, host aliases and security settings are the pod's. A hash of another
-    /// version is of another operator, and tells nothing.
+    /// Says if the action now executes something else than when the run was recorded. The bundle does not
+    /// hold all of that: service account, volumes, host aliases and security settings are the pod's. A hash
+    /// of another version comes from another operator, and tells nothing.
     fn execution_changed(&self) -> Option<String> {
         (hash::is_of(&self.run.spec_hash, &self.facts.action.spec) == Some(false))
             .then(|| "what the action executes changed since the run was recorded".to_owned())
     }
 
-    /// How the template differs from the one that was frozen with the run. Not all that it says is in
-    /// the bundle: its service account, say.
+    /// The difference between the template and the one that was frozen with the run. The bundle does not hold
+    /// everything that a template says, for example not the service account.
     fn template_changed(&self) -> Option<String> {
         let frozen = self.status.template.as_ref()?;
         let name = format!("{} {}", frozen.kind.as_str(), frozen.name);
@@ -189,13 +189,13 @@ impl Active<'_> {
         }
     }
 
-    /// Ends an attempt that has no pod. Where a creation may still be on its way, only a tombstone
-    /// under its name makes that certain.
+    /// Ends an attempt that has no pod. If a creation may still be on its way, only a tombstone under its
+    /// name makes that certain.
     fn give_up(&self, verdict: &Verdict) -> Step {
         let creation = &self.facts.creation;
         if let Some(refused) = &creation.tombstone_refused {
             let message = format!(
-                "{}; whether its pod was created is not known, since the pod that would hold its name was refused: {refused}",
+                "{}; nobody knows whether its pod was created, because its tombstone was refused: {refused}",
                 verdict.message
             );
             return self.end(&Verdict::of(Reason::Unknown, message), None);
@@ -207,9 +207,9 @@ impl Active<'_> {
     }
 }
 
-/// What in the recorded image no operator would have recorded for this spec: somebody else wrote the
-/// status, or the spec names another image by now. The record decides what the pod runs and as whom,
-/// so it must not say more than its action.
+/// Says why no operator would have recorded this image for this spec. Somebody else wrote the status, or the
+/// spec names another image now. The record decides what the pod runs, and as which user. So it must not
+/// allow more than its action does.
 fn not_ours(checked: &Checked, image: &ImageStatus) -> Option<String> {
     if !checked.image.is_pinned_as(&image.resolved) {
         return Some(format!(
@@ -223,7 +223,7 @@ fn not_ours(checked: &Checked, image: &ImageStatus) -> Option<String> {
     })
 }
 
-/// The same of the recorded packages.
+/// The same for the recorded packages.
 fn packages_not_ours(checked: &Checked, packages: &[PackageStatus]) -> Option<String> {
     let (wanted, recorded) = (&checked.packages, packages);
     if wanted.len() != recorded.len() {

@@ -11,10 +11,10 @@ use super::{
 };
 use crate::operator::lifecycle::facts::Facts;
 
-/// `metav1.FinalizerOrphanDependents`: the one who deletes the action wants its pod to stay.
+/// `metav1.FinalizerOrphanDependents`: the person who deletes the action wants its pod to stay.
 const ORPHAN: &str = "orphan";
 
-/// An action that is being deleted creates nothing; its pod goes with it, unless it is orphaned.
+/// An action that is being deleted creates nothing. Its pod goes with it, unless it is orphaned.
 pub(super) fn leave(facts: &Facts<'_>, now: Timestamp) -> Step {
     let owner = facts.action.metadata.uid.as_deref();
     let orphaned = facts.action.metadata.finalizers.iter().flatten().any(|finalizer| finalizer == ORPHAN);
@@ -31,9 +31,9 @@ pub(super) fn leave(facts: &Facts<'_>, now: Timestamp) -> Step {
     {
         return step;
     }
-    // A creation that comes late must not find the name free.
+    // A late creation must not find the name free.
     let latest = |pod| (pod, run.map_or(now, |run| name_needed_until(facts, run, pod, now)));
-    // Those of earlier runs and attempts too, as long as our finalizer holds them.
+    // Also pods of earlier runs and attempts, while our finalizer is on them.
     let held = facts.older.iter().filter(|pod| pod.finalizer);
     let held = held.map(|pod| (pod, older_name_needed_until(facts, run, pod)));
     let ours = facts.pod.view().map(latest).into_iter().chain(held);

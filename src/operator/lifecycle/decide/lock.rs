@@ -1,8 +1,8 @@
-//! Locks: whether a run may start by them, and when the next one may.
+//! Locks: whether a run may start, and when the next one may.
 //!
-//! An object that vanished proves nothing about its process. So a lock is passed on only when the
-//! container that ran under it is seen terminated, or certainly never was, or when no clock lets it run
-//! any more.
+//! If a pod object vanished, this proves nothing about its process. So a lock is passed on only if the
+//! container that ran under it was seen terminated, or certainly never ran, or if every clock has passed that
+//! could let it run.
 
 use std::ops::ControlFlow;
 
@@ -32,24 +32,24 @@ use crate::{
     },
 };
 
-/// How often a run that waits is looked at, and its place told, where nothing else brings it up.
+/// How often to look at a run that waits, and to report its place, if nothing else causes a look.
 const LOOK_AGAIN: SignedDuration = SignedDuration::from_secs(30);
-/// How often a lock is looked at whose holder's action is gone: of its pod an event tells as a rule.
+/// How often to look at a lock whose holder's action is gone. Mostly an event of its pod comes earlier.
 const LOOK_AT_GONE: SignedDuration = SignedDuration::from_secs(10);
-/// How long an operator may take from the lock's taking until that is in its action's status.
+/// How long an operator may take from taking the lock to writing so into its action's status.
 const ON_RECORD: SignedDuration = SignedDuration::from_secs(10);
-/// Until all actions are known, which is a moment after a start.
+/// How long to wait until all actions are known, which takes a moment after a start.
 const UNKNOWN: SignedDuration = SignedDuration::from_millis(200);
 
-/// Whether a run that has nothing frozen may go on: it has its lock, or needs none. What it is by then
-/// comes back; else what is to be done first.
+/// Whether a run that has nothing frozen may go on: it has its lock, or needs none. Returns the run as it
+/// then is, or the step to take first.
 pub(super) fn gate(facts: &Facts<'_>, now: Timestamp, run: RunStatus) -> ControlFlow<Step, RunStatus> {
     let wanted = facts.action.spec.lock.as_ref();
     if let Some(held) = run.held_lock() {
         if wanted.is_some_and(|wanted| wanted.name == held.name) {
             return ControlFlow::Continue(run);
         }
-        // The spec names another one by now, and nothing has started.
+        // The spec now names another lock, and nothing has started.
         if !facts.lock.given_back {
             return ControlFlow::Break(release(&run, held));
         }
@@ -77,7 +77,7 @@ impl<'a> Gate<'a> {
         let recorded = same.is_some() && run.queue_position.is_some();
         let lock = same.unwrap_or_else(|| ticket(facts, wanted));
         if held_back && !recorded && facts.action.spec.suspend != Some(true) {
-            // It was suspended, and waits anew.
+            // The run was suspended, and now waits from the beginning.
             run.requested_at = Some(seconds(now));
         }
         Self { facts, now, wanted, run, lock, recorded }
@@ -111,7 +111,7 @@ impl<'a> Gate<'a> {
         })
     }
 
-    /// Who comes first, by what is on record.
+    /// The run or runs that come first, by what is on record.
     fn obstacle(&self) -> Option<String> {
         let place = &self.facts.lock.place;
         if let Some(holder) = &place.holder {
@@ -129,13 +129,13 @@ impl<'a> Gate<'a> {
         let begun = self.run.requested_at.as_ref().map_or(self.now, |time| time.0);
         match self.wanted.when_held() {
             WhenHeld::Queue => after(begun, self.wanted.queue_deadline()),
-            // It waits for no other, but until the lock can be looked at.
+            // It waits for no other run, only until the lock can be looked at.
             WhenHeld::Fail => after(begun, deadlines(self.facts, &self.run).pending_seconds),
         }
     }
 
-    /// The run waits, and the status says for what: not each time that something changes, or a queue of
-    /// a hundred would write ten thousand times.
+    /// The run waits, and the status says what for. The status is not written for every change: a queue of a
+    /// hundred runs would then write ten thousand times.
     fn wait(&self, why: &str, until: Option<Timestamp>) -> Step {
         let unreadable = matches!(self.facts.lock.seen, Some(LockSeen::Unreadable(_)));
         if self.wanted.when_held() == WhenHeld::Fail && !unreadable {
@@ -144,7 +144,7 @@ impl<'a> Gate<'a> {
         }
         if self.now >= self.deadline() {
             let message = format!(
-                "lock {} was not had until the queue deadline: {why}; place {} in the queue",
+                "the queue deadline passed before the run got lock {}: {why}; place {} in the queue",
                 self.wanted.name,
                 self.position()
             );
@@ -173,7 +173,7 @@ impl<'a> Gate<'a> {
         progress(&self.facts.requests, self.now, Reason::Queued, &message, run, None, None)
     }
 
-    /// The run has its lock; the status says so before anything is done with it.
+    /// The run has its lock. The status says so before anything is done under it.
     fn has_it(&self, since: Timestamp) -> Step {
         let lock = LockStatus { acquired_at: Some(seconds(since)), ..self.lock.clone() };
         let message = format!("has lock {}; the image is being resolved", self.wanted.name);
@@ -211,31 +211,31 @@ fn ticket(facts: &Facts<'_>, wanted: &Lock) -> LockStatus {
     LockStatus { name: wanted.name.clone(), ticket, ..LockStatus::default() }
 }
 
-/// Whether a lock may be taken, by what a live look has found.
+/// Whether a lock may be taken, by the result of a live look.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Passing {
-    /// The run has it, since then.
+    /// The run has had it since then.
     Ours(Timestamp),
     /// It may be taken now.
     Now,
-    /// Not now: why, and when to look again at the latest.
+    /// It may not be taken now: why, and when to look again at the latest.
     Later(String, Option<Timestamp>),
-    /// It cannot be had.
+    /// It can never be taken.
     Never(Reason, String),
 }
 
 pub(super) fn passing(seen: &LockSeen, now: Timestamp) -> Passing {
     let soon = now.saturating_add(LOOK_AT_GONE).ok();
     match seen {
-        // plugin/pkg/admission/namespace/lifecycle/admission.go. Kubernetes waits for the pods of earlier runs,
-        // which are let go once this one has ended.
+        // plugin/pkg/admission/namespace/lifecycle/admission.go. The namespace's deletion waits for the pods
+        // of earlier runs, which are released once this run has ended.
         LockSeen::Unreadable(why) if why.contains("because it is being terminated") => {
             Passing::Never(Reason::NamespaceTerminating, format!("the lock cannot be taken: {why}"))
         }
         LockSeen::Unreadable(why) => Passing::Later(format!("it cannot be looked at: {why}"), soon),
         LockSeen::Stranger(lease) => Passing::Never(
             Reason::LockNameTaken,
-            format!("Lease {lease} has the name of the lock's, and has not Longshore's labels"),
+            format!("Lease {lease} has the name of the lock's Lease, and lacks Longshore's labels"),
         ),
         LockSeen::Ours { since } => Passing::Ours(*since),
         LockSeen::Free { pods } => match pods.iter().find(|pod| pod.may_run(now)) {
@@ -249,7 +249,7 @@ pub(super) fn passing(seen: &LockSeen, now: Timestamp) -> Passing {
     }
 }
 
-/// Whether a lock that another run has may be taken from it.
+/// Whether a lock may be taken from the run that has it.
 fn passing_on(held: &Held, now: Timestamp, soon: Option<Timestamp>) -> Passing {
     let by = held.by.words();
     if held.stands == HolderStands::UnderWay {
@@ -259,7 +259,7 @@ fn passing_on(held: &Held, now: Timestamp, soon: Option<Timestamp>) -> Passing {
         return Passing::Later(format!("{by} had it, and {} may still run", of_pod(pod)), soon);
     }
     let Some(name) = &held.pod else {
-        // No creation was sent, and none will be: who sends one puts the pod down before.
+        // No creation was sent, and none will be: the pod is recorded on the Lease before its creation.
         if held.stands == HolderStands::Gone {
             return Passing::Now;
         }
@@ -281,8 +281,8 @@ fn passing_on(held: &Held, now: Timestamp, soon: Option<Timestamp>) -> Passing {
         Some(until) if now >= until => Passing::Now,
         Some(until) => {
             let why = format!(
-                "{by} had it, and nothing shows that its pod {name} has ended: it is passed on at {until}, when no clock lets \
-                 it run any more"
+                "{by} had it, and nothing shows that its pod {name} has ended: the lock is passed on at {until}, \
+                 when every clock has passed that could let it run"
             );
             Passing::Later(why, soon.map(|soon| soon.min(until)))
         }
@@ -303,8 +303,8 @@ fn release(run: &RunStatus, lock: &LockStatus) -> Step {
     Step::ReleaseLock { lock: lock.name.clone(), run: run.id.clone() }
 }
 
-/// Puts the pod of the attempt down on the lock's Lease: before it is created, and again, with its UID,
-/// once it is. `None` where that is done, or the run has no lock.
+/// Records the attempt's pod on the lock's Lease: before its creation, and again with its UID afterwards.
+/// `None` if that is done, or the run has no lock.
 pub(super) fn mark(facts: &Facts<'_>, run: &RunStatus, uid: Option<&str>) -> Option<Step> {
     let held = run.held_lock()?;
     let pod = run.pod_name.clone()?;
@@ -322,8 +322,8 @@ pub(super) fn mark(facts: &Facts<'_>, run: &RunStatus, uid: Option<&str>) -> Opt
     })
 }
 
-/// The run as it ends, with the time until which its lock is held: where it is not certain that nothing
-/// runs any more, `bound`.
+/// The run as it ends, with the time until which its lock is held. The time is `now` if it is certain that
+/// nothing runs any more, and `bound` otherwise.
 pub(super) fn held_until(mut run: RunStatus, now: Timestamp, certain: bool, bound: Timestamp) -> RunStatus {
     if let Some(lock) = run.lock.as_mut().filter(|lock| lock.acquired_at.is_some()) {
         lock.held_until = Some(if certain { seconds(now) } else { rounded_up(bound) });
@@ -331,8 +331,8 @@ pub(super) fn held_until(mut run: RunStatus, now: Timestamp, certain: bool, boun
     run
 }
 
-/// Gives the lock of a run that has ended back once that may be. `None` where it has none, or may not
-/// yet.
+/// Releases the lock of a run that has ended, once that is safe. `None` if it has none, or must keep it for
+/// now.
 pub(super) fn give_back(
     facts: &Facts<'_>,
     now: Timestamp,
@@ -352,33 +352,33 @@ pub(super) fn give_back(
     over.then(|| release(run, held))
 }
 
-/// Whether the run's own pod is there and shows that it runs no more, or its node is out of service.
+/// Whether the run's own pod exists and shows that it runs no more, or its node is out of service.
 pub(super) fn has_ended(facts: &Facts<'_>, run: &RunStatus) -> bool {
     let owner = &facts.action.metadata.uid;
     let ended = facts.pod.view().is_some_and(|pod| {
         let own = pod.tombstone || run.pod_uid.as_ref() == Some(&pod.uid);
-        // A kubelet that rejects a pod anew forgets that its container ran.
+        // A kubelet that rejects a pod again forgets that its container ran.
         let forgotten = run.started_at.is_some() && pod.stillborn.is_some();
         pod.owner_uid == *owner && own && pod.runs_no_more() && !forgotten
     });
     ended || facts.is_off()
 }
 
-/// Whether the run's own pod is there, and its node, which reports, says that it runs: then no clock gives
-/// anything to others that the run has.
+/// Whether the run's own pod exists, and a node that reports says that it runs. Then the run keeps what it
+/// has, whatever the clocks say.
 pub(super) fn is_seen_running(facts: &Facts<'_>, run: &RunStatus) -> bool {
     let own = facts.pod.view().filter(|pod| run.pod_uid.as_ref().is_none_or(|uid| *uid == pod.uid));
     own.is_some_and(|pod| pod.owner_uid == facts.action.metadata.uid && pod.is_seen_running())
 }
 
-/// Of an action that is being deleted: gives the lock back where it is certain that nothing runs under
-/// it; else whoever comes next finds out. `Break` where something is to be done, or to be waited for.
+/// For an action that is being deleted: releases the lock if it is certain that nothing runs under it.
+/// Otherwise the next run finds that out. `Break` has the step to take, or a wait.
 pub(super) fn leave(facts: &Facts<'_>, now: Timestamp, run: &RunStatus, orphaned: bool) -> ControlFlow<Step> {
     let Some(held) = run.held_lock().filter(|_| !facts.lock.given_back) else {
         return ControlFlow::Continue(());
     };
     let pod = facts.pod.view().filter(|pod| pod.owner_uid == facts.action.metadata.uid);
-    // Before its inputs were frozen no pod was asked for.
+    // No pod was created before the inputs were frozen.
     let certain = run.bundle_sha256.is_none()
         || pod.is_some_and(PodView::runs_no_more)
         || (held.held_until.as_ref().is_some_and(|until| now >= until.0) && !is_seen_running(facts, run));
@@ -386,31 +386,30 @@ pub(super) fn leave(facts: &Facts<'_>, now: Timestamp, run: &RunStatus, orphaned
         return ControlFlow::Break(release(run, held));
     }
     match pod {
-        // Its end is waited for, which our finalizer keeps in sight.
+        // Its end is awaited. Our finalizer keeps it in sight.
         Some(pod) if pod.deleting && pod.finalizer && !orphaned => ControlFlow::Break(Step::Wait(None)),
         _ => ControlFlow::Continue(()),
     }
 }
 
-/// Where another run is wanted and the latest one has not given its lock back: why that waits.
+/// Why a run that is asked for waits: the latest run has not released its lock.
 pub(super) fn own(held: &LockStatus, run: &RunStatus) -> String {
     let until = held.held_until.as_ref().map(|time| format!(" at {}", time.0)).unwrap_or_default();
     format!(
-        "another run is asked for, and waits until run {} gives lock {} back: when its container is seen to have ended, or{until}, \
-         when no clock lets it run any more (Lease {})",
+        "another run is asked for, and waits until run {} releases lock {}: when its container is seen to have ended, or{until}, \
+         when every clock has passed that could let it run (Lease {})",
         run.number,
         held.name,
         lease_name(&held.name)
     )
 }
 
-/// When the lock is given back at the latest, or is looked at again because its node may be out of service
-/// by then.
+/// When the lock is released at the latest, or looked at again because its node may be out of service.
 pub(super) fn latest(facts: &Facts<'_>, run: &RunStatus, now: Timestamp) -> Option<Timestamp> {
     run.held_lock()?.held_until.as_ref().map(|Time(time)| node_looked_at(facts, *time, now))
 }
 
-/// The lock of a run whose status was lost, by its pod.
+/// The lock of a run whose status was lost, as its pod says.
 pub(super) fn of_lost(pod: &PodView, now: Timestamp) -> Option<LockStatus> {
     let name = pod.lock.clone()?;
     Some(LockStatus { name, acquired_at: Some(seconds(now)), ..LockStatus::default() })

@@ -1,14 +1,19 @@
-//! What to do next: a pure function of facts and time, in which everything hard is decided.
+//! Decides what to do next: a pure function of facts and time. Everything hard is decided here.
 //!
-//! It answers with one [`Step`]. Whoever carries the step out learns new facts and asks again, until
-//! the answer is to wait. A status that should differ is a step of its own and comes before the step
-//! that it announces: a crash between the two leaves the announcement, never the deed alone.
+//! The answer is one [`Step`]. The caller carries it out, learns new facts and asks again, until the answer
+//! is to wait. A status that should differ is a step of its own, and comes before the step that it announces.
+//! A crash between the two leaves the announcement, and never the step alone.
 //!
-//! [`idle`] is an action without a run under way, [`begin`] one whose run has nothing frozen yet,
-//! [`launching`] one whose run has and is without a pod, [`under_way`] one whose run has a pod, [`cancel`]
-//! one whose run somebody cancels, [`retry`] one whose run waits for its next attempt, [`lock`] one that
-//! needs or has a lock, [`superseded`] one whose run yields to a changed spec, [`rebuilt`] one whose status was
-//! lost, [`rest`] one of which nothing is asked.
+//! - [`idle`]: no run is under way.
+//! - [`begin`]: the run has nothing frozen yet.
+//! - [`launching`]: the run is frozen and has no pod.
+//! - [`under_way`]: the run has a pod.
+//! - [`cancel`]: somebody cancels the run.
+//! - [`superseded`]: the run yields to a changed spec.
+//! - [`retry`]: the run waits for its next attempt.
+//! - [`lock`]: the run needs or has a lock.
+//! - [`rebuilt`]: the status was lost.
+//! - [`rest`]: nothing is asked of the action.
 
 mod active;
 mod begin;
@@ -39,7 +44,7 @@ pub use self::{rest::stand_in, retire::NAME_NEEDED_SECONDS, start::needs_spec, s
 use super::facts::Facts;
 use crate::api::DeploymentActionStatus;
 
-/// What to do next about an action.
+/// The next step for an action.
 #[must_use]
 pub fn decide(facts: &Facts<'_>, now: Timestamp) -> Step {
     if facts.action.metadata.deletion_timestamp.is_some() {
@@ -64,7 +69,7 @@ pub fn decide(facts: &Facts<'_>, now: Timestamp) -> Step {
     }
 }
 
-/// The pod that resolved an image has done its work once the run has its own pod, or has ended.
+/// Deletes the pod that resolved an image, once the run has its own pod or has ended.
 fn resolved(facts: &Facts<'_>, status: &DeploymentActionStatus) -> Option<Step> {
     let pod = &facts.resolver.as_ref()?.pod;
     let launched = status.run.as_ref().is_some_and(|run| run.pod_uid.is_some()) || facts.pod.view().is_some();

@@ -1,4 +1,4 @@
-//! What has changed since the latest run, and starts nothing.
+//! Changes since the latest run that start nothing.
 
 use k8s_openapi::jiff::Timestamp;
 
@@ -15,12 +15,12 @@ use crate::{
     record::quoted,
 };
 
-/// How the template differs from the one that the latest run was made of. Nothing is told of one that
-/// is not there, or that the action names no more.
+/// How the template differs from the one of the latest run. A template that does not exist, or that the
+/// action no longer names, is no news.
 pub(super) fn template_news(facts: &Facts<'_>, status: &DeploymentActionStatus) -> Option<String> {
     let frozen = status.template.as_ref()?;
     let Some(Lookup::Found(now)) = facts.template else {
-        // Not known is no news either way: what is told stays.
+        // If the template is not known yet, the condition stays as it is.
         let told = told(status, ConditionType::TemplateOutdated);
         return told.filter(|_| facts.template == Some(&Lookup::Unread));
     };
@@ -42,7 +42,8 @@ pub(super) fn template_news(facts: &Facts<'_>, status: &DeploymentActionStatus) 
 pub(super) fn source_news(facts: &Facts<'_>, status: &DeploymentActionStatus) -> Option<String> {
     let run = status.run.as_ref()?;
     let had = run.script_sha256.as_ref()?;
-    // An answer from before the run's end may be older than its script. Times in a status are whole seconds.
+    // An answer from before the run's end may be older than its script. Times in a status are in whole
+    // seconds.
     let ended = run.finished_at.as_ref().map_or(Timestamp::MAX, |time| after(time.0, 1));
     match &facts.source {
         Source::None => None,

@@ -1,8 +1,8 @@
-//! An action whose status was emptied, as a restore from a backup does: what its pods still tell.
+//! An action whose status was emptied, for example by a restore from a backup.
 //!
-//! The pods and tombstones of its UID are the record then, as the API server has them: a cache may be behind
-//! the pod that was made last. Where none are left, nobody knows whether it ran, and it is not run by itself.
-//! That it is not new shows in its metadata: the API server puts down there who wrote its status.
+//! The record is then its pods and tombstones, by its UID, as the API server has them. A cache may not have
+//! the latest pod yet. If none are left, nobody knows whether the action ran, and it does not run by itself.
+//! Its metadata shows that it is not new: the API server records there who wrote its status.
 
 use k8s_openapi::jiff::Timestamp;
 
@@ -23,8 +23,8 @@ use crate::{
     },
 };
 
-/// Puts the latest run on record again, if any pod tells of one. What it was that the run executed is
-/// not known any more: the spec as it is now is taken for it, so that nothing runs a second time.
+/// Records the latest run again, if any pod shows one. Nobody knows what that run executed. It counts as
+/// having executed the spec as it is now, so nothing runs a second time.
 pub(super) fn step(facts: &Facts<'_>, now: Timestamp) -> Option<Step> {
     let action = facts.action;
     let uid = action.metadata.uid.as_deref()?;
@@ -54,7 +54,7 @@ pub(super) fn step(facts: &Facts<'_>, now: Timestamp) -> Option<Step> {
     };
     if pod.tombstone {
         let message =
-            format!("the status was lost, and of attempt {attempt} only its tombstone is left: {}", pod.name);
+            format!("the status was lost, and only the tombstone of attempt {attempt} is left: {}", pod.name);
         let verdict = Verdict::of(Reason::Unknown, message);
         return Some(Step::WriteStatus(Box::new(terminal(&facts.requests, now, &verdict, run, None, None))));
     }
@@ -77,8 +77,8 @@ pub(super) fn step(facts: &Facts<'_>, now: Timestamp) -> Option<Step> {
     ))))
 }
 
-/// Nothing tells what ran. A creation may be on its way, so what comes next waits as after any run whose end
-/// nobody knows.
+/// Nothing shows what ran, and a creation may be on its way. So the next run waits as after every run whose
+/// end nobody knows.
 fn lost(facts: &Facts<'_>, uid: &str, now: Timestamp) -> Step {
     let action = facts.action;
     let number = unused(action, now);
@@ -95,14 +95,14 @@ fn lost(facts: &Facts<'_>, uid: &str, now: Timestamp) -> Step {
     };
     let until = rounded_up(runs_until(facts, &run, now)).0;
     let message = format!(
-        "the status was emptied, and no pod is left that tells what ran; it may run until {until}, and no other run begins before"
+        "the status was emptied, and no pod is left that shows what ran; it may run until {until}, and no other run begins before that"
     );
     let verdict = Verdict::of(Reason::Unknown, message);
     Step::WriteStatus(Box::new(terminal(&facts.requests, now, &verdict, run, None, None)))
 }
 
-/// The number of a run that no run before had: names of pods and the script's idempotency key follow from
-/// it. A run takes longer than a second.
+/// A number that no run had before: names of pods and the script's idempotency key follow from it. A run
+/// takes longer than a second, so there were fewer runs than seconds.
 fn unused(action: &DeploymentAction, now: Timestamp) -> u32 {
     let created = action.metadata.creation_timestamp.as_ref().map_or(now, |time| time.0);
     let seconds = u32::try_from(now.duration_since(created).as_secs()).unwrap_or_default();
@@ -110,18 +110,18 @@ fn unused(action: &DeploymentAction, now: Timestamp) -> u32 {
     history.map(|past| past.number).max().unwrap_or_default().max(seconds).saturating_add(1)
 }
 
-/// Whether somebody has written the status, and it does not say any more why it tells of no run.
+/// Whether somebody has written the status, and it no longer says why it has no run.
 fn was_emptied(action: &DeploymentAction) -> bool {
     let status = action.status.as_ref();
     let ready = status.and_then(|status| status.conditions().get(ConditionType::Ready));
-    // An action that was never asked to run, or may not yet.
+    // The action was never asked to run, or may not run yet.
     let told = [Reason::NotRequested, Reason::Suspended].map(Reason::as_str);
     if ready.is_some_and(|ready| told.contains(&ready.reason.as_str())) {
         return false;
     }
     let created = action.metadata.creation_timestamp.as_ref();
     let mut writers = action.metadata.managed_fields.iter().flatten();
-    // A copy of another action brings along who wrote that one's, from before it was made.
+    // A copied action brings the writers of the original, with times from before its own creation.
     writers.any(|writer| writer.subresource.as_deref() == Some("status") && writer.time.as_ref() > created)
 }
 

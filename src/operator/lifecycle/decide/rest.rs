@@ -1,4 +1,4 @@
-//! What of an action is needed to see that nothing is to be done: all that a cache keeps of those whose run
+//! The parts of an action that show that nothing is to be done. A cache keeps no more of actions whose run
 //! has ended.
 
 use kube::api::ObjectMeta;
@@ -14,15 +14,16 @@ use crate::{
     operator::lifecycle::{requests::Requests, status::is_held_back},
 };
 
-/// Longer annotations, and messages, are not worth a copy of their own: the action is kept whole.
+/// If annotations and messages are longer, a copy of them is not worth it, and the action is kept whole.
 const MOST_TEXT_BYTES: usize = 2048;
 
-/// What stands in for an action whose latest run has ended, which is settled, and of which no other run is
-/// asked for. [`super::decide`] answers with the same [`super::Step::Wait`] for both, and where it answers
-/// with anything else for one of them, it does so for the other; what that is, only the whole action says.
-/// `None` of any other action.
+/// The part of an action at rest that a cache keeps. The latest run of such an action has ended and is
+/// settled, and no other run is asked for. `None` for any other action.
 ///
-/// It has no resource version, so that the API server would refuse it wherever it was written.
+/// [`super::decide`] answers with the same [`super::Step::Wait`] for both. If it answers with any other step
+/// for one, it does so for the other. Only the whole action shows which step that is.
+///
+/// The stand-in has no resource version, so the API server would refuse to write it.
 #[must_use]
 pub fn stand_in(action: &DeploymentAction) -> Option<DeploymentAction> {
     let before = action.status.as_ref()?;
@@ -38,7 +39,7 @@ pub fn stand_in(action: &DeploymentAction) -> Option<DeploymentAction> {
     if texts.sum::<usize>() > MOST_TEXT_BYTES {
         return None;
     }
-    // Every field is named, so that a new one cannot be forgotten here.
+    // Every field is named here, so that a new one cannot be forgotten.
     let DeploymentActionSpec {
         template_ref,
         run_policy,
@@ -97,8 +98,8 @@ pub fn stand_in(action: &DeploymentAction) -> Option<DeploymentAction> {
         },
         spec: DeploymentActionSpec {
             template_ref: template_ref.clone(),
-            // The spec as it is starts nothing, and another one is another state of the action: its hash is
-            // not asked for any more.
+            // The spec as it is starts nothing, and a changed spec is a new state of the action. So the hash
+            // is not compared any more.
             run_policy: if *run_policy == RunPolicy::OnChange { RunPolicy::Manual } else { *run_policy },
             suspend: *suspend,
             script: read_from(script.as_ref(), run),
@@ -122,14 +123,14 @@ pub fn stand_in(action: &DeploymentAction) -> Option<DeploymentAction> {
     })
 }
 
-/// Where the run had its script from, if that was a `ConfigMap`, which may hold another one by now.
+/// The `ConfigMap` that the run's script came from, if it did. It may hold another script now.
 fn read_from(script: Option<&Script>, run: &RunStatus) -> Option<Script> {
     let from = script.and_then(|script| script.config_map_key_ref.clone());
     let from = from.filter(|_| run.script_sha256.is_some())?;
     Some(Script { config_map_key_ref: Some(from), ..Script::default() })
 }
 
-/// The parts of a run that somebody looks at once it has ended.
+/// The parts of a run that are still used once it has ended.
 fn of_run(run: &RunStatus) -> RunStatus {
     RunStatus {
         repeats: None,
@@ -137,13 +138,13 @@ fn of_run(run: &RunStatus) -> RunStatus {
         required_outputs: Vec::new(),
         duration_seconds: None,
         attempts: Vec::new(),
-        // What was compared to the record of a script's end.
+        // A later record of the script's end is compared with this.
         exit_code: run.exit_code.or_else(|| run.attempts.last()?.exit_code),
         ..run.clone()
     }
 }
 
-/// Whether nothing is to be done but, in its time, about pods and the action's own end.
+/// Whether nothing is left to do, apart from removing pods and the action itself in time.
 fn rests(action: &DeploymentAction, status: &DeploymentActionStatus, run: &RunStatus) -> bool {
     let generation = action.metadata.generation;
     let told = |seen: Option<i64>| seen.is_some() && seen == generation;
@@ -163,7 +164,7 @@ fn asks(annotation: &str) -> bool {
     [ANNOTATION_CANCEL, ANNOTATION_RERUN].contains(&annotation)
 }
 
-/// Whether somebody looks at this condition of an action at rest.
+/// Whether this condition of an action at rest is still used.
 fn kept(condition: &str) -> bool {
     [
         ConditionType::Finished,

@@ -1,4 +1,4 @@
-//! The pods of runs that have ended: when our finalizer comes off them, and when they are removed.
+//! Pods of runs that have ended: when our finalizer is taken off, and when they are deleted.
 
 use k8s_openapi::jiff::Timestamp;
 
@@ -8,11 +8,11 @@ use crate::{
     operator::{lifecycle::facts::Facts, pod::view::PodView},
 };
 
-/// So long a creation can arrive once nobody sends another one, in seconds: the API server answers within
-/// 60 s or not at all. While the pod's name is taken, it comes to nothing.
+/// How long a creation can still arrive once nothing sends another one, in seconds. The API server answers
+/// within 60 s or not at all. While the pod's name is taken, the creation fails.
 pub const NAME_NEEDED_SECONDS: i64 = 120;
 
-/// Nothing is to be done but to remove pods in their time.
+/// Nothing is left to do, apart from removing pods in time.
 pub(super) fn retire(facts: &Facts<'_>, now: Timestamp, status: &DeploymentActionStatus) -> Step {
     let retention = facts.action.spec.pod_retention_seconds;
     let run = status.run.as_ref();
@@ -20,7 +20,7 @@ pub(super) fn retire(facts: &Facts<'_>, now: Timestamp, status: &DeploymentActio
         let finished = run.finished_at.as_ref()?;
         let held = after(run.taken_up()?.0, NAME_NEEDED_SECONDS).max(created_long_ago(pod));
         let held = held.max(name_needed_until(facts, run, pod, now));
-        // With our finalizer on it, it has not ended although its run has: its end brings an event.
+        // While our finalizer is on it, it has not ended although its run has. Its end causes a look.
         (!pod.finalizer).then(|| (pod, after(finished.0, retention).max(held)))
     });
     let older_needed = |pod| older_name_needed_until(facts, run, pod);
@@ -52,20 +52,20 @@ pub(super) fn retire(facts: &Facts<'_>, now: Timestamp, status: &DeploymentActio
     }
 }
 
-/// Whether nothing more is to be learned of a pod whose run has ended.
+/// Whether nothing more can be learned from a pod whose run has ended.
 fn is_done_with(pod: &PodView) -> bool {
     pod.terminated().is_some() || pod.deleting || !pod.started
 }
 
-/// Whether the latest run needs its pod's finalizer no more. While it has its lock yet, nothing else may
-/// show that the pod has ended, which the lock waits for.
+/// Whether the latest run no longer needs its pod's finalizer. It does while it has its lock: perhaps nothing
+/// else shows that the pod has ended, and the lock waits for that.
 pub(super) fn may_be_let_go(run: &RunStatus, pod: &PodView) -> bool {
     let awaited = run.finished_at.is_some() && run.held_lock().is_some();
     pod.finalizer && is_done_with(pod) && !awaited
 }
 
-/// Until when a creation of the latest attempt can still arrive, which only a pod under its name keeps from
-/// starting the script again. A pod that is let go can be gone in the next moment.
+/// Until when a creation of the latest attempt can still arrive. Only a pod under its name keeps the creation
+/// from starting the script again. A released pod can be gone the next moment.
 pub(super) fn name_needed_until(
     facts: &Facts<'_>,
     run: &RunStatus,
@@ -76,7 +76,8 @@ pub(super) fn name_needed_until(
         return Timestamp::MIN;
     }
     let launcher = run.launcher.as_ref().filter(|launcher| launcher.process == facts.process);
-    // Another process may have sent one until this one took the attempt over, or until it was over.
+    // Another process may have sent a creation until this one took the attempt over, or until the attempt was
+    // over.
     let others = match launcher {
         Some(launcher) => launcher.taken_over_at.as_ref().map_or(Timestamp::MIN, |time| time.0),
         None => over_since(facts, run).unwrap_or(now),
@@ -84,7 +85,7 @@ pub(super) fn name_needed_until(
     after(others, NAME_NEEDED_SECONDS).max(created_long_ago(pod))
 }
 
-/// The same of an attempt before it: all of its creations were sent before the latest one was announced.
+/// The same for an earlier attempt. All of its creations were sent before the latest one was announced.
 pub(super) fn older_name_needed_until(
     facts: &Facts<'_>,
     run: Option<&RunStatus>,
@@ -93,14 +94,14 @@ pub(super) fn older_name_needed_until(
     if pod.settled {
         return Timestamp::MIN;
     }
-    // Of an action that is being deleted and whose status was emptied, nothing was sent after that.
+    // If the status of an action that is being deleted was emptied, no creation was sent after the deletion.
     let deleted = facts.action.metadata.deletion_timestamp.as_ref();
     let announced = run.and_then(RunStatus::taken_up).or(deleted).map(|time| time.0);
     let others = announced.map_or(Timestamp::MIN, |time| after(time, NAME_NEEDED_SECONDS));
     others.max(created_long_ago(pod))
 }
 
-/// Since when no pod of the latest attempt may be asked for.
+/// Since when no process may create a pod of the latest attempt.
 fn over_since(facts: &Facts<'_>, run: &RunStatus) -> Option<Timestamp> {
     let waits = run.next_attempt_at.is_some();
     let ended = run.attempts.last().filter(|_| waits).and_then(|attempt| attempt.finished_at.as_ref());
@@ -108,8 +109,8 @@ fn over_since(facts: &Facts<'_>, run: &RunStatus) -> Option<Timestamp> {
     [run.finished_at.as_ref(), ended, deleted].into_iter().flatten().map(|time| time.0).min()
 }
 
-/// When this process's own creation, whose answer it does not have, has arrived or comes to nothing: it
-/// sends none once it has seen the pod.
+/// When this process's own creation without an answer has arrived or failed. The process sends none once it
+/// has seen the pod.
 fn created_long_ago(pod: &PodView) -> Timestamp {
     pod.created_at.as_ref().map_or(Timestamp::MIN, |time| after(time.0, NAME_NEEDED_SECONDS))
 }

@@ -1,8 +1,8 @@
-//! Whether a failed attempt is followed by another one, and when.
+//! Whether another attempt follows a failed one, and when.
 //!
-//! By itself only what certainly never started is begun again. Where a script may have run, its author
-//! has to allow it, and where nothing shows that it has ended, the next attempt waits until no clock
-//! can still let it run.
+//! By default only an attempt that certainly never started its script is tried again. If a script may have
+//! run, its author must allow another attempt. If nothing shows that the script has ended, the next attempt
+//! waits until every clock has passed that could let it run.
 
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use sha2::{Digest, Sha256};
@@ -34,7 +34,7 @@ use crate::{
     },
 };
 
-/// Which cause of `spec.retry` a verdict is, if any: another attempt at what cannot work is none.
+/// The cause of `spec.retry` that a verdict belongs to. `None` if another attempt makes no sense.
 pub(super) fn cause(verdict: &Verdict) -> Option<RetryCause> {
     if verdict.never_started {
         return matches!(
@@ -80,9 +80,9 @@ fn allowed(retry: &Retry, verdict: &Verdict, attempt: u32) -> bool {
     attempt <= retry.limit && retry.causes().contains(&cause) && code
 }
 
-/// The pause after this attempt: doubling, with up to a quarter more. The spread is a function of run
-/// and attempt, so that an operator that begins anew waits for the same moment, and a hundred actions
-/// that failed together do not begin again together.
+/// The pause after this attempt. It doubles, and up to a quarter is added. How much is added follows from run
+/// and attempt. So an operator that restarts waits for the same moment, and a hundred actions that failed
+/// together do not begin again together.
 pub(super) fn pause(retry: &Retry, uid: &str, run: u32, attempt: u32) -> SignedDuration {
     let (first, longest) = retry.backoff();
     let doubled = first.saturating_mul(1_i64 << attempt.saturating_sub(1).min(30));
@@ -93,8 +93,8 @@ pub(super) fn pause(retry: &Retry, uid: &str, run: u32, attempt: u32) -> SignedD
 }
 
 impl Active<'_> {
-    /// The write that says how the attempt ended, `run` and `image` being what is known of it by then:
-    /// the run's end, or that it waits for another attempt.
+    /// The write that says how the attempt ended: the run's end, or the wait for another attempt. `run` and
+    /// `image` hold what is known of the attempt.
     pub(super) fn over(
         &self,
         verdict: &Verdict,
@@ -129,7 +129,7 @@ impl Active<'_> {
         if RunOutcome::of(verdict.reason) == RunOutcome::Unknown && then > self.now {
             let until = rounded_up(then).0;
             verdict.message =
-                format!("{}; it may run until {until}, and no other run begins before", verdict.message);
+                format!("{}; it may run until {until}, and no other run begins before that", verdict.message);
         }
         verdict.hint = hint(verdict.reason, self.facts.spec.as_ref(), log);
         if run.attempt > 1 {
@@ -138,8 +138,8 @@ impl Active<'_> {
         Step::WriteStatus(Box::new(terminal(requests, self.now, &verdict, run, image, log)))
     }
 
-    /// When certainly nothing of the attempt runs any more. An object that vanished proves nothing of
-    /// its process, and a kubelet that says that it lost sight of a container proves as little.
+    /// When certainly nothing of the attempt runs any more. A pod object that vanished proves nothing about
+    /// its process. A kubelet that has lost sight of a container proves as little.
     fn no_longer_runs(&self, verdict: &Verdict, run: &RunStatus, pod: Option<&PodView>) -> Timestamp {
         let recorded = self.log_of(run).is_some_and(|log| log.exit.is_some());
         let seen = pod.and_then(PodView::terminated).is_some_and(|end| !end.is_unknown());
@@ -161,7 +161,7 @@ impl Active<'_> {
         Some(rounded_up(ended.saturating_add(pause).ok()?).0)
     }
 
-    /// The attempt has ended and the next one is due later, or now.
+    /// The attempt has ended. The next one is due now or later.
     pub(super) fn wait_for_next(&self) -> Step {
         let facts = self.facts;
         let end = |verdict: &Verdict| {
@@ -185,7 +185,7 @@ impl Active<'_> {
             return step;
         }
         if matches!(facts.spec, Err(Blocked::Unread(_))) {
-            // Right after a start the caches are empty, which is no reason to give a run up.
+            // Right after a start the caches are empty. This is no reason to give a run up.
             return Step::until(self.look_again(), self.now);
         }
         let changed = "what the run executes changed while it waited for its next attempt";
@@ -207,7 +207,7 @@ impl Active<'_> {
         }
         let due = self.run.next_attempt_at.as_ref().map_or(self.now, |time| time.0);
         let paused = self.paused().filter(|paused| *paused < due);
-        // Longer than its pause it waits only for clocks, which a node that is out of service has not.
+        // After its pause it waits only for clocks. They do not count on a node that is out of service.
         let due = paused.filter(|_| facts.is_off()).unwrap_or(due);
         if lock::is_seen_running(facts, self.run) {
             return Step::until(self.look_again(), self.now);

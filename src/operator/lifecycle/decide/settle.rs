@@ -1,4 +1,4 @@
-//! Log and pod of the last run are brought to their end.
+//! Brings the log and the pod of the last run to their end.
 
 use k8s_openapi::jiff::Timestamp;
 
@@ -25,13 +25,13 @@ use crate::{
     record::outcome::{Identity, Outcome},
 };
 
-/// How long a log may take to be read once the verdict is known, in seconds.
+/// How long reading a log may take once the verdict is known, in seconds.
 const LOG_DEADLINE_SECONDS: i64 = 60;
-/// How long containers that others injected may take to end by themselves once the run has, in seconds. A
-/// script can tell some of them to, and their pod does not look as if it had failed.
+/// How long containers that others injected may take to end by themselves after the run's end, in seconds.
+/// Some end when the script tells them to, and then their pod does not look failed.
 const LEFT_TO_THEMSELVES_SECONDS: i64 = 10;
 
-/// Brings log and pod of the last run to their end. `None` where nothing is left to do.
+/// Brings the log and the pod of the last run to their end. `None` if nothing is left to do.
 pub(super) fn settle(
     facts: &Facts<'_>,
     now: Timestamp,
@@ -45,7 +45,7 @@ pub(super) fn settle(
         && !stray.deleting
         && stray.owner_uid == facts.action.metadata.uid
     {
-        // A second pod of an attempt that has ended: a creation that came late.
+        // A second pod of an attempt that has ended: its creation came late.
         return Some(Step::delete(stray));
     }
     if let Some(pod) = own.filter(|pod| pod.outlived()) {
@@ -73,22 +73,22 @@ pub(super) fn settle(
     (may_be_let_go(run, pod) && free).then(|| Step::release(pod))
 }
 
-/// Ends what has outlived the script. Kubernetes has one way to end containers and keep their pod, and the pod
-/// then counts as failed: the status says that it was no failure of the script's.
+/// Ends containers that have outlived the script. Kubernetes has one way to end containers and keep their
+/// pod, and the pod then counts as failed. So the status says that this was no failure of the script.
 fn end_sidecars(now: Timestamp, status: &DeploymentActionStatus, pod: &PodView) -> Step {
     let kind = ConditionType::SidecarsEnded;
     if status.conditions().is_true(kind) {
         return Step::expire(pod);
     }
     let message = format!(
-        "beside the script, {} of pod {} did not end by itself and was ended {LEFT_TO_THEMSELVES_SECONDS} s after the run: the pod shows Failed (DeadlineExceeded) for that, whatever came of the script",
+        "beside the script, {} of pod {} did not end by itself, and the operator ended it {LEFT_TO_THEMSELVES_SECONDS} s after the run: so the pod shows Failed (DeadlineExceeded), however the script ended",
         pod.others_running.join(", "),
         pod.name
     );
     Step::WriteStatus(Box::new(with_condition(status, now, kind, &message)))
 }
 
-/// The verdict is known and the log is still being read.
+/// The verdict is known, and the log is still being read.
 fn read_on(
     facts: &Facts<'_>,
     now: Timestamp,
@@ -125,7 +125,7 @@ fn read_on(
     }
 }
 
-/// What came later and contradicts the verdict, which stands.
+/// Evidence that came later and contradicts the verdict, which stands.
 fn dispute(facts: &Facts<'_>, run: &RunStatus, pod: &PodView) -> Option<String> {
     let from_log = facts.log.as_ref().and_then(|log| log.exit.as_ref()).map(|(exit, _)| exit);
     let of = Identity { pod_uid: pod.uid.clone(), run_id: run.id.clone() };
@@ -147,8 +147,8 @@ fn dispute(facts: &Facts<'_>, run: &RunStatus, pod: &PodView) -> Option<String> 
     })
 }
 
-/// Until when what others injected may end by itself. `None` where another run or attempt follows: nobody looks
-/// at this pod then.
+/// Until when containers that others injected may end by themselves. `None` if another run or attempt
+/// follows, because this pod is not looked at then.
 pub(super) fn left_to_themselves_until(
     facts: &Facts<'_>,
     status: &DeploymentActionStatus,

@@ -1,4 +1,4 @@
-//! Whether an action asks for another run, and the run that begins then.
+//! Whether an action asks for another run, and the run that then begins.
 
 use k8s_openapi::jiff::Timestamp;
 
@@ -25,14 +25,13 @@ pub(super) fn generation(action: &DeploymentAction) -> i64 {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Start {
     Run(Trigger),
-    /// The hash has another version: it is taken anew, and nothing runs.
+    /// The hash has another version. It is computed again, and nothing runs.
     Rebase(String),
-    /// Nobody has asked.
+    /// Nobody has asked for a run.
     Never,
     No,
 }
 
-/// Whether a run is to start.
 pub(super) fn may_start(requests: &Requests<'_>, status: &DeploymentActionStatus) -> bool {
     matches!(start(requests, status), Start::Run(_))
 }
@@ -55,7 +54,7 @@ pub(super) fn start(requests: &Requests<'_>, status: &DeploymentActionStatus) ->
     if rerun {
         return Start::Run(Trigger::Rerun);
     }
-    // Whatever the policy says: what was asked for was never done.
+    // This holds under every policy: what was asked for was never done.
     if outcome_of(status, last) == Some(RunOutcome::Superseded) {
         return Start::Run(Trigger::SpecChanged);
     }
@@ -73,37 +72,37 @@ pub(super) fn start(requests: &Requests<'_>, status: &DeploymentActionStatus) ->
     Start::No
 }
 
-/// Whether the latest run has failed, in a way that is known, and what bears on a run was changed since: that
-/// is meant to mend it. People look first at a script whose end nobody knows. A cancelled run does
-/// not go on by itself.
+/// Whether the latest run has failed in a known way, and something that affects a run was changed since. Such
+/// a change is meant to repair the failure. If nobody knows how a script ended, people look first. A
+/// cancelled run does not go on by itself.
 fn is_mended(action: &DeploymentAction, status: &DeploymentActionStatus, last: &RunStatus) -> bool {
     let failed = outcome_of(status, last) == Some(RunOutcome::Failed);
     failed && bears_otherwise(action, last, last.settings_hash.as_ref())
 }
 
-/// Whether the action has another token than the run, under a policy in which that counts.
+/// Whether the action has another token than the run, under a policy that counts tokens.
 pub(super) fn has_another_token(action: &DeploymentAction, run: &RunStatus) -> bool {
     let spec = &action.spec;
     spec.run_policy != RunPolicy::Once && spec.run_token.is_some() && spec.run_token != run.run_token
 }
 
-/// Whether the action executes something else by now than the run does.
+/// Whether the action now executes something else than the run does.
 pub(super) fn executes_another(action: &DeploymentAction, run: &RunStatus) -> bool {
     run.generation != generation(action) && hash::is_of(&run.spec_hash, &action.spec) == Some(false)
 }
 
-/// Whether something that bears on the run was changed since its settings had this hash.
+/// Whether something that affects the run was changed since its settings had the hash `before`.
 pub(super) fn bears_otherwise(action: &DeploymentAction, run: &RunStatus, before: Option<&String>) -> bool {
     let before = before.filter(|before| hash::is_current(before));
     run.generation != generation(action) && before.is_some_and(|before| *before != settings(action))
 }
 
-/// How a run has ended. The conditions do not say: while the next one is held back, they tell of that.
+/// How a run has ended, by the history. While the next run is held back, the conditions are about that one.
 pub(super) fn outcome_of(status: &DeploymentActionStatus, run: &RunStatus) -> Option<RunOutcome> {
     status.history.iter().find(|past| past.number == run.number).map(|past| past.outcome)
 }
 
-/// The hash of all that bears on a run of the action.
+/// The hash of everything that affects a run of the action.
 pub(super) fn settings(action: &DeploymentAction) -> String {
     hash::settings_hash(&action.spec).unwrap_or_default()
 }
@@ -113,8 +112,8 @@ pub(super) fn executed(action: &DeploymentAction) -> String {
     hash::spec_hash(&action.spec).unwrap_or_default()
 }
 
-/// The run whose packages one that is asked for again deploys, digest by digest: it executes the same,
-/// and whoever moved a tag meanwhile must not have changed what it deploys.
+/// The run whose packages a rerun deploys again, with the same digests. A rerun executes the same, and a tag
+/// that somebody moved meanwhile must not change what it deploys.
 pub(super) fn repeated(facts: &Facts<'_>, status: &DeploymentActionStatus, trigger: Trigger) -> Option<u32> {
     let last = status.run.as_ref().filter(|last| {
         trigger == Trigger::Rerun && hash::is_of(&last.spec_hash, &facts.action.spec) == Some(true)
@@ -122,12 +121,13 @@ pub(super) fn repeated(facts: &Facts<'_>, status: &DeploymentActionStatus, trigg
     let same_template = match (&status.template, facts.template) {
         (Some(frozen), Some(Lookup::Found(now))) => now.is(frozen),
         (Some(_), _) => false,
-        // It ended before it had one.
+        // The run ended before it had a template.
         (None, _) => true,
     };
     let has_packages =
         |number: &u32| status.history.iter().any(|past| past.number == *number && !past.packages.is_empty());
-    // One that was to repeat another, and ended before it had its packages, repeats that one.
+    // A run that repeats another one may have ended before it had its packages. Then the new run repeats that
+    // other one.
     [Some(last.number), last.repeats].into_iter().flatten().filter(|_| same_template).find(has_packages)
 }
 
@@ -157,9 +157,9 @@ pub(super) fn fresh_run(
     }
 }
 
-/// Whether it matters what the spec of an action comes to: not of one at rest, whose latest run has ended and
-/// is not followed by another one. Of a run that an operator froze that recorded no deadlines, those of the
-/// spec count yet.
+/// Whether the checked spec of an action matters. It does not for an action at rest: its latest run has
+/// ended, and no other one follows. It still does if an older operator froze that run without recording its
+/// deadlines: then the spec's deadlines count.
 #[must_use]
 pub fn needs_spec(action: &DeploymentAction) -> bool {
     let Some(status) = &action.status else { return true };
@@ -168,8 +168,8 @@ pub fn needs_spec(action: &DeploymentAction) -> bool {
     !recorded || may_start(&Requests::of(action), status)
 }
 
-/// Whether the run has ended. While the next one is held back, the conditions do not say so; where
-/// somebody has edited the status, the history still does.
+/// Whether the run has ended. While the next run is held back, the conditions do not say so. If somebody has
+/// edited the status, the history still says so.
 pub(super) fn is_over(status: &DeploymentActionStatus, run: &RunStatus) -> bool {
     run.finished_at.is_some()
         || status.conditions().is_true(ConditionType::Finished)

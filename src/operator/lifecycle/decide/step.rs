@@ -1,4 +1,4 @@
-//! One thing to do.
+//! The steps that `decide` answers with.
 
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
@@ -13,9 +13,9 @@ use crate::{
 /// One thing to do.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Step {
-    /// Resolve the image of the spec, its packages, and its script where that is in a `ConfigMap`.
+    /// Resolve the image of the spec, its packages, and its script if that is in a `ConfigMap`.
     Resolve {
-        /// The run whose packages are deployed again, of those that the status has.
+        /// The run in the history whose packages are deployed again, if any.
         repeats: Option<u32>,
     },
     /// Create the pod that resolves the image of this run.
@@ -37,7 +37,7 @@ pub enum Step {
         /// Its UID.
         uid: String,
     },
-    /// Replace the status, if nobody else has changed the action meanwhile.
+    /// Replace the status, unless somebody else has changed the action meanwhile.
     WriteStatus(Box<DeploymentActionStatus>),
     /// Ask the API server for the pod of the current attempt.
     Look,
@@ -52,20 +52,20 @@ pub enum Step {
         /// The attempt.
         attempt: u32,
     },
-    /// Read the pod's log from now on.
+    /// Start to read the pod's log.
     Follow {
         /// The pod's name.
         name: String,
         /// Its UID.
         uid: String,
     },
-    /// Put down on this very pod why its script is to stop, for the script to read.
+    /// Write onto this very pod why its script should stop, for the script to read.
     Stop {
         /// The pod's name.
         name: String,
         /// Its UID.
         uid: String,
-        /// What the script reads.
+        /// The text that the script reads.
         reason: String,
     },
     /// Delete this very pod.
@@ -82,21 +82,21 @@ pub enum Step {
         /// Its UID.
         uid: String,
     },
-    /// Ask the API server who has this lock, for this run.
+    /// Ask the API server which run has this lock, for this run.
     LookAtLock {
         /// The lock.
         lock: String,
         /// The run's id.
         run: String,
     },
-    /// Take this lock for this run, in place of what the look has found.
+    /// Take this lock for this run, if the Lease is still as the look found it.
     TakeLock {
         /// The lock.
         lock: String,
         /// The run's id.
         run: String,
     },
-    /// Put the pod of the current attempt down on the lock, if the run still has it.
+    /// Record the pod of the current attempt on the lock's Lease, if the run still has the lock.
     MarkLock {
         /// The lock.
         lock: String,
@@ -104,26 +104,26 @@ pub enum Step {
         run: String,
         /// The pod's name.
         pod: String,
-        /// Its UID, once it is there.
+        /// Its UID, once the pod exists.
         uid: Option<String>,
-        /// How long the attempt may run from now on at the most.
+        /// Longest time that the attempt may run from now on, in seconds.
         seconds: i64,
     },
-    /// Give this lock back, if this run has it.
+    /// Release this lock, if this run has it.
     ReleaseLock {
         /// The lock.
         lock: String,
         /// The run's id.
         run: String,
     },
-    /// Delete the action, if nobody has changed it meanwhile.
+    /// Delete the action, unless somebody has changed it meanwhile.
     DeleteAction,
-    /// Nothing, until something changes or the time is over.
+    /// Do nothing until something changes or the time is over.
     Wait(Option<SignedDuration>),
 }
 
 impl Step {
-    /// Its name alone, without what it carries.
+    /// The step's name, without what it carries.
     #[must_use]
     pub const fn name(&self) -> &'static str {
         match self {
@@ -165,13 +165,13 @@ impl Step {
         Self::Follow { name: pod.name.clone(), uid: pod.uid.clone() }
     }
 
-    /// Waits until `then`, a moment at least.
+    /// Waits until `then`, but at least a moment.
     pub(super) fn until(then: Timestamp, now: Timestamp) -> Self {
         let shortest = SignedDuration::from_millis(20);
         Self::Wait(Some(then.duration_since(now).max(shortest)))
     }
 
-    /// The same, and where it is to wait, not beyond `then`.
+    /// The same step. If it is to wait, it waits no longer than until `then`.
     pub(super) fn not_beyond(self, then: Option<Timestamp>, now: Timestamp) -> Self {
         match (self, then.map(|then| Self::until(then, now))) {
             (Self::Wait(None), Some(wait)) => wait,
@@ -181,7 +181,7 @@ impl Step {
     }
 }
 
-/// Writes the status where it differs, else does `next`.
+/// Writes the status if it differs, or else does `next`.
 pub(super) fn write_or(
     facts: &Facts<'_>,
     wanted: DeploymentActionStatus,

@@ -1,9 +1,9 @@
-//! A run that yields to a changed spec: whoever corrects what keeps it from starting need not wait until it is
-//! given up.
+//! A run that yields to a changed spec. After a correction, nobody needs to wait until the old run is given
+//! up.
 //!
-//! Only a script that has not started yields. That is put on record before the pod is deleted, so that taking
-//! the change back means nothing. Should the script start before its pod is gone, the run ends as it would have,
-//! and the next one begins then.
+//! A run yields only if its script has not started. This is recorded before the pod is deleted, so taking the
+//! change back has no effect. If the script starts before its pod is gone, the run ends as it would have, and
+//! the next one begins then.
 
 use super::{
     active::Active,
@@ -19,8 +19,9 @@ use crate::{
     },
 };
 
-/// How long after a run was taken up its pod yields where nothing says what it waits for, in seconds. A script
-/// may have started that the kubelet has not told of yet, and a deletion would stop it.
+/// How long a pod is left alone after the attempt was taken up, if nothing says what it waits for, in
+/// seconds. Its script may have started although the kubelet has not said so yet, and a deletion would stop
+/// it.
 const TOLD_BY_THEN_SECONDS: i64 = 60;
 
 /// The verdict on a run whose script has not been started.
@@ -34,11 +35,11 @@ pub(super) fn before_attempt(attempt: u32) -> Verdict {
 }
 
 fn verdict(when: &str) -> Verdict {
-    Verdict::of(Reason::Superseded, format!("the spec changed {when}, and the next run is of the new one"))
+    Verdict::of(Reason::Superseded, format!("the spec changed {when}, and the next run executes the new one"))
 }
 
-/// Whether the action asks by now for another run than the one that is under way: anything that bears on the
-/// attempt was changed, or there is another token.
+/// Whether the action now asks for another run than the one under way: something that affects the attempt was
+/// changed, or the token was.
 fn asks_for_another(action: &DeploymentAction, run: &RunStatus) -> bool {
     let before = run.attempt_settings_hash.as_ref().or(run.settings_hash.as_ref());
     start::executes_another(action, run)
@@ -47,19 +48,20 @@ fn asks_for_another(action: &DeploymentAction, run: &RunStatus) -> bool {
 }
 
 impl Active<'_> {
-    /// Whether the run yields, its script not having started; or is on record as one that does.
+    /// Whether the run yields if its script has not started. A run whose yielding is on record always does.
     pub(super) fn yields(&self) -> bool {
         self.run.superseded_at.is_some() || asks_for_another(self.facts.action, self.run)
     }
 
-    /// Whether its pod, which waits, is to go for it: something is known to keep its script from starting.
+    /// Whether the run's waiting pod is deleted because the run yields. Either something is known to keep the
+    /// script from starting, or the pod was left alone long enough.
     pub(super) fn yields_its_pod(&self, pod: &PodView) -> bool {
         let quiet = after(taken_up(self.run, self.now), TOLD_BY_THEN_SECONDS);
         let held = pod.node.is_none() || self.facts.cause.is_some() || self.now >= quiet;
         self.run.superseded_at.is_some() || (held && self.yields())
     }
 
-    /// Puts on record that the run yields, before anything is done for it.
+    /// Records that the run yields, before anything is done for it.
     pub(super) fn yielding(&self, run: RunStatus, next: impl FnOnce() -> Step) -> Step {
         if self.run.superseded_at.is_some() {
             return next();

@@ -1,4 +1,4 @@
-//! The table of what is decided: state and fact to the next step.
+//! Tables of what is decided: a state and a fact give the next step.
 
 mod bad_input;
 mod beginning;
@@ -61,21 +61,22 @@ use crate::{
 };
 
 const T0: i64 = 1_000_000;
-/// How long a script may run by the kubelet's clock: ten minutes to start, an hour, 30 s of grace and 15 for
-/// the runner, which are a part of the pod's own deadline and come after it too, and a margin of a minute.
+/// How long a script may run by the kubelet's clock. The pod's own deadline is ten minutes to start, an hour,
+/// 30 s of grace and 15 s for the runner. Then the container has its grace period again, and the node a
+/// margin of a minute.
 const BY_KUBELET: i64 = 600 + 3600 + 2 * (30 + 15) + 60;
 
 fn at(seconds: i64) -> Timestamp {
     Timestamp::from_second(T0 + seconds).unwrap()
 }
 
-/// What is answered for an action, and for what stands in for it, is the same wait, or neither is one.
+/// An action and what a cache keeps of it get the same wait, or neither gets a wait.
 fn assert_stands_in(step: &Step, other: &Step) {
     let waits = |step: &Step| matches!(step, Step::Wait(_));
     assert!(step == other || !(waits(step) || waits(other)), "{step:?}, by what the cache has {other:?}");
 }
 
-/// An action, its spec, and what is known beside them.
+/// An action, its spec, and everything else that is known.
 struct World {
     action: DeploymentAction,
     spec: Result<Checked, Blocked>,
@@ -130,7 +131,7 @@ impl World {
         }
     }
 
-    /// One whose run was recorded at `T0` and has no pod yet.
+    /// A run that was recorded at `T0` and has no pod yet.
     fn launching() -> Self {
         Self::launching_of(action())
     }
@@ -144,7 +145,7 @@ impl World {
         world
     }
 
-    /// One whose pod is there.
+    /// A run whose pod exists.
     fn with_pod(change: impl FnOnce(&mut PodView)) -> Self {
         let mut world = Self::launching();
         world.show_pod(change);
@@ -158,7 +159,7 @@ impl World {
         self.pod = PodFact::Present(Box::new(pod));
     }
 
-    /// One whose script runs.
+    /// A run whose script runs.
     fn running() -> Self {
         Self::running_of(action())
     }
@@ -206,7 +207,7 @@ impl World {
     fn step(&self, seconds: i64) -> Step {
         let step = decide(&self.facts(), at(seconds));
         if let Some(action) = stand_in(&self.action) {
-            // Each look of each test at an action at rest is one at what the cache has of it, too.
+            // Every test also looks at what a cache keeps of an action at rest.
             let spec = Err(Blocked::Unread(String::new()));
             let requests = Requests::of(&action);
             let facts = Facts { action: &action, requests, spec: &spec, ..self.facts() };
@@ -215,7 +216,7 @@ impl World {
         step
     }
 
-    /// Expects a write, and does it.
+    /// Expects a write, and carries it out.
     fn write(&mut self, seconds: i64) {
         match self.step(seconds) {
             Step::WriteStatus(status) => self.action.status = Some(*status),
@@ -229,7 +230,7 @@ impl World {
         self.look();
     }
 
-    /// Reads the action and its template anew.
+    /// Reads the action and its template again.
     fn look(&mut self) {
         self.spec = check(&self.action, self.template.as_ref(), "amd64");
     }
@@ -256,14 +257,14 @@ impl World {
         run(self).number
     }
 
-    /// Expects the run to end so.
+    /// Expects the run to end for this reason.
     fn ends(&mut self, seconds: i64, reason: Reason) {
         self.write(seconds);
         assert!(self.finished(), "{:?}", self.action.status);
         assert_eq!(self.reason(), reason);
     }
 
-    /// Expects the run to end for another one.
+    /// Expects the run to yield to another one.
     fn gives_way(&mut self, seconds: i64) {
         self.write(seconds);
         assert!(run(self).finished_at.is_some(), "{:?}", self.action.status);
@@ -312,7 +313,7 @@ fn log_with(exit: Exit, state: LogState, seconds: i64) -> LogFact {
     LogFact { pod_uid: "pod-1".into(), exit: Some((exit, at(seconds))), state, ..LogFact::default() }
 }
 
-/// What was read of a log in which the runner has announced how its message is to be known.
+/// A log in which the runner has announced the proof of its message.
 fn begun(state: LogState) -> LogFact {
     let start = Start {
         version: 1,
@@ -341,7 +342,7 @@ fn terminated(reason: &str, record: Option<Exit>) -> ContainerView {
     }))
 }
 
-// Beginning.
+// The beginning of a run.
 
 #[test]
 fn a_new_action_is_resolved_then_recorded_then_launched() {
@@ -502,12 +503,12 @@ fn after_a_run_that_failed_a_change_that_bears_on_a_run_starts_one() {
         |world: &World| start::may_start(&Requests::of(&world.action), world.action.status.as_ref().unwrap());
     let mut world = ended(Outcome::Exited { code: 3 });
     assert!(!starts(&world));
-    // What bears on no run starts none.
+    // A change that affects no run starts none.
     world.change(|spec| spec.pod_retention_seconds = 5);
     assert!(!starts(&world));
     more(&mut world);
     assert!(starts(&world));
-    // A run of an operator that kept no such hash.
+    // An older operator kept no such hash.
     run_mut(&mut world).settings_hash = None;
     assert!(!starts(&world));
 
@@ -520,7 +521,7 @@ fn after_a_run_that_failed_a_change_that_bears_on_a_run_starts_one() {
     let mut world = ended(Outcome::Exited { code: 3 });
     world.change(|spec| spec.suspend = Some(true));
     more(&mut world);
-    // It is held back. The status of that must not hide that the run failed.
+    // The run is held back. The status about that must not hide that the run before failed.
     world.write(9);
     assert_eq!(world.step(9), Step::Wait(None));
     world.change(|spec| spec.suspend = None);
@@ -598,7 +599,7 @@ fn a_quota_is_waited_for_and_then_named() {
 #[test]
 fn what_was_in_the_way_until_the_deadline_ends_the_run_by_the_deadline() {
     let mut world = World::launching();
-    // The action could not be read before its pod was to be created.
+    // The operator could not read the action before it created the pod.
     let message = "the action could not be read".into();
     world.creation.refusal = Some(Refusal { reason: Reason::Launching, may_pass: true, message });
     world.write(1);
@@ -638,7 +639,7 @@ fn a_spec_that_changed_before_its_pod_was_created_is_not_executed_as_recorded() 
 
 #[test]
 fn a_container_that_the_kubelet_lost_sight_of_is_waited_for_no_longer_than_others() {
-    // Evicted in the moment of its start: the end has no time, and the log cannot be read.
+    // The pod was evicted as it started: its end has no time, and nobody can read its log.
     let mut world = World::running();
     world.log = Some(LogFact { pod_uid: "pod-1".into(), ..LogFact::default() });
     world.show_pod(|pod| {
@@ -690,7 +691,7 @@ fn an_image_or_user_that_only_the_status_names_is_not_run() {
     let forge = |change: &dyn Fn(&mut crate::api::status::ImageStatus)| {
         let mut world = World::launching();
         change(world.action.status.as_mut().unwrap().image.as_mut().unwrap());
-        // Who may write the status can also write the bundle's hash that fits.
+        // Somebody who may write the status can also write a hash of the bundle that fits.
         let (run, image) = {
             let status = world.action.status.as_ref().unwrap();
             (status.run.clone().unwrap(), status.image.clone().unwrap())
@@ -748,7 +749,7 @@ fn a_mutated_pod_is_deleted_before_it_counts() {
     world.ends(2, Reason::PodMutated);
 }
 
-// Pending.
+// The pod is pending.
 
 #[test]
 fn a_cause_is_told_and_kept_over_the_pod_s_deletion() {
@@ -833,7 +834,7 @@ fn a_script_that_started_while_its_pod_was_deleted_has_its_own_end() {
     world.ends(700, Reason::PodDeleted);
 }
 
-// Running, and the verdict.
+// The script runs, and a verdict follows.
 
 #[test]
 fn progress_is_written_when_it_is_due() {
@@ -929,7 +930,7 @@ fn told(world: &World) -> String {
 fn a_forged_termination_message_is_no_success_and_nothing_that_never_started() {
     let not_started = Outcome::NotStarted { problem: Problem::Stopped, message: "forged".into() };
     let mut forged = vec![
-        // A runner that the script killed.
+        // The script killed the runner.
         (137, message(exit(Outcome::Exited { code: 0 }))),
         (152, message(exit(Outcome::Exited { code: 0 }))),
         (i32::from(exit_code::STOPPED_BEFORE_START), message(exit(not_started.clone()))),
@@ -1038,7 +1039,7 @@ fn a_required_output_that_is_missing_fails_the_run() {
     world.log = Some(log_with(exit(Outcome::Exited { code: 0 }), LogState::Complete, 3));
     world.ends(3, Reason::OutputMissing);
 
-    // What was dropped is named, and what to do is in it.
+    // The message names what was dropped, and what to do.
     let mut action = self::action();
     action.spec.outputs.clone_from(&outputs);
     let mut world = World::running_of(action.clone());
@@ -1049,7 +1050,7 @@ fn a_required_output_that_is_missing_fails_the_run() {
     let message = world.message();
     assert!(message.contains("`url` has 40000 bytes") && !message.contains("Write name=value"), "{message}");
 
-    // A file that cannot be read is believed in nothing, where anything of it is required.
+    // If an output is required, nothing from a file that cannot be read counts.
     let unread = "line 2: `x` is no output";
     let ended = || Exit {
         outputs: BTreeMap::from([("url".to_owned(), "{".to_owned())]),
@@ -1064,7 +1065,7 @@ fn a_required_output_that_is_missing_fails_the_run() {
     world.log = Some(log_with(ended(), LogState::Complete, 3));
     world.ends(3, Reason::Succeeded);
 
-    // Asked for since: of the run under way it is not required.
+    // An output that the spec asks for since then is not required of the run under way.
     let mut world = World::running();
     world.change(|spec| spec.outputs = outputs);
     world.log = Some(log_with(exit(Outcome::Exited { code: 0 }), LogState::Complete, 3));
@@ -1073,16 +1074,16 @@ fn a_required_output_that_is_missing_fails_the_run() {
 
 #[test]
 fn deadlines_that_change_do_not_bind_the_run_under_way() {
-    // The script, from its start at 2: 3600 s, 30 s of grace and a margin of 60 s.
+    // The script started at 2 s. It has 3600 s, 30 s of grace and a margin of 60 s.
     let mut world = World::running();
     world.change(|spec| spec.run_deadline_seconds = Some(1));
     world.progress_due = false;
     assert_eq!(world.step(1000), Step::Wait(Some(SignedDuration::from_secs(2 + 3690 - 1000))));
-    // Nor does a spec that cannot be executed any more.
+    // A spec that cannot be executed any more does not bind it either.
     world.spec = Err(Invalid("spec: no".into()).into());
     world.ends(2 + 3690, Reason::Unknown);
 
-    // A run that an operator froze that did not record them goes by the spec.
+    // If an older operator froze the run without recording deadlines, the spec's count.
     let mut world = World::running();
     run_mut(&mut world).deadlines = None;
     world.change(|spec| spec.run_deadline_seconds = Some(1));
@@ -1099,7 +1100,7 @@ fn why_a_script_was_stopped_is_told() {
             pod(view);
         });
         world.log = Some(log_with(Exit { stop, ..exit(outcome) }, LogState::Complete, 3));
-        // Long enough for every explanation.
+        // By this time every explanation would have come.
         world.write(40);
         world.reason()
     };
@@ -1136,7 +1137,7 @@ fn what_the_kernel_killed_for_memory_is_told_with_the_limit() {
     let (reason, words) = case(Outcome::Exited { code: 0 }, limit);
     assert_eq!(reason, Reason::Succeeded);
     assert!(words.contains("killed a process") && words.contains("48Mi"), "{words}");
-    // Before its node says anything.
+    // The node has not said anything yet.
     assert_eq!(case(Outcome::Signaled { signal: 9 }, None).0, Reason::OutOfMemory);
     assert_eq!(case(Outcome::Exited { code: 137 }, None).0, Reason::ScriptFailed);
     assert!(case(Outcome::Signaled { signal: 6 }, Some(1000)).1.contains("(its limit is 1000)"));
@@ -1149,7 +1150,7 @@ fn a_script_whose_node_is_silent_past_every_deadline_is_lost() {
     world.ends(3600 + 30 + 62, Reason::Unknown);
 }
 
-// After the end.
+// After the run's end.
 
 #[test]
 fn a_pod_is_released_once_verdict_and_log_are_stored_and_deleted_in_its_time() {
@@ -1179,7 +1180,7 @@ fn pods_of_earlier_runs_are_released_and_deleted_in_their_time_too() {
     old.name = "older".into();
     old.container = terminated("Completed", None);
     world.older = vec![old.clone()];
-    // Another creation of it may have been sent until the latest one was announced.
+    // Another creation of this pod may have been sent until the latest attempt was announced.
     assert_eq!(world.step(10), Step::Wait(Some(SignedDuration::from_secs(110))));
     assert!(matches!(world.step(120), Step::Release { .. }));
     world.older[0].settled = true;

@@ -1,4 +1,4 @@
-//! An action with a run under way whose pod exists, or did.
+//! A run under way whose pod exists, or existed.
 
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 
@@ -23,11 +23,11 @@ use crate::{
     },
 };
 
-/// How long a verdict waits for the end of the log, so that both are told in one write.
+/// How long a verdict waits for the end of the log, so that one write tells both.
 const END_OF_LOG: SignedDuration = SignedDuration::from_millis(200);
-/// How long a pod may take to go beyond its grace period before its node counts as lost, in seconds.
+/// How long a deleted pod may take beyond its grace period before its node counts as lost, in seconds.
 const DELETION_MARGIN_SECONDS: i64 = 120;
-/// How often is looked whether a script has ended that should have, in seconds.
+/// How often to look whether a script has ended that should have, in seconds.
 const OVERDUE_SECONDS: i64 = 10;
 
 impl Active<'_> {
@@ -38,14 +38,14 @@ impl Active<'_> {
         let seen = self.run.pod_uid.is_some() || self.run.started_at.is_some();
         match &self.facts.pod {
             PodFact::Present(pod) => self.with_pod(pod, frozen),
-            // Where a pod was seen, a cache without it is a reason to look, not to create.
+            // If a pod was seen before, a cache without it is a reason to look, and not to create.
             PodFact::NotSeen if seen => Step::Look,
             PodFact::Absent if seen => self.vanished(),
             PodFact::NotSeen | PodFact::Absent => self.launch(frozen, image),
         }
     }
 
-    /// Nothing has started: the run follows the spec as it is now.
+    /// Nothing has started, so the run follows the spec as it is now.
     fn resolve(&self) -> Step {
         let action = self.facts.action;
         let mut run = self.run.clone();
@@ -56,16 +56,16 @@ impl Active<'_> {
         begin::begin(self.facts, self.now, run)
     }
 
-    /// An attempt that has ended is not begun again, whatever somebody took out of the status.
+    /// An attempt that has ended never begins again, whatever somebody removed from the status.
     pub(super) fn edited(&self) -> Step {
         let message = format!(
-            "somebody edited the status: attempt {} has ended, and what came of it is not told any more",
+            "somebody edited the status: attempt {} has ended, and the status no longer says how",
             self.run.attempt
         );
         self.end(&Verdict::of(Reason::Unknown, message), None)
     }
 
-    /// The pod was seen, and is not there any more although our finalizer was on it.
+    /// The pod was seen and does not exist any more, although our finalizer was on it.
     fn vanished(&self) -> Step {
         if let Some(log) = self.log_of(self.run)
             && log.state == LogState::Collecting
@@ -123,7 +123,7 @@ impl Active<'_> {
         if let Some(mutation) = &pod.mutation {
             return self.mutated(pod, mutation);
         }
-        // Of a pod that ended without our container, a log may know better.
+        // If a pod ended without our container, its log may know more.
         let may_have_log = pod.started || pod.terminated().is_some() || pod.stillborn.is_some();
         if facts.log.as_ref().is_none_or(|log| log.pod_uid != pod.uid) && may_have_log {
             return Step::follow(pod);
@@ -138,7 +138,7 @@ impl Active<'_> {
         }
     }
 
-    /// The end of the log mostly follows the verdict at once: both then take one write.
+    /// Mostly the end of the log follows the verdict at once. Then one write tells both.
     fn conclude(&self, pod: &PodView, verdict: &Verdict) -> Step {
         if let Some(log) = &self.facts.log
             && let Some((_, seen)) = log.exit
@@ -173,7 +173,7 @@ impl Active<'_> {
         let bound = should_end(started, deadlines(self.facts, self.run));
         let bound = if pod.deleting { bound.min(deletion_bound(pod)) } else { bound };
         if self.now >= bound {
-            // What a node says that reports is above every clock.
+            // The word of a node that reports outranks every clock.
             return if pod.is_seen_running() { self.overdue(pod, bound) } else { self.lost(pod) };
         }
         let silent = pod.deleting || pod.not_ready_since.is_some();
@@ -186,18 +186,18 @@ impl Active<'_> {
         };
         let next = || if cancelled { self.stop(pod, bound) } else { Step::until(bound, self.now) };
         let news = |status: &DeploymentActionStatus| DeploymentActionStatus { log: None, ..status.clone() };
-        // Apart from the log, nothing of a running script's status changes.
+        // Apart from the log, nothing in the status of a running script changes.
         if !self.facts.progress_due && news(&wanted) == news(self.status) {
-            // Nothing else brings a look at what a script wrote before it fell silent.
+            // If a script wrote something and then fell silent, nothing else causes a look at that.
             let untold = (wanted.log != self.status.log).then(|| self.look_again());
             return next().not_beyond(untold, self.now);
         }
         write_or(self.facts, wanted, next)
     }
 
-    /// The script runs on, although its own deadline is over or its pod was deleted: it has stopped the
-    /// runner's clock, or its node is slow to end it. The node is asked to end it, and whatever comes next
-    /// waits until it has.
+    /// The script runs on, although its own deadline has passed or its pod was deleted. It has stopped the
+    /// runner's clock, or its node is slow to end it. The operator asks the node to end it, and everything
+    /// that follows waits for that.
     fn overdue(&self, pod: &PodView, since: Timestamp) -> Step {
         let node = pod.node.as_deref().unwrap_or("none");
         let message = format!(
@@ -215,7 +215,7 @@ impl Active<'_> {
         match pod {
             _ if pod.deleting => Step::until(after(self.now, OVERDUE_SECONDS), self.now),
             _ if !expired => Step::expire(pod),
-            // A second way, should the first one have been lost.
+            // A second way, if the first request was lost.
             _ if self.now >= then => Step::delete(pod),
             _ => Step::until(then.min(after(self.now, OVERDUE_SECONDS)), self.now),
         }
@@ -233,7 +233,7 @@ impl Active<'_> {
                 Step::until(node_looked_at(self.facts, bound, self.now), self.now)
             };
         }
-        // Its script may start before it is gone, and then its log has the verdict.
+        // The script may start before the pod is gone. Then its log has the verdict.
         let followed = self.facts.log.as_ref().is_some_and(|log| log.pod_uid == pod.uid);
         let remove = || if followed { Step::delete(pod) } else { Step::follow(pod) };
         if self.is_cancelled() {
@@ -249,21 +249,21 @@ impl Active<'_> {
             },
             |cause| (cause.reason, cause.message.clone()),
         );
-        // A kubelet that rejects a pod anew forgets that its container ran.
+        // A kubelet that rejects a pod again forgets that its container ran.
         let past = self.now >= self.deadline || (pod.stillborn.is_some() && self.run.started_at.is_none());
         if reason == Reason::PodPending && !past {
-            // Nothing to tell yet that the launch has not told.
+            // There is nothing to tell that the launch has not told.
             return Step::until(self.deadline.min(self.look_again()), self.now);
         }
-        // Patching its deadline would let the script start: the pod is deleted, and until it is
-        // gone nothing is certain.
+        // Lowering the pod's deadline would let the script start. So the pod is deleted, and nothing is
+        // certain until it is gone.
         write_or(self.facts, self.progress(reason, &message, self.seen(pod)), || {
             if past { Step::delete(pod) } else { Step::until(self.deadline.min(self.look_again()), self.now) }
         })
     }
 
-    /// The pod was deleted while it waited, and is gone. It was never started if nothing of its
-    /// container was ever seen, its log included, which would begin with the claim.
+    /// The pod was deleted while it waited, and is gone. It never started if nothing of its container was
+    /// ever seen. The log counts too: it would begin with the claim.
     fn unseen(&self, pod: &PodView) -> Step {
         let log = self.facts.log.as_ref().filter(|log| log.pod_uid == pod.uid);
         let began = self.run.started_at.is_some() || log.is_some_and(|log| log.start.is_some());
@@ -272,7 +272,7 @@ impl Active<'_> {
             Some(log) if log.state == LogState::Collecting && self.now < deletion_bound(pod) => {
                 Step::until(deletion_bound(pod), self.now)
             }
-            // There is no log to tell of.
+            // There is no log to report.
             _ => {
                 let verdict = self.never_started(pod).proven();
                 self.over(&verdict, self.seen(pod), self.image_seen(Some(pod)), None, Some(pod))
@@ -280,7 +280,7 @@ impl Active<'_> {
         }
     }
 
-    /// The verdict on a pod that is gone and of which nothing was ever started.
+    /// The verdict on a pod that is gone and never started anything.
     fn never_started(&self, pod: &PodView) -> Verdict {
         if self.is_cancelled() {
             return cancel::before_start();
@@ -288,7 +288,7 @@ impl Active<'_> {
         if self.run.superseded_at.is_some() {
             return superseded::before_start();
         }
-        // What the status has told since before the pod was deleted: the node's words are gone.
+        // The status has said this since before the pod was deleted. The node's words are gone.
         let told = self.status.conditions().get(ConditionType::Ready);
         let cause = told.and_then(|ready| {
             let reason = Reason::parse(&ready.reason)?;
@@ -343,7 +343,7 @@ impl Active<'_> {
         if run.started_at.is_none()
             && let Some(millis) = verdict.millis
         {
-            // The node has not told yet: the runner's own clock does.
+            // The node has not reported the start yet, so the runner's own clock counts.
             let ran = SignedDuration::from_millis(i64::try_from(millis).unwrap_or_default());
             let started = self.now.saturating_sub(ran).unwrap_or(self.now);
             run.started_at = Some(seconds(started));
@@ -354,13 +354,13 @@ impl Active<'_> {
     }
 }
 
-/// What the status says of a pod that waits.
+/// The status's words for a pod that waits.
 fn not_started(pod: &PodView) -> String {
     format!("pod {} has not started", pod.name)
 }
 
-/// By when a pod that is being deleted should be gone.
+/// When a pod that is being deleted should be gone.
 fn deletion_bound(pod: &PodView) -> Timestamp {
-    // The API server adds the grace period to a deletion's timestamp.
+    // The deletion's timestamp already includes the grace period.
     pod.deleting_since.as_ref().map_or(Timestamp::MAX, |time| after(time.0, DELETION_MARGIN_SECONDS))
 }

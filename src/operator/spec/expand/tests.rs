@@ -192,8 +192,8 @@ fn a_template_that_contradicts_itself_is_at_fault_whatever_the_action_says() {
     }
 }
 
-/// Somebody who may write a template and an action, or only an action of a template that is not made
-/// with care, must not keep the operator busy: matching takes time in proportion to pattern and value.
+/// Nobody can keep the operator busy who may write a template and an action, or who may write an action for a
+/// template that was made without care. Matching takes time in proportion to pattern and value.
 #[test]
 fn patterns_and_values_that_would_keep_the_operator_busy_are_refused() {
     let many = |pattern: &str, more: Value| {
@@ -208,7 +208,7 @@ fn patterns_and_values_that_would_keep_the_operator_busy_are_refused() {
         json!({"parameters": parameters})
     };
     let values = |value: &str| {
-        // As many as a spec has room for.
+        // As many as fit into a spec.
         let values: Vec<Value> =
             (0..7).map(|number| json!({"name": format!("P{number}"), "value": value})).collect();
         json!({"parameters": values})
@@ -218,7 +218,7 @@ fn patterns_and_values_that_would_keep_the_operator_busy_are_refused() {
         checked(&many("(a{1,20}){1,20}b", json!({})), &values(&"a".repeat(32_768))).unwrap_err();
     assert_eq!(reason, Reason::ParametersInvalid);
     assert!(message.contains("parameter P0 takes") && message.contains("give a shorter value"), "{message}");
-    // Nor is it a way round to have the template say the values.
+    // Values that the template itself lists are bounded too.
     let listed = json!({"enum": vec!["a".repeat(1024); 64]});
     let (reason, message) = checked(&many("(a{1,50}){1,50}", listed), &json!({})).unwrap_err();
     assert_eq!(reason, Reason::TemplateInvalid);
@@ -233,7 +233,7 @@ fn patterns_and_values_that_would_keep_the_operator_busy_are_refused() {
         checked(&json!({"parameters": [{"name": "A", "pattern": r"\w{1,63}"}]}), &json!({})).unwrap_err();
     assert!(message.contains("parameter A: its pattern takes more than") && message.contains("maxLength"));
 
-    // What people write is far from that: names of hosts, and a text as long as may be.
+    // People write patterns far below the bound: for names of hosts, and for a text of the greatest length.
     let hosts = many(r"^([a-z0-9-]{1,63}\.){1,9}[a-z]{2,63}$", json!({"maxLength": 253}));
     let host = format!("{}example.com", "sub-domain.".repeat(8));
     assert!(checked(&hosts, &values(&host)).is_ok());

@@ -1,9 +1,9 @@
-//! Some fields mean the same in several spellings: an amount with another suffix, a default that is written
-//! out.
+//! Brings fields into one form that mean the same in several forms: an amount with another suffix, or a
+//! default that is written out.
 
 use serde_json::Value;
 
-/// Fields whose default Kubernetes fills in, or takes for granted, with that default.
+/// Whether a field has the default that Kubernetes fills in or assumes.
 fn is_default(name: &str, value: &Value) -> bool {
     match (name, value) {
         (_, Value::Null) => true,
@@ -20,7 +20,7 @@ fn is_default(name: &str, value: &Value) -> bool {
     }
 }
 
-/// Leaves defaults out, writes amounts in one way, and puts names in order.
+/// Leaves out defaults, writes amounts in one way, and sorts names.
 pub(super) fn plain(value: &mut Value) {
     match value {
         Value::Array(all) => all.iter_mut().for_each(plain),
@@ -32,7 +32,7 @@ pub(super) fn plain(value: &mut Value) {
                         amounts.values_mut().for_each(one_way);
                     }
                     ("sizeLimit" | "divisor", amount) => one_way(amount),
-                    // Names in these are people's own.
+                    // People choose the names in these.
                     (
                         "annotations" | "labels" | "matchLabels" | "nodeSelector" | "volumeAttributes",
                         Value::Object(own),
@@ -54,8 +54,7 @@ fn one_way(amount: &mut Value) {
     }
 }
 
-/// An amount in billionths, which is as fine as Kubernetes has them, with as many zeros left out as it ends
-/// in. Nothing for what is no amount.
+/// An amount in billionths, the smallest unit of Kubernetes. `None` if it is no amount.
 fn quantity(amount: &Value) -> Option<String> {
     let text = match amount {
         Value::String(text) => text.clone(),
@@ -90,7 +89,7 @@ fn quantity(amount: &Value) -> Option<String> {
     };
     let scaled = digits.checked_mul(unit)?;
     let scale = 10_i128.checked_pow(places)?;
-    // Rounded up, as Kubernetes does with what is finer.
+    // Rounded up, as Kubernetes does with smaller units.
     let all = scaled.checked_add(if scaled > 0 { scale - 1 } else { 0 })?.checked_div(scale)?;
     Some(all.to_string())
 }

@@ -56,7 +56,7 @@ fn an_action_of_a_template_is_one_where_only_those_are_allowed() {
         namespace: "shop".into(),
         spec: serde_json::from_value(json!({"templatesOnly": true})).unwrap(),
     };
-    // What is executed says no more that it is of a template.
+    // The combined spec does not show that it has a template.
     let spec = serde_json::from_value(json!({"image": "r/x:1", "script": {"inline": "echo"}})).unwrap();
     assert_eq!(violations(&policy, &spec, true), Vec::<String>::new());
     assert!(violations(&policy, &spec, false)[0].contains("spec.templateRef"));

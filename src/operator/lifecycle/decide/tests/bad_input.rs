@@ -1,4 +1,5 @@
-//! What people and clocks do that makes no sense: nothing runs twice by it, and nothing is stuck.
+//! Things that people and clocks do although they make no sense. Nothing runs twice because of them, and
+//! nothing hangs.
 
 use super::*;
 use crate::api::{
@@ -83,14 +84,15 @@ fn a_spec_that_never_rests_is_taken_as_it_is_when_the_run_is_frozen() {
     world.resolution = None;
     let Step::Launch(attempt) = world.step(20) else { panic!("{:?}", world.step(20)) };
     assert!(attempt.bundle.contains("\"19\""), "{}", attempt.bundle);
-    // A pod may have started that the kubelet has not told of yet: it has its time, whatever changes.
+    // The script may have started although the kubelet has not said so yet. So the pod keeps its time,
+    // whatever changes.
     world.show_pod(|_| {});
     for second in 20..40 {
         world.change(|spec| spec.args = vec![second.to_string()]);
         assert!(matches!(world.step(second), Step::Wait(Some(_))), "{:?}", world.step(second));
     }
     assert_eq!(world.run_number(), 1);
-    // Nor is it left to wait for ever.
+    // It does not wait for ever either.
     world.write(20 + 60);
     assert_eq!(world.reason(), Reason::Stopping);
 }
@@ -108,13 +110,13 @@ fn a_clock_set_back_an_hour_begins_nothing_again_and_ends_nothing_early() {
     waits(&running);
     waits(&retrying());
     assert_eq!(done().step(past), Step::Wait(None));
-    // What ends meanwhile ends.
+    // A script that ends meanwhile has ended.
     running.log = Some(log_with(exit(Outcome::Exited { code: 0 }), LogState::Complete, past));
     running.ends(past, Reason::Succeeded);
-    // Nor does the clock that is right again do anything of its own.
+    // Setting the clock right again causes nothing either.
     (running.pod, running.log) = (PodFact::NotSeen, None);
     assert_eq!(running.step(6), Step::Wait(None));
-    // One that waited for its pod is bound by its own beginning, and by no later one.
+    // A run that waited for its pod is bound by its own beginning, and by no later time.
     let mut world = World::with_pod(|_| {});
     world.write(600);
     assert!(matches!(world.step(600), Step::Delete { .. }));
@@ -135,7 +137,7 @@ fn an_end_that_somebody_takes_out_of_the_status_is_told_again_and_nothing_runs()
             assert_eq!((world.reason(), world.finished()), (Reason::Succeeded, true));
             assert_eq!(world.step(6), Step::Wait(None));
         }
-        // Nor has another run the number of one that was.
+        // Another run does not get a number that was used either.
         annotate(&mut world, ANNOTATION_RERUN, "again");
         world.resolution = Some(resolved());
         world.write(7);

@@ -1,4 +1,4 @@
-//! What comes before a run is frozen: a node that is asked for the image, and what holds a run back.
+//! Before a run is frozen: a node that is asked for the image, and what holds a run back.
 
 use super::*;
 use crate::{
@@ -17,7 +17,7 @@ fn denied() -> Resolution {
     }
 }
 
-/// A run whose image only a node can resolve, and which is on record.
+/// A run on record whose image only a node can resolve.
 fn needs_pod() -> World {
     let mut world = World::new(action());
     world.resolution = Some(denied());
@@ -45,7 +45,7 @@ fn a_node_is_asked_where_the_operator_is_refused() {
     let image = world.action.status.as_ref().unwrap().image.clone().unwrap();
     assert_eq!((world.phase().as_str(), image.run_as_user), ("Launching", Some(65_532)));
     assert_eq!(image.resolved, format!("registry.example.com/tools@{digest}"));
-    // First the pod, for which somebody waits.
+    // The run's own pod comes first, because somebody waits for it.
     world.resolution = None;
     assert!(matches!(world.step(5), Step::Launch(_)));
     world.show_pod(|_| {});
@@ -96,11 +96,11 @@ fn without_the_policy_nothing_that_names_anything_starts() {
         assert_eq!(world.step(1), Step::Wait(Some(SignedDuration::from_secs(5))), "a pause that is over");
     }
     world.not_before = None;
-    // It comes back before the deadline.
+    // The policy comes back before the deadline.
     world.policy_missing = None;
     world.write(5);
     assert_eq!(world.phase(), "Launching");
-    // And goes again before there is a pod.
+    // The policy is removed again before there is a pod.
     world.policy_missing = Some("gone".into());
     world.resolution = None;
     world.write(6);
@@ -125,7 +125,7 @@ fn what_a_policy_refuses_ends_before_anything_is_resolved() {
     world.standing = Standing::Refused("spec.image is evil:1".into());
     world.write(0);
     assert_eq!((world.finished(), world.reason()), (true, Reason::PolicyViolated));
-    // A policy that allows it later starts nothing by itself.
+    // A policy that allows the action later starts nothing by itself.
     world.standing = Standing::Allowed;
     assert_eq!(world.step(1), Step::Wait(None));
     let spec = &mut world.action.spec;
@@ -141,7 +141,7 @@ fn what_a_policy_refuses_after_the_record_gets_no_pod() {
     world.standing = Standing::Refused("spec.image is evil:1".into());
     world.write(1);
     assert_eq!((world.finished(), world.reason()), (true, Reason::PolicyViolated));
-    // Where a creation may be on its way, its name is taken first.
+    // If a creation may be on its way, a tombstone takes its name first.
     let mut world = World::launching();
     world.standing = Standing::Refused("spec.image is evil:1".into());
     world.creation.unanswered = true;
@@ -209,7 +209,7 @@ fn the_runner_is_told_of_a_user_whom_another_replaces() {
     world.write(0);
     let image = world.action.status.as_ref().unwrap().image.clone().unwrap();
     assert_eq!((image.run_as_user, image.replaced_user.as_deref()), (Some(65_532), Some("app")));
-    // In each attempt, by what is on record.
+    // Each attempt follows what is on record.
     world.resolution = None;
     let Step::Launch(attempt) = world.step(1) else { panic!("{:?}", world.step(1)) };
     assert!(attempt.bundle.contains(r#""imageUser":"app""#), "{}", attempt.bundle);
@@ -241,7 +241,7 @@ fn what_outlives_the_script_is_ended_after_the_verdict() {
     });
     world.write(4);
     assert!(world.finished());
-    // It may end by itself, and is not waited for.
+    // The other container may end by itself, and nothing waits for it.
     assert!(matches!(world.step(5), Step::Release { .. }));
     world.show_pod(|pod| {
         ended(pod);
@@ -280,7 +280,7 @@ fn what_outlives_the_script_is_ended_at_once_where_another_run_follows() {
         pod.container = ContainerView::Terminated(Box::default());
     });
     world.action.spec.run_token = Some("again".into());
-    // Nobody would look at its pod any more.
+    // Once the next run begins, nobody looks at this pod any more.
     assert!(matches!(world.step(5), Step::Expire { .. }), "{:?}", world.step(5));
 }
 
@@ -331,7 +331,7 @@ fn an_answer_that_takes_a_moment_is_not_told_of_and_one_that_never_comes_ends_th
     assert_eq!(world.step(0), Step::Wait(Some(SignedDuration::from_secs(2))));
     world.write(2);
     assert_eq!((world.phase().as_str(), world.reason()), ("Pending", Reason::Resolving));
-    // The pause after a failure is long over: that is no reason to look all the time.
+    // The pause after a failure is long over. That is no reason to look all the time.
     world.not_before = Some(at(1));
     assert_eq!(world.step(3), Step::Wait(Some(SignedDuration::from_secs(5))));
     let deadline = 2 + world.action.spec.deadlines().pending_seconds;

@@ -1,4 +1,4 @@
-//! The annotation that cancels a run: each test's name is the sequence of events that it answers.
+//! The annotation that cancels a run. Each test's name is the sequence of events.
 
 use super::*;
 use crate::api::{ANNOTATION_CANCEL, history::RunOutcome};
@@ -19,7 +19,7 @@ fn message(world: &World) -> String {
     status.conditions().get(ConditionType::Ready).unwrap().message.clone()
 }
 
-/// The status says that the run is being cancelled, and nothing was done before.
+/// The status says that the run is being cancelled, before anything else is done.
 fn announced(world: &mut World, seconds: i64) {
     world.write(seconds);
     assert_eq!((world.reason(), world.finished()), (Reason::Stopping, false));
@@ -59,7 +59,7 @@ fn cancelled_while_a_creation_may_be_on_its_way() {
     cancel(&mut world, RUN_1);
     announced(&mut world, 1);
     assert_eq!(world.step(1), Step::Entomb { run: 1, attempt: 1 });
-    // The annotation is taken off again: that means nothing.
+    // Removing the annotation changes nothing.
     take_off(&mut world);
     assert_eq!(world.step(1), Step::Entomb { run: 1, attempt: 1 });
     world.show_pod(|pod| pod.tombstone = true);
@@ -72,7 +72,7 @@ fn cancelled_while_a_creation_may_be_on_its_way_and_it_had_arrived() {
     world.creation.unanswered = true;
     cancel(&mut world, RUN_1);
     announced(&mut world, 1);
-    // The tombstone's name was taken, and the pod is looked at.
+    // The tombstone's name was taken, so the operator looks at the pod.
     world.show_pod(|_| {});
     assert!(matches!(world.step(2), Step::Follow { .. }));
 }
@@ -145,7 +145,7 @@ fn cancelled_while_running_it_is_put_on_record_then_told_to_the_script_and_two_s
     };
     world.show_pod(told(Some(4230)));
     assert_eq!(world.step(12), Step::Wait(Some(SignedDuration::from_secs(1))));
-    // An operator that begins anew in this moment goes on from what the pod says.
+    // An operator that restarts at this moment continues from what the pod says.
     assert!(matches!(world.step(13), Step::Expire { .. }));
     world.show_pod(told(Some(1)));
     assert!(matches!(world.step(14), Step::Wait(Some(_))), "it has been asked");
@@ -173,7 +173,7 @@ fn the_script_had_just_ended_when_the_cancel_came() {
         let mut world = World::running();
         cancel(&mut world, RUN_1);
         announced(&mut world, 10);
-        // Nobody had asked it to stop.
+        // The script was not yet asked to stop.
         world.log = Some(log_with(exit(Outcome::Exited { code }), LogState::Complete, 10));
         world.ends(11, reason);
     }

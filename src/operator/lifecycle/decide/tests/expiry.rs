@@ -3,7 +3,7 @@
 use super::*;
 use crate::api::{ANNOTATION_RERUN, status::LockStatus};
 
-/// One of CI's that has ended at 3 s and is at rest.
+/// An action of a CI job that ended at 3 s and is at rest.
 fn at_rest() -> World {
     let mut world = done();
     world.action.metadata.generate_name = Some("deploy-".into());

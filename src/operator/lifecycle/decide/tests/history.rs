@@ -1,4 +1,4 @@
-//! What is kept of attempts and runs.
+//! The record of attempts and runs.
 
 use super::*;
 use crate::api::history::RunOutcome;

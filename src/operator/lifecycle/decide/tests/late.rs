@@ -1,9 +1,9 @@
-//! What may still come of an attempt that has ended: a creation that was on its way.
+//! After an attempt has ended: a creation that was on its way may still arrive.
 
 use super::*;
 use crate::api::status::Launcher;
 
-/// One whose script has ended well; whether all its creations were answered is told.
+/// A run whose script ended well. `unanswered` says whether a creation has no answer.
 fn over(unanswered: bool) -> World {
     let mut world = World::running();
     world.creation.unanswered = unanswered;
@@ -26,7 +26,7 @@ fn a_pod_that_somebody_deletes_keeps_its_name_while_another_creation_may_arrive(
     let mut world = over(true);
     for deleting in [false, true] {
         show_ended(&mut world, |pod| pod.deleting = deleting);
-        // Without our finalizer it could be gone in the next moment, and its name free.
+        // Without our finalizer the pod could be gone the next moment, and its name free.
         assert_eq!(world.step(4), Step::Wait(Some(SignedDuration::from_secs(117))), "{deleting}");
         assert!(matches!(world.step(121), Step::Release { .. }), "{deleting}");
     }
@@ -78,10 +78,10 @@ fn a_pod_that_another_process_may_have_asked_for_keeps_its_name_from_when_that_w
     let another = || Some(Launcher::first("another"));
     let taken = |seconds| Some(Launcher::taking_over(PROCESS, Time(at(seconds))));
     for (launcher, free) in [
-        // Until the run's end it may have asked for another one.
+        // Another process may have sent a creation until the run's end.
         (another(), 100 + 120),
         (None, 100 + 120),
-        // Until this process took its place.
+        // Another process may have sent a creation until this one took over.
         (taken(50), 50 + 120),
         (taken(-500), 1 + 120),
     ] {

@@ -1,4 +1,4 @@
-//! Who may ask for the pod of an attempt.
+//! The process that may create the pod of an attempt.
 
 use super::*;
 use crate::api::{
@@ -6,7 +6,7 @@ use crate::api::{
     status::Launcher,
 };
 
-/// One whose run was announced by `launcher`, and of which no pod is seen.
+/// A run that `launcher` announced, and whose pod nobody has seen.
 fn launched_by(launcher: Option<Launcher>) -> World {
     let mut world = World::launching();
     run_mut(&mut world).launcher = launcher;
@@ -40,7 +40,7 @@ fn the_next_attempt_too() {
 
 #[test]
 fn what_another_process_announced_is_looked_for_and_taken_over_before_it_is_launched() {
-    // A status of an operator before this one names nobody.
+    // The status of an older operator names no process.
     for launcher in [Some(another()), None] {
         let mut world = launched_by(launcher);
         let before = world.action.status.clone().unwrap();
@@ -69,14 +69,14 @@ fn two_that_believe_to_lead_do_not_take_an_attempt_from_each_other_as_fast_as_th
     world.pod = PodFact::Absent;
     assert_eq!(world.step(1), Step::Wait(Some(SignedDuration::from_secs(2))));
     assert!(matches!(world.step(3), Step::WriteStatus(_)));
-    // By a clock that is ahead of this one: no wait without end.
+    // The other clock is ahead of this one. The wait still ends.
     assert_eq!(world.step(-5), Step::Wait(Some(SignedDuration::from_secs(2))));
 }
 
 #[test]
 fn what_another_process_may_have_asked_for_is_given_up_by_a_tombstone_and_not_taken_over() {
     let mut world = launched_by(Some(another()));
-    // As what is remembered has it.
+    // This is what the process remembers.
     world.creation.unanswered = true;
     assert!(matches!(world.step(601), Step::Entomb { .. }));
 }

@@ -1,4 +1,5 @@
-//! The table of `docs/reference/lifecycle.md`: each row is brought about, and what is decided is what it says.
+//! The table of `docs/reference/lifecycle.md`: each row is brought about, and the decision must be what the
+//! row says.
 
 use super::*;
 use crate::{
@@ -11,7 +12,7 @@ use crate::{
 
 const PAGE: &str = include_str!("../../../../../docs/reference/lifecycle.md");
 
-/// A state, a fact, and what is decided then.
+/// A state, a fact, and the time of the decision.
 struct Row {
     state: &'static str,
     fact: &'static str,
@@ -37,7 +38,7 @@ fn cancelled(mut world: World, write: bool) -> World {
     world
 }
 
-/// Its spec was changed before its script started, which is put on record, or not yet.
+/// Its spec was changed before its script started. `write` puts that on record.
 fn corrected(mut world: World, write: bool) -> World {
     world.change(|spec| spec.args = vec!["x".into()]);
     if write {
@@ -67,7 +68,7 @@ fn waiting() -> World {
     world
 }
 
-/// One that another process of the operator announced.
+/// A run that another process of the operator announced.
 fn announced(pod: PodFact) -> World {
     changed(World::launching(), |world| {
         run_mut(world).launcher = None;
@@ -90,7 +91,7 @@ fn resolving() -> World {
     world
 }
 
-/// One that is the next for its lock, with what a look at that has shown.
+/// A run that is next for its lock, with the result of a look at the lock.
 fn next(seen: Option<LockSeen>) -> World {
     changed(lock::queued(), |world| {
         world.lock.place.holder = None;
@@ -401,7 +402,7 @@ fn rows() -> Vec<Row> {
     ]
 }
 
-/// What is decided, in a word or two: of a status, which one.
+/// The decision in a word or two. For a status, its phase and reason.
 fn decided(row: &Row) -> String {
     match row.world.step(row.at) {
         Step::WriteStatus(status) => {

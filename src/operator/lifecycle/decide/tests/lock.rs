@@ -1,4 +1,4 @@
-//! Locks: each test's name is the sequence of events that it answers.
+//! Locks. Each test's name is the sequence of events.
 
 use super::*;
 use crate::{
@@ -38,7 +38,7 @@ pub(super) fn free() -> Option<LockSeen> {
     Some(LockSeen::Free { pods: vec![] })
 }
 
-/// One that waits, since another run has the lock.
+/// A run that waits, because another run has the lock.
 pub(super) fn queued() -> World {
     let mut world = World::new(locked());
     world.lock.place.holder = Some(other());
@@ -47,7 +47,7 @@ pub(super) fn queued() -> World {
     world
 }
 
-/// One that has just got it, by what is on record.
+/// A run whose status says that it just got the lock.
 fn acquired_of(action: DeploymentAction, seconds: i64) -> World {
     let mut world = World::new(action);
     world.write(0);
@@ -98,7 +98,7 @@ fn waits(step: &Step) -> bool {
     matches!(step, Step::Wait(_))
 }
 
-/// Its script ended well, and the node has not told so yet.
+/// Its script ended well, and the node has not said so yet.
 pub(super) fn ended() -> World {
     let mut world = running();
     world.log = Some(log_with(exit(Outcome::Exited { code: 0 }), LogState::Complete, 3));
@@ -120,7 +120,7 @@ pub(super) fn held(change: impl FnOnce(&mut Held)) -> Option<LockSeen> {
     Some(LockSeen::Held(Box::new(held)))
 }
 
-// Having it.
+// The run has the lock.
 
 #[test]
 fn the_run_is_on_record_before_its_lock_is_taken_and_its_image_is_resolved_after() {
@@ -166,7 +166,7 @@ fn the_lease_names_another_one_before_the_pod_is_created() {
     let mut world = launching_of(locked());
     world.lock.lost = true;
     world.ends(1, Reason::LockLost);
-    // A process before this one may have sent a creation.
+    // An earlier process may have sent a creation.
     let mut world = launching_of(locked());
     world.lock.lost = true;
     world.creation.unanswered = true;
@@ -185,7 +185,7 @@ fn the_pending_deadline_counts_from_the_lock() {
     assert_eq!(world.step(3600), released());
 }
 
-// Waiting.
+// The run waits for the lock.
 
 #[test]
 fn while_another_run_has_it_nothing_is_asked_of_the_api_server() {
@@ -360,7 +360,7 @@ fn another_lock_is_named_before_anything_started_and_the_first_is_given_back() {
     world.lock.place.ahead = 1;
     world.write(1);
     assert_eq!((record(&world).name.as_str(), &record(&world).acquired_at), ("test", &None));
-    // Once its inputs are frozen the run yields, and the next one takes the other lock.
+    // A run whose inputs are frozen yields, and the next one takes the other lock.
     let mut world = launching_of(locked());
     world.change(|spec| spec.lock = Some(lock("test")));
     world.write(1);
@@ -392,7 +392,7 @@ fn what_cannot_be_executed_does_not_wait_to_say_so() {
     assert_eq!(world.phase(), "Queued", "its template may be there by then");
 }
 
-// Passing it on.
+// The lock is passed on.
 
 #[test]
 fn the_verdict_comes_before_the_container_s_end_is_seen_and_the_lock_waits_for_that() {
@@ -423,7 +423,7 @@ fn a_pod_that_is_deleted_after_the_verdict_is_held_until_its_container_has_ended
     };
     show(&mut world, ContainerView::Running { since: Some(Time(at(2))) });
     assert!(waits(&world.step(4)), "{:?}", world.step(4));
-    // The kubelet lost sight of it, and a phase proves nothing.
+    // The kubelet lost sight of the container, and a phase proves nothing.
     show(&mut world, terminated("ContainerStatusUnknown", None));
     assert!(waits(&world.step(4)));
     world.show_pod(|pod| (pod.started, pod.deleting, pod.gone) = (true, true, true));
@@ -450,7 +450,7 @@ fn what_was_certainly_never_started_passes_its_lock_on_at_once() {
         Some(Refusal { reason: Reason::PodRefused, may_pass: false, message: "no".into() });
     world.ends(1, Reason::PodRefused);
     assert_eq!(world.step(1), released());
-    // A tombstone is proof, one that was refused is not.
+    // A tombstone is proof. A tombstone that was refused is not.
     let mut world = launching_of(locked());
     world.show_pod(|pod| pod.tombstone = true);
     world.ends(601, Reason::PendingDeadlineExceeded);
@@ -593,7 +593,7 @@ fn the_status_was_lost_and_the_pod_tells_of_the_lock() {
     assert_eq!((record(&world).name.as_str(), &record(&world).acquired_at), ("prod", &Some(Time(at(5)))));
 }
 
-// Whose action is gone.
+// The holder's action is gone.
 
 fn taken(world: &World, seconds: i64) -> bool {
     matches!(world.step(seconds), Step::TakeLock { .. })
@@ -638,7 +638,7 @@ fn a_holder_that_is_gone_passes_it_on_by_the_end_of_its_container_alone() {
     ] {
         world.lock.seen = held(|held| held.recorded = Some(pod_in(container.clone())));
         assert_eq!(taken(&world, 1), passes, "{container:?}");
-        // One that is there is believed before any clock.
+        // What the recorded pod shows outranks every clock.
         assert_eq!(taken(&world, 2000), passes, "{container:?}");
     }
     world.lock.seen = held(|held| held.recorded = Some(PodView { tombstone: true, ..pod_view() }));

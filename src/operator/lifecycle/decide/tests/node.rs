@@ -1,4 +1,4 @@
-//! A node that is lost, and one of which somebody says by a taint that it is out of service.
+//! A node that is lost, and a node with the taint that says that it is out of service.
 
 use super::*;
 use crate::api::action::{Retry, RetryCause};
@@ -13,7 +13,7 @@ fn silent(world: &mut World) {
     world.log = Some(LogFact { pod_uid: "pod-1".into(), ..LogFact::default() });
 }
 
-/// Somebody said that it is off.
+/// Somebody set the taint that says that the node is off.
 fn off(world: &mut World) {
     world.node = Some(NodeState::OutOfService);
     if let PodFact::Present(pod) = &mut world.pod {
@@ -50,7 +50,7 @@ fn a_run_on_a_node_that_is_out_of_service_ends_at_once_and_the_next_one_begins()
 fn one_that_is_called_off_after_the_verdict_ends_the_wait_for_its_clocks() {
     let mut world = World::running();
     silent(&mut world);
-    // 300 s, 30 of grace, and a margin.
+    // The pod should be gone at 300 s, and has a margin of 120 s.
     world.ends(450, Reason::NodeLost);
     assert!(message(&world).contains("no other run begins before"), "{}", message(&world));
     world.change(|spec| spec.args = vec!["x".into()]);
@@ -87,7 +87,7 @@ fn another_attempt_begins_after_its_pause_alone() {
     let due = run(&world).next_attempt_at.as_ref().unwrap().0.as_second() - T0;
     assert!((350..=353).contains(&due), "{due}");
 
-    // It was lost by its clocks, and is called off later.
+    // The run was lost by its clocks, and the node gets the taint later.
     let mut world = waiting();
     world.write(450);
     assert_eq!(world.phase(), "Retrying");
@@ -146,7 +146,7 @@ fn a_clock_of_the_node_that_is_hours_behind_ends_nothing() {
     assert_eq!(world.phase(), "Running");
     assert_eq!(run(&world).started_at, Some(Time(at(0))), "not before it was taken up");
     assert!(matches!(world.step(4), Step::Wait(Some(_))), "{:?}", world.step(4));
-    // Nor does one that is ahead keep a run for hours whose node is lost.
+    // A clock that is ahead does not keep a run for hours either, if its node is lost.
     let mut world = World::launching();
     seen_running(&mut world, 7200);
     world.write(3);
@@ -177,7 +177,7 @@ fn a_script_that_is_seen_running_past_every_deadline_is_ended_and_waited_for() {
     for later in [over + 300, 100_000, 10_000_000] {
         assert!(matches!(world.step(later), Step::Wait(Some(_))), "{later}: {:?}", world.step(later));
     }
-    // Its node falls silent: then its clocks count.
+    // Once its node falls silent, the clocks count.
     world.node = Some(NodeState::Silent);
     if let PodFact::Present(pod) = &mut world.pod {
         pod.reports = false;
@@ -205,7 +205,7 @@ fn a_node_whose_clock_is_hours_behind_has_its_log_waited_for_all_the_same() {
     world.ends(10 + 120, Reason::Unknown);
 }
 
-/// Its end is not known, and then its node is back, and the script with it.
+/// Its end is unknown. Then its node comes back, and the script with it.
 fn lost_and_back(world: &mut World) {
     silent(world);
     world.write(3800);
@@ -228,7 +228,7 @@ fn nothing_begins_beside_a_script_that_is_seen_running_whatever_was_said_of_its_
     });
     assert_eq!(world.step(3900), Step::Resolve { repeats: None });
 
-    // Another attempt.
+    // The next attempt waits.
     let mut action = action();
     action.spec.retry = Some(Retry { limit: 1, causes: vec![RetryCause::Interrupted], ..Retry::default() });
     let mut world = World::running_of(action);
@@ -241,7 +241,7 @@ fn nothing_begins_beside_a_script_that_is_seen_running_whatever_was_said_of_its_
         assert!(matches!(world.step(later), Step::Wait(Some(_))), "{later}: {:?}", world.step(later));
     }
 
-    // The lock.
+    // The lock waits.
     let mut world = World::running();
     run_mut(&mut world).lock = Some(crate::api::status::LockStatus {
         name: "prod".into(),

@@ -1,5 +1,5 @@
-//! Packages: what was recorded counts only where the spec can have led to it, and one that was not
-//! fetched ends the run for its own reason.
+//! Packages. A recorded package counts only if the spec can have led to it. A package that was not fetched
+//! ends the run for a reason of its own.
 
 use super::*;
 use crate::{
@@ -11,7 +11,7 @@ use crate::{
     operator::testing::objects::package,
 };
 
-/// A run that was recorded with a package, or two of a name made up by somebody else.
+/// A run that was recorded with these packages. Somebody else may have made them up.
 fn recorded(packages: &[PackageStatus]) -> World {
     let mut action = action();
     action.spec.packages = vec![Package {
@@ -39,14 +39,14 @@ fn packages_are_recorded_and_launched_as_they_were_resolved() {
     let Step::Launch(attempt) = world.step(1) else { panic!("no launch") };
     assert_eq!(attempt.packages, std::slice::from_ref(&orders));
     assert!(attempt.bundle.contains(&orders.resolved), "the bundle's hash covers it");
-    // Whatever comes, the run keeps them.
+    // The run keeps its packages, whatever happens.
     world.show_pod(|pod| pod.unschedulable = Some("0/1 nodes".into()));
     world.cause = Some(Cause { reason: Reason::Unschedulable, message: "0/1 nodes".into() });
     world.write(2);
     assert_eq!(world.action.status.as_ref().unwrap().packages, [orders]);
 }
 
-/// The step that follows when the annotation asks for another run of one that has ended.
+/// The next step when the annotation asks for another run after this one has ended.
 fn asked_again(mut world: World) -> Step {
     let annotations = world.action.metadata.annotations.get_or_insert_default();
     annotations.insert(ANNOTATION_RERUN.to_owned(), "again".to_owned());

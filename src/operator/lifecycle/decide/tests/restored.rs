@@ -1,12 +1,12 @@
-//! What comes before a run that is not the first: a status that was lost, an action of the same name
-//! that was there before, and a run that is held back.
+//! Before a run that is not the first: a lost status, an earlier action of the same name, and a run that is
+//! held back.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ManagedFieldsEntry;
 
 use super::*;
 use crate::api::ANNOTATION_RERUN;
 
-/// One whose status was emptied while pods of its UID are there.
+/// An action whose status was emptied while it had these pods.
 fn emptied(pods: Vec<PodView>) -> World {
     let mut world = World::new(action());
     world.older = pods;
@@ -17,7 +17,7 @@ fn emptied(pods: Vec<PodView>) -> World {
     world
 }
 
-/// An action that was made at `T0` and whose status somebody wrote so many seconds later.
+/// An action that was created at `T0`. Somebody wrote its status this many seconds later.
 fn written(after: i64) -> DeploymentAction {
     let mut action = action();
     action.metadata.creation_timestamp = Some(Time(at(0)));
@@ -40,7 +40,7 @@ fn an_emptied_status_without_any_pod_is_a_run_that_nobody_knows_of() {
     let told = status.conditions().get(ConditionType::Ready).unwrap().message.clone();
     assert!(told.contains("no other run begins before"), "{told}");
     assert_eq!(world.step(101), Step::Wait(None), "nothing runs by itself");
-    // Whoever asks for it has waited until a creation that was on its way cannot be running any more.
+    // The next run waits until a creation that was on its way cannot be running any more.
     world.change(|spec| spec.args = vec!["x".into()]);
     assert!(matches!(world.step(200), Step::Look | Step::Wait(Some(_))), "{:?}", world.step(200));
     world.pod = PodFact::Absent;
@@ -128,7 +128,7 @@ fn deleted_and_applied_again_the_pod_of_before_is_waited_for() {
     world.previous.clear();
     world.write(5);
     assert_eq!(world.phase(), "Launching");
-    // It shows only now.
+    // The pod of the earlier action is seen only now.
     world.resolution = None;
     world.previous = vec![PodView { owner_uid: Some("before".into()), ..of((1, 1)) }];
     world.write(6);

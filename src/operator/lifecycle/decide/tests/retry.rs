@@ -1,4 +1,4 @@
-//! Another attempt: each test's name is the sequence of events that it answers.
+//! Another attempt. Each test's name is the sequence of events.
 
 use k8s_openapi::api::core::v1::{HostAlias, SecurityContext};
 
@@ -35,7 +35,7 @@ fn waits(world: &mut World, seconds: i64) {
     );
 }
 
-/// The script ends so; the next attempt is waited for.
+/// The script ends with this code, and the run waits for its next attempt.
 fn fails(action: DeploymentAction, code: u8) -> World {
     let mut world = World::running_of(action);
     world.log = Some(log_with(exit(Outcome::Exited { code }), LogState::Complete, 3));
@@ -45,7 +45,7 @@ fn fails(action: DeploymentAction, code: u8) -> World {
     world
 }
 
-/// A pod that waits is deleted, and is gone without a trace of its container.
+/// A pod that waits was deleted, and is gone without a trace of its container.
 fn never_starts(action: DeploymentAction) -> World {
     let mut world = World::launching_of(action);
     world.show_pod(|pod| (pod.deleting, pod.gone) = (true, true));
@@ -62,7 +62,7 @@ fn an_attempt_that_failed_is_put_on_record_waited_after_and_followed_by_one_with
     assert!(world.action.status.as_ref().unwrap().history.is_empty(), "the run has not ended");
     let log = world.action.status.as_ref().unwrap().log.clone().unwrap();
     assert_eq!(log.state, LogState::Complete);
-    // Its pod is let go as that of a run that has ended.
+    // Its pod is released like the pod of a run that has ended.
     world.show_pod(|pod| {
         pod.started = true;
         pod.container = terminated("Error", None);
@@ -124,7 +124,7 @@ fn what_never_started_is_begun_again_by_itself_and_what_may_have_run_is_not() {
     world.log = Some(log_with(exit(Outcome::Exited { code: 3 }), LogState::Complete, 3));
     world.ends(4, Reason::ScriptFailed);
 
-    // ContainerStatusUnknown is said of pods that ran and of pods that did not.
+    // The kubelet says ContainerStatusUnknown of pods that ran and of pods that did not.
     let mut world = World::running_of(retry());
     world.show_pod(|pod| {
         pod.started = true;
@@ -242,7 +242,8 @@ fn the_spec_changes_while_the_next_attempt_is_waited_for() {
     assert_eq!((kept.attempts.len(), kept.attempts[0].reason.as_str()), (1, "ScriptFailed"));
     assert_eq!(world.step(7), Step::Resolve { repeats: None }, "the change is a run of its own");
 
-    // Nor is what the pod has beside the bundle taken up by another attempt, or by a pod that was announced.
+    // Some of what a pod has is not in the bundle. Another attempt does not take up a change of it, and an
+    // announced pod does not either.
     let template = |change: fn(&mut PodTemplate)| {
         move |spec: &mut crate::api::DeploymentActionSpec| change(spec.pod_template.get_or_insert_default())
     };
@@ -273,7 +274,7 @@ fn the_spec_changes_while_the_next_attempt_is_waited_for() {
         assert_eq!(run(&world).attempts.len(), 1, "change {at}");
     }
 
-    // What is not executed changes nothing.
+    // A change of what is not executed changes nothing.
     let mut world = fails(allowing(&[RetryCause::ScriptFailed]), 3);
     world.change(|spec| spec.pod_retention_seconds = 5);
     assert!(matches!(world.step(6), Step::Wait(Some(_))));
@@ -307,10 +308,10 @@ fn deleted_while_the_next_attempt_is_waited_for() {
     world.action.metadata.deletion_timestamp = Some(Time(at(5)));
     let then = due(&world);
     assert_eq!(world.step(then), Step::Wait(None));
-    // The pod of an attempt before the present one is let go too.
+    // The pod of an earlier attempt is released too.
     world.older = vec![PodView { deleting: true, settled: true, ..pod_view() }];
     assert!(matches!(world.step(then), Step::Release { .. }));
-    // Another creation of it may have been sent until the present one was announced.
+    // Another creation of this pod may have been sent until the present attempt was announced.
     world.older[0].settled = false;
     assert_eq!(world.step(then), Step::Wait(Some(SignedDuration::from_secs(120 - then))));
     assert!(matches!(world.step(120), Step::Release { .. }));

@@ -1,9 +1,9 @@
-//! Actions whose script is in a `ConfigMap`, which changes after their run.
+//! Actions whose script is in a `ConfigMap` that changes after their run.
 
 use super::*;
 use crate::api::action::{Script, ScriptRef};
 
-/// One whose run has ended at second 3, with this script.
+/// An action whose run, with this script, ended at second 3.
 fn finished(sha256: &str) -> World {
     let mut action = action();
     let from = ScriptRef { name: "scripts".into(), key: "run.sh".into() };
@@ -39,7 +39,7 @@ fn a_script_that_changed_after_its_run_is_told_of_and_starts_nothing() {
     assert!(says.iter().all(|word| message.contains(word)), "{message}");
     assert_eq!((world.finished(), world.reason()), (true, Reason::Succeeded));
     assert!(matches!(world.step(71), Step::Wait(_)));
-    // An operator that has just begun takes nothing back.
+    // An operator that has just started takes nothing back.
     world.source = Source::Unread;
     assert!(matches!(world.step(80), Step::Wait(_)));
     world.source = found("11", 90);

@@ -1,4 +1,4 @@
-//! A spec that is changed while a run waits: each test's name is the sequence of events that it answers.
+//! A spec that changes while a run waits. Each test's name is the sequence of events.
 
 use super::*;
 use crate::api::{
@@ -6,7 +6,7 @@ use crate::api::{
     action::{Retry, RetryCause},
 };
 
-/// The status says that the run yields, and nothing was done before.
+/// The status says that the run yields, before anything else is done.
 fn announced(world: &mut World, seconds: i64) {
     world.write(seconds);
     assert_eq!((world.reason(), world.finished()), (Reason::Stopping, false));
@@ -17,7 +17,7 @@ fn correct(world: &mut World) {
     world.change(|spec| spec.args = vec!["x".into()]);
 }
 
-/// One whose pod waits for a Secret that there is not, and whose spec is corrected then.
+/// A run whose pod waits for a missing Secret, and whose spec is then corrected.
 fn corrected() -> World {
     let mut world = World::with_pod(|_| {});
     world.cause = Some(Cause { reason: Reason::SecretMissing, message: "secret \"db\" not found".into() });
@@ -31,7 +31,7 @@ fn gone(pod: &mut PodView) {
     pod.deleting_since = Some(Time(at(34)));
 }
 
-/// The pod is removed, and nothing of its container was ever seen.
+/// The pod is deleted, and nothing of its container was ever seen.
 fn removed(world: &mut World) {
     world.log = Some(LogFact { pod_uid: "pod-1".into(), ..LogFact::default() });
     assert_eq!(world.step(4), Step::Delete { name: pod_view().name, uid: "pod-1".into() });
@@ -40,7 +40,7 @@ fn removed(world: &mut World) {
     world.log = Some(LogFact { pod_uid: "pod-1".into(), state: LogState::Incomplete, ..LogFact::default() });
 }
 
-/// The next run begins, and is of the spec as it is by now.
+/// The next run begins with the spec as it is then.
 fn the_next_begins(world: &mut World, seconds: i64) {
     let number = world.run_number();
     world.show_pod(|pod| {
@@ -109,7 +109,7 @@ fn whatever_bears_on_a_run_may_be_the_correction() {
         let mut world = World::with_pod(|pod| pod.node = None);
         world.change(change);
         announced(&mut world, 4);
-        // And where it has no pod yet.
+        // The same holds for a run without a pod.
         let mut world = World::launching();
         world.creation.unanswered = true;
         world.change(change);
@@ -182,7 +182,7 @@ fn corrected_while_a_creation_may_be_on_its_way_and_it_had_arrived() {
     correct(&mut world);
     announced(&mut world, 1);
     assert_eq!(world.step(1), Step::Entomb { run: 1, attempt: 1 });
-    // The tombstone's name was taken, and the pod is looked at.
+    // The tombstone's name was taken, so the operator looks at the pod.
     world.show_pod(|_| {});
     assert!(matches!(world.step(2), Step::Follow { .. }));
 }
@@ -228,7 +228,7 @@ fn another_attempt_yields_to_what_was_changed_since_it_was_taken_up_and_to_nothi
     let mut retried = action();
     retried.spec.retry = Some(retry);
     let mut world = World::running_of(retried);
-    // Its pod is made with this, whatever its number.
+    // The next attempt's pod is created with this change.
     world.change(|spec| spec.pending_deadline_seconds = Some(500));
     world.log = Some(log_with(exit(Outcome::Exited { code: 3 }), LogState::Complete, 3));
     world.write(4);

@@ -1,4 +1,4 @@
-//! Runs of actions that are made of a template.
+//! Runs of actions that have a template.
 
 use super::*;
 use crate::{
@@ -78,7 +78,7 @@ fn a_template_that_is_not_there_is_waited_for_until_the_pending_deadline() {
     missing.write(0);
     assert_eq!((missing.phase().as_str(), missing.reason()), ("Pending", Reason::TemplateNotFound));
     assert!(matches!(missing.step(1), Step::Wait(_)));
-    // It comes, and its own deadlines hold from now on.
+    // The template appears, and its own deadlines count from now on.
     missing.template = Some(Lookup::Found(template(1, "echo hi")));
     missing.look();
     missing.write(30);
@@ -89,7 +89,7 @@ fn a_template_that_is_not_there_is_waited_for_until_the_pending_deadline() {
     let mut never = world(Lookup::Missing);
     never.write(0);
     never.ends(600, Reason::TemplateNotFound);
-    // Nor does its coming start anything then.
+    // If the template appears later, it starts nothing.
     never.template = Some(Lookup::Found(template(1, "echo hi")));
     never.look();
     assert_eq!(never.step(601), Step::Wait(None));
@@ -117,7 +117,7 @@ fn a_later_change_of_the_template_starts_nothing_and_is_told_until_a_run_is_made
     assert!(message.contains("at generation 2") && message.contains("made of generation 1"), "{message}");
     assert!(world.finished());
     assert_eq!((world.run_number(), world.step(5)), (1, Step::Wait(None)));
-    // A cache that is being filled, or a template that is gone, is no news.
+    // A template that is not read yet, or is gone, is no news.
     world.template = Some(Lookup::Unread);
     assert_eq!(world.step(5), Step::Wait(None));
 
@@ -149,14 +149,14 @@ fn a_template_that_changes_between_record_and_pod_ends_the_run() {
         world.look();
         world.ends(1, Reason::FrozenInputsChanged);
     }
-    // What is no part of the bundle counts too.
+    // A change of what is not in the bundle counts too.
     let mut world = launching();
     let mut other = template(2, "echo hi");
     other.spec.service_account_name = Some("other".into());
     world.template = Some(Lookup::Found(other));
     world.look();
     world.ends(1, Reason::FrozenInputsChanged);
-    // The same content, applied again, does not.
+    // The same content, applied again, does not count.
     let mut world = launching();
     world.template = Some(Lookup::Found(template(2, "echo hi")));
     world.look();
@@ -193,7 +193,7 @@ fn while_the_use_policy_is_missing_no_template_is_run() {
     assert_eq!(world.reason(), Reason::PolicyMissing);
 }
 
-/// A run whose first attempt failed and that waits for its second one.
+/// A run whose first attempt failed and which waits for its second one.
 fn between_attempts() -> World {
     let mut action = templated();
     action.spec.retry = Some(Retry { limit: 2, causes: vec![RetryCause::ScriptFailed], ..Retry::default() });

@@ -1,4 +1,4 @@
-//! What follows a run whose end nobody knows: nothing, while its script may still run.
+//! After a run whose end nobody knows, nothing follows while its script may still run.
 
 use super::*;
 
