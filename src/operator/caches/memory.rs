@@ -1,5 +1,5 @@
-//! What the process remembers of an action between two looks. Nothing of it is needed: after a
-//! restart it is empty, and every rule holds.
+//! The process's memory of an action between two looks. Nothing depends on it: after a restart it is empty,
+//! and every rule still holds.
 
 use std::{
     collections::{HashMap, HashSet, VecDeque},
@@ -30,66 +30,66 @@ use crate::{
 /// The first and the longest pause after a failure, in milliseconds.
 const BACKOFF: (i64, i64) = (500, 30_000);
 
-/// A pass that asks for the next one so soon has nothing in particular to wait for.
+/// A pass that asks for the next one this soon waits for nothing in particular.
 const AT_ONCE: SignedDuration = SignedDuration::from_millis(50);
 /// The longest pause between passes that do nothing and ask for the next one at once.
 const MOST_PATIENT: SignedDuration = SignedDuration::from_secs(5);
-/// How often one action is looked at, where its events come faster than that for long.
+/// How often the operator looks at an action whose events come faster than that for long.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
-/// So many looks may come at once: a run takes about a dozen.
+/// How many looks may come at once. A run takes about a dozen.
 const LOOKS_AT_ONCE: u32 = 40;
 
-/// Of so many attempts is it remembered that no creation can arrive: within the two minutes for which that
-/// matters, hardly more begin.
+/// How many settled attempts are remembered for an action. Being settled matters for two minutes, and hardly
+/// more attempts begin in that time.
 const MOST_SETTLED: usize = 16;
 
-/// What is remembered of one action. Objects are boxed: of nearly all actions there is none, and an
-/// object without its content is some kilobytes.
+/// The process's memory of one action. Objects are boxed, because nearly all actions have none, and an
+/// object without content takes some kilobytes.
 #[derive(Debug, Default)]
 pub struct Memory {
-    /// The action as our last write to its status returned it: the cache may be behind it.
+    /// The action as our last write to its status returned it. The cache may be behind it.
     pub written: Option<Arc<Cached>>,
-    /// The pod as its creation returned it: the cache may be behind it.
+    /// The pod as its creation returned it. The cache may be behind it.
     pub created: Option<Box<Pod>>,
     /// When the end of the container of the pod with this UID was first seen.
     pub end_seen: Option<(String, Timestamp)>,
     /// The pod that resolves the image, as its creation returned it.
     pub resolver: Option<Box<Pod>>,
-    /// The UID of one that we deleted: the cache may be behind that.
+    /// The UID of the resolving pod that we deleted last. The cache may be behind that.
     pub resolver_deleted: Option<String>,
-    /// The UID of the pod that we let go last: the cache may be behind that, and it must not cost a
+    /// The UID of the pod that we released last. The cache may be behind that, and the pod must not cost a
     /// second call.
     pub released: Option<String>,
-    /// The lock's Lease as our last write of it returned it: the next one replaces that.
+    /// The lock's Lease as our last write returned it. The next write replaces that state.
     pub lease: Option<Box<Lease>>,
-    /// What was put down on it: the pod's name, and its UID.
+    /// The pod's name and UID, as we wrote them onto the Lease.
     pub marked: Option<(String, Option<String>)>,
-    /// Whether the Lease named another holder when that was tried.
+    /// Whether the Lease named another holder when we tried to write them.
     pub lock_lost: bool,
-    /// The lock and the run of which we have given it back.
+    /// The lock that we released last, and the run that had it.
     pub given_back: Option<(String, String)>,
-    /// Whose creations `creation` speaks of: run and attempt.
+    /// The run and attempt that `creation` is about.
     pub attempt: Option<(u32, u32)>,
-    /// What is known of them.
+    /// The state of the creations of that attempt's pod.
     pub creation: Creation,
-    /// The latest attempts of which no creation is sent any more, and whose creations were all ours, and
-    /// answered.
+    /// The latest settled attempts: no creation is sent for them any more, and all that were sent were ours
+    /// and were answered.
     pub settled: VecDeque<(u32, u32)>,
     /// Whether the action is gone.
     pub is_gone: bool,
-    /// Told when it is: whoever looks after its pods asks then what is settled.
+    /// Notified when it is. The part that looks after its pods then asks which attempts are settled.
     pub gone: Arc<Notify>,
-    /// What the action comes to, where that may have taken long to find out and is needed yet.
+    /// The checked spec, kept while it is needed again, because checking may take long.
     pub expanded: Option<Arc<Expanded>>,
-    /// What is being resolved for a run that is pending.
+    /// The job that resolves for a pending run.
     pub job: Option<Box<Job>>,
-    /// How resolving the image of a run that is pending went last.
+    /// The last result of resolving for a pending run.
     pub resolution: Option<Resolution>,
-    /// What the spec came to then, of which nothing is kept.
+    /// The generations of action and template that `resolution` is about.
     pub resolution_of: Option<Generations>,
     /// Failures in a row, of resolving or creating.
     pub failures: u32,
-    /// Before this, neither is tried again.
+    /// Neither is tried again before this time.
     pub not_before: Option<Timestamp>,
     /// The pod's events, and when they were read.
     pub events: Option<(Timestamp, Vec<Event>)>,
@@ -99,32 +99,32 @@ pub struct Memory {
     pub errors: u32,
     /// Passes in a row that did nothing and asked for the next one at once.
     pub hasty: u32,
-    /// When the looks of late would be over, had there been one [`LOOK_EVERY`] so often.
+    /// When the recent looks would be over at one every [`LOOK_EVERY`].
     pub paced: Option<Instant>,
-    /// When the part of the run began that is under way: for metrics and traces alone.
+    /// When the current stage of the run began. Only metrics and traces use it.
     pub since: Option<Timestamp>,
-    /// The parts of the run that are over, as far as this process has seen them.
+    /// The stages of the run that are over, as far as this process has seen them.
     pub parts: Vec<Timing>,
 }
 
 impl Memory {
-    /// The newer of the cached action and the one that we wrote, which is forgotten once the cache
-    /// has caught up: a second copy of each action would be most of what the process holds.
+    /// The newer one of the cached action and the one that we wrote. Ours is forgotten once the cache has
+    /// caught up: a second copy of each action would be most of what the process holds.
     #[must_use]
     pub fn newest(&mut self, cached: &Arc<Cached>) -> Arc<Cached> {
         self.shown(cached);
         self.written.as_ref().map_or_else(|| Arc::clone(cached), Arc::clone)
     }
 
-    /// Takes in that the cache has this of the action.
+    /// Notes what the cache has of the action.
     pub fn shown(&mut self, cached: &Cached) {
         if self.written.as_ref().is_some_and(|written| !written.is_newer_than(cached)) {
             self.written = None;
         }
     }
 
-    /// Takes in that the action is looked at now; or says how long it is to be left alone, since it was looked
-    /// at too often of late. Whoever annotates an action without end pays for it with that action alone.
+    /// Notes a look at the action, and returns `None`. If the recent looks were too many, it returns how long
+    /// to leave the action alone. Somebody who annotates an action without end slows down that action alone.
     pub fn pace(&mut self, now: Instant) -> Option<Duration> {
         let until = self.paced.map_or(now, |until| until.max(now));
         let early = until.duration_since(now).saturating_sub(LOOK_EVERY * (LOOKS_AT_ONCE - 1));
@@ -134,8 +134,7 @@ impl Memory {
         Some(early).filter(|early| !early.is_zero())
     }
 
-    /// Begins to speak of another attempt. Where `announced` is false, another process may have sent a
-    /// creation.
+    /// Starts to remember another attempt. If `announced` is false, another process may have sent a creation.
     pub fn turn_to(&mut self, attempt: (u32, u32), announced: bool) {
         if self.attempt.replace(attempt) != Some(attempt) {
             self.creation = Creation { unanswered: !announced, ..Creation::default() };
@@ -146,17 +145,18 @@ impl Memory {
         }
     }
 
-    /// Takes in what the status of the action says of who asks for the pod of its latest attempt. Once it
-    /// says that nobody does any more, which a process that leads no more cannot undo, and that nobody else
-    /// did, no creation of that attempt can arrive but this process's own.
+    /// Notes what the action's status says about who may create the pod of its latest attempt.
+    ///
+    /// The attempt is settled if three things are true: no process creates the pod any more, only this process
+    /// ever could, and all its creations were answered. A process that no longer leads cannot undo that.
     pub fn settle(&mut self, action: &DeploymentAction, process: &str) {
         let Some(run) = action.status.as_ref().and_then(|status| status.run.as_ref()) else {
-            // Somebody emptied it, and what stood there last is not known.
+            // Somebody emptied the status, and what it said is not known.
             self.creation.unanswered |= self.attempt.is_some();
             return;
         };
         let attempt = (run.number, run.attempt);
-        // Its number can come again where somebody has put an older status back.
+        // The same number can come again if somebody has put back an older status.
         self.settled.retain(|settled| *settled != attempt);
         if self.attempt != Some(attempt) {
             return;
@@ -172,24 +172,24 @@ impl Memory {
         }
     }
 
-    /// Whether the creations of this attempt were all this process's own, and answered, and none is sent any
-    /// more: none can arrive.
+    /// Whether no creation of this attempt can arrive any more: all were this process's own and were
+    /// answered, and none will be sent.
     #[must_use]
     pub fn has_all_creations(&self, attempt: (u32, u32)) -> bool {
         let under_way = self.attempt == Some(attempt) && self.creation.unanswered;
         self.settled.contains(&attempt) && !under_way
     }
 
-    /// Something failed: the next try comes later, each time, and not for all actions at once.
+    /// Notes a failure. The next try comes later each time, and not at the same moment for all actions.
     pub fn failed(&mut self, now: Timestamp, at_least: Option<SignedDuration>) {
         let pause = backoff(self.failures).max(at_least.unwrap_or(SignedDuration::ZERO));
         self.failures = self.failures.saturating_add(1);
         self.not_before = now.saturating_add(pause).ok();
     }
 
-    /// How long to wait after a pass that took `steps` steps and asks for the next one after `wait`. One that
-    /// did nothing and asks at once is believed once: from then on the pause doubles, whatever the reason, so
-    /// that no defect keeps a core busy. News comes at once all the same.
+    /// How long to wait after a pass that took `steps` steps and asks for the next one after `wait`. The
+    /// first pass that did nothing and asks at once gets its wish. Then the pause doubles, so that no defect
+    /// keeps a core busy. Events still lead to a look at once.
     pub fn patience(&mut self, wait: SignedDuration, steps: usize) -> SignedDuration {
         if steps > 0 || wait > AT_ONCE {
             self.hasty = 0;
@@ -200,7 +200,7 @@ impl Memory {
         if self.hasty == 1 { wait } else { patience.min(MOST_PATIENT) }
     }
 
-    /// Something did not fail.
+    /// Notes a success.
     pub fn succeeded(&mut self) {
         self.failures = 0;
         self.not_before = None;
@@ -208,34 +208,34 @@ impl Memory {
     }
 }
 
-/// The pause after so many failures in a row: doubling, with up to a quarter of jitter.
+/// The pause after this many failures in a row. It doubles, with up to a quarter of jitter.
 #[must_use]
 pub fn backoff(failures: u32) -> SignedDuration {
     let pause = BACKOFF.0.saturating_mul(1 << failures.min(16)).min(BACKOFF.1);
-    // Spread by the clock's lowest digits: no two actions fail in the same nanosecond.
+    // The clock's lowest digits spread the pauses: no two actions fail in the same nanosecond.
     let spread = i64::from(Timestamp::now().subsec_nanosecond()) % (pause / 4).max(1);
     SignedDuration::from_millis(pause + spread)
 }
 
-/// What is remembered, by the action's UID.
+/// The memories of all actions, by UID.
 #[derive(Debug, Clone, Default)]
 pub struct Memories(Arc<Mutex<HashMap<String, Arc<Mutex<Memory>>>>>);
 
 impl Memories {
-    /// What is remembered of the action with this UID.
+    /// The memory of the action with this UID. It is made if there is none.
     #[must_use]
     pub fn of(&self, uid: &str) -> Arc<Mutex<Memory>> {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         Arc::clone(all.entry(uid.to_owned()).or_default())
     }
 
-    /// What is remembered of it, if anything is.
+    /// The memory of the action with this UID, if there is one.
     #[must_use]
     pub fn known(&self, uid: &str) -> Option<Arc<Mutex<Memory>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).get(uid).map(Arc::clone)
     }
 
-    /// Takes in that the cache has this of its action.
+    /// Notes what the cache has of its action.
     pub fn shown(&self, cached: &Cached) {
         let memory = cached.meta().uid.as_deref().and_then(|uid| self.known(uid));
         if let Some(memory) = memory {
@@ -248,7 +248,7 @@ impl Memories {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(uid);
     }
 
-    /// As [`Memory::has_all_creations`], of the action with this UID.
+    /// As [`Memory::has_all_creations`], for the action with this UID.
     #[must_use]
     pub fn has_all_creations(&self, uid: &str, attempt: (u32, u32)) -> bool {
         self.known(uid).is_some_and(|memory| {
@@ -256,8 +256,8 @@ impl Memories {
         })
     }
 
-    /// Takes in that the action is gone: nothing is created for it any more. `action` is what it was at its
-    /// end, which is why whoever wrote its status before is known.
+    /// Notes that the action is gone, so that nothing is created for it any more. `action` is its last state:
+    /// its status says whether another process could have created the pod.
     pub fn gone(&self, action: &DeploymentAction, process: &str) {
         let Some(memory) = action.metadata.uid.as_deref().and_then(|uid| self.known(uid)) else { return };
         let mut memory = memory.lock().unwrap_or_else(PoisonError::into_inner);
@@ -267,7 +267,7 @@ impl Memories {
         memory.gone.notify_waiters();
     }
 
-    /// What tells when the action with this UID is gone.
+    /// Notified when the action with this UID is gone.
     #[must_use]
     pub fn goes(&self, uid: &str) -> Arc<Notify> {
         Arc::clone(&self.of(uid).lock().unwrap_or_else(PoisonError::into_inner).gone)
@@ -320,7 +320,7 @@ mod tests {
             looks += u32::from(memory.pace(begun + Duration::from_millis(at)).is_none());
         }
         assert!((130..=140).contains(&looks), "{looks}");
-        // One that was left alone for a while is looked at as often at once as at first.
+        // After a pause, as many looks may come at once as at first.
         let later = begun + Duration::from_mins(1);
         let at_once = (0..1000).take_while(|_| memory.pace(later).is_none()).count();
         assert_eq!(at_once, 40);
@@ -360,7 +360,7 @@ mod tests {
         assert!(!memory.creation.unanswered);
     }
 
-    /// The action whose status tells of this attempt, launched by `launcher`.
+    /// An action whose status names this attempt, launched by `launcher`.
     fn launched(attempt: (u32, u32), launcher: Option<Launcher>, over: bool) -> DeploymentAction {
         let mut action = action();
         let finished_at = over.then_some(Time(Timestamp::UNIX_EPOCH));
@@ -378,7 +378,7 @@ mod tests {
             (ours(), true, true, false, true),
             (ours(), true, false, false, false),
             (ours(), true, true, true, false),
-            // What was remembered was lost, or an older status was put back.
+            // The process lost its memory, or somebody put back an older status.
             (ours(), false, true, false, false),
             (Some(taken), true, true, false, false),
             (Some(Launcher::first("another")), true, true, false, false),
@@ -423,7 +423,7 @@ mod tests {
             assert_eq!(memories.has_all_creations(&uid, attempt), all, "{attempt:?}");
         }
         assert!(!memories.has_all_creations("b", (1, 1)), "another action");
-        // An older status was put back, by which the attempt is not over.
+        // Somebody put back an older status, in which the attempt is not over.
         settle((2, 1), false);
         assert!(!memories.has_all_creations(&uid, (2, 1)));
         for run in 10..100 {
@@ -442,7 +442,7 @@ mod tests {
             let told = told.notified();
             memories.gone(&launched((1, 1), Some(Launcher::first(launcher)), false), PROCESS);
             told.await;
-            // A look that began before has it as it was then.
+            // A look that began earlier has the action as it was then.
             memories
                 .of(&uid)
                 .lock()
