@@ -1,4 +1,4 @@
-//! What a pass knows: the facts that `decide` is asked with.
+//! Gathers the facts that `decide` needs.
 
 use std::sync::Arc;
 
@@ -23,12 +23,12 @@ use crate::operator::{
     steps::observe,
 };
 
-/// A status that only tells of progress is written so often at most.
+/// How often a status may be written that only reports progress.
 const PROGRESS_EVERY: SignedDuration = SignedDuration::from_secs(5);
 
 impl Pass<'_> {
-    /// Finds out what the spec comes to, with the template as it is by now, until the run has it frozen: what
-    /// was resolved for another one does not count.
+    /// Checks the spec with the current template, as long as the run has nothing frozen. A resolution for
+    /// another version of action or template is dropped.
     pub(super) async fn expand(&mut self) {
         let context = self.context;
         let of = Generations::of(&self.action, context.templates.version_of(&self.action));
@@ -73,14 +73,14 @@ impl Pass<'_> {
             drop(turn);
             expanded
         };
-        // It ends without an answer only with the process.
+        // It ends without an answer only if the process ends.
         tokio::task::spawn_blocking(heavy)
             .await
             .unwrap_or_else(|_| Expanded::unneeded(&self.action, Some(Lookup::Unread)))
     }
 
-    /// Reads the pod's events, where what is known of them does not do. Where they cannot be read, nothing is lost
-    /// but the cause.
+    /// Reads the pod's events if the known ones are not enough. If they cannot be read, only the cause is
+    /// missing.
     pub(super) async fn read_events(&mut self) {
         let uid = {
             let memory = lock(self.memory);
@@ -102,14 +102,14 @@ impl Pass<'_> {
             debug!(%error, "the pod's events cannot be read");
             memory.events.take().map(|(_, events)| events).unwrap_or_default()
         });
-        // Counted from the answer: a server that is slow to give it is not asked again at once.
+        // Counted from the answer, so that a slow server is not asked again at once.
         self.now = Timestamp::now();
         memory.events = Some((self.now, events));
     }
 
-    /// Gathers all that is known of the action by now; what is remembered of it is brought up to date first.
+    /// Gathers everything that is known about the action now. First it updates the memory of the action.
     pub(super) fn observe(&self) -> Facts<'_> {
-        // As of when the events were asked for, so that nothing is given up without a last look at them.
+        // The time at which the events were requested: nothing is given up without a last look at them.
         let now = self.now;
         let nodes = &self.context.nodes;
         let mut memory = lock(self.memory);
@@ -153,7 +153,7 @@ impl Pass<'_> {
         let node =
             pod.view().and_then(|view| view.node.as_deref()).or(run.and_then(|run| run.node_name.as_deref()));
         let resolver = observe::resolver(&self.context.pods, &self.action, &memory);
-        // What failed before is tried again once its pause is over. A node is asked once.
+        // A failed resolution is tried again after its pause. A node is asked only once.
         let known = self.resolution.clone().or_else(|| memory.resolution.clone());
         let asked = matches!(known, Some(Resolution::NeedsPod { .. }));
         let again = !asked && memory.not_before.is_none_or(|time| time <= now) && self.resolution.is_none();
@@ -183,7 +183,7 @@ impl Pass<'_> {
         }
     }
 
-    /// What the policies say of what a run would execute now. What cannot be executed is not asked.
+    /// The policies' judgement of what a run would execute now. A spec that cannot be executed is not judged.
     fn standing(&self) -> Standing {
         self.spec.checked.as_ref().map_or(Standing::Allowed, |checked| {
             self.context.action_policies.judge(&checked.namespace, &checked.spec, checked.template.is_some())

@@ -1,4 +1,4 @@
-//! How a run gets what it executes and its pod, as a pass goes about it.
+//! The part of a pass that resolves what a run executes, and creates its pods.
 
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ use crate::operator::{
 };
 
 impl Pass<'_> {
-    /// Takes what was found out, or has it found out beside the looks.
+    /// Takes the answer of the job, or starts a job that resolves beside the looks.
     pub(super) fn resolve(&mut self, repeats: Option<u32>) {
         let Ok(checked) = &self.spec.checked else { return };
         let wanted = Wanted::of(&self.action, checked, repeats);
@@ -43,7 +43,7 @@ impl Pass<'_> {
                 memory.resolution = Some(resolution.clone());
             }
             Resolution::NeedsPod { message, .. } => {
-                info!(message, "a node is asked what the image's tag names");
+                info!(message, "asking a node for the digest of the image's tag");
                 memory.succeeded();
                 memory.resolution = Some(resolution.clone());
             }
@@ -61,7 +61,7 @@ impl Pass<'_> {
         let mut memory = lock(self.memory);
         match launched {
             Launched::Created(pod) => {
-                info!(pod = pod.name_any(), "pod created that resolves the image");
+                info!(pod = pod.name_any(), "created the pod that resolves the image");
                 memory.resolver = Some(pod);
                 return Ok(None);
             }
@@ -80,7 +80,7 @@ impl Pass<'_> {
             }
             Launched::NameTaken | Launched::NotWanted | Launched::NotLeading | Launched::Unanswered(_) => {}
         }
-        // The cache will tell.
+        // The cache will show what happened.
         Ok(Some(Action::requeue(Duration::from_secs(1))))
     }
 
@@ -99,7 +99,7 @@ impl Pass<'_> {
             Launched::NameTaken => return self.look_again().await,
             Launched::NotWanted => return Ok(Some(Action::requeue(Duration::from_secs(1)))),
             Launched::NotLeading => {
-                warn!("no pod was asked for: the lease was not renewed in time");
+                warn!("no pod was created: the lease was not renewed in time");
                 return Ok(Some(Action::requeue(Duration::from_secs(1))));
             }
             Launched::Refused(refusal) => {
@@ -109,7 +109,7 @@ impl Pass<'_> {
                 memory.failed(now, None);
             }
             Launched::Unanswered(error) => {
-                info!(error, "whether the pod was created is not known");
+                info!(error, "it is not known whether the pod was created");
                 let mut memory = lock(self.memory);
                 memory.creation.unanswered = true;
                 memory.creation.error = Some(error);
@@ -143,13 +143,13 @@ impl Pass<'_> {
         }
     }
 
-    /// Something has the name: the live pod says whether it is ours.
+    /// Looks at the pod that has the name. The live pod shows whether it is ours.
     pub(super) async fn look_again(&mut self) -> Result<Option<Action>, ReconcileError> {
         let (fact, pod) = observe::look(&self.context.client, &self.action)
             .await
             .map_err(|source| ReconcileError::Call { step: "looking at the pod", source })?;
         if pod.is_none() {
-            // It was there a moment ago: the next pass begins with that.
+            // It existed a moment ago. The next pass begins with that.
             return Ok(Some(Action::requeue(Duration::from_secs(1))));
         }
         let mut memory = lock(self.memory);

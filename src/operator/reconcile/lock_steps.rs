@@ -1,4 +1,4 @@
-//! The steps of a pass that are about the action's lock.
+//! The steps of a pass about the action's lock.
 
 use std::time::Duration;
 
@@ -14,11 +14,11 @@ use crate::operator::{
     steps::lock_lease::{self as locks, Claim},
 };
 
-/// The place of a run that waits for its lock is written so often at most.
+/// How often a run that waits for its lock writes its place in the queue.
 const POSITION_EVERY: SignedDuration = SignedDuration::from_secs(30);
 
 impl Pass<'_> {
-    /// What is known of the lock that the action names, or its run has.
+    /// Everything known about the lock that the action names, or that its run has.
     pub(super) fn lock_fact(&self, memory: &Memory, now: Timestamp) -> LockFact {
         let run = self.action.status.as_ref().and_then(|status| status.run.as_ref());
         let of_run = run.and_then(|run| run.lock.as_ref());
@@ -78,7 +78,7 @@ impl Pass<'_> {
                 self.lock_seen = Some(LockSeen::Ours { since: Timestamp::now() });
                 None
             }
-            // Somebody was faster.
+            // Another run was faster.
             Ok(None) => Some(Action::requeue(Duration::from_millis(200))),
             Err(error) => {
                 self.lock_unreadable(&error);
@@ -87,7 +87,7 @@ impl Pass<'_> {
         }
     }
 
-    /// Puts the pod down on the lock's Lease.
+    /// Writes the pod onto the lock's Lease.
     pub(super) async fn mark_lock(
         &mut self,
         claim: Claim,
@@ -114,16 +114,13 @@ impl Pass<'_> {
                 warn!(lock = claim.lock, "the lock's Lease names another holder");
                 memory.lock_lost = true;
             }
-            // The pod is there, and its name was put down: its end must not wait for this.
+            // The pod exists, and its name is on the Lease. Its end must not wait for this.
             Err(error) if uid.is_some() => {
-                warn!(%error, "the pod's UID was not put down on the lock's Lease");
+                warn!(%error, "the pod's UID was not written onto the lock's Lease");
                 memory.marked = Some((pod, uid));
             }
             Err(source) => {
-                return Err(ReconcileError::Call {
-                    step: "putting the pod down on the lock's Lease",
-                    source,
-                });
+                return Err(ReconcileError::Call { step: "writing the pod onto the lock's Lease", source });
             }
         }
         Ok(())
@@ -134,8 +131,8 @@ impl Pass<'_> {
         let wanted = self.context.locks.is_wanted(namespace, name);
         locks::give_back(&self.context.client, namespace, name, (uid, run), wanted)
             .await
-            .map_err(|source| ReconcileError::Call { step: "giving the lock back", source })?;
-        info!(lock = name, "the run has given its lock back");
+            .map_err(|source| ReconcileError::Call { step: "releasing the lock", source })?;
+        info!(lock = name, "the run has released its lock");
         let mut memory = lock(self.memory);
         (memory.lease, memory.marked, memory.lock_lost) = (None, None, false);
         memory.given_back = Some((claim.lock, claim.run));

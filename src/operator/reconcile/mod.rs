@@ -33,16 +33,16 @@ use super::{
     lifecycle::decide::{Step, decide},
 };
 
-/// Looks at an action, and does what is to be done.
+/// Looks at an action, and does what needs to be done.
 ///
 /// # Errors
-/// Where a call failed; the action is looked at again after a pause.
+/// A call that failed. The action is looked at again after a pause.
 #[instrument(skip_all, fields(action = %action.name_any(), namespace = action.namespace(), run))]
 pub(super) async fn reconcile(action: Arc<Cached>, context: Arc<Context>) -> Result<Action, ReconcileError> {
     let Some(_turn) = context.admission.enter(&action.reference()) else {
         return Ok(Action::await_change());
     };
-    // It may have waited for its turn: what has come since then counts.
+    // The action may have waited for its turn. Its newest state counts.
     let Some(action) = context.actions.get(&ObjectRef::from_obj(action.as_ref())) else {
         return Ok(Action::await_change());
     };
@@ -63,7 +63,7 @@ pub(super) async fn reconcile(action: Arc<Cached>, context: Arc<Context>) -> Res
     result
 }
 
-/// A look at all of the action.
+/// Looks at the whole action.
 async fn look(
     context: &Context,
     cached: &Arc<Cached>,
@@ -74,7 +74,7 @@ async fn look(
         Some(action) => Some(action),
         None => at_rest::live(context, cached).await?,
     };
-    // The cache tells of its end, or of another one under its name.
+    // The cache will show its end, or another action under its name.
     let Some(action) = action else { return Ok(Action::await_change()) };
     let wait = Box::pin(Pass::new(context, action, memory).run()).await?;
     lock(memory).errors = 0;
@@ -100,7 +100,7 @@ impl Pass<'_> {
             };
             if let Some(wait) = self.carry_out(step).await? {
                 if !self.resolves {
-                    // What it was for is not wanted any more.
+                    // The run that the job was for is not wanted any more.
                     lock(self.memory).job = None;
                 }
                 return Ok(wait);
@@ -110,7 +110,7 @@ impl Pass<'_> {
     }
 }
 
-/// How long to wait after a pass that broke off: longer each time.
+/// How long to wait after a failed pass. The pause grows each time.
 #[allow(clippy::needless_pass_by_value, reason = "the controller hands both over by value")]
 pub(super) fn after_error(action: Arc<Cached>, error: &ReconcileError, context: Arc<Context>) -> Action {
     let memory = context.memories.of(action.meta().uid.as_deref().unwrap_or_default());

@@ -1,4 +1,4 @@
-//! What a pass tells of a status that was written: log lines, events, metrics, traces.
+//! Reports a written status in log lines, events, metrics and traces.
 
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use tracing::{Span, info};
@@ -15,11 +15,11 @@ use crate::{
 };
 
 impl Pass<'_> {
-    /// Tells of what the status says now and did not say before: log, events, metrics.
+    /// Reports what is new in the status since `before`.
     pub(super) fn tell(&self, before: Option<&DeploymentActionStatus>) {
         let Some(status) = &self.action.status else { return };
         let Some(run) = &status.run else { return };
-        // The text format writes what is recorded again beside what was recorded before.
+        // The text format of the log writes a recorded field beside its older values.
         if before.and_then(|before| before.run.as_ref()).is_none_or(|of| of.id != run.id) {
             Span::current().record("run", run.id.as_str());
         }
@@ -80,13 +80,13 @@ impl Pass<'_> {
         }
     }
 
-    /// The script of an attempt has ended, as its exit record tells.
+    /// Reports the end of an attempt's script, by its exit record.
     fn attempt_ended(&self, run: &RunStatus, exit: Option<&(Exit, Timestamp)>, now: Timestamp) {
         let mut memory = lock(self.memory);
         let followed = memory.since.take();
         let Some((exit, seen)) = exit else { return };
         let part = |stage, begin, end| Timing { stage, attempt: run.attempt, begin, end };
-        // Not a span of its own: the script's is within it.
+        // This is not a span of its own, because the script's span lies within it.
         if let Some(begin) = followed.filter(|_| run.started_at.is_some()) {
             self.context.metrics.stage(part(Stage::Follow, begin, *seen));
         }
@@ -98,7 +98,7 @@ impl Pass<'_> {
         }
     }
 
-    /// A part of the run is over whose beginning this process has seen.
+    /// Reports the end of a stage whose beginning this process has seen.
     pub(super) fn passed(&self, stage: Stage, goes_on: bool) {
         let now = Timestamp::now();
         let mut memory = lock(self.memory);
