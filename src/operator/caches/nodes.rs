@@ -122,7 +122,7 @@ impl Nodes {
         let states = Some(nodes.iter().map(|node| (node.name_any(), state(node))).collect());
         let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
         if known.delivery != delivery {
-            info!(?delivery, "the runner gets into pods another way");
+            info!(?delivery, "the runner now gets into pods another way");
         }
         let user_namespaces = Some(nodes.iter().any(has_user_namespaces));
         *known = Known { delivery, states, user_namespaces };

@@ -129,7 +129,7 @@ impl Pass<'_> {
     pub(super) async fn release_lock(&mut self, claim: Claim) -> Result<(), ReconcileError> {
         let Claim { namespace, lock: name, uid, run, .. } = &claim;
         let wanted = self.context.locks.is_wanted(namespace, name);
-        locks::give_back(&self.context.client, namespace, name, (uid, run), wanted)
+        locks::release(&self.context.client, namespace, name, (uid, run), wanted)
             .await
             .map_err(|source| ReconcileError::Call { step: "releasing the lock", source })?;
         info!(lock = name, "the run has released its lock");

@@ -96,7 +96,7 @@ impl Strays {
     /// Releases the pod if its action is gone or does not name it. If its run has a lock, the pod must first
     /// show its end, and the lock is released. If a creation of the same attempt can still arrive, the pod
     /// stays until that is over, because a pod that is gone leaves its name free.
-    pub(crate) async fn let_go(&self, pod: &Pod) {
+    pub(crate) async fn release(&self, pod: &Pod) {
         let (name, uid) = (pod.name_any(), pod.uid().unwrap_or_default());
         // If its action is gone, no process asks for the pod after this moment.
         let noticed = Timestamp::now();
@@ -105,7 +105,7 @@ impl Strays {
         loop {
             // A notification after this line is not missed.
             let told = goes.notified();
-            match self.try_let_go(&pod, noticed).await {
+            match self.try_release(&pod, noticed).await {
                 Ok(Fate::Released) => info!(pod = name, "released a pod that no action waits for"),
                 Ok(Fate::NotBefore(time)) if self.waiting().insert((uid.clone(), Awaited::Name)) => {
                     let pause = time.duration_since(Timestamp::now()).max(SignedDuration::ZERO);
@@ -145,7 +145,7 @@ impl Strays {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn try_let_go(&self, pod: &Pod, noticed: Timestamp) -> Result<Fate, CallError> {
+    async fn try_release(&self, pod: &Pod, noticed: Timestamp) -> Result<Fate, CallError> {
         let client = &self.client;
         let namespace = pod.namespace().unwrap_or_default();
         if let Some((action, uid)) = owner(pod) {
@@ -159,7 +159,7 @@ impl Strays {
         }
         let mut view = PodView::of(pod);
         self.nodes.tell(&mut view);
-        if !self.gave_lock_back(pod, &view).await? {
+        if !self.has_released_lock(pod, &view).await? {
             return Ok(Fate::Kept);
         }
         // Without our finalizer nothing would show that something of it runs. An action that is applied again
@@ -178,7 +178,7 @@ impl Strays {
 
     /// Releases the lock of the pod's run, because its action no longer does. `false` if the pod may still
     /// run and the lock waits for its end. Without our finalizer nothing would show that end.
-    async fn gave_lock_back(&self, pod: &Pod, view: &PodView) -> Result<bool, CallError> {
+    async fn has_released_lock(&self, pod: &Pod, view: &PodView) -> Result<bool, CallError> {
         let Self { client, locks, .. } = self;
         let label = |name: &str| pod.labels().get(name);
         let run = label(LABEL_RUN).and_then(|run| run.parse().ok());
@@ -188,7 +188,7 @@ impl Strays {
         let (namespace, run) = (pod.namespace().unwrap_or_default(), run_id(uid, run));
         if view.runs_no_more() {
             let wanted = locks.is_wanted(&namespace, lock);
-            lock_lease::give_back(client, &namespace, lock, (uid, &run), wanted).await?;
+            lock_lease::release(client, &namespace, lock, (uid, &run), wanted).await?;
             locks.wake(&namespace, lock);
             return Ok(true);
         }
@@ -227,14 +227,14 @@ pub(crate) async fn lost_sight(client: &Client, pod: &Pod) {
 
 /// Releases the lock of an action that is gone, if its run had nothing frozen yet. Then no pod was ever
 /// requested. For any other action, its pod releases the lock, or the next run finds out.
-pub(crate) async fn give_lock_back(client: &Client, locks: &LockIndex, action: &DeploymentAction) {
+pub(crate) async fn release_lock(client: &Client, locks: &LockIndex, action: &DeploymentAction) {
     let run = action.status.as_ref().and_then(|status| status.run.as_ref());
     let Some(run) = run.filter(|run| run.bundle_sha256.is_none()) else { return };
     let (Some(held), Some(uid), Some(namespace)) = (run.held_lock(), action.uid(), action.namespace()) else {
         return;
     };
     let wanted = locks.is_wanted(&namespace, &held.name);
-    if let Err(error) = lock_lease::give_back(client, &namespace, &held.name, (&uid, &run.id), wanted).await {
+    if let Err(error) = lock_lease::release(client, &namespace, &held.name, (&uid, &run.id), wanted).await {
         warn!(lock = held.name, %error, "the lock of an action that is gone was not released");
     }
 }
@@ -314,7 +314,7 @@ mod tests {
         let pod = going(name, run);
         assert!(may_be_stray(&pod));
         let (strays, seen) = strays(live, all_ours(&[1, 2]));
-        strays.let_go(&pod).await;
+        strays.release(&pod).await;
         let seen = seen.lock().unwrap();
         seen.iter().any(|seen| seen.method == "PATCH")
     }
@@ -350,7 +350,7 @@ mod tests {
     /// Whether a pod of an action that is gone is released at once.
     async fn is_let_go_at_once(strays: &Strays, pod: &Pod) -> bool {
         let moment = std::time::Duration::from_millis(300);
-        tokio::time::timeout(moment, strays.let_go(pod)).await.is_ok()
+        tokio::time::timeout(moment, strays.release(pod)).await.is_ok()
     }
 
     #[tokio::test(start_paused = true)]
@@ -405,7 +405,7 @@ mod tests {
         // The first look may see the pod running, under a lock, and only the second one its end.
         let (strays, seen) = strays(failure(404, "NotFound", ""), all_ours(&[1]));
         let pod = going("deploy-1-1", "1");
-        tokio::join!(strays.let_go(&pod), strays.let_go(&pod));
+        tokio::join!(strays.release(&pod), strays.release(&pod));
         assert_eq!(seen.lock().unwrap().iter().filter(|seen| seen.method == "GET").count(), 2);
     }
 

@@ -270,7 +270,7 @@ pub(crate) async fn mark(
 ///
 /// # Errors
 /// The API server's.
-pub(crate) async fn give_back(
+pub(crate) async fn release(
     client: &Client,
     namespace: &str,
     lock: &str,

@@ -139,7 +139,7 @@ async fn of_two_that_saw_it_free_one_has_it() {
     assert_eq!(lease["spec"]["holderIdentity"], "deploy/a-1");
 
     // The same with an emptied Lease.
-    give_back(&api.client, "shop", "prod", (UID, "a-1"), true).await.unwrap();
+    release(&api.client, "shop", "prod", (UID, "a-1"), true).await.unwrap();
     assert!(api.lease()["spec"]["holderIdentity"].is_null());
     let (_, found) = api.look(&a).await;
     assert!(take(&api.client, &b, found.as_ref()).await.unwrap().is_some());
@@ -163,7 +163,7 @@ async fn a_lease_of_somebody_else_is_left_alone() {
     let a = claim("deploy", "a-1");
     assert_eq!(api.look(&a).await.0, LockSeen::Stranger("longshore-lock-prod".into()));
     assert!(mark(&api.client, &a, None, "p", None, 10).await.unwrap().is_none());
-    give_back(&api.client, "shop", "prod", (UID, "a-1"), false).await.unwrap();
+    release(&api.client, "shop", "prod", (UID, "a-1"), false).await.unwrap();
     assert_eq!(api.lease(), stranger);
     assert!(api.seen.lock().unwrap().iter().all(|seen| seen.method == "GET"));
 }
@@ -192,7 +192,7 @@ async fn a_pod_is_put_down_by_whoever_has_the_lock_and_nobody_else() {
         mark(&api.client, &a, Some(lease), "deploy-1-3", None, 100).await.unwrap().is_none(),
         "it was taken away"
     );
-    give_back(&api.client, "shop", "prod", (UID, "a-1"), false).await.unwrap();
+    release(&api.client, "shop", "prod", (UID, "a-1"), false).await.unwrap();
     assert_eq!(api.lease()["spec"]["holderIdentity"], "other/b-1", "nobody gives back what another one has");
 }
 
@@ -211,9 +211,9 @@ async fn where_nobody_waits_the_lease_goes() {
     let api = Api::new(Kept::default());
     api.have(&claim("deploy", "a-1")).await;
     api.kept.lock().unwrap().disturbed = true;
-    give_back(&api.client, "shop", "prod", (UID, "a-1"), false).await.unwrap();
+    release(&api.client, "shop", "prod", (UID, "a-1"), false).await.unwrap();
     assert!(api.kept.lock().unwrap().lease.is_none());
-    give_back(&api.client, "shop", "prod", (UID, "a-1"), false).await.unwrap();
+    release(&api.client, "shop", "prod", (UID, "a-1"), false).await.unwrap();
 }
 
 #[tokio::test]
