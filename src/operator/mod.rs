@@ -10,7 +10,7 @@
 //! 6. [`telemetry`]: events, metrics and traces follow the status.
 //!
 //! [`reconcile`] is the loop around them, over the contents of [`caches`]. [`process`] connects everything.
-//! `spec`, `pod` and `lifecycle` are pure: no client, no clock, no task (`tests/claims/walls.rs` keeps it so).
+//! `spec`, `pod` and `lifecycle` are pure: no client, no clock, no task (`tests/claims/walls.rs` tests it).
 
 pub mod caches;
 mod call;

@@ -91,8 +91,8 @@ pub struct Options {
     #[arg(long, env = "LONGSHORE_REGISTRY_CREDENTIALS_FILE")]
     pub registry_credentials_file: Option<std::path::PathBuf>,
 
-    /// Whether runs that name service accounts, Secrets and the like wait while the admission policy on them is
-    /// missing or altered.
+    /// Whether runs that name service accounts, Secrets and the like wait while the admission policy on them
+    /// is missing or altered.
     #[arg(long, env = "LONGSHORE_USE_POLICY", value_enum, default_value = "enforced")]
     pub use_policy: UsePolicyOption,
 

@@ -1,5 +1,5 @@
-//! An action in the cache, serialized. If its run has ended and nothing is asked for, the cache keeps only what
-//! shows that this is still so.
+//! An action in the cache, serialized. If its run has ended and nothing is asked for, the cache keeps only
+//! what shows that this is still so.
 //!
 //! The cache holds every action for as long as it exists, and the operator hardly ever looks at one. As a
 //! Rust value, even a small action takes kilobytes, and a list of short texts takes eight times what it takes

@@ -15,7 +15,7 @@ const QUIET: SignedDuration = SignedDuration::from_secs(2);
 
 /// The subject of a job. Its answer counts for this alone.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Wanted {
+pub(crate) struct Wanted {
     /// UID of the action.
     pub uid: String,
     /// Generation of the spec.
@@ -31,7 +31,7 @@ pub struct Wanted {
 impl Wanted {
     /// The subject for the run that is under way, or else for the action's next run.
     #[must_use]
-    pub fn of(action: &DeploymentAction, checked: &Checked, repeats: Option<u32>) -> Self {
+    pub(crate) fn of(action: &DeploymentAction, checked: &Checked, repeats: Option<u32>) -> Self {
         let status = action.status.as_ref();
         let run = status.and_then(|status| status.run.as_ref());
         let past = status.into_iter().flat_map(|status| &status.history).map(|past| past.number);
@@ -54,7 +54,7 @@ pub(crate) type Answer = (Resolution, Option<SignedDuration>);
 
 /// A resolution under way. Dropping it stops the task.
 #[derive(Debug)]
-pub struct Job {
+pub(crate) struct Job {
     pub(crate) wanted: Wanted,
     pub(crate) namespace: String,
     pub(crate) since: Timestamp,
@@ -77,19 +77,19 @@ impl Drop for Job {
 impl Job {
     /// Whether the job is for this, and has an answer or will have one.
     #[must_use]
-    pub fn is_for(&self, wanted: &Wanted) -> bool {
+    pub(crate) fn is_for(&self, wanted: &Wanted) -> bool {
         self.wanted == *wanted && (self.found.answer.get().is_some() || !self.task.is_finished())
     }
 
     /// The answer, once it is there.
     #[must_use]
-    pub fn answer(&self) -> Option<Answer> {
+    pub(crate) fn answer(&self) -> Option<Answer> {
         self.found.answer.get().cloned()
     }
 
     /// The resolution until the answer is there. `before` is the result of the previous try.
     #[must_use]
-    pub fn under_way(&self, before: Option<&Resolution>) -> Resolution {
+    pub(crate) fn under_way(&self, before: Option<&Resolution>) -> Resolution {
         let quiet_until = self.since.saturating_add(QUIET).unwrap_or(self.since);
         let (reason, message, at_the_end) = match before {
             Some(Resolution::Failed { reason, message }) => (*reason, message.clone(), *reason),

@@ -134,7 +134,7 @@ impl Collector {
         }
     }
 
-    /// Forgets the logs of all other pods whose reading is over.
+    /// Forgets the logs of all pods but those with these UIDs, once their reading is over.
     pub(crate) fn keep(&self, pod_uids: &HashSet<String>) {
         let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
         entries.retain(|uid, entry| pod_uids.contains(uid) || !entry.task.is_finished());

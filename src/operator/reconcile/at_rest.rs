@@ -27,7 +27,8 @@ const SHORTEST_WAIT: SignedDuration = SignedDuration::from_millis(100);
 pub(super) fn wait(context: &Context, cached: &Arc<Cached>) -> Option<Action> {
     let uid = cached.meta().uid.as_deref().unwrap_or_default();
     let memory = context.memories.known(uid);
-    let newest = memory.as_ref().map_or_else(|| Arc::clone(cached), |memory| lock(memory).newest(cached));
+    let newest =
+        memory.as_ref().map_or_else(|| Arc::clone(cached), |memory| lock(memory).writes.newest(cached));
     let action = newest.stand_in()?.into_action();
     // No memory is made for this action.
     let scratch = Mutex::new(Memory::default());
@@ -40,8 +41,8 @@ pub(super) fn wait(context: &Context, cached: &Arc<Cached>) -> Option<Action> {
     let Step::Wait(wait) = decide(&pass.observe(), pass.now) else { return None };
     if let Some(memory) = &memory {
         let mut memory = lock(memory);
-        memory.errors = 0;
-        let caught_up = memory.written.is_none();
+        memory.pauses.looked();
+        let caught_up = memory.writes.are_shown();
         drop(memory);
         let (namespace, name) = (cached.namespace().unwrap_or_default(), cached.name_any());
         if caught_up && context.pod_index.of(&namespace, &name).is_empty() {

@@ -57,9 +57,7 @@ impl Pass<'_> {
                 stop::delete(client, &namespace, &name, &uid)
                     .await
                     .map_err(failed("deleting the resolver"))?;
-                let mut memory = lock(self.memory);
-                memory.resolver = None;
-                memory.resolver_deleted = Some(uid);
+                lock(self.memory).pods.resolver_deleted(uid);
             }
             Step::Expire { name, uid } => {
                 info!(pod = name, "ending the containers of the pod");
@@ -70,7 +68,7 @@ impl Pass<'_> {
             Step::Look => {
                 let (fact, pod) =
                     observe::look(client, &self.action).await.map_err(failed("looking at the pod"))?;
-                lock(self.memory).created = pod.map(Box::new);
+                lock(self.memory).pods.created(pod.map(Box::new));
                 self.looked = Some(fact);
             }
             Step::LookForPods => {
@@ -81,7 +79,7 @@ impl Pass<'_> {
                 let Ok(checked) = &self.spec.checked else { return Ok(Some(Action::await_change())) };
                 let defaults =
                     self.context.options.pod_defaults(self.context.nodes.delivery(), &self.context.fetch);
-                if lock(self.memory).creation.error.is_some() {
+                if lock(self.memory).creations.latest().error.is_some() {
                     self.context.metrics.creation_again();
                 }
                 let launched = launch::launch(client, &self.context.term, checked, &attempt, &defaults).await;
@@ -107,7 +105,7 @@ impl Pass<'_> {
                 info!(pod = name, "deleting the pod");
                 stop::delete(client, &namespace, &name, &uid).await.map_err(failed("deleting the pod"))?;
                 // The cache will show it, even if the pod was gone before the cache had it.
-                lock(self.memory).created = None;
+                lock(self.memory).pods.created(None);
                 return Ok(Some(Action::requeue(Duration::from_secs(1))));
             }
             Step::Release { name, uid } => {
@@ -115,10 +113,7 @@ impl Pass<'_> {
                     .await
                     .map_err(failed("releasing the pod"))?;
                 self.context.collector.forget(&uid);
-                let mut memory = lock(self.memory);
-                memory.created = None;
-                memory.events = None;
-                memory.released = Some(uid);
+                lock(self.memory).pods.released(uid);
                 return Ok(Some(Action::requeue(Duration::from_secs(1))));
             }
         }

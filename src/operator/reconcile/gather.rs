@@ -38,10 +38,10 @@ impl Pass<'_> {
         }
         let known = {
             let mut memory = lock(self.memory);
-            if memory.resolution.is_some() && memory.resolution_of.as_ref() != Some(&of) {
+            if memory.resolving.is_of_another(&of) {
                 memory.succeeded();
             }
-            memory.expanded.take().filter(|known| needed && known.of == of)
+            memory.resolving.take_expanded().filter(|known| needed && known.of == of)
         };
         if self.spec.of != of {
             self.resolution = None;
@@ -51,7 +51,7 @@ impl Pass<'_> {
             None => Arc::new(self.expanded(needed).await),
         };
         if needed && self.spec.template.as_ref().is_some_and(Lookup::is_heavy) {
-            lock(self.memory).expanded = Some(Arc::clone(&self.spec));
+            lock(self.memory).resolving.keep_expanded(Arc::clone(&self.spec));
         }
     }
 
@@ -97,14 +97,10 @@ impl Pass<'_> {
         let namespace = self.action.namespace().unwrap_or_default();
         let _turn = self.context.event_turns.take(&namespace, Vec::new()).await;
         let read = observe::events(&self.context.client, &namespace, &uid).await;
-        let mut memory = lock(self.memory);
-        let events = read.unwrap_or_else(|error| {
-            debug!(%error, "the pod's events cannot be read");
-            memory.events.take().map(|(_, events)| events).unwrap_or_default()
-        });
+        let events = read.inspect_err(|error| debug!(%error, "the pod's events cannot be read")).ok();
         // Counted from the answer, so that a slow server is not asked again at once.
         self.now = Timestamp::now();
-        memory.events = Some((self.now, events));
+        lock(self.memory).pods.events_read(self.now, events);
     }
 
     /// Gathers everything that is known about the action now. First it updates the memory of the action.
@@ -118,7 +114,7 @@ impl Pass<'_> {
         {
             memory.turn_to((run.number, run.attempt), false);
         }
-        memory.settle(&self.action, &self.context.process);
+        memory.creations.settle(&self.action, &self.context.process);
         observe::forget_created(&self.context.pods, &mut memory);
         let mut pod =
             self.looked.clone().unwrap_or_else(|| observe::pod(&self.context.pods, &self.action, &memory));
@@ -128,10 +124,7 @@ impl Pass<'_> {
             explain(view, &events);
             nodes.tell(view);
             if view.terminated().is_some() {
-                let known = memory.end_seen.take().filter(|(uid, _)| *uid == view.uid);
-                let (uid, seen) = known.unwrap_or_else(|| (view.uid.clone(), now));
-                view.end_seen = Some(seen);
-                memory.end_seen = Some((uid, seen));
+                view.end_seen = Some(memory.pods.end_seen(&view.uid, now));
             }
         }
         let log: Option<LogFact> = pod
@@ -146,7 +139,7 @@ impl Pass<'_> {
             nodes.tell(pod);
         }
         for pod in &mut older {
-            pod.settled = pod.attempt.is_some_and(|attempt| memory.has_all_creations(attempt));
+            pod.settled = pod.attempt.is_some_and(|attempt| memory.creations.has_all(attempt));
         }
         previous.retain(|pod| pod.may_run(now));
         let run = self.action.status.as_ref().and_then(|status| status.run.as_ref());
@@ -154,9 +147,10 @@ impl Pass<'_> {
             pod.view().and_then(|view| view.node.as_deref()).or(run.and_then(|run| run.node_name.as_deref()));
         let resolver = observe::resolver(&self.context.pods, &self.action, &memory);
         // A failed resolution is tried again after its pause. A node is asked only once.
-        let known = self.resolution.clone().or_else(|| memory.resolution.clone());
+        let known = self.resolution.clone().or_else(|| memory.resolving.result().cloned());
         let asked = matches!(known, Some(Resolution::NeedsPod { .. }));
-        let again = !asked && memory.not_before.is_none_or(|time| time <= now) && self.resolution.is_none();
+        let not_before = memory.pauses.not_before();
+        let again = !asked && not_before.is_none_or(|time| time <= now) && self.resolution.is_none();
         Facts {
             process: &self.context.process,
             action: &self.action,
@@ -175,10 +169,10 @@ impl Pass<'_> {
             older,
             all_pods: self.all_pods.is_some(),
             previous,
-            creation: memory.creation.clone(),
-            not_before: memory.not_before,
+            creation: memory.creations.latest().clone(),
+            not_before,
             log,
-            progress_due: memory.written_at.is_none_or(|at| now.duration_since(at) >= PROGRESS_EVERY),
+            progress_due: memory.writes.are_older_than(PROGRESS_EVERY, now),
             lock: self.lock_fact(&memory, now),
         }
     }

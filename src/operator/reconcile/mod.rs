@@ -26,10 +26,7 @@ use tracing::{Span, debug, instrument};
 pub(super) use self::pass::{Context, ReconcileError};
 use self::pass::{MOST_STEPS, Pass, lock};
 use super::{
-    caches::{
-        cached::Cached,
-        memory::{Memory, backoff},
-    },
+    caches::{cached::Cached, memory::Memory},
     lifecycle::decide::{Step, decide},
 };
 
@@ -53,7 +50,7 @@ pub(super) async fn reconcile(action: Arc<Cached>, context: Arc<Context>) -> Res
         return Ok(wait);
     }
     let memory = context.memories.of(action.meta().uid.as_deref().unwrap_or_default());
-    let early = lock(&memory).pace(started);
+    let early = lock(&memory).pauses.pace(started);
     if let Some(pause) = early {
         return Ok(Action::requeue(pause));
     }
@@ -69,7 +66,7 @@ async fn look(
     cached: &Arc<Cached>,
     memory: &Mutex<Memory>,
 ) -> Result<Action, ReconcileError> {
-    let newest = lock(memory).newest(cached);
+    let newest = lock(memory).writes.newest(cached);
     let action = match newest.whole() {
         Some(action) => Some(action),
         None => at_rest::live(context, cached).await?,
@@ -77,7 +74,7 @@ async fn look(
     // The cache will show its end, or another action under its name.
     let Some(action) = action else { return Ok(Action::await_change()) };
     let wait = Box::pin(Pass::new(context, action, memory).run()).await?;
-    lock(memory).errors = 0;
+    lock(memory).pauses.looked();
     Ok(wait)
 }
 
@@ -95,13 +92,13 @@ impl Pass<'_> {
             debug!(?step, "next");
             last = step.name();
             let step = match step {
-                Step::Wait(Some(wait)) => Step::Wait(Some(lock(self.memory).patience(wait, taken))),
+                Step::Wait(Some(wait)) => Step::Wait(Some(lock(self.memory).pauses.patience(wait, taken))),
                 step => step,
             };
             if let Some(wait) = self.carry_out(step).await? {
                 if !self.resolves {
                     // The run that the job was for is not wanted any more.
-                    lock(self.memory).job = None;
+                    lock(self.memory).resolving.stop();
                 }
                 return Ok(wait);
             }
@@ -114,9 +111,7 @@ impl Pass<'_> {
 #[allow(clippy::needless_pass_by_value, reason = "the controller hands both over by value")]
 pub(super) fn after_error(action: Arc<Cached>, error: &ReconcileError, context: Arc<Context>) -> Action {
     let memory = context.memories.of(action.meta().uid.as_deref().unwrap_or_default());
-    let mut memory = lock(&memory);
-    let pause = backoff(memory.errors);
-    memory.errors = memory.errors.saturating_add(1);
+    let pause = lock(&memory).pauses.look_failed();
     debug!(action = action.name_any(), %error, ?pause, "looked at again after a pause");
     Action::requeue(pause.unsigned_abs())
 }

@@ -305,7 +305,7 @@ mod tests {
     fn all_ours(runs: &[u32]) -> Memories {
         let memories = Memories::default();
         let memory = memories.of(&action().metadata.uid.unwrap());
-        memory.lock().unwrap().settled = runs.iter().map(|run| (*run, 1)).collect();
+        memory.lock().unwrap().creations.settled(runs.iter().map(|run| (*run, 1)));
         memories
     }
 
@@ -372,7 +372,9 @@ mod tests {
                 let memory = memories.of(&uid);
                 let mut memory = memory.lock().unwrap();
                 memory.turn_to(attempt, announced);
-                memory.creation.unanswered |= unanswered;
+                if unanswered {
+                    memory.creations.unanswered("no answer".to_owned());
+                }
             }
             if seen {
                 memories.gone(&last(), PROCESS);

@@ -40,7 +40,7 @@ use crate::{
     registry::{Registry, RegistryConfig},
 };
 
-/// What passes share, with `client`, and with these pods and this action in the caches.
+/// The context of passes, with `client`, and with these pods and this action in the caches.
 fn context(client: &Client, pods: &Writer<Pod>, action: &Arc<Cached>) -> Arc<Context> {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let options = Options::try_parse_from(["longshore", "--runner-image", "r/runner:1"]).unwrap();
@@ -147,11 +147,11 @@ async fn what_was_remembered_while_it_ran_is_forgotten_once_the_cache_has_its_en
     let (action, written) = (cached(&action), cached(&written));
     let context = context(&client, &Writer::default(), &action);
     let memory = context.memories.of(UID);
-    lock(&memory).written = Some(Arc::clone(&written));
+    lock(&memory).writes.wrote(Arc::clone(&written), Timestamp::now());
     reconcile(action, Arc::clone(&context)).await.unwrap();
     assert!(context.memories.known(UID).is_some(), "the cache is behind");
     context.memories.shown(&written);
-    assert!(lock(&memory).written.is_none());
+    assert!(lock(&memory).writes.are_shown());
     reconcile(written, Arc::clone(&context)).await.unwrap();
     assert!(context.memories.known(UID).is_none());
 }

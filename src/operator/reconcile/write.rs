@@ -11,8 +11,8 @@ use crate::{
     operator::{caches::cached::Cached, steps::write_status},
 };
 
-/// After this many errors in a row, about four seconds after the first, an action whose status cannot be
-/// written no longer holds up others that wait for its lock. A shorter pause of the API server costs no
+/// An action whose status cannot be written holds up others that wait for its lock. After this many errors in
+/// a row, about four seconds after the first, it no longer does. A shorter pause of the API server costs no
 /// action its place.
 const UNWRITTEN_ERRORS: u32 = 3;
 
@@ -43,8 +43,7 @@ impl Pass<'_> {
                 if let Some(attempt) = launching {
                     memory.turn_to(attempt, true);
                 }
-                memory.written = Some(Arc::new(Cached::from(written.clone())));
-                memory.written_at = Some(Timestamp::now());
+                memory.writes.wrote(Arc::new(Cached::from(written.clone())), Timestamp::now());
                 drop(memory);
                 self.context.locks.written(&written);
                 let before = std::mem::replace(&mut self.action, written).status;
@@ -58,12 +57,12 @@ impl Pass<'_> {
             }
             // Somebody changed the action. The cache will have the change in a moment.
             Err(error) if error.code() == Some(409) => {
-                lock(self.memory).written = None;
+                lock(self.memory).writes.overtaken();
                 Ok(Some(Action::requeue(Duration::from_millis(200))))
             }
             Err(error) if error.code() == Some(404) => Ok(Some(Action::await_change())),
             Err(source) => {
-                if source.is_about_content() || lock(self.memory).errors >= UNWRITTEN_ERRORS {
+                if source.is_about_content() || lock(self.memory).pauses.failed_looks() >= UNWRITTEN_ERRORS {
                     self.context.locks.pass_over(&self.action);
                 }
                 Err(ReconcileError::Call { step: "writing the status", source })

@@ -159,7 +159,7 @@ fn is_name_taken(error: &CallError) -> bool {
     matches!(error, CallError::Kube(kube::Error::Api(status)) if status.reason == "AlreadyExists")
 }
 
-/// The authorizer's message. The authorizer comes before any admission.
+/// Whether this is a refusal of the authorizer, which comes before admission.
 fn is_no_right_of_ours(code: u16, message: &str) -> bool {
     code == 403 && message.contains("cannot create resource \"pods\"")
 }

@@ -50,14 +50,14 @@ pub(crate) fn pod(pods: &Store<Pod>, action: &DeploymentAction, memory: &Memory)
     };
     let namespace = action.metadata.namespace.as_deref().unwrap_or_default();
     let cached = pods.get(&ObjectRef::new(name).within(namespace));
-    let created = memory.created.as_deref().filter(|pod| pod.metadata.name.as_deref() == Some(name));
+    let created = memory.pods.find(name);
     let mut fact = match (cached, created) {
         (Some(pod), _) => present(&pod, action),
         (None, Some(pod)) => present(pod, action),
         (None, None) => PodFact::NotSeen,
     };
     if let PodFact::Present(pod) = &mut fact {
-        pod.finalizer &= memory.released.as_ref() != Some(&pod.uid);
+        pod.finalizer &= !memory.pods.has_released(&pod.uid);
     }
     fact
 }
@@ -69,9 +69,7 @@ pub(crate) fn forget_created(pods: &Store<Pod>, memory: &mut Memory) {
         let cached = pods.get(&ObjectRef::from_obj(created));
         cached.is_some_and(|cached| cached.metadata.uid == created.metadata.uid)
     };
-    if memory.created.as_deref().is_some_and(shown) {
-        memory.created = None;
-    }
+    memory.pods.forget_if(shown);
 }
 
 /// The pod that resolves the image of the latest run, from the cache, or else as we created it.
@@ -82,9 +80,8 @@ pub(crate) fn resolver(pods: &Store<Pod>, action: &DeploymentAction, memory: &Me
     let name = resolver_name(&action.name_any(), uid, run);
     let namespace = action.metadata.namespace.as_deref().unwrap_or_default();
     let cached = pods.get(&ObjectRef::new(&name).within(namespace));
-    let created = memory.resolver.as_deref().filter(|pod| pod.metadata.name.as_deref() == Some(&name));
-    let pod = cached.as_deref().or(created)?;
-    let deleted = memory.resolver_deleted.is_some() && memory.resolver_deleted == pod.metadata.uid;
+    let pod = cached.as_deref().or_else(|| memory.pods.find_resolver(&name))?;
+    let deleted = memory.pods.has_deleted_resolver(pod.metadata.uid.as_deref());
     let view = PodView::of(pod);
     let container = pod.spec.as_ref()?.containers.iter().find(|container| container.name == CONTAINER);
     Some(Resolver {
@@ -219,7 +216,7 @@ pub(crate) fn needs_events(
     let since = status.run.as_ref().and_then(RunStatus::taken_up);
     let waits = !view.started && !view.deleting && !view.tombstone && view.waiting.is_none();
     let age = since.map_or(SignedDuration::ZERO, |since| now.duration_since(since.0));
-    let read = memory.events.as_ref().map(|(at, _)| now.duration_since(*at));
+    let read = memory.pods.when_events_read().map(|at| now.duration_since(at));
     let deadlines = status.run.as_ref().and_then(|run| run.deadlines);
     let pending = deadlines.unwrap_or_else(|| action.spec.deadlines()).pending_seconds;
     let over = age.saturating_sub(SignedDuration::from_secs(pending));
@@ -239,7 +236,7 @@ pub(crate) fn needs_events(
 /// All known events of the pod: those that were read, and those of the watch of warnings.
 #[must_use]
 pub(crate) fn events_of(pod_uid: &str, memory: &Memory, warnings: &Warnings) -> Vec<Event> {
-    let read = memory.events.iter().flat_map(|(_, events)| events).cloned();
+    let read = memory.pods.events().iter().cloned();
     read.chain(warnings.of(pod_uid)).collect()
 }
 
@@ -316,7 +313,8 @@ mod tests {
         let mut action = action();
         let run = RunStatus { pod_name: pod.metadata.name.clone(), ..RunStatus::default() };
         action.status.get_or_insert_default().run = Some(run);
-        let mut memory = Memory { created: Some(Box::new(pod.clone())), ..Memory::default() };
+        let mut memory = Memory::default();
+        memory.pods.created(Some(Box::new(pod.clone())));
         let mut seen = || {
             forget_created(&store, &mut memory);
             super::pod(&store, &action, &memory).view().map(|pod| pod.uid.clone())
@@ -338,8 +336,10 @@ mod tests {
         action.status.get_or_insert_default().run = Some(run);
         let after = |seconds: i64| requested + SignedDuration::from_secs(seconds);
         let needs = |warnings: &Warnings, pod: &PodView, read: Option<i64>, now: i64, stopped: bool| {
-            let events = read.map(|read| (after(read), Vec::new()));
-            let memory = Memory { events, ..Memory::default() };
+            let mut memory = Memory::default();
+            if let Some(read) = read {
+                memory.pods.events_read(after(read), None);
+            }
             let pod = PodFact::Present(Box::new(pod.clone()));
             needs_events(&action, &pod, warnings, |_| stopped, &memory, after(now))
         };

@@ -154,8 +154,7 @@ impl Asked<'_> {
         let denied = |error: &&ResolveError| matches!(error, ResolveError::Denied { .. });
         let limited = |error: &&ResolveError| matches!(error, ResolveError::RateLimited { .. });
         let absent = |error: &&ResolveError| matches!(error, ResolveError::NotFound { .. });
-        // The last credentials to be let in count most: an answer of "not found" with them says more than a
-        // refusal of others.
+        // "Not found" for the last credentials counts most: they were let in, and the others were refused.
         let last = self
             .refused
             .last()

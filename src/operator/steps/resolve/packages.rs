@@ -146,7 +146,7 @@ impl Asked<'_> {
         if self.is_pinned() && secrets {
             return Ok(self.unread());
         }
-        // The last credentials to be let in count most.
+        // "Not found" for the last credentials counts most.
         let absent = |error: &&ResolveError| matches!(error, ResolveError::NotFound { .. });
         let denied = |error: &&ResolveError| matches!(error, ResolveError::Denied { .. });
         let last = self.refused.last().filter(absent).or_else(|| self.refused.iter().rfind(denied));
