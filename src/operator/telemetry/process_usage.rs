@@ -55,17 +55,17 @@ impl Collector for Process {
         tell(
             "process_resident_memory_bytes",
             "Resident memory of the operator",
-            &ConstGauge::new(whole(usage.resident_bytes)),
+            &ConstGauge::new(usage.resident_bytes),
         )?;
         tell(
             "process_virtual_memory_bytes",
             "Virtual memory of the operator",
-            &ConstGauge::new(whole(usage.virtual_bytes)),
+            &ConstGauge::new(usage.virtual_bytes),
         )?;
         tell(
             "process_open_fds",
             "Open file descriptors of the operator",
-            &ConstGauge::new(whole(usage.open_files)),
+            &ConstGauge::new(usage.open_files),
         )?;
         tell(
             "process_start_time_seconds",
@@ -73,11 +73,6 @@ impl Collector for Process {
             &ConstGauge::new(usage.started_seconds),
         )
     }
-}
-
-/// The formatter's unsigned gauges do not hold 64 bits.
-fn whole(count: impl TryInto<i64>) -> i64 {
-    count.try_into().unwrap_or(i64::MAX)
 }
 
 /// A metric of any type, encoded under a name.
