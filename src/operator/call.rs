@@ -1,21 +1,21 @@
-//! Calls to the API server: each has a limit in time, and its errors their words.
+//! Calls to the API server, with a time limit and errors that say what happened.
 
 use std::time::Duration;
 
 /// The field manager of everything that the operator writes.
 pub(super) const FIELD_MANAGER: &str = "longshore";
 
-/// No call to the API server may take longer: the client has no limit of its own.
+/// The time limit of every call to the API server. The client has none of its own.
 pub(super) const CALL_LIMIT: Duration = Duration::from_secs(30);
 
 /// An error of a call to the API server.
 #[derive(Debug, thiserror::Error)]
 pub enum CallError {
-    /// The server, or the way to it, said no.
+    /// The server refused, or it could not be reached.
     #[error(transparent)]
     Kube(#[from] kube::Error),
-    /// Nothing was sent: what is known of the object is not all of it.
-    #[error("not all of the object is known, and nothing can be written by that")]
+    /// Nothing was sent, because only a part of the object is known.
+    #[error("only a part of the object is known, so it cannot be written")]
     Partial,
     /// No answer came in time.
     #[error("the API server did not answer within {} s", CALL_LIMIT.as_secs())]
@@ -23,7 +23,7 @@ pub enum CallError {
 }
 
 impl CallError {
-    /// The HTTP status of the server's answer, where there was one.
+    /// The HTTP status of the server's answer, if there was one.
     #[must_use]
     pub const fn code(&self) -> Option<u16> {
         match self {
@@ -32,9 +32,10 @@ impl CallError {
         }
     }
 
-    /// Whether the server does not store the object for what is in it, so that the same request never
-    /// succeeds and a smaller one may. etcd's own limit comes as an internal error: in etcd's words, or in
-    /// those of the connection to it.
+    /// Whether the server refuses the object for its content, so that this request never succeeds and a
+    /// smaller one may.
+    ///
+    /// etcd's own limit comes as an internal error, in etcd's words or in those of the connection to etcd.
     #[must_use]
     pub fn is_about_content(&self) -> bool {
         const TOO_LARGE: [&str; 3] = ["request is too large", "larger than max", "exceeds"];
@@ -62,10 +63,10 @@ impl CallError {
     }
 }
 
-/// Waits for an answer of the API server, for a bounded time.
+/// Waits for an answer of the API server, up to [`CALL_LIMIT`].
 ///
 /// # Errors
-/// The server's, or that it did not answer.
+/// The server's, or that it did not answer in time.
 pub(super) async fn call<T>(answer: impl Future<Output = kube::Result<T>>) -> Result<T, CallError> {
     match tokio::time::timeout(CALL_LIMIT, answer).await {
         Ok(answer) => Ok(answer?),

@@ -1,7 +1,7 @@
-//! Whose turn it is: so many at once in all, and those who wait are served owner by owner, so that one who
-//! waits with a thousand keeps nobody else waiting.
+//! Turns: a limited number at once, given to one owner after the other. So an owner with a thousand requests
+//! does not keep others waiting.
 //!
-//! [`Queue`] is pure; [`Turns`] is one that tasks wait in.
+//! [`Queue`] is pure. Tasks wait in [`Turns`].
 
 use std::{
     collections::{BTreeMap, HashMap, VecDeque},
@@ -10,25 +10,25 @@ use std::{
 
 use tokio::sync::oneshot;
 
-/// How many have a turn at once.
+/// How many may have a turn at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Limits {
     /// In all.
     pub all: usize,
-    /// Of one owner. With less than all, another one finds a turn that is free.
+    /// Of one owner. If this is less than `all`, another owner finds a free turn.
     pub of_owner: usize,
     /// At one place.
     pub at_place: usize,
 }
 
-/// A turn that was given: to be handed back by [`Queue::done`].
+/// A turn that was given. [`Queue::done`] takes it back.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Grant {
     owner: String,
     places: Vec<String>,
 }
 
-/// Who waits under which number. Numbers grow, and none comes again.
+/// The number of a waiting item. Numbers grow, and none comes again.
 pub(super) type Ticket = u64;
 
 #[derive(Debug)]
@@ -37,14 +37,14 @@ struct Waiting<T> {
     item: T,
 }
 
-/// Those who wait, and how many have a turn.
+/// The waiting items, and how many have a turn.
 #[derive(Debug)]
 pub(super) struct Queue<T> {
     limits: Limits,
     next: Ticket,
-    /// By owner: those who wait, in their order.
+    /// The waiting items of each owner, in their order.
     waiting: HashMap<String, BTreeMap<Ticket, Waiting<T>>>,
-    /// The owners of those, the next one first. Each is in it once.
+    /// The owners of the waiting items, the next one first. Each owner is in it once.
     ring: VecDeque<String>,
     all: usize,
     of_owner: HashMap<String, usize>,
@@ -52,7 +52,6 @@ pub(super) struct Queue<T> {
 }
 
 impl<T> Queue<T> {
-    /// An empty one.
     #[must_use]
     pub(super) fn new(limits: Limits) -> Self {
         Self {
@@ -79,7 +78,7 @@ impl<T> Queue<T> {
         ticket
     }
 
-    /// Takes back who waits no more. `None` where it does not wait.
+    /// Removes an item that no longer waits for a turn. `None` if it is not in the queue.
     pub(super) fn remove(&mut self, owner: &str, ticket: Ticket) -> Option<T> {
         let waiting = self.waiting.get_mut(owner)?;
         let removed = waiting.remove(&ticket)?;
@@ -90,8 +89,8 @@ impl<T> Queue<T> {
         Some(removed.item)
     }
 
-    /// Gives a turn to who is next, if there is one to give: to the first in the ring who may have one. An
-    /// owner who is passed over keeps its place; one who is served goes behind all others.
+    /// Gives a turn to the next item, if a turn is free: to the first owner in the ring that may have one. An
+    /// owner that is skipped keeps its place. An owner that is served goes to the end of the ring.
     pub(super) fn serve(&mut self) -> Option<(Grant, T)> {
         if self.all >= self.limits.all {
             return None;
@@ -114,7 +113,7 @@ impl<T> Queue<T> {
         Some((Grant { owner, places }, item))
     }
 
-    /// The first of this owner who may have a turn.
+    /// The first item of this owner that may have a turn.
     fn first_of(&self, owner: &str) -> Option<Ticket> {
         if self.of_owner.get(owner).is_some_and(|taken| *taken >= self.limits.of_owner) {
             return None;
@@ -135,13 +134,13 @@ impl<T> Queue<T> {
         }
     }
 
-    /// How many wait.
+    /// How many items wait.
     #[must_use]
     pub(super) fn waiting(&self) -> usize {
         self.waiting.values().map(BTreeMap::len).sum()
     }
 
-    /// How many have a turn.
+    /// How many items have a turn.
     #[cfg(test)]
     pub(super) const fn taken(&self) -> usize {
         self.all
@@ -161,14 +160,14 @@ fn less(counts: &mut HashMap<String, usize>, of: &str) {
 #[derive(Debug, Clone)]
 pub(super) struct Turns(Arc<Mutex<Queue<oneshot::Sender<Turn>>>>);
 
-/// A turn that is had until this is dropped.
+/// A turn. It lasts until this is dropped.
 #[derive(Debug)]
 pub(super) struct Turn {
     turns: Turns,
     grant: Option<Grant>,
 }
 
-/// Who waits in it, until this is dropped.
+/// The place of a waiting task. It lasts until this is dropped.
 struct Place<'a> {
     turns: &'a Turns,
     owner: &'a str,
@@ -176,7 +175,6 @@ struct Place<'a> {
 }
 
 impl Turns {
-    /// With nobody in it.
     #[must_use]
     pub(super) fn new(limits: Limits) -> Self {
         Self(Arc::new(Mutex::new(Queue::new(limits))))
@@ -186,7 +184,8 @@ impl Turns {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits for a turn of `owner` at all of `places`. Who is dropped while it waits is forgotten.
+    /// Waits for a turn of `owner` at all of `places`. A task that is dropped while it waits leaves the
+    /// queue.
     pub(super) async fn take(&self, owner: &str, places: Vec<String>) -> Turn {
         let (sender, turn) = oneshot::channel();
         let ticket = self.queue().push(owner, places, sender);
@@ -194,18 +193,18 @@ impl Turns {
         self.serve();
         match turn.await {
             Ok(turn) => turn,
-            // Nobody drops a sender that waits but this very future.
+            // Only this very future drops the sender of a waiting task.
             Err(_) => std::future::pending().await,
         }
     }
 
-    /// How many wait.
+    /// How many tasks wait.
     #[must_use]
     pub(super) fn waiting(&self) -> usize {
         self.queue().waiting()
     }
 
-    /// How many have a turn.
+    /// How many tasks have a turn.
     #[cfg(test)]
     pub(super) fn taken(&self) -> usize {
         self.queue().taken()
@@ -215,7 +214,8 @@ impl Turns {
         loop {
             let next = self.queue().serve();
             let Some((grant, waiting)) = next else { return };
-            // Who waits no more drops it, and with it hands it back; so the queue must not be locked.
+            // A task that no longer waits drops the turn, which gives it back. So the queue must not be
+            // locked here.
             let _ = waiting.send(Turn { turns: self.clone(), grant: Some(grant) });
         }
     }
@@ -306,7 +306,7 @@ mod tests {
             let mut queue = Queue::new(LIMITS);
             let mut granted: Vec<Grant> = Vec::new();
             let mut waiting: Vec<(String, Ticket)> = Vec::new();
-            // Of each owner who could have been served all the time: who was served meanwhile.
+            // For each owner that could have been served all the time: the owners that were served meanwhile.
             let mut passed: HashMap<String, Vec<String>> = HashMap::new();
             for event in events {
                 match event {
@@ -321,7 +321,7 @@ mod tests {
                         prop_assert!(queue.remove(&owner, ticket).is_some());
                         prop_assert!(queue.remove(&owner, ticket).is_none());
                         if !queue.waiting.contains_key(&owner) {
-                            // It begins at the end when it comes again.
+                            // It starts at the end of the ring when it comes again.
                             passed.remove(&owner);
                         }
                     }
@@ -351,7 +351,7 @@ mod tests {
                     let at_place = granted.iter().filter(|grant| grant.places.contains(&place)).count();
                     prop_assert!(of_owner <= LIMITS.of_owner && at_place <= LIMITS.at_place);
                 }
-                // Who waits without need waits for ever.
+                // An item that waits without need waits forever.
                 prop_assert!(queue.serve().is_none());
             }
             for (owner, ticket) in waiting {

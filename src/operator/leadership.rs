@@ -1,9 +1,9 @@
-//! Who leads: a Lease, taken and renewed as client-go's leader election does it.
+//! Leader election by a Lease, which is taken and renewed as client-go does it.
 //!
-//! What fences a status is the compare-and-swap of its write; what fences a pod is its name, and that the
-//! status names the one process that may ask for it ([`crate::api::status::Launcher`]). The lease saves
-//! work: two that lead get in each other's way, and do no harm. It also bounds how late a pod is asked for:
-//! only while the [`Term`] holds.
+//! Correctness does not depend on the lease. A status is fenced by the compare-and-swap of its write. A pod
+//! is fenced by its name, and because the status names the one process that may create it
+//! ([`crate::api::status::Launcher`]). The lease saves work: two leaders would disturb each other, but do no
+//! harm. It also bounds how late a pod is requested: only while the [`Term`] holds.
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
@@ -26,19 +26,19 @@ use super::call::{CallError, FIELD_MANAGER, call};
 
 /// The lease's name.
 pub(super) const NAME: &str = "longshore";
-/// A leader that has not renewed for so long leads no more.
+/// A leader that has not renewed for this long no longer leads.
 const DURATION: Duration = Duration::from_secs(15);
-/// How often a leader renews, and others look.
+/// How often a leader renews, and others look at the lease.
 const RETRY: Duration = Duration::from_secs(3);
-/// A leader that could not renew for so long gives up before others take over.
+/// A leader that could not renew for this long gives up, before others take over.
 const RENEW_DEADLINE: Duration = Duration::from_secs(10);
 
-/// Until when an instance leads, by its own clock.
+/// The time until which an instance leads, by its own clock.
 #[derive(Debug, Clone, Default)]
 pub struct Term(Arc<Mutex<Option<Instant>>>);
 
 impl Term {
-    /// One that begins now.
+    /// A term that begins now.
     #[cfg(test)]
     pub(super) fn begun() -> Self {
         let term = Self::default();
@@ -46,15 +46,15 @@ impl Term {
         term
     }
 
-    /// Whether no other instance can have taken over. A process that was stopped, or starved, learns it
-    /// here before it learns it of the API server.
+    /// Whether no other instance can have taken over. A process that was stopped, or starved, learns it here
+    /// before the API server says it.
     #[must_use]
     pub fn holds(&self) -> bool {
         !self.left().is_zero()
     }
 
-    /// Takes in that the lease was written. `asked` is when that was sent: from then on it can be seen, and
-    /// its answer may have taken a while.
+    /// Notes that the lease was written. `asked` is when the write was sent: others can see it from then on,
+    /// and the answer may have taken a while.
     fn renewed(&self, asked: Instant) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(asked);
     }
@@ -69,17 +69,16 @@ impl Term {
     }
 }
 
-/// The lease, seen by one instance.
+/// The lease, as one instance sees it.
 pub(super) struct Leadership {
     api: Api<Lease>,
     identity: String,
-    /// What was last seen of another holder, and since when by our clock: clocks differ.
+    /// The other holder as last seen, and since when by our own clock. Clocks differ.
     seen: Option<(String, Option<MicroTime>, Instant)>,
     term: Term,
 }
 
 impl Leadership {
-    /// For the instance `identity`.
     #[must_use]
     pub(super) fn new(client: Client, namespace: &str, identity: &str) -> Self {
         Self {
@@ -90,7 +89,7 @@ impl Leadership {
         }
     }
 
-    /// How long this instance leads.
+    /// The time for which this instance leads.
     #[must_use]
     pub(super) fn term(&self) -> Term {
         self.term.clone()
@@ -111,7 +110,7 @@ impl Leadership {
         }
     }
 
-    /// Renews until that fails for too long: returns when this instance leads no more.
+    /// Renews the lease until that fails for too long. Returns when this instance no longer leads.
     pub(super) async fn keep(&mut self) {
         while self.term.holds() {
             tokio::time::sleep(RETRY).await;
@@ -127,7 +126,7 @@ impl Leadership {
         warn!("the lease was not renewed for {} s", RENEW_DEADLINE.as_secs());
     }
 
-    /// Lets another instance take over at once. What of this one is still under way asks for no pod any more.
+    /// Lets another instance take over at once. From now on no part of this instance creates a pod.
     pub(super) async fn release(&self) {
         self.term.end();
         let Ok(mut lease) = call(self.api.get(NAME)).await else { return };
@@ -142,7 +141,7 @@ impl Leadership {
         }
     }
 
-    /// Takes the lease or renews it, where it is ours or nobody's. False where another holds it.
+    /// Takes or renews the lease, if it is ours or has no holder. `false` if another instance holds it.
     async fn try_take(&mut self) -> Result<bool, CallError> {
         let now = MicroTime(Timestamp::now());
         let Some(mut lease) = call(self.api.get_opt(NAME)).await? else {
@@ -171,7 +170,7 @@ impl Leadership {
         self.won(asked, self.replace(&lease).await)
     }
 
-    /// Whether what we see of another holder has not changed for its lease's duration.
+    /// Whether the holder that we see has not changed for its lease's duration.
     fn has_expired(&mut self, holder: String, renewed: Option<MicroTime>, duration: Duration) -> bool {
         match &self.seen {
             Some((name, time, since)) if *name == holder && *time == renewed => since.elapsed() >= duration,
@@ -193,7 +192,7 @@ impl Leadership {
         }
     }
 
-    /// A conflict is no error: another was faster.
+    /// A conflict is not an error: another instance was faster.
     fn won(&self, asked: Instant, result: Result<Lease, CallError>) -> Result<bool, CallError> {
         match result {
             Ok(_) => {
@@ -237,7 +236,7 @@ mod tests {
         assert!(!term.holds(), "nobody has asked yet");
         leadership.acquire().await;
         assert!(term.holds() && term.left() <= RENEW_DEADLINE);
-        // Its answer took long, or the process was stopped.
+        // The answer took long, or the process was stopped.
         term.renewed(Instant::now().checked_sub(RENEW_DEADLINE).unwrap());
         assert!(!term.holds() && term.left().is_zero());
         assert!(RENEW_DEADLINE < DURATION);

@@ -2,15 +2,15 @@
 //!
 //! An action goes through these wings, one after the other:
 //!
-//! 1. [`spec`]: what was written becomes what is checked.
-//! 2. [`lifecycle`]: facts go in, and `decide` answers with the next step.
-//! 3. [`pod`]: the pod of an attempt is built, and read back.
-//! 4. [`steps`]: one step, one call to the API server or a registry.
-//! 5. [`logs`]: the pod's log is read and put together.
+//! 1. [`spec`]: an action as written becomes a checked one.
+//! 2. [`lifecycle`]: `decide` gets facts, and answers with the next step.
+//! 3. [`pod`]: builds the pod of an attempt, and reads it back.
+//! 4. [`steps`]: a step, as requests to the API server or a registry.
+//! 5. [`logs`]: reads a pod's log and puts it together.
 //! 6. [`telemetry`]: events, metrics and traces follow the status.
 //!
-//! [`reconcile`] is the loop around them, over what [`caches`] has. [`process`] wires it all. `spec`, `pod` and
-//! `lifecycle` are pure: no client, no clock, no task (`tests/claims/walls.rs` holds that).
+//! [`reconcile`] is the loop around them, over the contents of [`caches`]. [`process`] connects everything.
+//! `spec`, `pod` and `lifecycle` are pure: no client, no clock, no task (`tests/claims/walls.rs` tests it).
 
 pub mod caches;
 mod call;

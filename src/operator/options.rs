@@ -1,4 +1,4 @@
-//! The operator's flags; each can be given as an environment variable as well.
+//! The operator's flags. Each can also be given as an environment variable.
 
 use std::{net::SocketAddr, sync::Arc};
 
@@ -10,7 +10,7 @@ use crate::record::quoted;
 /// How the runner gets into pods.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum DeliveryOption {
-    /// By image volume where every Linux node has it, else by init container.
+    /// By image volume if every Linux node has them, else by init container.
     Auto,
     /// By image volume.
     ImageVolume,
@@ -19,7 +19,7 @@ pub enum DeliveryOption {
 }
 
 impl DeliveryOption {
-    /// What the flag says, where it says it.
+    /// The delivery that the flag demands. `None` for `auto`.
     #[must_use]
     pub const fn fixed(self) -> Option<Delivery> {
         match self {
@@ -30,12 +30,12 @@ impl DeliveryOption {
     }
 }
 
-/// Whether the `use` policy must stand.
+/// Whether the policy on naming things must be in place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum UsePolicyOption {
-    /// Where it does not, nothing that names anything starts.
+    /// No run that names anything starts while the policy is missing or altered.
     Enforced,
-    /// Something else keeps people from naming what they may not use, or nobody needs to be kept.
+    /// Something else keeps people from naming what they may not use, or no such check is needed.
     Off,
 }
 
@@ -51,7 +51,7 @@ pub enum LogFormat {
 /// Flags of `longshore run`.
 #[derive(Debug, Clone, Parser)]
 pub struct Options {
-    /// Image of the runner, which is mounted into or copied to every action's pod.
+    /// Image of the runner. It is mounted into every action's pod, or copied to it.
     #[arg(long, env = "LONGSHORE_RUNNER_IMAGE")]
     pub runner_image: String,
 
@@ -63,7 +63,7 @@ pub struct Options {
     #[arg(long, env = "LONGSHORE_RUNNER_DELIVERY", value_enum, default_value = "auto")]
     pub runner_delivery: DeliveryOption,
 
-    /// Architecture that the runner's image is built for; actions run on nodes of it.
+    /// Architecture of the runner's image. Actions run on nodes of this architecture.
     #[arg(long, env = "LONGSHORE_ARCHITECTURE", default_value = "amd64")]
     pub architecture: String,
 
@@ -71,7 +71,7 @@ pub struct Options {
     #[arg(long, env = "LONGSHORE_SCRATCH_LIMIT", default_value = "2Gi")]
     pub scratch_limit: String,
 
-    /// How much a package may take that nodes do not mount, such as 512Mi: packed, and unpacked.
+    /// Size limit of a package that nodes do not mount, packed and unpacked, such as 512Mi.
     #[arg(long, env = "LONGSHORE_PACKAGE_LIMIT", default_value = "512Mi", value_parser = bytes)]
     pub package_limit: u64,
 
@@ -79,7 +79,7 @@ pub struct Options {
     #[arg(long, env = "LONGSHORE_PACKAGE_MAX_ENTRIES", default_value_t = 65_536, value_parser = clap::value_parser!(u32).range(1..=4_194_304))]
     pub package_max_entries: u32,
 
-    /// Registry (host or host:port) to speak plain HTTP with; may be given several times.
+    /// Registry (host or host:port) to reach by plain HTTP. May be given several times.
     #[arg(long = "plain-http-registry", env = "LONGSHORE_PLAIN_HTTP_REGISTRIES", value_delimiter = ',')]
     pub plain_http_registries: Vec<String>,
 
@@ -87,29 +87,29 @@ pub struct Options {
     #[arg(long, env = "LONGSHORE_REGISTRY_CA_FILE")]
     pub registry_ca_file: Option<std::path::PathBuf>,
 
-    /// File of the form of a Docker config.json with credentials for registries, for all namespaces.
+    /// File in the form of a Docker config.json, with registry credentials for all namespaces.
     #[arg(long, env = "LONGSHORE_REGISTRY_CREDENTIALS_FILE")]
     pub registry_credentials_file: Option<std::path::PathBuf>,
 
-    /// Whether nothing that names a service account, a Secret or the like may start while the
-    /// admission policy that guards those names is missing or altered.
+    /// Whether runs that name service accounts, Secrets and the like wait while the admission policy on them
+    /// is missing or altered.
     #[arg(long, env = "LONGSHORE_USE_POLICY", value_enum, default_value = "enforced")]
     pub use_policy: UsePolicyOption,
 
-    /// Namespace whose actions are run; may be given several times. All namespaces where none is.
+    /// Namespace whose actions are run. May be given several times. Without it, all namespaces.
     #[arg(long = "watch-namespace", env = "LONGSHORE_WATCH_NAMESPACES", value_delimiter = ',')]
     pub watch_namespaces: Vec<String>,
 
     /// Base URL of an OTLP receiver (HTTP) that gets a trace of each run, such as
-    /// `http://collector.monitoring:4318`; none is sent without it.
+    /// `http://collector.monitoring:4318`. Without it, no trace is sent.
     #[arg(long, env = "LONGSHORE_OTLP_ENDPOINT")]
     pub otlp_endpoint: Option<String>,
 
-    /// Where /livez, /readyz and /metrics are served.
+    /// Address of /livez, /readyz and /metrics.
     #[arg(long, env = "LONGSHORE_LISTEN", default_value = "0.0.0.0:8080")]
     pub listen: SocketAddr,
 
-    /// Namespace of the Lease that says who leads.
+    /// Namespace of the Lease for leader election.
     #[arg(long, env = "LONGSHORE_NAMESPACE", default_value = "longshore-system")]
     pub namespace: String,
 
@@ -117,7 +117,7 @@ pub struct Options {
     #[arg(long, env = "LONGSHORE_IDENTITY", default_value = "longshore")]
     pub identity: String,
 
-    /// How many actions are looked at at the same time.
+    /// How many looks at actions may be under way at the same time.
     #[arg(long, env = "LONGSHORE_CONCURRENCY", default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub concurrency: u16,
 
@@ -125,13 +125,13 @@ pub struct Options {
     #[arg(long, env = "LONGSHORE_LOG_FORMAT", value_enum, default_value = "text")]
     pub log_format: LogFormat,
 
-    /// What is logged, as tracing-subscriber's `EnvFilter` reads it.
+    /// Filter of the log, in the form of tracing-subscriber's `EnvFilter`.
     #[arg(long, env = "LONGSHORE_LOG", default_value = "info,kube_runtime=warn")]
     pub log: String,
 }
 
 impl Options {
-    /// What is the same for all pods, with the way that the runner takes now.
+    /// The defaults of all pods, with the current delivery of the runner.
     #[must_use]
     pub fn pod_defaults(&self, delivery: Delivery, fetch: &Arc<FetchDefaults>) -> PodDefaults {
         PodDefaults {
@@ -156,7 +156,10 @@ fn bytes(text: &str) -> Result<u64, String> {
         .and_then(|number| number.checked_mul(1 << shift))
         .filter(|bytes| *bytes > 0)
         .ok_or_else(|| {
-            format!("{} is no size: write a whole number with Ki, Mi or Gi, for example 512Mi", quoted(text))
+            format!(
+                "{} is not a size: write a whole number with Ki, Mi or Gi, for example 512Mi",
+                quoted(text)
+            )
         })
 }
 

@@ -20,7 +20,7 @@ use crate::{
     operator::spec::policy::{Policy, Standing, violations},
 };
 
-/// What is known of them. Clones share it.
+/// The `ActionPolicy` objects that count, as the watches have them. Clones share them.
 #[derive(Debug, Clone)]
 pub(crate) struct ActionPolicies {
     known: Arc<RwLock<Known>>,
@@ -28,14 +28,14 @@ pub(crate) struct ActionPolicies {
     filled: Receiver<bool>,
 }
 
-/// What a policy says, or why that cannot be read.
+/// A policy's rules, or why they cannot be read.
 type Read = Result<Policy, String>;
 
 /// One watch, of all namespaces or of one.
 #[derive(Debug, Default)]
 struct Part {
     read: BTreeMap<String, Read>,
-    /// Those of a list that is under way.
+    /// The objects of a list that is under way.
     listing: BTreeMap<String, Read>,
     listed: bool,
 }
@@ -46,22 +46,22 @@ struct Known {
 }
 
 impl ActionPolicies {
-    /// Nothing is known yet; the policy in `operator_namespace` is the cluster's. The other half is
-    /// what [`Self::watch`] takes.
+    /// Knows nothing yet. The policy in `operator_namespace` holds for the whole cluster. Pass the sender to
+    /// [`Self::watch`].
     #[must_use]
     pub(crate) fn new(operator_namespace: &str) -> (Self, Sender<bool>) {
         let (sender, filled) = channel(false);
         (Self { known: Arc::default(), operator_namespace: operator_namespace.into(), filled }, sender)
     }
 
-    /// Waits until all of them have been listed once.
+    /// Waits until every watch has listed its policies once.
     pub(crate) async fn wait_until_filled(&self) {
-        // Where the watch has ended, the process does too.
+        // If the watch has ended, the process ends too.
         let _ = self.filled.clone().wait_for(|filled| *filled).await;
     }
 
-    /// Watches them in these namespaces and the operator's own, or in all where none is named,
-    /// forever.
+    /// Watches the policies of these namespaces and of the operator's own, forever. If no namespace is named,
+    /// it watches all.
     pub(crate) async fn watch(self, client: Client, namespaces: Vec<String>, filled: Sender<bool>) {
         let mut of = namespaces;
         if !of.is_empty() && !of.iter().any(|name| **name == *self.operator_namespace) {
@@ -84,7 +84,7 @@ impl ActionPolicies {
                     });
                     filled.send_if_modified(|filled| !std::mem::replace(filled, all) && all);
                 }
-                // What was known stays.
+                // The policies known so far stay.
                 Err(error) => warn!(%error, "ActionPolicies cannot be watched"),
             }
         }
@@ -94,13 +94,13 @@ impl ActionPolicies {
         change(&mut self.known.write().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// What they say of `spec` in `namespace`.
+    /// Judges `spec` in `namespace` by the namespace's policy and the cluster's.
     #[must_use]
     pub(crate) fn judge(&self, namespace: &str, spec: &DeploymentActionSpec, templated: bool) -> Standing {
         let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
         if known.parts.is_empty() || !known.parts.iter().all(|part| part.listed) {
             return Standing::Unread(
-                "the operator has not read the ActionPolicies yet, and starts nothing before it has: its log says why where that takes long".into(),
+                "the operator has not read the ActionPolicies yet and starts no run before; if this lasts, its log says why".into(),
             );
         }
         let of = |namespace: &str| known.parts.iter().find_map(|part| part.read.get(namespace));
@@ -141,8 +141,8 @@ fn put(into: &mut BTreeMap<String, Read>, policy: DeserializeGuard<ActionPolicy>
     into.extend(read(policy));
 }
 
-/// A policy by its namespace; none where its name says that it does not count. One that cannot be
-/// read forbids more than it allows.
+/// A policy by its namespace. `None` if its name says that it does not count. A policy that cannot be read
+/// blocks every start that it may forbid.
 fn read(policy: DeserializeGuard<ActionPolicy>) -> Option<(String, Read)> {
     match policy.0 {
         Ok(policy) => (policy.name_any() == NAME).then(|| {
@@ -152,7 +152,7 @@ fn read(policy: DeserializeGuard<ActionPolicy>) -> Option<(String, Read)> {
         Err(invalid) => (invalid.metadata.name.as_deref() == Some(NAME)).then(|| {
             let namespace = invalid.metadata.namespace.unwrap_or_default();
             let why = format!(
-                "ActionPolicy/{NAME} of namespace {namespace} cannot be read, and nothing starts that it may forbid: {}",
+                "ActionPolicy/{NAME} of namespace {namespace} cannot be read, so no run starts that it may forbid: {}",
                 invalid.error
             );
             warn!(why, "an ActionPolicy cannot be read");
@@ -175,7 +175,7 @@ mod tests {
         serde_json::from_value(object).unwrap()
     }
 
-    /// Watches of these namespaces, of which the first lists are there.
+    /// The policies of these watches, whose first lists have arrived.
     fn listed(policies: Vec<Vec<DeserializeGuard<ActionPolicy>>>) -> ActionPolicies {
         let (known, _) = ActionPolicies::new("system");
         known.write(|known| {

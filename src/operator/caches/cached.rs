@@ -1,9 +1,9 @@
-//! An action as the cache has it: serialized, and of one whose run has ended and that nothing is asked of
-//! only what decides whether that is so still.
+//! An action in the cache, serialized. If its run has ended and nothing is asked for, the cache keeps only
+//! what shows that this is still so.
 //!
-//! There are as many as there are actions, for as long as these are there, and hardly ever is one looked
-//! at. An action as the program works with it takes kilobytes whatever is in it, and a list of short texts
-//! eight times as much as in JSON.
+//! The cache holds every action for as long as it exists, and the operator hardly ever looks at one. As a
+//! Rust value, even a small action takes kilobytes, and a list of short texts takes eight times what it takes
+//! as JSON.
 
 use std::borrow::Cow;
 
@@ -17,10 +17,10 @@ use crate::{
     operator::lifecycle::decide,
 };
 
-/// An action as the cache has it.
+/// An action in the cache.
 #[derive(Debug, Clone, Default)]
 pub struct Cached {
-    /// Name, namespace, UID and resource version alone.
+    /// Only name, namespace, UID and resource version.
     metadata: ObjectMeta,
     phase: Option<Phase>,
     template: Option<(TemplateKind, Box<str>)>,
@@ -29,14 +29,14 @@ pub struct Cached {
     content: Content,
 }
 
-/// The script of the latest run, which it had from a `ConfigMap`.
+/// The script of the latest run, which came from a `ConfigMap`.
 #[derive(Debug, Clone)]
 pub struct ScriptRead {
-    /// The key that the action names. `None` where its template names one.
+    /// The key that the action names. `None` if its template names it.
     pub from: Option<ScriptRef>,
-    /// SHA-256 of what the run had.
+    /// SHA-256 of the script that the run executed.
     pub sha256: Box<str>,
-    /// Whether the status says that there is another one by now.
+    /// Whether the status says that the `ConfigMap` has another script now.
     pub outdated: bool,
 }
 
@@ -50,25 +50,25 @@ impl ScriptRead {
     }
 }
 
-/// What is kept of it, as JSON.
+/// The kept content, as JSON.
 #[derive(Debug, Clone, Default)]
 enum Content {
-    /// Nothing: what was made of metadata alone.
+    /// Nothing. Only the metadata is known.
     #[default]
     Nothing,
-    /// All of it that is ever read.
+    /// Everything that the operator ever reads.
     Whole(Box<[u8]>),
-    /// What stands in for it while nothing is to be done.
+    /// The stand-in for an action that needs no work.
     StandIn(Box<[u8]>),
 }
 
-/// What stands in for an action while nothing is to be done: [`decide::stand_in`]. It has no resource
-/// version, and nothing can be written by it.
+/// The stand-in for an action that needs no work: [`decide::stand_in`]. It has no resource version, so it can
+/// never be written.
 #[derive(Debug, Clone, PartialEq)]
 pub struct StandIn(DeploymentAction);
 
 impl StandIn {
-    /// The action, without what is not needed to see that nothing is to be done.
+    /// The action, with only the fields that show that it needs no work.
     #[must_use]
     pub fn into_action(self) -> DeploymentAction {
         self.0
@@ -76,13 +76,13 @@ impl StandIn {
 }
 
 impl Cached {
-    /// One of which nothing is known but what names it.
+    /// An action with its metadata alone.
     #[must_use]
     pub fn bare(metadata: &ObjectMeta) -> Self {
         Self { metadata: named(metadata), ..Self::default() }
     }
 
-    /// The action, with all of it that is ever read. `None` where the cache does not have that.
+    /// The action with everything that the operator ever reads. `None` if the cache does not have that.
     #[must_use]
     pub fn whole(&self) -> Option<DeploymentAction> {
         match &self.content {
@@ -91,7 +91,7 @@ impl Cached {
         }
     }
 
-    /// What stands in for the action, where nothing was to be done when it was read.
+    /// The stand-in for the action. `None` if the action may need work.
     #[must_use]
     pub fn stand_in(&self) -> Option<StandIn> {
         match &self.content {
@@ -100,7 +100,7 @@ impl Cached {
         }
     }
 
-    /// What is known of it, for those who only look at its run and write nothing.
+    /// All that is kept, for callers that only read the run and write nothing.
     #[must_use]
     pub fn known(&self) -> DeploymentAction {
         let known = self.whole().or_else(|| self.stand_in().map(StandIn::into_action));
@@ -110,13 +110,13 @@ impl Cached {
         })
     }
 
-    /// Its name.
+    /// Its namespace and name.
     #[must_use]
     pub fn reference(&self) -> ObjectRef<DeploymentAction> {
         ObjectRef::new(&self.name_any()).within(self.metadata.namespace.as_deref().unwrap_or_default())
     }
 
-    /// The phase that its status tells.
+    /// The phase in its status.
     #[must_use]
     pub const fn phase(&self) -> Option<Phase> {
         self.phase
@@ -128,7 +128,7 @@ impl Cached {
         self.template.as_ref().map(|(kind, name)| (*kind, name.as_ref()))
     }
 
-    /// The script of its latest run, where that had one from a `ConfigMap`.
+    /// The script of its latest run, if that came from a `ConfigMap`.
     #[must_use]
     pub fn script(&self) -> Option<&ScriptRead> {
         self.script.as_deref()
@@ -141,7 +141,7 @@ impl Cached {
     }
 
     /// Whether this is a later state of the same action. Resource versions of one resource can be compared
-    /// since Kubernetes 1.35 (KEP-5504); where they are no numbers, no state is later.
+    /// since Kubernetes 1.35 (KEP-5504). If they are not numbers, no state is later.
     #[must_use]
     pub fn is_newer_than(&self, other: &Self) -> bool {
         let version =
@@ -150,7 +150,7 @@ impl Cached {
     }
 }
 
-/// What names an object, and nothing else of its metadata.
+/// Only the metadata that identifies an object and its state.
 fn named(metadata: &ObjectMeta) -> ObjectMeta {
     ObjectMeta {
         name: metadata.name.clone(),
@@ -178,13 +178,14 @@ impl From<DeploymentAction> for Cached {
             template: template.map(|template| (template.kind(), template.name.as_str().into())),
             concerns_lock: action.spec.lock.is_some() || lock.is_some(),
             script: ScriptRead::of(&action),
-            // Never for these types. What is not there is read from the API server.
+            // Serializing never fails for these types. If it did, the action would be read from the API
+            // server.
             content: content.unwrap_or_default(),
         }
     }
 }
 
-/// Each action of a list becomes small at once: a page of them is never there as a whole.
+/// Each action of a list becomes small at once, so a page of them is never in memory as a whole.
 impl<'de> Deserialize<'de> for Cached {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         DeploymentAction::deserialize(deserializer).map(Self::from)
@@ -272,7 +273,7 @@ mod tests {
         let items: Vec<Cached> = serde_json::from_value(serde_json::json!([finished(), action()])).unwrap();
         assert_eq!(items.iter().map(|one| one.stand_in().is_some()).collect::<Vec<_>>(), [true, false]);
         assert_eq!(items[0].phase(), Some(Phase::Succeeded));
-        // What is asked of all of them needs no more than that.
+        // The checks over all actions need no more than that.
         assert_eq!(items[0].known().status.unwrap().run.unwrap().number, 1);
         assert_eq!(items[0].resource_version(), finished().resource_version());
     }

@@ -1,4 +1,4 @@
-//! Something that is being resolved, and what it came to.
+//! The job that resolves image, user and packages for a run, and its answer.
 
 use std::sync::{Arc, OnceLock};
 
@@ -10,17 +10,17 @@ use crate::{
     operator::{lifecycle::facts::Resolution, spec::validate::Checked},
 };
 
-/// An answer mostly takes some milliseconds: nothing is told of one that takes less than this.
+/// Most answers take some milliseconds. The status does not mention one that takes less than this.
 const QUIET: SignedDuration = SignedDuration::from_secs(2);
 
-/// What a job resolves: its answer counts for nothing else.
+/// The subject of a job. Its answer counts for this alone.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Wanted {
-    /// The action's.
+pub(crate) struct Wanted {
+    /// UID of the action.
     pub uid: String,
-    /// The spec's.
+    /// Generation of the spec.
     pub generation: i64,
-    /// The run that is to execute it.
+    /// The run that will execute it.
     pub run: u32,
     /// The run whose packages are deployed again.
     pub repeats: Option<u32>,
@@ -29,9 +29,9 @@ pub struct Wanted {
 }
 
 impl Wanted {
-    /// What is resolved for the run of this action that has nothing frozen yet, or is next.
+    /// The subject for the run that is under way, or else for the action's next run.
     #[must_use]
-    pub fn of(action: &DeploymentAction, checked: &Checked, repeats: Option<u32>) -> Self {
+    pub(crate) fn of(action: &DeploymentAction, checked: &Checked, repeats: Option<u32>) -> Self {
         let status = action.status.as_ref();
         let run = status.and_then(|status| status.run.as_ref());
         let past = status.into_iter().flat_map(|status| &status.history).map(|past| past.number);
@@ -49,12 +49,12 @@ impl Wanted {
     }
 }
 
-/// What a job has found out, and for how long the registry asked to be left alone.
+/// A job's answer, and how long the registry asked to be left alone.
 pub(crate) type Answer = (Resolution, Option<SignedDuration>);
 
-/// Something that is being resolved. Dropping it ends that.
+/// A resolution under way. Dropping it stops the task.
 #[derive(Debug)]
-pub struct Job {
+pub(crate) struct Job {
     pub(crate) wanted: Wanted,
     pub(crate) namespace: String,
     pub(crate) since: Timestamp,
@@ -75,32 +75,32 @@ impl Drop for Job {
 }
 
 impl Job {
-    /// Whether it is about this, and has come or will come to an answer.
+    /// Whether the job is for this, and has an answer or will have one.
     #[must_use]
-    pub fn is_for(&self, wanted: &Wanted) -> bool {
+    pub(crate) fn is_for(&self, wanted: &Wanted) -> bool {
         self.wanted == *wanted && (self.found.answer.get().is_some() || !self.task.is_finished())
     }
 
     /// The answer, once it is there.
     #[must_use]
-    pub fn answer(&self) -> Option<Answer> {
+    pub(crate) fn answer(&self) -> Option<Answer> {
         self.found.answer.get().cloned()
     }
 
-    /// What is known until then; `before` is what the try before came to.
+    /// The resolution until the answer is there. `before` is the result of the previous try.
     #[must_use]
-    pub fn under_way(&self, before: Option<&Resolution>) -> Resolution {
+    pub(crate) fn under_way(&self, before: Option<&Resolution>) -> Resolution {
         let quiet_until = self.since.saturating_add(QUIET).unwrap_or(self.since);
         let (reason, message, at_the_end) = match before {
             Some(Resolution::Failed { reason, message }) => (*reason, message.clone(), *reason),
             _ if self.found.asks.get().is_some() => {
                 let message =
-                    "what the run executes is being resolved, and not all that was asked has answered";
+                    "resolving what the run executes: a registry or the API server has not answered yet";
                 (Reason::Resolving, message.to_owned(), Reason::RegistryUnavailable)
             }
             _ => {
                 let message = format!(
-                    "what the run executes is resolved after that of others: namespace {} or a registry has as much under way as it may",
+                    "resolving what the run executes must wait: namespace {} or a registry has as many resolutions under way as are allowed",
                     self.namespace
                 );
                 (Reason::Resolving, message, Reason::RegistryUnavailable)

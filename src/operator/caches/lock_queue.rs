@@ -1,7 +1,7 @@
-//! Who has and who waits for which lock, by what the actions' statuses say: who is the next is found
-//! without a search through all actions, and told when it is its turn.
+//! The queue of each lock, made of the actions' statuses. The operator finds the next action without a
+//! search through all of them, and wakes it when its turn has come.
 //!
-//! It saves work and keeps the order. That no two runs overlap does not rest on it: the Lease decides.
+//! This saves work and keeps the order. It does not keep two runs apart: the Lease does.
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
@@ -23,9 +23,9 @@ use crate::{
 /// Namespace and name: of an action, or of a lock.
 type Key = (String, String);
 
-/// An action, whole or as the cache has it.
+/// An action, whole or from the cache.
 pub(crate) trait Stands: Resource {
-    /// What its status says of a lock. `None` where its run has nothing to do with one.
+    /// Its entry in the queue, by its status. `None` if its run has nothing to do with one.
     fn entry(&self) -> Option<Entry>;
 }
 
@@ -37,9 +37,9 @@ impl Stands for DeploymentAction {
 
 impl Stands for Cached {
     fn entry(&self) -> Option<Entry> {
-        // Most name none, and need not be read.
+        // Most actions name no lock, and need not be read.
         self.concerns_lock().then(|| self.known()).and_then(|action| {
-            // What stands in for an action does not say which state of it that is.
+            // A stand-in does not carry its resource version.
             let version = self.resource_version();
             entry(&action).map(|entry| Entry { version: number_of(version.as_deref()), ..entry })
         })
@@ -50,7 +50,7 @@ fn number_of(version: Option<&str>) -> u64 {
     version.and_then(|version| version.parse().ok()).unwrap_or_default()
 }
 
-/// A run's place in the queue: the lower, the earlier. The UID only tells apart what cannot be told.
+/// A run's place in the queue. The lowest number comes first. The UID orders equal numbers.
 type Ticket = (u64, String);
 
 /// All locks. Clones share them.
@@ -65,13 +65,13 @@ struct State {
     known: bool,
     actions: HashMap<Key, Entry>,
     locks: HashMap<Key, Queue>,
-    /// What a list that is under way has shown.
+    /// The actions that a list under way has shown.
     listing: HashSet<Key>,
-    /// Actions whose status cannot be written, by UID: nobody waits for one that never gets any further.
+    /// Actions whose status cannot be written, by UID. Nothing waits for them, because they may never go on.
     passed_over: HashMap<Key, String>,
 }
 
-/// What an action's status says of a lock.
+/// An action's entry in the queue of a lock.
 #[derive(Debug, Clone)]
 pub(crate) struct Entry {
     uid: String,
@@ -93,13 +93,13 @@ struct Queue {
 }
 
 impl Queue {
-    /// Who is the next, and who has it.
+    /// The next action, and the holder.
     fn front(&self) -> (Option<&String>, Option<&Holder>) {
         (self.waiting.values().next(), self.holding.values().next())
     }
 }
 
-/// A ticket as it is compared; one that is no number is the last.
+/// A ticket in the form that is compared. One that is not a number comes last.
 fn ticket(lock: &LockStatus, uid: &str) -> Ticket {
     number(&lock.ticket, uid)
 }
@@ -108,13 +108,12 @@ fn number(text: &str, uid: &str) -> Ticket {
     (text.parse().unwrap_or(u64::MAX), uid.to_owned())
 }
 
-/// What the action's status says. `None` where its run has nothing to do with a lock.
+/// The action's entry in the queue, by its status. `None` if its run has nothing to do with a lock.
 fn entry(action: &DeploymentAction) -> Option<Entry> {
     let uid = action.uid().unwrap_or_default();
     let version = number_of(action.resource_version().as_deref());
     let Some(run) = action.status.as_ref().and_then(|status| status.run.as_ref()) else {
-        // One that was made a moment ago waits before those that were made after it, which may have been
-        // looked at sooner.
+        // A new action waits before those that were created after it, even if they were looked at first.
         let lock = action.spec.lock.as_ref().filter(|_| is_about_to_wait(action))?;
         let ticket = number(&action.resource_version().unwrap_or_default(), &uid);
         return Some(Entry { uid, version, lock: lock.name.clone(), stand: Some(Stand::Waits(ticket)) });
@@ -133,7 +132,7 @@ fn entry(action: &DeploymentAction) -> Option<Entry> {
     Some(Entry { uid, version, lock: lock.name.clone(), stand })
 }
 
-/// Whether the first look at an action begins a run, which then waits for its lock or ends.
+/// Whether the first look at an action begins a run. That run then waits for its lock, or ends.
 fn is_about_to_wait(action: &DeploymentAction) -> bool {
     let seen = action.status.as_ref().and_then(|status| status.observed_generation);
     let asked = action.spec.run_policy != RunPolicy::Manual || action.spec.run_token.is_some();
@@ -148,13 +147,13 @@ fn key(action: &impl Resource) -> Key {
 }
 
 impl LockIndex {
-    /// An empty one; who is the next for a lock is told to `news`.
+    /// An empty queue. It sends the next action for a lock to `news`.
     #[must_use]
     pub(crate) fn new(news: UnboundedSender<ObjectRef<DeploymentAction>>) -> Self {
         Self { state: Arc::default(), news }
     }
 
-    /// Follows the watch of actions; to be called once their cache has taken the event.
+    /// Takes an event of the watch of actions. Call it after the cache has taken the event.
     pub(crate) fn take(&self, event: &Event<impl Stands>) {
         let mut state = self.lock();
         match event {
@@ -184,15 +183,15 @@ impl LockIndex {
         }
     }
 
-    /// Takes what a write of ours returned, ahead of the watch.
+    /// Takes the result of our own write, ahead of the watch.
     pub(crate) fn written(&self, action: &DeploymentAction) {
         let mut state = self.lock();
         state.passed_over.remove(&key(action));
         self.put(&mut state, action);
     }
 
-    /// Takes in that the action's status cannot be written: until it is, others go before it, whatever it
-    /// says. Its own run takes no lock meanwhile, which the status has to say before.
+    /// Notes that the action's status cannot be written. Until it is, other actions go first, whatever this
+    /// status says. Its own run takes no lock meanwhile, because the status must say so first.
     pub(crate) fn pass_over(&self, action: &DeploymentAction) {
         let mut state = self.lock();
         let Some(uid) = action.uid() else { return };
@@ -204,7 +203,7 @@ impl LockIndex {
         }
     }
 
-    /// How the run of this action with this ticket stands.
+    /// The place in the queue of this action's run, by its ticket.
     #[must_use]
     pub(crate) fn place(&self, action: &DeploymentAction, lock: &str, ticket: &str) -> Place {
         let state = self.lock();
@@ -231,7 +230,7 @@ impl LockIndex {
             .is_some_and(|queue| !queue.waiting.is_empty())
     }
 
-    /// Has the next look whether the lock is free, where no action says that it has it.
+    /// If no action claims the lock, wakes the next one to check it.
     pub(crate) fn wake(&self, namespace: &str, lock: &str) {
         let state = self.lock();
         let queue = state.locks.get(&(namespace.to_owned(), lock.to_owned()));
@@ -299,7 +298,7 @@ impl LockIndex {
         }
     }
 
-    /// Changes a queue, and tells whoever is the next by it.
+    /// Changes a queue, and wakes the next action if the front has changed.
     fn change(&self, state: &mut State, lock: &Key, change: impl FnOnce(&mut Queue)) {
         let queue = state.locks.entry(lock.clone()).or_default();
         let front = |queue: &Queue| {
@@ -320,7 +319,7 @@ impl LockIndex {
     }
 
     fn tell(&self, namespace: &str, action: &str) {
-        // The receiver is gone only where the process ends.
+        // The receiver is gone only if the process ends.
         let _ = self.news.send(ObjectRef::new(action).within(namespace));
     }
 }

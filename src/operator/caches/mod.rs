@@ -1,4 +1,5 @@
-//! What the process watches or remembers. Correctness needs none of it: after a restart it is empty.
+//! Everything that the process watches or remembers. Correctness needs none of it: after a restart it is
+//! empty.
 
 pub(super) mod action_policies;
 pub mod cached;

@@ -1,5 +1,6 @@
-//! What the nodes can do and whether they report: read every minute, never watched, since a node's
-//! heartbeat is none of our business. A node that nobody has heard of is looked for at once.
+//! The abilities of the nodes, and whether they report. The operator reads the nodes every minute and does
+//! not watch them, because it does not need every heartbeat. If a node is asked for that is not known, it
+//! reads them within seconds.
 
 use std::{
     collections::HashMap,
@@ -23,29 +24,30 @@ use crate::operator::{
 };
 
 const EVERY: Duration = Duration::from_mins(1);
-/// How soon the nodes are read again where one is asked for that is not among them.
+/// How soon the nodes are read again if one is asked for that is not among them.
 const SOON: Duration = Duration::from_secs(5);
-/// So many nodes in one answer.
+/// How many nodes one answer may hold.
 const PAGE: u32 = 500;
 
-/// What is known of the nodes.
+/// The nodes at the last reading. Clones share them.
 #[derive(Debug, Clone)]
 pub(crate) struct Nodes {
     known: Arc<RwLock<Known>>,
-    /// Told when a node is asked for that is not among them: it may have come since.
+    /// Notified when a node is asked for that is not among them. It may be new.
     missed: Arc<Notify>,
 }
 
 #[derive(Debug)]
 struct Known {
     delivery: Delivery,
-    /// `None` before they were read.
+    /// `None` before the first reading.
     states: Option<HashMap<String, NodeState>>,
     user_namespaces: Option<bool>,
 }
 
 impl Nodes {
-    /// Before the nodes were read: by init container, which works everywhere, or what a flag says.
+    /// Before the first reading: the delivery that a flag says, else by init container, which works
+    /// everywhere.
     #[must_use]
     pub(crate) fn new(option: DeliveryOption) -> Self {
         let delivery = option.fixed().unwrap_or(Delivery::InitContainer);
@@ -63,7 +65,7 @@ impl Nodes {
         self.known().delivery
     }
 
-    /// Whether this node reports; `None` where it is not known.
+    /// Whether this node reports. `None` if the nodes are not known.
     #[must_use]
     pub(crate) fn state(&self, name: &str) -> Option<NodeState> {
         let state = self.known().states.as_ref()?.get(name).copied().unwrap_or(NodeState::Absent);
@@ -73,11 +75,14 @@ impl Nodes {
         Some(state)
     }
 
-    /// Puts down of a pod what its node's state says of it.
+    /// Sets in a pod what its node's state says about it.
     ///
-    /// Whether it is out of service: a pod that is not being deleted tolerates that taint, and Kubernetes
-    /// leaves it alone, too. And whether the node reports: one that does not has said nothing of the pod's
-    /// end, whatever the pod's status says, unless that shows how our container ended.
+    /// `off`: the pod is being deleted, and its node is out of service. A pod that is not being deleted
+    /// tolerates that taint, and Kubernetes leaves it alone too.
+    ///
+    /// `gone`: a node that does not report has said nothing about the pod's end, whatever the pod's status
+    /// says. So a pod with a node stays gone only if the node reports, or if the status shows how our
+    /// container ended.
     pub(crate) fn tell(&self, pod: &mut PodView) {
         let state = pod.node.as_deref().and_then(|node| self.state(node));
         pod.off = pod.deleting && state == Some(NodeState::OutOfService);
@@ -86,7 +91,7 @@ impl Nodes {
         pod.gone &= seen || pod.reports || pod.node.is_none();
     }
 
-    /// Whether a Linux node can give a pod a user namespace; `None` where the nodes are not known.
+    /// Whether a Linux node can give a pod a user namespace. `None` if the nodes are not known.
     #[must_use]
     pub(crate) fn user_namespaces(&self) -> Option<bool> {
         self.known().user_namespaces
@@ -102,7 +107,7 @@ impl Nodes {
         option: DeliveryOption,
     ) -> Result<(), crate::operator::call::CallError> {
         let api: Api<Node> = Api::all(client.clone());
-        // From the API server's cache: a minute more or less does not matter.
+        // From the API server's cache. A minute more or less does not matter.
         let mut page = ListParams::default().limit(PAGE).matching(VersionMatch::NotOlderThan).at("0");
         let mut nodes = Vec::new();
         loop {
@@ -117,14 +122,14 @@ impl Nodes {
         let states = Some(nodes.iter().map(|node| (node.name_any(), state(node))).collect());
         let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
         if known.delivery != delivery {
-            info!(?delivery, "the runner gets into pods another way");
+            info!(?delivery, "the runner now gets into pods another way");
         }
         let user_namespaces = Some(nodes.iter().any(has_user_namespaces));
         *known = Known { delivery, states, user_namespaces };
         Ok(())
     }
 
-    /// Reads the nodes every minute, forever; and soon where one is missed.
+    /// Reads the nodes every minute, forever, and within seconds after one was missed.
     pub(crate) async fn keep_fresh(self, client: Client, option: DeliveryOption) {
         loop {
             tokio::time::sleep(SOON).await;
@@ -136,7 +141,7 @@ impl Nodes {
     }
 }
 
-/// The node's own word on its container runtime (KEP-127).
+/// The node's own statement about its container runtime (KEP-127).
 fn has_user_namespaces(node: &Node) -> bool {
     let handlers = node.status.as_ref().and_then(|status| status.runtime_handlers.as_ref());
     handlers
@@ -145,7 +150,7 @@ fn has_user_namespaces(node: &Node) -> bool {
         .any(|handler| handler.features.as_ref().and_then(|features| features.user_namespaces) == Some(true))
 }
 
-/// A node that reports is none that is off, whatever somebody forgot to take away.
+/// A node that reports is not out of service, even if somebody forgot the taint.
 fn state(node: &Node) -> NodeState {
     let conditions = node.status.as_ref().and_then(|status| status.conditions.as_ref());
     if conditions.is_some_and(|all| all.iter().any(|one| one.type_ == "Ready" && one.status == "True")) {
@@ -159,8 +164,8 @@ fn state(node: &Node) -> NodeState {
     }
 }
 
-/// Image volumes where every Linux node has them: on by default in Kubernetes 1.35 (KEP-4639), and
-/// in containerd since 2.1.
+/// Image volumes if every Linux node has them. They are on by default in Kubernetes 1.35 (KEP-4639), and in
+/// containerd since 2.1.
 fn choose(nodes: &[Node]) -> Delivery {
     let mut linux = nodes
         .iter()

@@ -1,5 +1,5 @@
-//! Which pods an action has: the cache of pods can only be searched whole, and there are as many looks
-//! as there are pods.
+//! The pods of each action. The cache of pods can only be searched whole, and there are as many looks as
+//! pods.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -14,23 +14,23 @@ use kube::{
 
 use crate::api::LABEL_ACTION;
 
-/// Names, by namespace and name of the action that the label tells.
+/// Names of pods, by the namespace and name of the action in their label.
 type Names = HashMap<(String, String), HashSet<ObjectRef<Pod>>>;
 
-/// The names of pods by their action's name, as far as the watch has told: those of an action that
-/// had the name before are wanted too. What a name leads to is in the cache, or gone.
+/// The names of pods by their action's name, as the watch has shown them. Pods of an earlier action with the
+/// same name are among them, and are wanted too. A pod named here is in the cache, or gone.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct PodIndex(Arc<Mutex<State>>);
 
 #[derive(Debug, Default)]
 struct State {
     known: Names,
-    /// Those of a list that is under way: it replaces what is known.
+    /// The names of a list that is under way. They replace the known ones.
     listing: Names,
 }
 
 impl PodIndex {
-    /// Follows the watch; to be called once the cache has taken the event.
+    /// Takes an event of the watch. Call it after the cache has taken the event.
     pub(crate) fn take(&self, event: &Event<Pod>) {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let State { known, listing } = &mut *state;
@@ -52,7 +52,7 @@ impl PodIndex {
     }
 }
 
-/// The action that a pod is of, by its label.
+/// The action of a pod, by its label.
 fn action(pod: &Pod) -> Option<(String, String)> {
     Some((pod.namespace().unwrap_or_default(), pod.labels().get(LABEL_ACTION)?.clone()))
 }

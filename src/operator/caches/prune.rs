@@ -1,5 +1,5 @@
-//! What the caches hold of objects: no more than somebody reads here. They have each action, and each pod
-//! of ours, for as long as it is there.
+//! Removes from cached objects what the operator does not read. The caches hold each action, and each pod of
+//! ours, for as long as it exists.
 
 use std::mem::take;
 
@@ -14,13 +14,13 @@ use crate::{
     record::place,
 };
 
-/// `kubectl apply` keeps a second copy of what was applied.
+/// `kubectl apply` keeps a second copy of the object here.
 const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 
-/// Takes off an action what nobody reads. A write of the status leaves the metadata alone.
+/// Removes from an action what the operator does not read. A write of the status leaves the metadata alone.
 ///
-/// When the status was written last stays: by that an action whose status was emptied is told from a new
-/// one ([`super::decide`]).
+/// The time of the last write of the status stays. It tells an action whose status was emptied from a new one
+/// ([`crate::operator::lifecycle::decide`]).
 pub(crate) fn action(action: &mut DeploymentAction) {
     let writers = take(action.managed_fields_mut()).into_iter();
     let of_status = writers.filter(|writer| writer.subresource.as_deref() == Some("status"));
@@ -36,9 +36,9 @@ pub(crate) fn action(action: &mut DeploymentAction) {
     }
 }
 
-/// The same of a pod, which may be kept for days when it has ended. The script in it is for the runner
-/// alone; of its volumes, which take some kilobytes each whatever is in them, only those that packages
-/// come by are looked at ([`super::mutation`]).
+/// Does the same for a pod, which may stay for days after it has ended. Its script is for the runner alone.
+/// Each volume takes some kilobytes, whatever it holds, and only those of packages are looked at
+/// ([`crate::operator::pod::mutation`]).
 pub(crate) fn pod(pod: &mut Pod) {
     pod.managed_fields_mut().clear();
     if let Some(annotations) = &mut pod.metadata.annotations {

@@ -1,7 +1,7 @@
-//! Looks for changes of the `ConfigMap`s from which actions had their scripts.
+//! Notices changes of the `ConfigMap`s that scripts came from.
 //!
-//! The operator may get a `ConfigMap` by its name, and neither list nor watch them. So each that an action had
-//! its script from is looked at once in a while: its metadata alone, and its content where it has changed.
+//! The operator may get a `ConfigMap` by its name, but may not list or watch them. So it looks regularly at
+//! each one that a script came from. It reads the metadata alone, and the content only after a change.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -27,11 +27,11 @@ use crate::{
     },
 };
 
-/// How often each is looked at, where there are no more than [`MOST`].
+/// How often each is looked at, if there are at most [`MOST`].
 const ROUND: Duration = Duration::from_mins(1);
-/// The most looks in a round. Further ones have their turn in the next.
+/// The most looks in a round. The others have their turn in the next round.
 const MOST: usize = 300;
-/// Between two looks: a round is over when the next one begins.
+/// The pause between two looks. A round is over when the next one begins.
 const PAUSE: Duration = Duration::from_millis(200);
 
 /// Namespace and name of a `ConfigMap`.
@@ -44,26 +44,26 @@ pub(crate) struct Sources(Arc<Mutex<HashMap<Place, Known>>>);
 /// A `ConfigMap` at the last look.
 #[derive(Debug, Clone, Default)]
 struct Known {
-    /// Its resource version. `None` where there was none of that name.
+    /// Its resource version. `None` if there was no `ConfigMap` of that name.
     version: Option<String>,
-    /// SHA-256 by key, of the keys that were asked for; `None` where there is no such key.
+    /// SHA-256 of each key that was asked for. `None` if there is no such key.
     hashes: HashMap<String, Option<String>>,
-    /// When it was asked for.
+    /// When the API server was asked.
     asked: Option<Timestamp>,
 }
 
-/// An action that had its script from a `ConfigMap`.
+/// An action whose script came from a `ConfigMap`.
 struct User {
     action: ObjectRef<DeploymentAction>,
     key: String,
-    /// The script of the latest run.
+    /// SHA-256 of the latest run's script.
     sha256: Box<str>,
-    /// Whether its status says that there is another one.
+    /// Whether its status says that the script is another one now.
     outdated: bool,
 }
 
 impl Sources {
-    /// What is known of the script of this action, whose latest run had one from a `ConfigMap`.
+    /// The source of this action's script as it is now, if the latest run had its script from a `ConfigMap`.
     #[must_use]
     pub(crate) fn of(&self, action: &DeploymentAction, templates: &Templates) -> Source {
         let had = action.status.as_ref().and_then(|status| status.run.as_ref()?.script_sha256.as_ref());
@@ -86,14 +86,14 @@ impl Sources {
             (Some(Some(sha256)), Some(asked)) => {
                 Source::Found { name: place.1, key: from.key, sha256: sha256.clone(), asked }
             }
-            // The next run says what is missing.
+            // The next run will say what is missing.
             (Some(None), Some(_)) => Source::None,
             _ => Source::Unread,
         }
     }
 
-    /// Looks at all that the actions had their scripts from, for ever, and tells of each action of whose status
-    /// another one is known.
+    /// Looks at all `ConfigMap`s that scripts came from, forever. It wakes each action whose status does not
+    /// say what was found.
     pub(crate) async fn follow(
         self,
         client: Client,
@@ -111,7 +111,7 @@ impl Sources {
                     debug!(namespace = place.0, name = place.1, %error, "a script's ConfigMap cannot be read");
                 }
                 for user in self.unlike(&place, users) {
-                    // The receiver is gone only where the process ends.
+                    // The receiver is gone only if the process ends.
                     let _ = news.send(user.action.clone());
                 }
             }
@@ -119,8 +119,8 @@ impl Sources {
         }
     }
 
-    /// Those that are looked at next, and forgets what nobody had a script from. Namespaces take turns; in each,
-    /// the one that was not looked at for longest comes first.
+    /// The `ConfigMap`s that are looked at next. Those that no script came from are forgotten. Namespaces
+    /// take turns. In a namespace, the one with the oldest look comes first.
     fn turns(&self, users: &BTreeMap<Place, Vec<User>>) -> Vec<Place> {
         let mut known = self.lock();
         known.retain(|place, _| users.contains_key(place));
@@ -157,7 +157,7 @@ impl Sources {
         Ok(())
     }
 
-    /// Those whose status does not say what is known.
+    /// The actions whose status does not say what is known.
     fn unlike<'a>(&self, place: &Place, users: &'a [User]) -> Vec<&'a User> {
         let known = self.lock();
         let Some(known) = known.get(place) else { return Vec::new() };
@@ -173,7 +173,7 @@ impl Sources {
     }
 }
 
-/// The actions by the `ConfigMap` of their script.
+/// The actions, by the `ConfigMap` of their script.
 fn users(actions: &Store<Cached>, templates: &Templates) -> BTreeMap<Place, Vec<User>> {
     let mut users: BTreeMap<Place, Vec<User>> = BTreeMap::new();
     for action in actions.state() {

@@ -1,4 +1,4 @@
-//! The templates, in a cache: naming one costs an action no call to the API server.
+//! A cache of the templates, so that an action that names one costs no call to the API server.
 
 use std::{
     fmt::Debug,
@@ -49,11 +49,11 @@ where
     K::DynamicType: Hash + Eq,
 {
     store: Store<K>,
-    /// Whether it was filled once: before, what it does not have may exist.
+    /// Whether the first list has arrived. Before, a template that the cache does not have may exist.
     filled: Arc<AtomicBool>,
 }
 
-/// What is read of a template of either kind.
+/// Common access to both kinds of templates.
 trait Content: Resource<DynamicType = ()> {
     const KIND: TemplateKind;
     fn content(&self) -> &TemplateSpec;
@@ -74,8 +74,8 @@ impl Content for ClusterDeploymentActionTemplate {
 }
 
 impl Templates {
-    /// Watches templates from now on: those of `namespaces`, or of all where none is named, and those of
-    /// the cluster. What `actions` has of a template's actions is looked at when the template changes.
+    /// Watches the templates of `namespaces`, or of all if none is named, and those of the cluster. When a
+    /// template changes, the actions among `actions` that name it are looked at.
     #[must_use]
     pub(crate) fn watch(
         client: &Client,
@@ -92,7 +92,7 @@ impl Templates {
         }
     }
 
-    /// The template that the action names. `None` where it names none.
+    /// The template that the action names. `None` if it names none.
     #[must_use]
     pub(crate) fn of(&self, action: &DeploymentAction) -> Option<Lookup> {
         let reference = action.spec.template_ref.as_ref()?;
@@ -108,7 +108,7 @@ impl Templates {
 }
 
 impl Templates {
-    /// Which one that is.
+    /// The version of the template that the action names. `None` if it names none.
     #[must_use]
     pub(crate) fn version_of(&self, action: &DeploymentAction) -> Option<Version> {
         let reference = action.spec.template_ref.as_ref()?;
@@ -150,7 +150,7 @@ where
         let events = events
             .modify(|template| {
                 template.managed_fields_mut().clear();
-                // A copy of the whole, where `kubectl apply` made it.
+                // `kubectl apply` keeps a copy of the whole object here.
                 template.annotations_mut().clear();
             })
             .reflect(writer);
@@ -180,7 +180,7 @@ where
         self.store.get(name)?.content().script.as_ref()?.config_map_key_ref.clone()
     }
 
-    /// As [`Lookup::version`] of what [`Self::get`] gives, without a copy of it.
+    /// The version of what [`Self::get`] returns, without a copy of the template.
     fn version(&self, name: &ObjectRef<K>) -> Version {
         let filled = self.filled.load(Ordering::Acquire);
         match self.store.get(name) {
@@ -194,7 +194,7 @@ where
     }
 
     fn get(&self, name: &ObjectRef<K>) -> Lookup {
-        // Asked first: what is filled meanwhile counts as unread once more, and not as missing.
+        // Read first: a template that arrives meanwhile counts as unread once more, and not as missing.
         let filled = self.filled.load(Ordering::Acquire);
         match self.store.get(name) {
             Some(template) => Lookup::Found(Template {
@@ -210,8 +210,7 @@ where
     }
 }
 
-/// One that cannot be read is passed over and told of, and counts as not there: it must not end the
-/// watch.
+/// Skips a template that cannot be read, with a warning, and treats it as absent. It must not end the watch.
 fn readable<K>(
     watch: BoxStream<'static, watcher::Result<Event<DeserializeGuard<K>>>>,
 ) -> BoxStream<'static, watcher::Result<Event<K>>>
@@ -246,7 +245,7 @@ fn kind_of(action: &Cached) -> Option<TemplateKind> {
     Some(action.template()?.0)
 }
 
-/// Whether the action is made of this template.
+/// Whether the action names this template.
 fn names<K: Content>(action: &Cached, template: &K) -> bool {
     let place = &template.meta().namespace;
     action
@@ -261,7 +260,7 @@ fn tell(
     concerned: impl Fn(&Cached) -> bool,
 ) {
     for action in actions.state().iter().filter(|action| concerned(action)) {
-        // The receiver is gone only where the process ends.
+        // The receiver is gone only if the process ends.
         let _ = news.send(action.reference());
     }
 }

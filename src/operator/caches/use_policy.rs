@@ -1,7 +1,7 @@
-//! Whether the admission policies stand that keep people from naming what they may not use.
+//! Whether the admission policies are in place that keep people from naming what they may not use.
 //!
-//! The operator never knows who asked for a run, so it cannot repeat the check: it watches the
-//! policies and their bindings, and starts nothing that names anything while they are not as installed.
+//! The operator never knows the person behind a run, so it cannot repeat the check. It watches the policies
+//! and their bindings. While one is not as installed, no run starts that names anything.
 
 use std::{
     collections::BTreeMap,
@@ -23,11 +23,11 @@ use tracing::{info, warn};
 
 use crate::{api::policy, operator::options::UsePolicyOption};
 
-/// What is known of the policy. Clones share it.
+/// The state of the use policies. Clones share it.
 #[derive(Debug, Clone)]
 pub(crate) struct UsePolicy(Option<Arc<RwLock<Known>>>);
 
-/// Why each of the objects does not stand, by its name and kind; none where all do.
+/// The fault of each object, by its name and kind. Empty if all are as installed.
 #[derive(Debug, Default)]
 struct Known {
     faults: BTreeMap<(&'static str, &'static str), String>,
@@ -51,7 +51,7 @@ impl UsePolicy {
         })
     }
 
-    /// Why nothing that names anything may start, if so.
+    /// Why no run that names anything may start. `None` if such runs may start.
     #[must_use]
     pub(crate) fn missing(&self) -> Option<String> {
         let known = self.0.as_ref()?.read().unwrap_or_else(PoisonError::into_inner);
@@ -84,7 +84,7 @@ impl UsePolicy {
         let mut found = None;
         while let Some(event) = events.next().await {
             match event {
-                // A list begins: what it will show is not known before its end.
+                // A list begins. Its result is known only at its end.
                 Ok(watcher::Event::Init) => {
                     found = None;
                     continue;
@@ -97,7 +97,7 @@ impl UsePolicy {
                 Ok(watcher::Event::Apply(object)) => found = Some(object),
                 Ok(watcher::Event::InitDone) => {}
                 Err(error) => {
-                    // What was known stays: the policy is enforced by the API server, not by us.
+                    // The state known so far stays. The API server enforces the policy, not the operator.
                     warn!(kind, name, %error, "the use policy cannot be watched");
                     continue;
                 }
@@ -122,7 +122,7 @@ impl UsePolicy {
 const POLICY: &str = "ValidatingAdmissionPolicy";
 const BINDING: &str = "ValidatingAdmissionPolicyBinding";
 
-/// Why this object does not stand as it was installed.
+/// Why this object is not as it was installed.
 fn fault<K: Serialize>((name, kind): (&str, &str), expected: &Value, live: Option<&K>) -> Option<String> {
     let Some(live) = live else { return Some(format!("{kind} {name} is missing")) };
     match serde_json::to_value(live) {

@@ -1,6 +1,6 @@
-//! What nodes and the scheduler warn of about pods of ours: one watch that tells of warnings about pods alone,
-//! from when it begins. Its cost does not grow with what other events there are, and an API server goes
-//! through all events of a namespace for a list of one pod's.
+//! Warnings of nodes and the scheduler about our pods. One watch brings warnings about pods alone, from its
+//! beginning on. Its cost does not grow with the number of other events. A list of one pod's events makes the
+//! API server go through all events of the namespace.
 
 use std::{
     collections::{HashMap, HashSet, VecDeque},
@@ -32,15 +32,15 @@ use crate::{
     record::outcome::truncate,
 };
 
-/// What is watched.
+/// The filter of the watch.
 const OF_PODS: &str = "involvedObject.kind=Pod,type=Warning";
-/// So many warnings are kept of a pod, the latest.
+/// How many warnings are kept for a pod. The latest stay.
 const MOST: usize = 4;
-/// So much of a warning's words is kept, in bytes: as much as an event may have.
+/// How much of a warning's text is kept, in bytes. An event may not have more.
 const WORDS: usize = 1024;
-/// For how long the API server holds a watch open, in seconds.
+/// How long the API server holds a watch open, in seconds.
 const WATCH_SECONDS: u32 = 290;
-/// A watch that says nothing for longer than it is held open is broken.
+/// A watch that is silent for longer than it is held open is broken.
 const SILENCE: Duration = Duration::from_mins(5);
 
 /// The warnings. Clones share them.
@@ -51,9 +51,9 @@ pub(crate) struct Warnings(Arc<Mutex<Known>>);
 struct Known {
     /// By the pod's UID.
     of: HashMap<String, VecDeque<Event>>,
-    /// Pods that waited already when the watch began: what was told of them before is not known.
+    /// Pods that already waited when the watch began. Earlier warnings about them are not known.
     before: HashSet<String>,
-    /// The watches that tell nothing, since they could not begin yet.
+    /// How many watches have not begun yet, and so bring nothing.
     deaf: usize,
 }
 
@@ -62,13 +62,13 @@ impl Warnings {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What was told of the pod with this UID.
+    /// The warnings about the pod with this UID.
     #[must_use]
     pub(crate) fn of(&self, uid: &str) -> Vec<Event> {
         self.known().of.get(uid).map(|events| events.iter().cloned().collect()).unwrap_or_default()
     }
 
-    /// Whether this pod may have been warned of before the watch began.
+    /// Whether this pod may have had warnings before the watch began.
     #[must_use]
     pub(crate) fn may_lack(&self, uid: &str) -> bool {
         let known = self.known();
@@ -89,8 +89,8 @@ impl Warnings {
         known.before.retain(|uid| uids.contains(uid));
     }
 
-    /// Watches those of `namespaces`, or of all where none is named, forever. `news` is told which action's pod
-    /// was warned of.
+    /// Watches the events of `namespaces`, or of all if none is named, forever. When a pod has a warning, its
+    /// action is sent to `news`.
     pub(crate) fn watch(
         &self,
         client: &Client,
@@ -107,7 +107,7 @@ impl Warnings {
                 let tell = |pod: &Pod| {
                     if let (Some(action), Some(namespace)) = (pod.labels().get(LABEL_ACTION), pod.namespace())
                     {
-                        // The receiver is gone only where the process ends.
+                        // The receiver is gone only if the process ends.
                         let _ = news.send(ObjectRef::new(action).within(&namespace));
                     }
                 };
@@ -116,7 +116,7 @@ impl Warnings {
         }
     }
 
-    /// Takes a warning in. `false` where it says nothing that is asked for.
+    /// Takes a warning in. `false` if its reason is not one that the operator asks for.
     pub(crate) fn take(&self, uid: &str, mut event: Event) -> bool {
         if !event.reason.as_deref().is_some_and(cause::is_asked_for) {
             return false;
@@ -133,7 +133,7 @@ impl Warnings {
             reason: event.reason,
             ..Event::default()
         };
-        // It counts how often it was told.
+        // An event that comes again has only a higher count.
         of.retain(|other| (&other.reason, &other.message) != (&kept.reason, &kept.message));
         of.push_back(kept);
         if of.len() > MOST {
@@ -142,7 +142,7 @@ impl Warnings {
         true
     }
 
-    /// What was told of pods that wait now is not known.
+    /// Notes pods that wait as the watch begins. Earlier warnings about them are not known.
     pub(crate) fn begins(&self, waiting: HashSet<String>) {
         self.known().before.extend(waiting);
     }
@@ -154,12 +154,13 @@ struct Watch<Tell> {
     warnings: Warnings,
     pods: Store<Pod>,
     tell: Tell,
-    /// Whether it could begin.
+    /// Whether the watch has ever begun.
     began: AtomicBool,
 }
 
 impl<Tell: Fn(&Pod)> Watch<Tell> {
-    /// Goes on for ever: one that ends is begun again where it ended, and where that is past, from then on.
+    /// Watches forever. A watch that ends is begun again where it ended. If the API server no longer has that
+    /// past, it begins at the present.
     async fn follow(self) {
         let mut version = None;
         let mut failures = 0;
@@ -173,18 +174,18 @@ impl<Tell: Fn(&Pod)> Watch<Tell> {
                 warn!(%error, "warnings about pods cannot be watched");
                 version = version.filter(|_| error.code() != Some(410));
             }
-            // Nothing is missed meanwhile: the next one begins where this one ended.
+            // Nothing is missed meanwhile: the next watch begins where this one ended.
             tokio::time::sleep(backoff(failures).unsigned_abs()).await;
             failures = failures.saturating_add(1);
         }
     }
 
-    /// One request, until it ends.
+    /// One request, until its end.
     async fn once(&self, version: &mut Option<String>) -> Result<(), CallError> {
         let from = if let Some(version) = version {
             version.clone()
         } else {
-            // From now on: what was told before is read for the pods that wait, and is a lot.
+            // From now on. Earlier warnings are many, and are read only for the pods that wait.
             let list = call(self.api.list(&ListParams::default().limit(1))).await?;
             self.warnings.begins(self.waiting());
             version.insert(list.metadata.resource_version.unwrap_or_default()).clone()
@@ -216,7 +217,7 @@ impl<Tell: Fn(&Pod)> Watch<Tell> {
         let (Some(name), Some(namespace), Some(uid)) = (&about.name, &about.namespace, &about.uid) else {
             return;
         };
-        // Of others' pods nothing is kept.
+        // Events of pods that are not ours are dropped.
         let pod = self.pods.get(&ObjectRef::new(name).within(namespace));
         let Some(pod) = pod.filter(|pod| pod.metadata.uid.as_ref() == Some(uid)) else { return };
         debug!(pod = name, reason = event.reason, "warned of");
@@ -266,13 +267,13 @@ mod tests {
         })
     }
 
-    /// What a watch brings, one object a line.
+    /// The body of a watch, one object a line.
     fn lines(events: &[Value]) -> Value {
         let lines: Vec<String> = events.iter().map(ToString::to_string).collect();
         Value::String(lines.join("\n"))
     }
 
-    /// Follows a server whose watches bring these, one after the other, until the news has come `times` times.
+    /// Follows a server whose watches bring these, one after the other, until `times` actions have come.
     async fn followed(watches: Vec<(u16, Value)>, times: usize) -> (Warnings, Vec<String>, Vec<String>) {
         let brought = Arc::new(Mutex::new(VecDeque::from(watches)));
         let (client, seen) = server(move |request| {
@@ -314,7 +315,7 @@ mod tests {
         assert!(calls[0].contains("limit=1") && !calls[0].contains("fieldSelector"), "{calls:?}");
         let watch = &calls[1];
         assert!(watch.contains("type%3DWarning") && watch.contains("resourceVersion=7"), "{watch}");
-        // They waited when it began.
+        // Both waited when the watch began.
         assert!(warnings.may_lack("ours-uid") && warnings.may_lack("other-uid"));
         warnings.keep(&["other-uid".to_owned()].into());
         assert!(words(&warnings, "ours-uid").is_empty() && !warnings.may_lack("ours-uid"));
@@ -359,7 +360,7 @@ mod tests {
             assert!(take(format!("{at}")));
         }
         assert_eq!(words(&warnings, "a"), ["96", "97", "98", "99"]);
-        // One that is told again is the latest.
+        // A warning that comes again becomes the latest.
         assert!(take("97".into()) && take("x".repeat(1 << 20)));
         let kept = words(&warnings, "a");
         assert_eq!(kept[..3], ["98", "99", "97"]);

@@ -1,5 +1,5 @@
-//! Watches of all namespaces, or of some: what several namespaces tell becomes one stream of the
-//! form that one watch has, so that a cache is filled from it as from any.
+//! Watches of all namespaces, or of some. The watches of several namespaces become one stream in the form of
+//! a single watch, so that a cache can be filled from it.
 
 use std::{collections::HashMap, hash::Hash};
 
@@ -17,7 +17,7 @@ use serde::de::DeserializeOwned;
 
 type Watched<K> = Result<Event<K>, watcher::Error>;
 
-/// One watch of all namespaces where none is named, else one a namespace; each goes on for ever.
+/// One watch of all namespaces if none is named, else one for each. Each goes on forever.
 #[must_use]
 pub(crate) fn watches<K>(
     client: &Client,
@@ -39,7 +39,7 @@ where
     namespaces.iter().map(|namespace| watch(Api::namespaced(client.clone(), namespace))).collect()
 }
 
-/// All of them as one. What it takes to merge is kept only where there is something to merge.
+/// Merges all of them into one. A single watch costs nothing extra.
 #[must_use]
 pub(crate) fn merge<K>(mut watches: Vec<BoxStream<'static, Watched<K>>>) -> BoxStream<'static, Watched<K>>
 where
@@ -55,22 +55,22 @@ where
     stream::select_all(tagged).flat_map(move |(part, event)| stream::iter(merger.take(part, event))).boxed()
 }
 
-/// What one watch has shown.
+/// The objects that one watch has shown.
 struct Part<K: Resource<DynamicType = ()>> {
-    /// Its objects, of which nothing but the metadata is kept.
+    /// Its objects, with only their metadata.
     known: HashMap<ObjectRef<K>, K>,
-    /// Those of a list that is under way.
+    /// The objects of a list that is under way.
     listing: Option<HashMap<ObjectRef<K>, K>>,
-    /// Whether it was listed whole.
+    /// Whether one list is complete.
     listed: bool,
 }
 
-/// Makes one stream's events of several streams': the first lists become one list, and what a later
-/// list does not show any more is told as deleted.
+/// Merges the events of several streams. The first lists become one list. An object that a later list no
+/// longer shows is reported as deleted.
 struct Merger<K: Resource<DynamicType = ()>> {
     parts: Vec<Part<K>>,
     begun: bool,
-    /// Deleted while the first lists were under way: a list cannot tell of that.
+    /// Objects deleted while the first lists were under way. A list cannot say that.
     deleted: HashMap<ObjectRef<K>, K>,
 }
 
@@ -84,7 +84,7 @@ where
         Self { parts: (0..parts).map(part).collect(), begun: false, deleted: HashMap::new() }
     }
 
-    /// Whether the first lists are not all there yet.
+    /// Whether some first list is not complete yet.
     fn filling(&self) -> bool {
         !self.parts.iter().all(|part| part.listed)
     }
@@ -138,7 +138,7 @@ where
     }
 }
 
-/// An object's name, and the object with nothing but its metadata.
+/// An object's name, and the object with only its metadata.
 fn bare<K: Resource<DynamicType = ()> + Default>(object: &K) -> (ObjectRef<K>, K) {
     let mut bare = K::default();
     *bare.meta_mut() = object.meta().clone();
@@ -161,7 +161,7 @@ mod tests {
         Pod { metadata, ..Pod::default() }
     }
 
-    /// What comes of these events, in words.
+    /// The resulting events, as text.
     fn told(merger: &mut Merger<Pod>, part: usize, events: Vec<Event<Pod>>) -> Vec<String> {
         let of = |pod: &Pod| format!("{}/{}", pod.namespace().unwrap(), pod.name_any());
         let words = |event: Watched<Pod>| match event.unwrap() {

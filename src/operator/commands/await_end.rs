@@ -1,5 +1,5 @@
-//! `longshore verify`: waits for one action's end and says whether all went well. The chart's test
-//! runs it, with the right to read that action and no other.
+//! `longshore verify`: waits for the end of one action and says whether it succeeded. The chart's test runs
+//! it, with the right to read that action and no other.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use crate::{
     operator::call::{CallError, call},
 };
 
-/// Between two looks.
+/// The pause between two looks.
 const EVERY: Duration = Duration::from_millis(500);
 
 /// Flags of `longshore verify`.
@@ -26,34 +26,34 @@ pub struct AwaitOptions {
     #[arg(long)]
     pub action: String,
 
-    /// Seconds until which it must have ended.
+    /// Seconds within which the action must have ended.
     #[arg(long, default_value_t = 120)]
     pub timeout_seconds: u32,
 }
 
-/// Why not all went well.
+/// Why the action did not succeed.
 #[derive(Debug, thiserror::Error)]
 pub enum VerifyError {
     /// The action cannot be read.
     #[error("the action cannot be read: {0}")]
     Read(#[from] CallError),
-    /// It ended, and not well.
+    /// It ended, but it did not succeed.
     #[error("the action ended as {0}")]
     Ended(String),
     /// It has not ended.
     #[error("the action has not ended within {seconds} s: {state}")]
     Late {
-        /// How long was waited.
+        /// The time that was waited.
         seconds: u32,
-        /// What is the case.
+        /// The state of the action.
         state: String,
     },
 }
 
-/// Waits for the action's end. `tell` gets a line for each change.
+/// Waits for the end of the action. `tell` gets a line for each change.
 ///
 /// # Errors
-/// Where it cannot be read, did not succeed, lost some of its log, or did not end in time.
+/// If the action cannot be read, did not succeed, lost some of its log, or did not end in time.
 pub async fn await_end(
     client: &Client,
     options: &AwaitOptions,

@@ -1,4 +1,4 @@
-//! Commands of the binary beside the operator itself.
+//! Commands of the binary, beside the operator itself.
 
 pub mod await_end;
 pub mod uninstall;

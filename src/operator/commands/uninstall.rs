@@ -1,8 +1,8 @@
-//! `longshore uninstall`: what must happen before the operator is taken away for good.
+//! `longshore uninstall`: the work before the operator is removed for good.
 //!
-//! Only the operator takes the finalizer off its pods. Without it, a pod that is deleted stays, and
-//! its namespace with it. So the operator is ended first, and then the finalizer is taken off all
-//! pods; scripts that run go on. A second run does what the first left undone.
+//! Only the operator takes its finalizer off pods. Without the operator, a deleted pod stays, and its
+//! namespace with it. So this command ends the operator first, and then takes the finalizer off all pods.
+//! Running scripts go on. A second run of the command completes the first.
 
 use std::time::Duration;
 
@@ -29,11 +29,11 @@ use crate::{
     },
 };
 
-/// Between two looks.
+/// The pause between two looks.
 const EVERY: Duration = Duration::from_secs(1);
-/// So many pods in one answer.
+/// How many pods one answer may hold.
 const PAGE: u32 = 500;
-/// So many pods are patched at once.
+/// How many pods are patched at once.
 const AT_ONCE: usize = 16;
 
 /// Flags of `longshore uninstall`.
@@ -47,11 +47,11 @@ pub struct UninstallOptions {
     #[arg(long)]
     pub deployment: String,
 
-    /// Namespace whose pods are let go, where the operator does not serve all; may be given several times.
+    /// Namespace whose pods are released, if the operator does not serve all. May be given several times.
     #[arg(long = "watch-namespace", value_name = "NAMESPACE")]
     pub watch_namespaces: Vec<String>,
 
-    /// Seconds that all of it may take.
+    /// Seconds that the whole command may take.
     #[arg(long, default_value_t = 180)]
     pub timeout_seconds: u32,
 }
@@ -67,7 +67,7 @@ pub enum UninstallError {
         /// Why.
         source: CallError,
     },
-    /// The Deployment has a selector that cannot be asked for.
+    /// The Deployment has a selector that cannot be used.
     #[error("Deployment {deployment} has a selector that cannot be read: {words}")]
     Selector {
         /// Its name.
@@ -104,10 +104,10 @@ pub enum UninstallError {
     },
 }
 
-/// Ends the operator and lets go of its pods. `tell` gets a line a step.
+/// Ends the operator and releases its pods. `tell` gets a line for each step.
 ///
 /// # Errors
-/// Where something is left; nothing of what was done is undone.
+/// If something is left. Nothing that was done is undone.
 pub async fn uninstall(
     client: &Client,
     options: &UninstallOptions,
@@ -128,7 +128,7 @@ pub async fn uninstall(
         scopes.push(Api::all(client.clone()));
     }
     let mut released = 0;
-    // Until a look finds none: a creation that was on its way lands late.
+    // Repeated until none is found: a creation that was under way may arrive late.
     loop {
         let held = held(&scopes).await?;
         if held.is_empty() {
@@ -146,15 +146,15 @@ pub async fn uninstall(
             });
         }
         if !failed.is_empty() {
-            tell(&format!("{} pods are not let go yet", failed.len()));
+            tell(&format!("{} pods are not released yet", failed.len()));
             sleep(EVERY).await;
         }
     }
-    tell(&format!("{released} pods were let go; those that run go on"));
+    tell(&format!("{released} pods were released; running scripts go on"));
     Ok(())
 }
 
-/// Returns the selector of the Deployment's pods; none where there is no Deployment.
+/// Scales the Deployment to 0, and returns the selector of its pods. `None` if there is no Deployment.
 async fn scale_to_zero(
     client: &Client,
     options: &UninstallOptions,
@@ -174,7 +174,7 @@ async fn scale_to_zero(
     }
 }
 
-/// An empty one would be every pod of the namespace.
+/// An empty selector would match every pod of the namespace.
 fn labels(selector: LabelSelector) -> Result<String, String> {
     let selector = Selector::try_from(selector).map_err(|error| error.to_string())?;
     let labels = selector.to_string();
@@ -205,7 +205,7 @@ async fn wait_for_operator(
     }
 }
 
-/// All pods of ours that have the finalizer.
+/// All our pods that have the finalizer.
 async fn held(scopes: &[Api<Pod>]) -> Result<Vec<PartialObjectMeta<Pod>>, UninstallError> {
     let ours = ListParams::default().labels(&format!("{LABEL_MANAGED_BY}={MANAGED_BY}")).limit(PAGE);
     let mut held = Vec::new();
@@ -225,7 +225,7 @@ async fn held(scopes: &[Api<Pod>]) -> Result<Vec<PartialObjectMeta<Pod>>, Uninst
     Ok(held)
 }
 
-/// How many were let go, and which were not.
+/// How many pods were released, and which were not.
 async fn release(client: &Client, held: &[PartialObjectMeta<Pod>]) -> (usize, Vec<(String, CallError)>) {
     let results: Vec<_> = stream::iter(held)
         .map(async |pod| {
@@ -320,7 +320,7 @@ mod tests {
             (_, "/api/v1/pods") => match looks.fetch_add(1, Ordering::Relaxed) {
                 3 => list(&[pod("one", &["a/b", FINALIZER_COLLECT]), pod("stranger", &["a/b"])], "more"),
                 4 => list(&[pod("two", &[FINALIZER_COLLECT]), pod("free", &[])], ""),
-                // One that was on its way.
+                // A creation that was under way.
                 5 => list(&[pod("late", &[FINALIZER_COLLECT])], ""),
                 _ => list(&[], ""),
             },
@@ -328,7 +328,7 @@ mod tests {
         });
         let (result, lines) = told(&client, &options(&[])).await;
         result.unwrap();
-        assert_eq!(lines.last().unwrap(), "3 pods were let go; those that run go on");
+        assert_eq!(lines.last().unwrap(), "3 pods were released; running scripts go on");
         let seen = seen.lock().unwrap();
         let patches = patches(&seen);
         assert_eq!(patches[0], format!("{DEPLOYMENT}/scale"));

@@ -1,4 +1,4 @@
-//! A log put together from the lines that the container wrote: pure, and fed by the collector.
+//! Puts a log together from the lines that the container wrote. This is pure: the collector passes the lines.
 
 use k8s_openapi::jiff::Timestamp;
 
@@ -13,41 +13,40 @@ use crate::{
     },
 };
 
-/// How many gaps are kept by name.
+/// How many gaps are named.
 const MAX_GAPS: usize = 100;
 
-/// So much of a foreign line is kept, in bytes.
+/// How much of a foreign line is kept, in bytes.
 const MAX_FOREIGN_BYTES: usize = 512;
 
-/// What a line was.
+/// The kind of a line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Accepted {
     /// Text of the log, or a part of a record.
     Progress,
-    /// A record that the lifecycle waits for.
+    /// A record that `decide` waits for.
     Record,
-    /// Known from an earlier reading, or foreign.
+    /// A line that an earlier reading had, or a foreign one.
     Nothing,
 }
 
-/// The log of one attempt, as far as it was read.
+/// The log of one attempt, as far as it has been read.
 #[derive(Debug)]
 pub(super) struct Assembler {
     of: Identity,
-    /// The sequence number that comes next.
+    /// The next sequence number.
     next: u64,
     transcript: Transcript,
     tail: Tail,
     gaps: Vec<String>,
-    /// Parts of a record that goes on.
+    /// The parts of a record that has not ended yet.
     partial: Vec<u8>,
-    /// Foreign lines of this reading, and the most of any.
+    /// Foreign lines in this reading, and the most in any reading.
     foreign: (u64, u64),
     fact: LogFact,
 }
 
 impl Assembler {
-    /// For the log of this pod and run.
     #[must_use]
     pub(super) fn new(of: Identity) -> Self {
         let fact = LogFact { pod_uid: of.pod_uid.clone(), ..LogFact::default() };
@@ -63,7 +62,7 @@ impl Assembler {
         }
     }
 
-    /// The log is read from its beginning again, or from that of its newest file.
+    /// The log is read again from its beginning, or from the beginning of its newest file.
     pub(super) fn reconnected(&mut self) {
         self.foreign.0 = 0;
     }
@@ -125,12 +124,12 @@ impl Assembler {
         }
         let text = std::mem::take(&mut self.partial);
         match serde_json::from_slice::<Record>(&text) {
-            // The first one counts: it is of the start that ran the script.
+            // The first one counts. It belongs to the start that ran the script.
             Ok(Record::Start(start)) if start.of == self.of => {
                 self.fact.start.get_or_insert(start);
             }
-            // What a second start repeats is a file that the script could write: it counts by its proof, in
-            // the termination message.
+            // A second start repeats a file that the script could write. Such a record counts only with its
+            // proof, in the termination message.
             Ok(Record::Exit(exit)) if exit.of == self.of && exit.replayed => {}
             Ok(Record::Exit(exit)) if exit.of == self.of && self.fact.exit.is_none() => {
                 self.fact.exit = Some((exit, now));
@@ -141,7 +140,7 @@ impl Assembler {
         Accepted::Record
     }
 
-    /// What was read so far.
+    /// Everything that has been read so far.
     #[must_use]
     pub(super) fn fact(&self) -> LogFact {
         LogFact {
@@ -155,7 +154,8 @@ impl Assembler {
         }
     }
 
-    /// What was read, once no more is to come: complete only with an end record that agrees.
+    /// Everything that was read, once no more can come. The log is complete only if it has an end record that
+    /// agrees.
     #[must_use]
     pub(super) fn settled(&self) -> LogFact {
         let mut fact = self.fact();

@@ -1,8 +1,8 @@
 //! The collector: reads the logs of running pods and puts them together.
 //!
-//! End of stream is neither end of run nor end of log (the kubelet closes a stream after 4 h, the
-//! API server restarts, a file rotates): it reconnects until the end record is there, or the
-//! container has ended and one full read is done.
+//! The end of a stream is not the end of the run or of the log. The kubelet closes a stream after 4 h, the
+//! API server restarts, a file rotates. So the collector opens the stream again until it has the end record,
+//! or until the container has ended and one full read is done.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -31,31 +31,28 @@ use crate::{
     },
 };
 
-/// How often a log that only grows is shown to the lifecycle.
+/// How often a log that only grows is passed on.
 const SHOW_EVERY: Duration = Duration::from_secs(5);
-/// After this long without a byte a stream is taken for dead and opened again.
+/// A stream without a byte for this long counts as broken, and is opened again.
 const SILENCE: Duration = Duration::from_mins(5);
-/// How often a silent stream looks whether its container has ended.
+/// How often the reader of a silent stream checks whether the container has ended.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
-/// The first and the longest pause before a log is asked for again.
+/// The first and the longest pause before a log is requested again.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(5));
-/// So long a kubelet is asked again for the log of a container that has ended and that it says it
-/// does not have: it removes the containers of an evicted pod at once, and its answers may lag
-/// behind what it reports by a moment.
+/// How long a kubelet is asked again for the log of an ended container if it says that it has none. It
+/// removes the containers of an evicted pod at once, and its answers may be a moment behind what it reports.
 const REFUSED_FOR: Duration = Duration::from_secs(5);
-/// A line without end is cut here: our runner writes none so long.
+/// A longer line is cut here. Our runner never writes one.
 const LONGEST_LINE: usize = 4 * MAX_LINE_BYTES;
 
-/// Whose log it is.
+/// The log to read.
 #[derive(Debug, Clone)]
 pub(crate) struct Source {
-    /// The action, to be looked at again when there is news.
+    /// The action to look at when there is news.
     pub action: ObjectRef<DeploymentAction>,
-    /// The pod's namespace.
     pub namespace: String,
-    /// The pod's name.
     pub pod: String,
-    /// What its records say of themselves.
+    /// The identity that its records carry.
     pub of: Identity,
 }
 
@@ -64,7 +61,7 @@ struct Entry {
     task: JoinHandle<()>,
 }
 
-/// All logs that are being read, by the pod's UID.
+/// All logs that are being read or kept, by the pod's UID.
 pub(crate) struct Collector {
     client: Client,
     pods: Store<Pod>,
@@ -74,7 +71,7 @@ pub(crate) struct Collector {
 }
 
 impl Collector {
-    /// Reads with `client`, looks at `pods` for whether a container has ended, and tells `news`.
+    /// Reads with `client`, checks in `pods` whether a container has ended, and sends actions to `news`.
     #[must_use]
     pub(crate) fn new(
         client: Client,
@@ -85,7 +82,7 @@ impl Collector {
         Self { client, pods, news, metrics, entries: Mutex::default() }
     }
 
-    /// Reads this log from now on; once is enough.
+    /// Starts to read this log. A second call for the same pod changes nothing.
     pub(crate) fn follow(&self, source: Source) {
         let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
         let uid = source.of.pod_uid.clone();
@@ -107,7 +104,7 @@ impl Collector {
         });
     }
 
-    /// What was read of this pod's log; `None` where it is not followed.
+    /// The log of this pod, as far as it has been read. `None` if it is not followed.
     #[must_use]
     pub(crate) fn fact(&self, pod_uid: &str) -> Option<LogFact> {
         self.look(pod_uid, LogFact::clone)
@@ -129,7 +126,7 @@ impl Collector {
         Some(read(&fact))
     }
 
-    /// Stops reading, and forgets what was read.
+    /// Stops reading, and forgets the log.
     pub(crate) fn forget(&self, pod_uid: &str) {
         let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(entry) = entries.remove(pod_uid) {
@@ -137,7 +134,7 @@ impl Collector {
         }
     }
 
-    /// Forgets all logs but those of pods with these UIDs, once their reading is over.
+    /// Forgets the logs of all pods but those with these UIDs, once their reading is over.
     pub(crate) fn keep(&self, pod_uids: &HashSet<String>) {
         let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
         entries.retain(|uid, entry| pod_uids.contains(uid) || !entry.task.is_finished());
@@ -153,23 +150,23 @@ impl Collector {
 /// How one reading of a stream ended.
 #[derive(Debug, PartialEq, Eq)]
 enum Reading {
-    /// With the end record.
+    /// At the end record.
     End,
-    /// With the stream, as the server ends it.
+    /// At the end of the stream, closed by the server.
     Stream,
-    /// Before the stream's end: what came of it may not be all there is.
+    /// Before the end of the stream. More may follow.
     Broken,
 }
 
-/// What became of the pod.
+/// The state of the pod.
 #[derive(Debug, PartialEq, Eq)]
 enum Found {
-    /// It is there, and its container has not ended, or nobody could tell.
+    /// It exists. Its container has not ended, or nothing shows that it has.
     Running,
-    /// It is there, and its container has ended.
+    /// It exists, and its container has ended.
     Ended,
-    /// It is not there any more, or it is being removed and its container has ended: a log that
-    /// cannot be read then never will be.
+    /// It no longer exists, or it is being removed and its container has ended. A log that cannot be read now
+    /// can never be read.
     Gone,
 }
 
@@ -182,7 +179,7 @@ struct Reader {
     log: Assembler,
     fact: Arc<Mutex<LogFact>>,
     shown: Instant,
-    /// Whether something was read since.
+    /// Whether something was read since `shown`.
     unshown: bool,
 }
 
@@ -201,13 +198,13 @@ impl Reader {
             }
             match reading {
                 Ok(Reading::End) => break,
-                // One full reading of a container that had ended before it.
+                // This was one full reading after the container had ended.
                 Ok(Reading::Stream) if ended => break,
                 Ok(Reading::Stream) => pause = PAUSE.0,
                 Ok(Reading::Broken) => pause = (pause * 2).min(PAUSE.1),
                 Err(error) => {
                     debug!(pod = self.source.pod, %error, "log cannot be read yet");
-                    // A kubelet that says no means it; one that cannot be asked says nothing.
+                    // A refusal of the kubelet counts. A kubelet that cannot be reached says nothing.
                     if ended && is_refusal(&error) {
                         let since = *refused_since.get_or_insert_with(Instant::now);
                         if since.elapsed() >= REFUSED_FOR || self.found().await == Found::Gone {
@@ -220,7 +217,7 @@ impl Reader {
             if !ended {
                 ended = self.found().await != Found::Running;
                 if ended && whole {
-                    // What is left is read without following, at once.
+                    // The rest is read at once, without following.
                     self.metrics.log_again();
                     continue;
                 }
@@ -235,7 +232,7 @@ impl Reader {
         self.show(fact);
     }
 
-    /// Reads the log once from where the API begins: the newest file.
+    /// Reads the log once. The API begins with the newest file.
     async fn read_once(&mut self, follow: bool) -> Result<Reading, kube::Error> {
         self.log.reconnected();
         let params = LogParams { container: Some(CONTAINER.to_owned()), follow, ..LogParams::default() };
@@ -268,7 +265,7 @@ impl Reader {
                     return Ok(Reading::Broken);
                 }
                 Err(_) if heard.elapsed() > SILENCE => return Ok(Reading::Broken),
-                // A script that wrote and now says nothing: what it wrote is not kept back.
+                // A script that wrote something is silent now. Its output is not held back.
                 Err(_) => self.show_news(),
             }
         }
@@ -283,7 +280,7 @@ impl Reader {
         }
     }
 
-    /// Shows what was read and not shown yet.
+    /// Passes on what was read since the last time.
     fn show_news(&mut self) {
         if self.unshown {
             self.show(self.log.fact());
@@ -291,12 +288,13 @@ impl Reader {
     }
 
     fn show(&mut self, fact: LogFact) {
-        // The end record alone settles nothing: `settled` does, in the same moment.
+        // With the end record, only `settled` says whether the log is complete. So both are passed on
+        // together.
         let fact = if fact.end.is_some() { self.log.settled() } else { fact };
         self.shown = Instant::now();
         self.unshown = false;
         *self.fact.lock().unwrap_or_else(PoisonError::into_inner) = fact;
-        // Nobody listens any more only while the process ends.
+        // The receiver is gone only if the process ends.
         let _ = self.news.send(self.source.action.clone());
     }
 
@@ -305,8 +303,8 @@ impl Reader {
         self.pods.get(&name).filter(|pod| self.is_ours(pod))
     }
 
-    /// A cache that does not know the pod says nothing: it may not be filled yet (an operator that
-    /// has just begun), or be behind. The API server is asked then.
+    /// A cache that does not know the pod proves nothing. It may not be filled yet, or be behind. Then the
+    /// API server is asked.
     async fn found(&self) -> Found {
         let found = |pod: &Pod| match (Self::has_ended(pod), pod.metadata.deletion_timestamp.is_some()) {
             (true, true) => Found::Gone,
@@ -320,7 +318,7 @@ impl Reader {
             Ok(Some(pod)) if self.is_ours(&pod) => found(&pod),
             Ok(_) => Found::Gone,
             Err(error) => {
-                debug!(pod = self.source.pod, %error, "whether it is there cannot be told");
+                debug!(pod = self.source.pod, %error, "the pod cannot be read");
                 Found::Running
             }
         }
@@ -341,8 +339,8 @@ fn is_refusal(error: &kube::Error) -> bool {
     matches!(error, kube::Error::Api(status) if matches!(status.code, 400 | 404))
 }
 
-/// Reads on until a newline, or as much as there is: `Some(true)` where `line` is whole, `None` at
-/// the stream's end.
+/// Reads up to a newline, or as much as there is. `Some(true)` if `line` is complete, `None` at the end of
+/// the stream.
 async fn read_some(
     stream: &mut (impl AsyncBufRead + Unpin),
     line: &mut Vec<u8>,
@@ -384,19 +382,18 @@ mod tests {
     enum Log {
         /// The first reading breaks off early.
         Early,
-        /// Its end never comes.
+        /// The stream never ends.
         Open,
-        /// There is none to be read.
+        /// There is no log.
         None,
     }
 
-    /// What is read of a log, from a server that says of the
-    /// pod what `pod` says, by an operator whose cache is empty.
+    /// The collected log of an operator with an empty cache. The server answers `pod` for the pod.
     async fn collected(log: Log, pod: (u16, Value)) -> LogFact {
         shown(log, pod, |fact| fact.state != LogState::Collecting).await
     }
 
-    /// The first that is shown of it and is `wanted`.
+    /// The first state of the log that is passed on and is `wanted`.
     async fn shown(log: Log, pod: (u16, Value), wanted: impl Fn(&LogFact) -> bool) -> LogFact {
         let readings = Arc::new(AtomicUsize::new(0));
         let (client, _) = server::server(move |request| {

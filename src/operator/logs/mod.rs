@@ -1,4 +1,4 @@
-//! The logs of pods: read, put together, shown.
+//! Pods' logs: reads them, puts them together, keeps the end of them.
 
 mod assemble;
 pub(super) mod collect;

@@ -1,12 +1,12 @@
-//! A line of a log as a terminal shows it in the end: without colours and titles, and of a progress bar what
-//! it came to.
+//! A line of a log as a terminal finally shows it: without colours and titles, and with the last state of a
+//! progress bar.
 
 use anstyle_parse::{Params, Parser, Perform};
 
-/// So far to the right of a line's text the cursor may be put. A few bytes must not become a long line.
+/// How far to the right of a line's text the cursor may be moved. A few bytes must not become a long line.
 const WIDEST: usize = 200;
 
-/// `line` as a terminal leaves it. Without control characters, and without blanks at the end.
+/// `line` as a terminal leaves it, without control characters and without blanks at the end.
 pub(crate) fn shown(line: &str) -> String {
     let mut shown = Shown::default();
     if line.bytes().all(|byte| (b' '..=b'~').contains(&byte)) {
@@ -21,7 +21,7 @@ pub(crate) fn shown(line: &str) -> String {
     text
 }
 
-/// One line of a terminal without end.
+/// One line of an endless terminal.
 #[derive(Default)]
 struct Shown {
     characters: Vec<char>,
@@ -43,7 +43,7 @@ impl Shown {
         self.cursor = column.min(self.characters.len().max(WIDEST));
     }
 
-    /// Erases a part of the line (ECMA-48, EL and ED): what is behind the cursor, before it, or all.
+    /// Erases a part of the line (ECMA-48, EL and ED): after the cursor, before it, or all.
     fn erase(&mut self, part: usize) {
         match part {
             0 => self.characters.truncate(self.cursor),
@@ -56,7 +56,7 @@ impl Shown {
 impl Perform for Shown {
     fn print(&mut self, character: char) {
         match character {
-            // What YAML cannot write in a block: control characters, the byte order mark, and line
+            // YAML cannot write these in a block: control characters, the byte order mark, and line
             // separators of other systems.
             '\u{feff}' | '\u{2028}' | '\u{2029}' => {}
             other if other.is_control() => {}
@@ -81,7 +81,7 @@ impl Perform for Shown {
         let number = usize::from(number.unwrap_or_default());
         let count = number.max(1);
         match action {
-            // The screen: who erases it begins at its top.
+            // A program that erases the screen begins again at its top.
             b'J' if number >= 2 => (self.characters, self.cursor) = (Vec::new(), 0),
             b'J' | b'K' => self.erase(number),
             b'G' | b'`' => self.move_to(count - 1),
@@ -109,7 +109,7 @@ mod tests {
             ("\u{1b}[?25l\u{1b}[?2004hshown\u{1b}[?25h\u{1b}7\u{1b}8\u{1b}=", "shown"),
             ("\u{7}bell\u{0}\u{7f}\u{feff}\u{2028}", "bell"),
             ("grüße \u{1b}[1m\u{1f600}\u{1b}[0m", "grüße \u{1f600}"),
-            // A sequence without an end takes no more than its line with it.
+            // A sequence without an end takes only the rest of its line.
             ("before\u{1b}]0;title", "before"),
             ("before\u{1b}[", "before"),
             ("before\u{1b}", "before"),

@@ -3,10 +3,10 @@
 use super::shown_line::shown;
 use crate::api::status::MAX_TAIL_BYTES;
 
-/// How much more than the tail is kept before what is too old is thrown away.
+/// How much more than the tail is kept before old text is thrown away.
 const SLACK: usize = 4 * MAX_TAIL_BYTES;
 
-/// The last bytes of a log, as they came.
+/// The last bytes of a log, unchanged.
 #[derive(Debug, Default)]
 pub(super) struct Tail {
     bytes: Vec<u8>,
@@ -14,7 +14,7 @@ pub(super) struct Tail {
 }
 
 impl Tail {
-    /// Adds text, and a newline where `line` says that the line ends here.
+    /// Adds text, and a newline if `line` says that the line ends here.
     pub(super) fn push(&mut self, text: &[u8], line: bool) {
         self.bytes.extend_from_slice(text);
         if line {
@@ -27,13 +27,13 @@ impl Tail {
         }
     }
 
-    /// The last lines, at most [`MAX_TAIL_BYTES`], as a terminal shows them in the end: valid text without
-    /// escape sequences, control characters, tabs and blanks at the ends of lines.
+    /// The last lines, at most [`MAX_TAIL_BYTES`], as a terminal finally shows them. The text is valid,
+    /// without escape sequences, control characters, tabs, and blanks at the ends of lines.
     #[must_use]
     pub(super) fn text(&self) -> String {
         let text = String::from_utf8_lossy(&self.bytes);
-        // Once something was thrown away the first line lacks its beginning; where it is the only
-        // one, its end is better than nothing.
+        // If old text was thrown away, the first line lacks its beginning. If it is the only line, its end is
+        // better than nothing.
         let whole = text.find('\n').map(|newline| newline + 1).filter(|&next| self.cut && next < text.len());
         let mut clean: String =
             text[whole.unwrap_or(0)..].split('\n').map(shown).collect::<Vec<_>>().join("\n");
@@ -42,7 +42,7 @@ impl Tail {
             while !clean.is_char_boundary(from) {
                 from += 1;
             }
-            // From a line's beginning, unless that would leave nothing.
+            // Starts at the beginning of a line, unless that would leave nothing.
             let next = clean[from..].find('\n').map(|newline| from + newline + 1);
             let from = next.filter(|&next| next < clean.len()).unwrap_or(from);
             clean.drain(..from);

@@ -16,16 +16,14 @@ use tokio::net::TcpListener;
 
 use crate::operator::telemetry::metrics::Metrics;
 
-/// What the endpoints tell.
+/// The state that the endpoints report.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Health {
-    /// Whether the API server was reached: set once the caches are filled, or while another
-    /// instance leads.
+    /// Whether the process is ready: its caches are filled, or another instance leads.
     ready: Arc<AtomicBool>,
 }
 
 impl Health {
-    /// Tells that it is ready, or not.
     pub(super) fn set_ready(&self, ready: bool) {
         self.ready.store(ready, Ordering::Relaxed);
     }

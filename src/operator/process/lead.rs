@@ -1,4 +1,4 @@
-//! What only the leader does: it fills the caches, and looks at actions.
+//! The work of the leader alone: it fills the caches, and looks at actions.
 
 use std::{sync::Arc, time::Duration};
 
@@ -16,7 +16,7 @@ use tracing::{debug, info, warn};
 
 use super::{
     health::Health,
-    upkeep::{count, give_locks_back, sweep, tell_ready},
+    upkeep::{count, release_locks, sweep, tell_ready},
     watches::{chain, watch_actions, watch_pods},
 };
 use crate::{
@@ -39,28 +39,28 @@ use crate::{
     registry::Registry,
 };
 
-/// How much that may take long is computed at once, beside the threads that all else needs.
+/// How many checks that may take long run at once. They use threads of their own.
 const HEAVY: Limits = Limits { all: 2, of_owner: 1, at_place: 2 };
 
-/// How many read a pod's events at the same time.
+/// How many reads of a pod's events run at the same time.
 const EVENT_TURNS: Limits = Limits { all: 4, of_owner: 2, at_place: 4 };
 
-/// How long the first look at actions waits for the policies on them.
+/// How long the first look at actions waits for the `ActionPolicy` objects.
 const POLICIES_FIRST: Duration = Duration::from_secs(5);
 
-/// The namespaces that are named, each once: to watch one twice would tell all of it twice.
+/// The namespaces that are named, each once. A second watch of one would bring everything twice.
 pub(super) fn namespaces(named: &[String]) -> Vec<String> {
     let named = named.iter().map(|name| name.trim().to_owned()).filter(|name| !name.is_empty());
     named.collect::<std::collections::BTreeSet<_>>().into_iter().collect()
 }
 
-/// Who tells of runs beside the status.
+/// The parts that report runs beside the status.
 pub(super) struct Tellers {
     pub(super) metrics: Metrics,
     pub(super) traces: Traces,
 }
 
-/// What only the leader does.
+/// The work of the leader alone.
 #[allow(clippy::too_many_lines, reason = "what it has and starts, one after the other")]
 pub(super) async fn lead(
     (client, term): (Client, Term),
@@ -72,7 +72,7 @@ pub(super) async fn lead(
 ) {
     let nodes = Nodes::new(options.runner_delivery);
     if let Err(error) = nodes.refresh(&client, options.runner_delivery).await {
-        warn!(%error, "nodes cannot be read; the runner gets into pods by init container until they can");
+        warn!(%error, "nodes cannot be read; until then the runner gets into pods by init container");
     }
     info!(delivery = ?nodes.delivery(), "the runner gets into pods");
     tokio::spawn(nodes.clone().keep_fresh(client.clone(), options.runner_delivery));
@@ -85,7 +85,7 @@ pub(super) async fn lead(
     let (action_policies, policies_filled) = ActionPolicies::new(&options.namespace);
     tokio::spawn(action_policies.clone().watch(client.clone(), namespaces.clone(), policies_filled));
     if !namespaces.is_empty() {
-        info!(?namespaces, "only actions of these namespaces are run");
+        info!(?namespaces, "the operator runs only the actions of these namespaces");
     }
     let pod_index = PodIndex::default();
     let locks = LockIndex::new(news.clone());
@@ -94,17 +94,17 @@ pub(super) async fn lead(
     let warnings = Warnings::default();
     let caches = (pod_index.clone(), locks.clone(), warnings.clone());
     let pods = watch_pods(&client, &namespaces, caches, strays.clone(), news.clone());
-    // An action without a status is new only if no pod tells otherwise: nothing is decided before all
-    // pods are known.
+    // An action without a status is new only if no pod says otherwise. So nothing is decided before all pods
+    // are known.
     if pods.wait_until_ready().await.is_err() {
         return;
     }
     warnings.watch(&client, &namespaces, &pods, &news);
     let (action_store, writer) = reflector::store();
     let (gone, have_locks) = mpsc::unbounded_channel();
-    tokio::spawn(give_locks_back(client.clone(), locks.clone(), have_locks));
+    tokio::spawn(release_locks(client.clone(), locks.clone(), have_locks));
     let filled = Arc::new(Notify::new());
-    // The name alone may come again: a container that is restarted keeps its pod.
+    // The identity alone can come again: a container that restarts keeps its pod.
     let process = format!("{}/{}", options.identity, Timestamp::now());
     let goes = {
         let (memories, process) = (memories.clone(), process.clone());
@@ -113,7 +113,7 @@ pub(super) async fn lead(
             memories.gone(&action, &process);
             let run = action.status.as_ref().and_then(|status| status.run.as_ref());
             if run.is_some_and(|run| run.held_lock().is_some()) {
-                // The receiver is gone only where the process ends.
+                // The receiver is gone only if the process ends.
                 let _ = gone.send(action);
             }
         }
@@ -164,11 +164,12 @@ pub(super) async fn lead(
     tokio::spawn(count(action_store.clone(), Arc::clone(&context)));
     tokio::spawn(sweep(action_store.clone(), Arc::clone(&context), strays));
 
-    // A moment as a rule. Where it is not, what is under way must be followed all the same.
+    // This mostly takes a moment. If it takes longer, runs under way must be followed all the same.
     if tokio::time::timeout(POLICIES_FIRST, context.action_policies.wait_until_filled()).await.is_err() {
-        warn!("the ActionPolicies are not read yet: nothing starts before they are");
+        warn!("the ActionPolicies are not read yet; no run starts before");
     }
-    // Without a bound of its own: whoever waits here waits behind all that came before, of whatever namespace.
+    // The controller has no limit of its own. An action that waited for one would wait behind all earlier
+    // actions, of every namespace.
     Controller::for_stream(actions, action_store)
         .reconcile_on(tokio_stream(wanted).map(|action: ObjectRef<DeploymentAction>| {
             ObjectRef::new(&action.name).within(&action.namespace.unwrap_or_default())
@@ -180,14 +181,14 @@ pub(super) async fn lead(
         .for_each(move |result| {
             match result {
                 Ok((action, _)) => debug!(%action, "looked at"),
-                // A pod's event can come before its action's, and after its action's end.
+                // The event of a pod can come before the event of its action, and after its action's end.
                 Err(controller::Error::ObjectNotFound(action)) => {
                     debug!(%action, "not in the cache");
                     let name = ObjectRef::new(&action.name);
                     admission.is_gone(&action.namespace.iter().fold(name, |name, of| name.within(of)));
                 }
                 Err(controller::Error::ReconcilerFailed(error, action)) => {
-                    warn!(%action, error = %chain(&error), "look broke off");
+                    warn!(%action, error = %chain(&error), "reconcile failed");
                 }
                 Err(error) => warn!(error = %chain(&error), "watch"),
             }

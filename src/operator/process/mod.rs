@@ -1,4 +1,4 @@
-//! The process: how it is wired, what it watches, whether it is healthy.
+//! The process: how its parts are connected, what it watches, and whether it is healthy.
 
 mod health;
 mod lead;

@@ -1,4 +1,4 @@
-//! The process: watches, the controller, the lease, and how it all ends.
+//! The process: its watches, the controller, the lease, and its end.
 
 use std::{sync::Arc, time::Duration};
 
@@ -24,16 +24,16 @@ use crate::{
     registry::{Registry, RegistryConfig},
 };
 
-/// How long looks that have begun may take once the process is to end.
+/// How long looks that have begun may take once the process must end.
 const SHUTDOWN: Duration = Duration::from_secs(20);
 
-/// For all that one image needs of its registry.
+/// The time limit for all requests to a registry about one image.
 const REGISTRY_LIMIT: Duration = Duration::from_secs(20);
 
 /// Why the operator cannot run.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
-    /// There is no way to the API server.
+    /// The API server is not configured.
     #[error("no configuration for the API server: {0}")]
     Config(#[from] kube::config::InferConfigError),
     /// Traces cannot be sent.
@@ -61,28 +61,28 @@ pub enum RunError {
         /// Why.
         source: std::io::Error,
     },
-    /// Another instance leads now: this one starts anew.
-    #[error("this instance leads no more")]
+    /// Another instance leads now. This one must restart.
+    #[error("this instance no longer leads")]
     NotLeading,
 }
 
 /// Runs until SIGTERM or SIGINT.
 ///
 /// # Errors
-/// Where it cannot start, or must start anew.
+/// If it cannot start, or must restart.
 pub async fn run(options: Options) -> Result<(), RunError> {
     let mut config = Config::infer().await?;
-    // Every call is retried by who made it, with a pause of its own.
+    // The code that makes a call retries it, with a pause of its own.
     config.default_retry = false;
     run_with(Client::try_from(config)?, options, stopped()).await
 }
 
-/// The same with a client of the caller's, which retries nothing by itself, until `stop`. Several can
-/// run in one process: they share nothing. All that one has begun belongs to its runtime, and dropping
-/// that leaves what a crash leaves.
+/// Runs until `stop`, with a client that retries nothing by itself. Several can run in one process and share
+/// nothing. Everything that one has started belongs to its runtime. Dropping the runtime leaves what a crash
+/// leaves.
 ///
 /// # Errors
-/// Where it cannot start, or must start anew.
+/// If it cannot start, or must restart.
 pub async fn run_with(
     client: Client,
     options: Options,
@@ -121,7 +121,7 @@ pub async fn run_with(
         }
     });
 
-    // An instance that waits for the lease is as ready as can be.
+    // An instance that waits for the lease is as ready as it can be.
     health.set_ready(true);
     let mut leadership = Leadership::new(client.clone(), &options.namespace, &options.identity);
     let mut stop = std::pin::pin!(stop);
@@ -146,10 +146,10 @@ pub async fn run_with(
         () = &mut work => Ok(()),
         () = leadership.keep() => Err(RunError::NotLeading),
         () = &mut stop => {
-            info!("stopping: what has begun is brought to its end");
+            info!("stopping: looks that have begun may end");
             let _ = shutdown.send(());
             if tokio::time::timeout(SHUTDOWN, &mut work).await.is_err() {
-                warn!("not all looks came to their end in {} s", SHUTDOWN.as_secs());
+                warn!("not all looks ended within {} s", SHUTDOWN.as_secs());
             }
             Ok(())
         }
@@ -157,7 +157,7 @@ pub async fn run_with(
     metrics.leader.set(0);
     leadership.release().await;
     if result.is_err() && stop.now_or_never().is_some() {
-        // It was asked to end meanwhile: it does not start anew.
+        // It was asked to end meanwhile, so it must not restart.
         return Ok(());
     }
     result

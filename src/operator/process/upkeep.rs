@@ -1,4 +1,4 @@
-//! What is done beside the looks at actions, for all of them: counting, sweeping, giving locks back.
+//! Work for all actions, beside the looks at them: counts, sweeps, releases of locks.
 
 use std::{sync::Arc, time::Duration};
 
@@ -18,25 +18,25 @@ use crate::{
     },
 };
 
-/// How often the caches are searched for what has gone.
+/// How often the caches are searched for what is gone.
 const SWEEP: Duration = Duration::from_mins(2);
 
 /// How often runs under way are counted.
 const COUNT: Duration = Duration::from_secs(5);
 
-/// Gives the locks back of actions that are gone and had no pod.
-pub(super) async fn give_locks_back(
+/// Releases the locks of actions that are gone and had no pod.
+pub(super) async fn release_locks(
     client: Client,
     locks: LockIndex,
     mut goes: mpsc::UnboundedReceiver<DeploymentAction>,
 ) {
     while let Some(action) = goes.recv().await {
-        strays::give_lock_back(&client, &locks, &action).await;
+        strays::release_lock(&client, &locks, &action).await;
     }
 }
 
-/// Ready once the caches are filled. A store wakes only one of those that wait for it, and for the
-/// actions' store that is the controller, so the stream itself tells.
+/// Ready once the caches are filled. A store wakes only one task that waits for it, and for the actions'
+/// store that is the controller. So the stream itself notifies.
 pub(super) async fn tell_ready(actions: Arc<Notify>, context: Arc<Context>, health: Health) {
     actions.notified().await;
     context.action_policies.wait_until_filled().await;
@@ -64,7 +64,7 @@ pub(super) async fn count(actions: Store<Cached>, context: Arc<Context>) {
     }
 }
 
-/// Forgets actions that are gone, and looks again for pods that no action waits for.
+/// Forgets actions that are gone, and looks at strays again.
 pub(super) async fn sweep(actions: Store<Cached>, context: Arc<Context>, strays: Strays) {
     loop {
         tokio::time::sleep(SWEEP).await;
@@ -72,7 +72,7 @@ pub(super) async fn sweep(actions: Store<Cached>, context: Arc<Context>, strays:
             actions.state().iter().filter_map(|action| action.uid()).collect();
         context.locks.keep(&known);
         let pods = context.pods.state();
-        // What was sent for an action that is gone decides when its pods are let go.
+        // The memory of the creations for an action that is gone decides when its pods are released.
         known.extend(pods.iter().filter_map(|pod| pod.labels().get(LABEL_ACTION_UID).cloned()));
         context.memories.keep(&known);
         let held: std::collections::HashSet<_> =
@@ -82,7 +82,7 @@ pub(super) async fn sweep(actions: Store<Cached>, context: Arc<Context>, strays:
         context.metrics.logs.set(i64::try_from(context.collector.len()).unwrap_or(i64::MAX));
         for pod in pods.into_iter().filter(|pod| strays::may_be_stray(pod)) {
             let strays = strays.clone();
-            tokio::spawn(async move { strays.let_go(&pod).await });
+            tokio::spawn(async move { strays.release(&pod).await });
         }
     }
 }

@@ -1,4 +1,4 @@
-//! All actions and all pods of ours, watched.
+//! The watches of all actions and of all our pods.
 
 use std::sync::Arc;
 
@@ -27,10 +27,10 @@ use crate::{
     },
 };
 
-/// So many actions are listed at once: of a page the API server's whole answer is in memory.
+/// How many actions one page of a list has. The API server's whole answer for a page is in memory.
 const ACTIONS_PAGE: u32 = 50;
 
-/// An error with what it stands on.
+/// An error with all its causes.
 pub(super) fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
@@ -45,8 +45,8 @@ pub(super) fn chain(error: &dyn std::error::Error) -> String {
     text
 }
 
-/// All actions; `shown` is told of each that the cache has, and `goes` of each that is gone, as it was at its
-/// end. One that cannot be read is passed over and told of: it must not end the watch.
+/// Watches all actions. `shown` gets each action that the cache has, and `goes` each that is gone, in its
+/// last state. An action that cannot be read is skipped with a warning: it must not end the watch.
 pub(super) fn watch_actions<Shown: Fn(&Cached), Goes: Fn(&Cached)>(
     client: &Client,
     namespaces: &[String],
@@ -88,7 +88,7 @@ fn readable(event: watcher::Event<DeserializeGuard<Cached>>) -> Option<watcher::
         watcher::Event::Init => watcher::Event::Init,
         watcher::Event::InitDone => watcher::Event::InitDone,
         watcher::Event::InitApply(guard) => watcher::Event::InitApply(read(guard).ok()?),
-        // What was read of it before is out of date: a look at that would conflict for ever.
+        // The state read before is out of date. Writes by it would conflict forever.
         watcher::Event::Apply(guard) => {
             read(guard).map_or_else(|bare| watcher::Event::Delete(*bare), watcher::Event::Apply)
         }
@@ -96,7 +96,7 @@ fn readable(event: watcher::Event<DeserializeGuard<Cached>>) -> Option<watcher::
     })
 }
 
-/// All pods of ours: each event is a reason to look at its action.
+/// Watches all our pods. Each event is a reason to look at the pod's action.
 pub(super) fn watch_pods(
     client: &Client,
     namespaces: &[String],
@@ -113,7 +113,7 @@ pub(super) fn watch_pods(
         let mut pods = std::pin::pin!(pods);
         while let Some(event) = pods.next().await {
             if let Ok(event) = &event {
-                // Before anybody looks because of it.
+                // This comes before the look that the event leads to.
                 index.take(event);
             }
             if let Ok(watcher::Event::Delete(pod)) = &event {
@@ -131,7 +131,7 @@ pub(super) fn watch_pods(
                 && let Some(lock) = pod.labels().get(LABEL_LOCK)
                 && (matches!(event, Ok(watcher::Event::Delete(_))) || PodView::of(pod).runs_no_more())
             {
-                // As a rule its action gives the lock back; one that is gone does not.
+                // Mostly the action releases the lock itself. An action that is gone does not.
                 locks.wake(&pod.namespace().unwrap_or_default(), lock);
             }
             match event {
@@ -144,7 +144,7 @@ pub(super) fn watch_pods(
                     }
                     if strays::may_be_stray(&pod) {
                         let strays = strays.clone();
-                        tokio::spawn(async move { strays.let_go(&pod).await });
+                        tokio::spawn(async move { strays.release(&pod).await });
                     }
                 }
                 Ok(watcher::Event::Init | watcher::Event::InitDone) => {}

@@ -1,7 +1,9 @@
-//! Which actions are looked at now: so many at once, and namespaces in turn. The controller itself knows no
-//! order but that of the events, in which a thousand actions of one namespace come before another's one.
+//! Decides which actions are looked at now: a limited number at once, and namespaces in turn. The controller
+//! alone takes actions in the order of their events, so a thousand actions of one namespace would come before
+//! one of another.
 //!
-//! An action whose turn has not come costs its name in a queue; the controller is told when it has.
+//! An action that waits for its turn costs only its name in a queue. When its turn has come, the controller
+//! gets its name.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -18,7 +20,7 @@ use crate::{
 
 type Name = ObjectRef<DeploymentAction>;
 
-/// Who may be looked at. Clones share it.
+/// Turns for looks at actions. Clones share them.
 #[derive(Debug, Clone)]
 pub(crate) struct Admission {
     state: Arc<Mutex<State>>,
@@ -29,11 +31,11 @@ pub(crate) struct Admission {
 struct State {
     queue: Queue<Name>,
     waiting: HashSet<Name>,
-    /// Whose turn has come, and who has not been looked at since.
+    /// Actions whose turn has come and that have not been looked at since.
     granted: HashMap<Name, Grant>,
 }
 
-/// A look's turn: until this is dropped.
+/// The turn of one look. It lasts until this is dropped.
 #[derive(Debug)]
 pub(crate) struct Admitted {
     admission: Admission,
@@ -41,12 +43,12 @@ pub(crate) struct Admitted {
 }
 
 impl Admission {
-    /// So many looks at once. `news` is where the controller is told whose turn has come.
+    /// At most `most` looks at once. An action whose turn has come is sent to `news`.
     #[must_use]
     pub(crate) fn new(most: u16, news: mpsc::UnboundedSender<Name>) -> Self {
         let all = usize::from(most);
-        // Calls of one namespace can all be slow at once, as those that its quota's webhook holds up: a
-        // quarter is always left for others.
+        // All calls for one namespace can be slow at once, for example because of the webhook of its quota. A
+        // quarter of the places always stays free for others.
         let limits = Limits { all, of_owner: all - all / 4, at_place: all };
         let state = State { queue: Queue::new(limits), waiting: HashSet::new(), granted: HashMap::new() };
         Self { state: Arc::new(Mutex::new(state)), news }
@@ -56,7 +58,7 @@ impl Admission {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Lets a look at this action begin. `None` where its turn comes later: the controller is told then.
+    /// Lets a look at this action begin. `None` if its turn comes later; it is then sent to `news`.
     #[must_use]
     pub(crate) fn enter(&self, name: &Name) -> Option<Admitted> {
         let mut state = self.state();
@@ -69,7 +71,7 @@ impl Admission {
         grant.map(|grant| Admitted { admission: self.clone(), grant: Some(grant) })
     }
 
-    /// Takes back the turn of one that is there no more.
+    /// Takes back the turn of an action that is gone.
     pub(crate) fn is_gone(&self, name: &Name) {
         let mut state = self.state();
         if let Some(grant) = state.granted.remove(name) {
@@ -84,12 +86,13 @@ impl Admission {
         self.state().queue.waiting()
     }
 
-    /// Gives what turns there are, and tells of them all but `here`, who asks itself.
+    /// Gives all free turns, and sends each action to `news`. `here` is not sent, because its caller is
+    /// asking now.
     fn serve(&self, state: &mut State, here: Option<&Name>) {
         while let Some((grant, name)) = state.queue.serve() {
             state.waiting.remove(&name);
             if here != Some(&name) {
-                // The receiver is gone only where the process ends.
+                // The receiver is gone only if the process ends.
                 let _ = self.news.send(name.clone());
             }
             state.granted.insert(name, grant);
@@ -148,7 +151,7 @@ mod tests {
         admission.is_gone(&name("a", "gone"));
         assert_eq!(told(), ["last"]);
         assert!(admission.enter(&name("a", "last")).is_some());
-        // Of one that waits for nothing.
+        // An action that waits for nothing.
         admission.is_gone(&name("a", "other"));
         assert!(admission.enter(&name("a", "other")).is_some(), "and nothing is left of the looks before");
     }

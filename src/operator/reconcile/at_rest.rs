@@ -1,4 +1,4 @@
-//! A look at an action of which the cache has only what decides whether anything is to be done.
+//! A look at an action of which the cache has only the stand-in.
 
 use std::sync::{Arc, Mutex};
 
@@ -19,44 +19,44 @@ use crate::{
     },
 };
 
-/// The shortest that an action waits which waits for a time: nothing that is to be done about it is urgent.
+/// The shortest wait for an action that waits for a time. Nothing about an action at rest is urgent.
 const SHORTEST_WAIT: SignedDuration = SignedDuration::from_millis(100);
 
-/// Until when nothing is to be done, by what the cache has of the action. `None` where something may be, and
-/// all of the action is looked at.
+/// How long nothing needs to be done, by what the cache has of the action. `None` if something may need to be
+/// done. Then the whole action is looked at.
 pub(super) fn wait(context: &Context, cached: &Arc<Cached>) -> Option<Action> {
     let uid = cached.meta().uid.as_deref().unwrap_or_default();
     let memory = context.memories.known(uid);
-    let newest = memory.as_ref().map_or_else(|| Arc::clone(cached), |memory| lock(memory).newest(cached));
+    let newest =
+        memory.as_ref().map_or_else(|| Arc::clone(cached), |memory| lock(memory).writes.newest(cached));
     let action = newest.stand_in()?.into_action();
-    // Nothing is made to be remembered of it.
+    // No memory is made for this action.
     let scratch = Mutex::new(Memory::default());
     let template = context.templates.of(&action);
     let pass = Pass {
-        // A run that begins is not decided here.
+        // A run never begins here, so the checked spec is not needed.
         spec: Arc::new(Expanded::unneeded(&action, template)),
         ..Pass::new(context, action, memory.as_deref().unwrap_or(&scratch))
     };
     let Step::Wait(wait) = decide(&pass.observe(), pass.now) else { return None };
     if let Some(memory) = &memory {
         let mut memory = lock(memory);
-        memory.errors = 0;
-        let caught_up = memory.written.is_none();
+        memory.pauses.looked();
+        let caught_up = memory.writes.are_shown();
         drop(memory);
         let (namespace, name) = (cached.namespace().unwrap_or_default(), cached.name_any());
         if caught_up && context.pod_index.of(&namespace, &name).is_empty() {
-            // What is remembered is about its pods, and about what is under way.
+            // The memory is about its pods and about a run under way.
             context.memories.forget(uid);
         }
     }
-    // Whatever it may have to do for another reason brings an event: there are too many of them to be looked
-    // at for nothing.
+    // Any other reason to act brings an event. There are too many actions to look at each without need.
     Some(wait.map_or_else(Action::await_change, |wait| {
         Action::requeue(wait.clamp(SHORTEST_WAIT, LONGEST_WAIT).unsigned_abs())
     }))
 }
 
-/// The action as it is. `None` where it is gone, or another one has its name.
+/// The action from the API server. `None` if it is gone, or another one has its name.
 pub(super) async fn live(
     context: &Context,
     cached: &Cached,

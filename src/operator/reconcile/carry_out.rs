@@ -1,4 +1,4 @@
-//! What a pass does: the one step that was decided.
+//! Carries out the step that was decided.
 
 use std::time::Duration;
 
@@ -25,11 +25,11 @@ use crate::{
     record::outcome::Identity,
 };
 
-/// An action that waits for nothing in particular is looked at again after this long.
+/// An action that waits for nothing in particular is looked at again after this time.
 pub(super) const LONGEST_WAIT: SignedDuration = SignedDuration::from_secs(300);
 
 impl Pass<'_> {
-    /// Carries a step out. `Some` where there is nothing more to do now.
+    /// Carries a step out. `Some` if there is nothing more to do now.
     pub(super) async fn carry_out(&mut self, step: Step) -> Result<Option<Action>, ReconcileError> {
         let client = &self.context.client;
         let namespace = self.action.namespace().unwrap_or_default();
@@ -47,9 +47,9 @@ impl Pass<'_> {
             }
             Step::ReleaseLock { lock, run } => self.release_lock(self.claim(lock, run)).await?,
             Step::DeleteAction => {
-                info!("the action's time is over: it is deleted");
+                info!("deleting the action: its ttlSecondsAfterFinished are over");
                 delete_action::delete(client, &self.action).await.map_err(failed("deleting the action"))?;
-                // Somebody may have changed it meanwhile.
+                // If somebody changed it meanwhile, it still exists.
                 return Ok(Some(Action::requeue(Duration::from_secs(5))));
             }
             Step::CreateResolver { run } => return self.create_resolver(run).await,
@@ -57,12 +57,10 @@ impl Pass<'_> {
                 stop::delete(client, &namespace, &name, &uid)
                     .await
                     .map_err(failed("deleting the resolver"))?;
-                let mut memory = lock(self.memory);
-                memory.resolver = None;
-                memory.resolver_deleted = Some(uid);
+                lock(self.memory).pods.resolver_deleted(uid);
             }
             Step::Expire { name, uid } => {
-                info!(pod = name, "ending what runs in the pod");
+                info!(pod = name, "ending the containers of the pod");
                 stop::expire(client, &namespace, &name, &uid).await.map_err(failed("ending the pod"))?;
                 return Ok(Some(Action::requeue(Duration::from_secs(1))));
             }
@@ -70,7 +68,7 @@ impl Pass<'_> {
             Step::Look => {
                 let (fact, pod) =
                     observe::look(client, &self.action).await.map_err(failed("looking at the pod"))?;
-                lock(self.memory).created = pod.map(Box::new);
+                lock(self.memory).pods.created(pod.map(Box::new));
                 self.looked = Some(fact);
             }
             Step::LookForPods => {
@@ -81,14 +79,14 @@ impl Pass<'_> {
                 let Ok(checked) = &self.spec.checked else { return Ok(Some(Action::await_change())) };
                 let defaults =
                     self.context.options.pod_defaults(self.context.nodes.delivery(), &self.context.fetch);
-                if lock(self.memory).creation.error.is_some() {
+                if lock(self.memory).creations.latest().error.is_some() {
                     self.context.metrics.creation_again();
                 }
                 let launched = launch::launch(client, &self.context.term, checked, &attempt, &defaults).await;
                 return self.launched(launched).await;
             }
             Step::Entomb { run, attempt } => {
-                // Its spec may be one that cannot be executed any more.
+                // The spec may be one that cannot be executed any more.
                 let owner = Owner::of(&self.action, self.spec.checked.as_ref().ok());
                 let Some(owner) = owner else { return Ok(Some(Action::await_change())) };
                 let launched = launch::entomb(client, &owner, run, attempt).await;
@@ -96,18 +94,18 @@ impl Pass<'_> {
             }
             Step::Follow { name, uid } => self.follow(&namespace, name, uid),
             Step::Stop { name, uid, reason } => {
-                info!(pod = name, "telling the script why it is to stop");
+                info!(pod = name, "telling the script why it must stop");
                 stop::announce(client, &namespace, &name, &uid, &reason, Timestamp::now())
                     .await
-                    .map_err(failed("telling the script why it is to stop"))?;
-                // The cache tells of it.
+                    .map_err(failed("telling the script why it must stop"))?;
+                // The cache will show it.
                 return Ok(Some(Action::requeue(Duration::from_secs(2))));
             }
             Step::Delete { name, uid } => {
                 info!(pod = name, "deleting the pod");
                 stop::delete(client, &namespace, &name, &uid).await.map_err(failed("deleting the pod"))?;
-                // The cache tells of it, also where it was gone before it could be shown.
-                lock(self.memory).created = None;
+                // The cache will show it, even if the pod was gone before the cache had it.
+                lock(self.memory).pods.created(None);
                 return Ok(Some(Action::requeue(Duration::from_secs(1))));
             }
             Step::Release { name, uid } => {
@@ -115,10 +113,7 @@ impl Pass<'_> {
                     .await
                     .map_err(failed("releasing the pod"))?;
                 self.context.collector.forget(&uid);
-                let mut memory = lock(self.memory);
-                memory.created = None;
-                memory.events = None;
-                memory.released = Some(uid);
+                lock(self.memory).pods.released(uid);
                 return Ok(Some(Action::requeue(Duration::from_secs(1))));
             }
         }

@@ -1,4 +1,4 @@
-//! What a pass knows: the facts that `decide` is asked with.
+//! Gathers the facts that `decide` needs.
 
 use std::sync::Arc;
 
@@ -23,12 +23,12 @@ use crate::operator::{
     steps::observe,
 };
 
-/// A status that only tells of progress is written so often at most.
+/// How often a status may be written that only reports progress.
 const PROGRESS_EVERY: SignedDuration = SignedDuration::from_secs(5);
 
 impl Pass<'_> {
-    /// Finds out what the spec comes to, with the template as it is by now, until the run has it frozen: what
-    /// was resolved for another one does not count.
+    /// Checks the spec with the current template, as long as the run has nothing frozen. A resolution for
+    /// another version of action or template is dropped.
     pub(super) async fn expand(&mut self) {
         let context = self.context;
         let of = Generations::of(&self.action, context.templates.version_of(&self.action));
@@ -38,10 +38,10 @@ impl Pass<'_> {
         }
         let known = {
             let mut memory = lock(self.memory);
-            if memory.resolution.is_some() && memory.resolution_of.as_ref() != Some(&of) {
+            if memory.resolving.is_of_another(&of) {
                 memory.succeeded();
             }
-            memory.expanded.take().filter(|known| needed && known.of == of)
+            memory.resolving.take_expanded().filter(|known| needed && known.of == of)
         };
         if self.spec.of != of {
             self.resolution = None;
@@ -51,7 +51,7 @@ impl Pass<'_> {
             None => Arc::new(self.expanded(needed).await),
         };
         if needed && self.spec.template.as_ref().is_some_and(Lookup::is_heavy) {
-            lock(self.memory).expanded = Some(Arc::clone(&self.spec));
+            lock(self.memory).resolving.keep_expanded(Arc::clone(&self.spec));
         }
     }
 
@@ -73,14 +73,14 @@ impl Pass<'_> {
             drop(turn);
             expanded
         };
-        // It ends without an answer only with the process.
+        // It ends without an answer only if the process ends.
         tokio::task::spawn_blocking(heavy)
             .await
             .unwrap_or_else(|_| Expanded::unneeded(&self.action, Some(Lookup::Unread)))
     }
 
-    /// Reads the pod's events, where what is known of them does not do. Where they cannot be read, nothing is lost
-    /// but the cause.
+    /// Reads the pod's events if the known ones are not enough. If they cannot be read, only the cause is
+    /// missing.
     pub(super) async fn read_events(&mut self) {
         let uid = {
             let memory = lock(self.memory);
@@ -97,19 +97,15 @@ impl Pass<'_> {
         let namespace = self.action.namespace().unwrap_or_default();
         let _turn = self.context.event_turns.take(&namespace, Vec::new()).await;
         let read = observe::events(&self.context.client, &namespace, &uid).await;
-        let mut memory = lock(self.memory);
-        let events = read.unwrap_or_else(|error| {
-            debug!(%error, "the pod's events cannot be read");
-            memory.events.take().map(|(_, events)| events).unwrap_or_default()
-        });
-        // Counted from the answer: a server that is slow to give it is not asked again at once.
+        let events = read.inspect_err(|error| debug!(%error, "the pod's events cannot be read")).ok();
+        // Counted from the answer, so that a slow server is not asked again at once.
         self.now = Timestamp::now();
-        memory.events = Some((self.now, events));
+        lock(self.memory).pods.events_read(self.now, events);
     }
 
-    /// Gathers all that is known of the action by now; what is remembered of it is brought up to date first.
+    /// Gathers everything that is known about the action now. First it updates the memory of the action.
     pub(super) fn observe(&self) -> Facts<'_> {
-        // As of when the events were asked for, so that nothing is given up without a last look at them.
+        // The time at which the events were requested: nothing is given up without a last look at them.
         let now = self.now;
         let nodes = &self.context.nodes;
         let mut memory = lock(self.memory);
@@ -118,7 +114,7 @@ impl Pass<'_> {
         {
             memory.turn_to((run.number, run.attempt), false);
         }
-        memory.settle(&self.action, &self.context.process);
+        memory.creations.settle(&self.action, &self.context.process);
         observe::forget_created(&self.context.pods, &mut memory);
         let mut pod =
             self.looked.clone().unwrap_or_else(|| observe::pod(&self.context.pods, &self.action, &memory));
@@ -128,10 +124,7 @@ impl Pass<'_> {
             explain(view, &events);
             nodes.tell(view);
             if view.terminated().is_some() {
-                let known = memory.end_seen.take().filter(|(uid, _)| *uid == view.uid);
-                let (uid, seen) = known.unwrap_or_else(|| (view.uid.clone(), now));
-                view.end_seen = Some(seen);
-                memory.end_seen = Some((uid, seen));
+                view.end_seen = Some(memory.pods.end_seen(&view.uid, now));
             }
         }
         let log: Option<LogFact> = pod
@@ -146,17 +139,18 @@ impl Pass<'_> {
             nodes.tell(pod);
         }
         for pod in &mut older {
-            pod.settled = pod.attempt.is_some_and(|attempt| memory.has_all_creations(attempt));
+            pod.settled = pod.attempt.is_some_and(|attempt| memory.creations.has_all(attempt));
         }
         previous.retain(|pod| pod.may_run(now));
         let run = self.action.status.as_ref().and_then(|status| status.run.as_ref());
         let node =
             pod.view().and_then(|view| view.node.as_deref()).or(run.and_then(|run| run.node_name.as_deref()));
         let resolver = observe::resolver(&self.context.pods, &self.action, &memory);
-        // What failed before is tried again once its pause is over. A node is asked once.
-        let known = self.resolution.clone().or_else(|| memory.resolution.clone());
+        // A failed resolution is tried again after its pause. A node is asked only once.
+        let known = self.resolution.clone().or_else(|| memory.resolving.result().cloned());
         let asked = matches!(known, Some(Resolution::NeedsPod { .. }));
-        let again = !asked && memory.not_before.is_none_or(|time| time <= now) && self.resolution.is_none();
+        let not_before = memory.pauses.not_before();
+        let again = !asked && not_before.is_none_or(|time| time <= now) && self.resolution.is_none();
         Facts {
             process: &self.context.process,
             action: &self.action,
@@ -175,15 +169,15 @@ impl Pass<'_> {
             older,
             all_pods: self.all_pods.is_some(),
             previous,
-            creation: memory.creation.clone(),
-            not_before: memory.not_before,
+            creation: memory.creations.latest().clone(),
+            not_before,
             log,
-            progress_due: memory.written_at.is_none_or(|at| now.duration_since(at) >= PROGRESS_EVERY),
+            progress_due: memory.writes.are_older_than(PROGRESS_EVERY, now),
             lock: self.lock_fact(&memory, now),
         }
     }
 
-    /// What the policies say of what a run would execute now. What cannot be executed is not asked.
+    /// The policies' judgement of what a run would execute now. A spec that cannot be executed is not judged.
     fn standing(&self) -> Standing {
         self.spec.checked.as_ref().map_or(Standing::Allowed, |checked| {
             self.context.action_policies.judge(&checked.namespace, &checked.spec, checked.template.is_some())

@@ -1,4 +1,4 @@
-//! How a run gets what it executes and its pod, as a pass goes about it.
+//! The part of a pass that resolves what a run executes, and creates its pods.
 
 use std::time::Duration;
 
@@ -18,34 +18,31 @@ use crate::operator::{
 };
 
 impl Pass<'_> {
-    /// Takes what was found out, or has it found out beside the looks.
+    /// Takes the answer of the job, or starts a job that resolves beside the looks.
     pub(super) fn resolve(&mut self, repeats: Option<u32>) {
         let Ok(checked) = &self.spec.checked else { return };
         let wanted = Wanted::of(&self.action, checked, repeats);
         self.resolves = true;
         let mut memory = lock(self.memory);
-        memory.since.get_or_insert_with(Timestamp::now);
-        if !memory.job.as_ref().is_some_and(|job| job.is_for(&wanted)) {
-            let job = self.context.jobs.begin(&self.action, wanted, &self.spec, memory.failures);
-            memory.job = job.map(Box::new);
+        memory.stages.begin_once(Timestamp::now());
+        if !memory.resolving.has_job_for(&wanted) {
+            let failures = memory.pauses.failures();
+            memory.resolving.start(self.context.jobs.begin(&self.action, wanted, &self.spec, failures));
         }
-        let Some(job) = &memory.job else { return };
-        let Some((resolution, pause)) = job.answer() else {
-            self.resolution = Some(job.under_way(memory.resolution.as_ref()));
+        let Some((resolution, pause)) = memory.resolving.take_answer() else {
+            self.resolution = memory.resolving.under_way().or_else(|| self.resolution.take());
             return;
         };
-        memory.job = None;
-        memory.resolution_of = Some(self.spec.of.clone());
         match &resolution {
             Resolution::Failed { message, .. } => {
                 info!(message, "what the run executes cannot be resolved yet");
-                memory.failed(Timestamp::now(), pause);
-                memory.resolution = Some(resolution.clone());
+                memory.pauses.failed(Timestamp::now(), pause);
+                memory.resolving.put(resolution.clone(), self.spec.of.clone());
             }
             Resolution::NeedsPod { message, .. } => {
-                info!(message, "a node is asked what the image's tag names");
+                info!(message, "asking a node for the digest of the image's tag");
                 memory.succeeded();
-                memory.resolution = Some(resolution.clone());
+                memory.resolving.put(resolution.clone(), self.spec.of.clone());
             }
             Resolution::Resolved { .. } | Resolution::Refused { .. } | Resolution::UnderWay { .. } => {
                 memory.succeeded();
@@ -61,26 +58,25 @@ impl Pass<'_> {
         let mut memory = lock(self.memory);
         match launched {
             Launched::Created(pod) => {
-                info!(pod = pod.name_any(), "pod created that resolves the image");
-                memory.resolver = Some(pod);
+                info!(pod = pod.name_any(), "created the pod that resolves the image");
+                memory.pods.resolver_created(pod);
                 return Ok(None);
             }
             Launched::Refused(Refusal { reason, message, may_pass }) => {
                 let message = format!("the pod that asks a node for the image: {message}");
-                memory.failed(Timestamp::now(), None);
+                memory.pauses.failed(Timestamp::now(), None);
                 let resolution = if may_pass {
                     Resolution::Failed { reason, message }
                 } else {
                     Resolution::Refused { reason, message }
                 };
-                memory.resolution = Some(resolution.clone());
-                memory.resolution_of = Some(self.spec.of.clone());
+                memory.resolving.put(resolution.clone(), self.spec.of.clone());
                 self.resolution = Some(resolution);
                 return Ok(None);
             }
             Launched::NameTaken | Launched::NotWanted | Launched::NotLeading | Launched::Unanswered(_) => {}
         }
-        // The cache will tell.
+        // The cache will show what happened.
         Ok(Some(Action::requeue(Duration::from_secs(1))))
     }
 
@@ -93,27 +89,26 @@ impl Pass<'_> {
                 self.looked = Some(observe::present(&pod, &self.action));
                 let mut memory = lock(self.memory);
                 memory.succeeded();
-                memory.creation.refusal = None;
-                memory.created = Some(pod);
+                memory.creations.created();
+                memory.pods.created(Some(pod));
             }
             Launched::NameTaken => return self.look_again().await,
             Launched::NotWanted => return Ok(Some(Action::requeue(Duration::from_secs(1)))),
             Launched::NotLeading => {
-                warn!("no pod was asked for: the lease was not renewed in time");
+                warn!("no pod was created: the lease was not renewed in time");
                 return Ok(Some(Action::requeue(Duration::from_secs(1))));
             }
             Launched::Refused(refusal) => {
                 info!(message = refusal.message, "the pod was refused");
                 let mut memory = lock(self.memory);
-                memory.creation.refusal = Some(refusal);
-                memory.failed(now, None);
+                memory.creations.refused(refusal);
+                memory.pauses.failed(now, None);
             }
             Launched::Unanswered(error) => {
-                info!(error, "whether the pod was created is not known");
+                info!(error, "it is not known whether the pod was created");
                 let mut memory = lock(self.memory);
-                memory.creation.unanswered = true;
-                memory.creation.error = Some(error);
-                memory.failed(now, None);
+                memory.creations.unanswered(error);
+                memory.pauses.failed(now, None);
             }
         }
         Ok(None)
@@ -123,38 +118,36 @@ impl Pass<'_> {
         match launched {
             Launched::Created(pod) => {
                 self.looked = Some(observe::present(&pod, &self.action));
-                lock(self.memory).created = Some(pod);
+                lock(self.memory).pods.created(Some(pod));
                 Ok(None)
             }
             Launched::NameTaken => self.look_again().await,
             Launched::Refused(refusal) => {
-                let mut memory = lock(self.memory);
-                if !memory.creation.refuse_tombstone(&refusal) {
+                let Some(tries) = lock(self.memory).creations.tombstone_refused(&refusal) else {
                     return Ok(None);
-                }
+                };
                 info!(message = refusal.message, "the tombstone was refused, and is tried again");
-                let pause = backoff(memory.creation.tombstone_tries);
-                Ok(Some(Action::requeue(pause.unsigned_abs())))
+                Ok(Some(Action::requeue(backoff(tries).unsigned_abs())))
             }
             Launched::NotWanted | Launched::NotLeading | Launched::Unanswered(_) => {
-                let pause = backoff(lock(self.memory).failures);
+                let pause = backoff(lock(self.memory).pauses.failures());
                 Ok(Some(Action::requeue(pause.unsigned_abs())))
             }
         }
     }
 
-    /// Something has the name: the live pod says whether it is ours.
+    /// Looks at the pod that has the name. The live pod shows whether it is ours.
     pub(super) async fn look_again(&mut self) -> Result<Option<Action>, ReconcileError> {
         let (fact, pod) = observe::look(&self.context.client, &self.action)
             .await
             .map_err(|source| ReconcileError::Call { step: "looking at the pod", source })?;
         if pod.is_none() {
-            // It was there a moment ago: the next pass begins with that.
+            // It existed a moment ago. The next pass begins with that.
             return Ok(Some(Action::requeue(Duration::from_secs(1))));
         }
         let mut memory = lock(self.memory);
         memory.succeeded();
-        memory.created = pod.map(Box::new);
+        memory.pods.created(pod.map(Box::new));
         drop(memory);
         self.looked = Some(fact);
         Ok(None)

@@ -1,4 +1,4 @@
-//! The steps of a pass that are about the action's lock.
+//! The steps of a pass about the action's lock.
 
 use std::time::Duration;
 
@@ -14,11 +14,11 @@ use crate::operator::{
     steps::lock_lease::{self as locks, Claim},
 };
 
-/// The place of a run that waits for its lock is written so often at most.
+/// How often a run that waits for its lock writes its place in the queue.
 const POSITION_EVERY: SignedDuration = SignedDuration::from_secs(30);
 
 impl Pass<'_> {
-    /// What is known of the lock that the action names, or its run has.
+    /// Everything known about the lock that the action names, or that its run has.
     pub(super) fn lock_fact(&self, memory: &Memory, now: Timestamp) -> LockFact {
         let run = self.action.status.as_ref().and_then(|status| status.run.as_ref());
         let of_run = run.and_then(|run| run.lock.as_ref());
@@ -30,14 +30,14 @@ impl Pass<'_> {
         let waits = run.filter(|run| run.finished_at.is_none()).and(of_run);
         let recorded = waits.filter(|lock| lock.name == *name && lock.acquired_at.is_none());
         let ticket = recorded.map(|lock| lock.ticket.clone()).or_else(|| self.action.resource_version());
-        let held = run.and_then(|run| Some((run.held_lock()?.name.clone(), run.id.clone())));
+        let held = run.and_then(|run| Some((run.held_lock()?, run)));
         LockFact {
             place: self.context.locks.place(&self.action, name, &ticket.unwrap_or_default()),
             seen: self.lock_seen.clone(),
-            marked: memory.marked.clone(),
-            lost: memory.lock_lost,
-            given_back: held.is_some() && memory.given_back == held,
-            position_due: memory.written_at.is_none_or(|at| now.duration_since(at) >= POSITION_EVERY),
+            marked: memory.lease.mark().cloned(),
+            lost: memory.lease.is_lost(),
+            given_back: held.is_some_and(|(lock, run)| memory.lease.has_released(&lock.name, &run.id)),
+            position_due: memory.writes.are_older_than(POSITION_EVERY, now),
         }
     }
 
@@ -64,7 +64,7 @@ impl Pass<'_> {
 
     fn lock_unreadable(&mut self, error: &CallError) {
         info!(%error, "the lock's Lease cannot be read or written");
-        lock(self.memory).failed(Timestamp::now(), None);
+        lock(self.memory).pauses.failed(Timestamp::now(), None);
         self.lock_seen = Some(LockSeen::Unreadable(error.to_string()));
     }
 
@@ -72,13 +72,11 @@ impl Pass<'_> {
         match locks::take(&self.context.client, &claim, self.lease.as_ref()).await {
             Ok(Some(lease)) => {
                 info!(lock = claim.lock, "the run has its lock");
-                let mut memory = lock(self.memory);
-                memory.lease = Some(Box::new(lease));
-                (memory.marked, memory.lock_lost, memory.given_back) = (None, false, None);
+                lock(self.memory).lease.taken(lease);
                 self.lock_seen = Some(LockSeen::Ours { since: Timestamp::now() });
                 None
             }
-            // Somebody was faster.
+            // Another run was faster.
             Ok(None) => Some(Action::requeue(Duration::from_millis(200))),
             Err(error) => {
                 self.lock_unreadable(&error);
@@ -87,7 +85,7 @@ impl Pass<'_> {
         }
     }
 
-    /// Puts the pod down on the lock's Lease.
+    /// Writes the pod onto the lock's Lease.
     pub(super) async fn mark_lock(
         &mut self,
         claim: Claim,
@@ -95,35 +93,23 @@ impl Pass<'_> {
         seconds: i64,
     ) -> Result<(), ReconcileError> {
         let known = lock(self.memory).lease.take();
-        let marked = locks::mark(
-            &self.context.client,
-            &claim,
-            known.map(|lease| *lease),
-            &pod,
-            uid.as_deref(),
-            seconds,
-        )
-        .await;
+        let marked = locks::mark(&self.context.client, &claim, known, &pod, uid.as_deref(), seconds).await;
         let mut memory = lock(self.memory);
         match marked {
             Ok(Some(lease)) => {
-                memory.lease = Some(Box::new(lease));
-                memory.marked = Some((pod, uid));
+                memory.lease.marked(lease, (pod, uid));
             }
             Ok(None) => {
                 warn!(lock = claim.lock, "the lock's Lease names another holder");
-                memory.lock_lost = true;
+                memory.lease.lost();
             }
-            // The pod is there, and its name was put down: its end must not wait for this.
+            // The pod exists, and its name is on the Lease. Its end must not wait for this.
             Err(error) if uid.is_some() => {
-                warn!(%error, "the pod's UID was not put down on the lock's Lease");
-                memory.marked = Some((pod, uid));
+                warn!(%error, "the pod's UID was not written onto the lock's Lease");
+                memory.lease.half_marked((pod, uid));
             }
             Err(source) => {
-                return Err(ReconcileError::Call {
-                    step: "putting the pod down on the lock's Lease",
-                    source,
-                });
+                return Err(ReconcileError::Call { step: "writing the pod onto the lock's Lease", source });
             }
         }
         Ok(())
@@ -132,14 +118,11 @@ impl Pass<'_> {
     pub(super) async fn release_lock(&mut self, claim: Claim) -> Result<(), ReconcileError> {
         let Claim { namespace, lock: name, uid, run, .. } = &claim;
         let wanted = self.context.locks.is_wanted(namespace, name);
-        locks::give_back(&self.context.client, namespace, name, (uid, run), wanted)
+        locks::release(&self.context.client, namespace, name, (uid, run), wanted)
             .await
-            .map_err(|source| ReconcileError::Call { step: "giving the lock back", source })?;
-        info!(lock = name, "the run has given its lock back");
-        let mut memory = lock(self.memory);
-        (memory.lease, memory.marked, memory.lock_lost) = (None, None, false);
-        memory.given_back = Some((claim.lock, claim.run));
-        drop(memory);
+            .map_err(|source| ReconcileError::Call { step: "releasing the lock", source })?;
+        info!(lock = name, "the run has released its lock");
+        lock(self.memory).lease.released(claim.lock, claim.run);
         (self.lock_seen, self.lease) = (None, None);
         Ok(())
     }

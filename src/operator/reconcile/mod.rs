@@ -26,23 +26,20 @@ use tracing::{Span, debug, instrument};
 pub(super) use self::pass::{Context, ReconcileError};
 use self::pass::{MOST_STEPS, Pass, lock};
 use super::{
-    caches::{
-        cached::Cached,
-        memory::{Memory, backoff},
-    },
+    caches::{cached::Cached, memory::Memory},
     lifecycle::decide::{Step, decide},
 };
 
-/// Looks at an action, and does what is to be done.
+/// Looks at an action, and does what needs to be done.
 ///
 /// # Errors
-/// Where a call failed; the action is looked at again after a pause.
+/// A call that failed. The action is looked at again after a pause.
 #[instrument(skip_all, fields(action = %action.name_any(), namespace = action.namespace(), run))]
 pub(super) async fn reconcile(action: Arc<Cached>, context: Arc<Context>) -> Result<Action, ReconcileError> {
     let Some(_turn) = context.admission.enter(&action.reference()) else {
         return Ok(Action::await_change());
     };
-    // It may have waited for its turn: what has come since then counts.
+    // The action may have waited for its turn. Its newest state counts.
     let Some(action) = context.actions.get(&ObjectRef::from_obj(action.as_ref())) else {
         return Ok(Action::await_change());
     };
@@ -53,7 +50,7 @@ pub(super) async fn reconcile(action: Arc<Cached>, context: Arc<Context>) -> Res
         return Ok(wait);
     }
     let memory = context.memories.of(action.meta().uid.as_deref().unwrap_or_default());
-    let early = lock(&memory).pace(started);
+    let early = lock(&memory).pauses.pace(started);
     if let Some(pause) = early {
         return Ok(Action::requeue(pause));
     }
@@ -63,21 +60,21 @@ pub(super) async fn reconcile(action: Arc<Cached>, context: Arc<Context>) -> Res
     result
 }
 
-/// A look at all of the action.
+/// Looks at the whole action.
 async fn look(
     context: &Context,
     cached: &Arc<Cached>,
     memory: &Mutex<Memory>,
 ) -> Result<Action, ReconcileError> {
-    let newest = lock(memory).newest(cached);
+    let newest = lock(memory).writes.newest(cached);
     let action = match newest.whole() {
         Some(action) => Some(action),
         None => at_rest::live(context, cached).await?,
     };
-    // The cache tells of its end, or of another one under its name.
+    // The cache will show its end, or another action under its name.
     let Some(action) = action else { return Ok(Action::await_change()) };
     let wait = Box::pin(Pass::new(context, action, memory).run()).await?;
-    lock(memory).errors = 0;
+    lock(memory).pauses.looked();
     Ok(wait)
 }
 
@@ -95,13 +92,13 @@ impl Pass<'_> {
             debug!(?step, "next");
             last = step.name();
             let step = match step {
-                Step::Wait(Some(wait)) => Step::Wait(Some(lock(self.memory).patience(wait, taken))),
+                Step::Wait(Some(wait)) => Step::Wait(Some(lock(self.memory).pauses.patience(wait, taken))),
                 step => step,
             };
             if let Some(wait) = self.carry_out(step).await? {
                 if !self.resolves {
-                    // What it was for is not wanted any more.
-                    lock(self.memory).job = None;
+                    // The run that the job was for is not wanted any more.
+                    lock(self.memory).resolving.stop();
                 }
                 return Ok(wait);
             }
@@ -110,13 +107,11 @@ impl Pass<'_> {
     }
 }
 
-/// How long to wait after a pass that broke off: longer each time.
+/// How long to wait after a failed pass. The pause grows each time.
 #[allow(clippy::needless_pass_by_value, reason = "the controller hands both over by value")]
 pub(super) fn after_error(action: Arc<Cached>, error: &ReconcileError, context: Arc<Context>) -> Action {
     let memory = context.memories.of(action.meta().uid.as_deref().unwrap_or_default());
-    let mut memory = lock(&memory);
-    let pause = backoff(memory.errors);
-    memory.errors = memory.errors.saturating_add(1);
+    let pause = lock(&memory).pauses.look_failed();
     debug!(action = action.name_any(), %error, ?pause, "looked at again after a pause");
     Action::requeue(pause.unsigned_abs())
 }

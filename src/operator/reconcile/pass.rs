@@ -1,4 +1,4 @@
-//! One look at one action: what all passes share, what this one has seen, why it broke off.
+//! One look at one action: what all passes share, what this pass has seen, and why a pass fails.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -40,80 +40,78 @@ use crate::{
     },
 };
 
-/// So many steps in one pass: more would be a circle.
+/// The most steps in one pass. More steps would be a circle.
 pub(super) const MOST_STEPS: usize = 24;
 
-/// What all passes share.
+/// Everything that all passes share.
 pub(crate) struct Context {
-    /// Speaks to the API server.
+    /// The client of the API server.
     pub client: Client,
-    /// How long this instance leads.
+    /// The time for which this instance leads.
     pub term: Term,
-    /// This process, as the status of an attempt names who may ask for its pod.
+    /// The name of this process. The status of an attempt names the process that may create its pod.
     pub process: String,
-    /// Finds out what runs execute, beside the looks.
+    /// Resolves what runs execute, beside the looks.
     pub jobs: Jobs,
-    /// Whose turn it is to find out what may take long.
+    /// Turns for checks of specs that may take long.
     pub heavy: Turns,
     /// All actions.
     pub actions: Store<Cached>,
-    /// Whose turn it is to be looked at.
+    /// Turns for looks at actions.
     pub admission: Admission,
-    /// All pods of ours.
+    /// All our pods.
     pub pods: Store<Pod>,
-    /// Which of them an action has.
+    /// The pods of each action.
     pub pod_index: PodIndex,
-    /// Reads their logs.
+    /// Reads the logs of pods.
     pub collector: Collector,
-    /// Who has and who waits for which lock.
+    /// The queue of each lock.
     pub locks: LockIndex,
-    /// What is known of the nodes.
+    /// The nodes at the last reading.
     pub nodes: Nodes,
-    /// Whether the policy stands that keeps people from naming what they may not use.
+    /// Whether the policy is in place that keeps people from naming what they may not use.
     pub use_policy: UsePolicy,
-    /// What actions may be.
+    /// The `ActionPolicy` objects, which limit what actions may be.
     pub action_policies: ActionPolicies,
     /// All templates.
     pub templates: Templates,
-    /// The `ConfigMap`s that scripts came from, as they are known.
+    /// The `ConfigMap`s that scripts came from, as they were at the last look.
     pub sources: Sources,
-    /// Tells of runs by Kubernetes events.
+    /// Writes Kubernetes events about runs.
     pub events: Events,
-    /// Tells of runs by OpenTelemetry traces.
+    /// Sends OpenTelemetry traces of runs.
     pub traces: Traces,
-    /// What was warned of pods of ours.
+    /// The warnings about our pods.
     pub warnings: Warnings,
-    /// Whose turn it is to read a pod's events. The API server reads all of a namespace for those of one pod,
-    /// so that many who ask why it is slow would make it slower.
+    /// Turns for reading a pod's events. The API server goes through all events of a namespace for those of
+    /// one pod. If it is slow, many such requests would make it slower.
     pub event_turns: Turns,
-    /// What is remembered of each action.
+    /// The memory of each action.
     pub memories: Memories,
-    /// Counts.
     pub metrics: Metrics,
-    /// What containers that fetch packages are told.
+    /// Settings for containers that fetch packages.
     pub fetch: Arc<FetchDefaults>,
     /// The flags.
     pub options: Options,
 }
 
-/// Why a pass broke off.
+/// Why a pass failed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ReconcileError {
     /// A call to the API server failed.
     #[error("{step}: {source}")]
     Call {
-        /// The step.
         step: &'static str,
-        /// What the server said.
+        /// The server's answer.
         #[source]
         source: CallError,
     },
-    /// The API server leaves out of a status what no pod is asked for without.
+    /// The API server drops a field of the status. Without that field no pod may be created.
     #[error(
         "the API server does not keep status.run.launcher: the CustomResourceDefinition is older than this operator; install those of its version (the files in crds/)"
     )]
     OldDefinition,
-    /// Steps followed each other without end: a defect.
+    /// Steps followed each other without end. This is a defect.
     #[error("more than {MOST_STEPS} steps in one pass, the last one {0}")]
     Circle(&'static str),
 }
@@ -139,19 +137,19 @@ pub(super) struct Pass<'a> {
     pub(super) context: &'a Context,
     pub(super) memory: &'a Mutex<Memory>,
     pub(super) action: DeploymentAction,
-    /// What its spec comes to, with the template that it names as the cache had it last.
+    /// The checked spec, with the template that it names as the cache had it last.
     pub(super) spec: Arc<Expanded>,
-    /// When it was looked at last.
+    /// When the action was looked at last.
     pub(super) now: Timestamp,
-    /// Whether something of it is to be resolved.
+    /// Whether this pass resolves something.
     pub(super) resolves: bool,
-    /// What this pass has seen of the pod itself, where the cache did not do.
+    /// The pod as this pass has read it, if the cache was not enough.
     pub(super) looked: Option<PodFact>,
-    /// All pods of the action, where they were looked for in this pass.
+    /// All pods of the action, if this pass has read them.
     pub(super) all_pods: Option<Vec<PodView>>,
-    /// What resolving gave in this pass.
+    /// The result of resolving in this pass.
     pub(super) resolution: Option<Resolution>,
-    /// What a look at the lock has found in this pass, and its Lease.
+    /// The lock as this pass has seen it, and its Lease.
     pub(super) lock_seen: Option<LockSeen>,
     pub(super) lease: Option<Lease>,
 }

@@ -1,9 +1,9 @@
-//! Pods whose action is gone, or does not name them: nobody waits for their verdict, so they are let
-//! go.
+//! Strays: pods whose action is gone, or does not name them. No verdict depends on them, so the operator
+//! releases them.
 //!
-//! The finalizer would keep them forever: an action that is gone is never looked at again, and one
-//! that is there looks at the pods that its status names. A namespace that is deleted waits for its
-//! pods before it deletes actions (KEP-5080), so one such pod would hold it for good.
+//! Otherwise the finalizer would keep them forever. An action that is gone is never looked at again, and an
+//! existing one looks only at the pods that its status names. A namespace that is being deleted waits for its
+//! pods before it deletes actions (KEP-5080), so one such pod would block it for good.
 
 use std::{
     borrow::Cow,
@@ -42,74 +42,74 @@ pub(crate) fn owner(pod: &Pod) -> Option<(String, String)> {
     Some((pod.labels().get(LABEL_ACTION)?.clone(), uid))
 }
 
-/// Whether somebody must look whether this pod's action is still there.
+/// Whether the operator must check that this pod's action still exists.
 #[must_use]
 pub(crate) fn may_be_stray(pod: &Pod) -> bool {
     is_held(pod) && pod.metadata.deletion_timestamp.is_some()
 }
 
-/// Who lets them go.
+/// Releases strays.
 #[derive(Clone)]
 pub(crate) struct Strays {
     client: Client,
     locks: LockIndex,
     memories: Memories,
     nodes: Nodes,
-    /// UIDs of pods that somebody waits with, and for what: one task for each.
+    /// The UIDs of pods for which a task waits, and the reason. There is one task for each.
     waiting: Arc<Mutex<HashSet<(String, Awaited)>>>,
 }
 
-/// What a pod is kept for.
+/// The reason to keep a pod.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Awaited {
-    /// Its name, which a creation that comes late must not find free.
+    /// Its name must not be free for a creation that comes late.
     Name,
-    /// Something of it may run, and its node does not tell.
+    /// Something of it may run, and its node does not say.
     End,
 }
 
-/// How often a pod is looked at whose node does not tell whether it runs, in seconds: somebody may say that
-/// the node is off, and no event tells of that.
+/// How often the operator looks at a pod whose node does not say whether it runs, in seconds. Somebody may
+/// mark the node as out of service, and no event says so.
 const LOOK_AT_NODE_SECONDS: i64 = 60;
 
-/// What is to become of a pod.
+/// The decision about a pod.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Fate {
-    /// It was let go.
+    /// It was released.
     Released,
-    /// Somebody else looks after it, or a later event will tell.
+    /// Another part of the operator looks after it, or a later event will come.
     Kept,
-    /// Until then its name must stay taken.
+    /// Its name must stay taken until then.
     NotBefore(Timestamp),
-    /// Until then something of it may run, unless its end is seen before.
+    /// Something of it may run until then, unless its end is seen before.
     MayRunUntil(Timestamp),
 }
 
 impl Strays {
-    /// Lets pods go by `client`; `memories` tell which creations can still arrive, and `nodes` which pods run
-    /// no more because their node is out of service.
+    /// Releases pods by `client`. `memories` say which creations can still arrive. `nodes` say which pods no
+    /// longer run because their node is out of service.
     #[must_use]
     pub(crate) fn new(client: Client, locks: LockIndex, memories: Memories, nodes: Nodes) -> Self {
         Self { client, locks, memories, nodes, waiting: Arc::default() }
     }
 
-    /// Lets the pod go if its action is gone, or is there and does not name it; where its run has a lock,
-    /// once it shows that it has ended, and the lock is given back; and where a creation of the same attempt
-    /// can still arrive, once that is over: what is gone in the next moment leaves its name free.
-    pub(crate) async fn let_go(&self, pod: &Pod) {
+    /// Releases the pod if its action is gone or does not name it. If its run has a lock, the pod must first
+    /// show its end, and the lock is released. If a creation of the same attempt can still arrive, the pod
+    /// stays until that is over, because a pod that is gone leaves its name free.
+    pub(crate) async fn release(&self, pod: &Pod) {
         let (name, uid) = (pod.name_any(), pod.uid().unwrap_or_default());
-        // Nobody else asked for it after this, where its action is gone.
+        // If its action is gone, no process asks for the pod after this moment.
         let noticed = Timestamp::now();
         let goes = self.memories.goes(pod.labels().get(LABEL_ACTION_UID).map_or("", String::as_str));
         let mut pod = Cow::Borrowed(pod);
         loop {
-            // What is told from here on is not missed.
+            // A notification after this line is not missed.
             let told = goes.notified();
-            match self.try_let_go(&pod, noticed).await {
-                Ok(Fate::Released) => info!(pod = name, "no action waits for it: the pod was released"),
+            match self.try_release(&pod, noticed).await {
+                Ok(Fate::Released) => info!(pod = name, "released a pod that no action waits for"),
                 Ok(Fate::NotBefore(time)) if self.waiting().insert((uid.clone(), Awaited::Name)) => {
                     let pause = time.duration_since(Timestamp::now()).max(SignedDuration::ZERO);
-                    // The pod's event may come before that of its action's end.
+                    // The pod's event may come before the event of its action's end.
                     let _ = tokio::time::timeout(pause.unsigned_abs(), told).await;
                     self.waiting().remove(&(uid.clone(), Awaited::Name));
                     continue;
@@ -127,11 +127,13 @@ impl Strays {
                             pod = Cow::Owned(live);
                         }
                         Ok(_) => return,
-                        Err(error) => debug!(pod = name, %error, "it is looked at again"),
+                        Err(error) => {
+                            debug!(pod = name, %error, "the pod cannot be read, and is looked at again");
+                        }
                     }
                     continue;
                 }
-                // Its end brings another event, or another task waits.
+                // The pod's end brings another event, or another task waits.
                 Ok(Fate::Kept | Fate::NotBefore(_) | Fate::MayRunUntil(_)) => {}
                 Err(error) => warn!(pod = name, %error, "a pod that no action waits for was not released"),
             }
@@ -143,11 +145,11 @@ impl Strays {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn try_let_go(&self, pod: &Pod, noticed: Timestamp) -> Result<Fate, CallError> {
+    async fn try_release(&self, pod: &Pod, noticed: Timestamp) -> Result<Fate, CallError> {
         let client = &self.client;
         let namespace = pod.namespace().unwrap_or_default();
         if let Some((action, uid)) = owner(pod) {
-            // Untyped: one that cannot be read is passed over, and looks at no pod.
+            // Untyped, because an action that cannot be read is skipped and so looks at no pod.
             let resource = ApiResource::erase::<DeploymentAction>(&());
             let actions: Api<DynamicObject> = Api::namespaced_with(client.clone(), &namespace, &resource);
             let live = call(actions.get_opt(&action)).await?;
@@ -157,11 +159,11 @@ impl Strays {
         }
         let mut view = PodView::of(pod);
         self.nodes.tell(&mut view);
-        if !self.gave_lock_back(pod, &view).await? {
+        if !self.has_released_lock(pod, &view).await? {
             return Ok(Fate::Kept);
         }
-        // Without our finalizer nothing would show that something of it runs: an action that is applied again
-        // under the name of this one's would not wait for it.
+        // Without our finalizer nothing would show that something of it runs. An action that is applied again
+        // under the same name would not wait for it.
         if view.may_run(Timestamp::now()) {
             return Ok(Fate::MayRunUntil(view.runs_at_most_until()));
         }
@@ -174,9 +176,9 @@ impl Strays {
         Ok(Fate::Released)
     }
 
-    /// Gives the lock of the pod's run back, for its action does not any more. False where the pod may still
-    /// run and the lock waits for its end: without our finalizer nothing would show that.
-    async fn gave_lock_back(&self, pod: &Pod, view: &PodView) -> Result<bool, CallError> {
+    /// Releases the lock of the pod's run, because its action no longer does. `false` if the pod may still
+    /// run and the lock waits for its end. Without our finalizer nothing would show that end.
+    async fn has_released_lock(&self, pod: &Pod, view: &PodView) -> Result<bool, CallError> {
         let Self { client, locks, .. } = self;
         let label = |name: &str| pod.labels().get(name);
         let run = label(LABEL_RUN).and_then(|run| run.parse().ok());
@@ -186,7 +188,7 @@ impl Strays {
         let (namespace, run) = (pod.namespace().unwrap_or_default(), run_id(uid, run));
         if view.runs_no_more() {
             let wanted = locks.is_wanted(&namespace, lock);
-            lock_lease::give_back(client, &namespace, lock, (uid, &run), wanted).await?;
+            lock_lease::release(client, &namespace, lock, (uid, &run), wanted).await?;
             locks.wake(&namespace, lock);
             return Ok(true);
         }
@@ -194,16 +196,16 @@ impl Strays {
         Ok(until.is_none_or(|until| Timestamp::now() >= until) && !view.is_seen_running())
     }
 
-    /// Whether a creation of the same attempt can arrive for a while yet.
+    /// Whether a creation of the same attempt can still arrive.
     fn is_name_needed(&self, pod: &Pod, view: &PodView) -> bool {
-        // By its label: an orphan has no owner any more.
+        // By its label, because an orphan has no owner any more.
         let attempt = pod.labels().get(LABEL_ACTION_UID).zip(view.attempt.filter(|_| !view.tombstone));
         attempt.is_some_and(|(uid, attempt)| !self.memories.has_all_creations(uid, attempt))
     }
 }
 
-/// Lets a pod go that left our sight with our finalizer on it: somebody took a label off, and nothing
-/// would tell of it any more.
+/// Releases a pod that lost a label by which it is watched, and still has our finalizer. No event would
+/// mention it any more.
 pub(crate) async fn lost_sight(client: &Client, pod: &Pod) {
     let (name, namespace) = (pod.name_any(), pod.namespace().unwrap_or_default());
     let pods: Api<Pod> = Api::namespaced(client.clone(), &namespace);
@@ -217,37 +219,36 @@ pub(crate) async fn lost_sight(client: &Client, pod: &Pod) {
         }
     };
     match released.await {
-        Ok(true) => warn!(pod = name, "a label that it is known by was removed: the pod was released"),
+        Ok(true) => warn!(pod = name, "released a pod that lost a label"),
         Ok(false) => {}
         Err(error) => warn!(pod = name, %error, "a pod that lost a label was not released"),
     }
 }
 
-/// Gives the lock of an action back that is gone, and whose run had it and nothing frozen yet: no pod
-/// was asked for. Of any other its pod tells, or the next one finds out.
-pub(crate) async fn give_lock_back(client: &Client, locks: &LockIndex, action: &DeploymentAction) {
+/// Releases the lock of an action that is gone, if its run had nothing frozen yet. Then no pod was ever
+/// requested. For any other action, its pod releases the lock, or the next run finds out.
+pub(crate) async fn release_lock(client: &Client, locks: &LockIndex, action: &DeploymentAction) {
     let run = action.status.as_ref().and_then(|status| status.run.as_ref());
     let Some(run) = run.filter(|run| run.bundle_sha256.is_none()) else { return };
     let (Some(held), Some(uid), Some(namespace)) = (run.held_lock(), action.uid(), action.namespace()) else {
         return;
     };
     let wanted = locks.is_wanted(&namespace, &held.name);
-    if let Err(error) = lock_lease::give_back(client, &namespace, &held.name, (&uid, &run.id), wanted).await {
-        warn!(lock = held.name, %error, "the lock of an action that is gone was not given back");
+    if let Err(error) = lock_lease::release(client, &namespace, &held.name, (&uid, &run.id), wanted).await {
+        warn!(lock = held.name, %error, "the lock of an action that is gone was not released");
     }
 }
 
-/// Whether the operator will look at this pod for the sake of this action.
+/// Whether the operator looks at this pod for this action.
 fn names(action: DynamicObject, pod: &Pod) -> bool {
     let Ok(action) = action.try_parse::<DeploymentAction>() else { return false };
     let number = |label: &str| pod.labels().get(label).and_then(|value| value.parse::<u32>().ok());
     let attempt = number(LABEL_RUN)
         .zip(number(LABEL_ATTEMPT))
         .filter(|_| pod.labels().get(LABEL_ACTION_UID) == action.metadata.uid.as_ref());
-    // A status that was emptied is rebuilt from this very pod, if it is still there: without it the action
-    // would count as new.
+    // A status that was emptied is rebuilt from this very pod. Without the pod the action would count as new.
     let Some(run) = action.status.and_then(|status| status.run) else { return attempt.is_some() };
-    // One of an earlier run is let go once the action is at rest.
+    // A pod of an earlier run is released once the action is at rest.
     let earlier = attempt.is_some_and(|of| of < (run.number, run.attempt));
     run.pod_name == pod.metadata.name || earlier
 }
@@ -286,7 +287,7 @@ mod tests {
         .unwrap()
     }
 
-    /// What lets pods go while `live` is what the API server has of the action, and what it is asked.
+    /// Strays on an API server that answers `live` for the action. Also the requests that it gets.
     fn strays(live: (u16, Value), memories: Memories) -> (Strays, Arc<Mutex<Vec<Seen>>>) {
         let (client, seen) = server(move |request| match request.method.as_str() {
             "GET" => live.clone(),
@@ -300,20 +301,20 @@ mod tests {
         (Strays::new(client, LockIndex::new(news), memories, nodes), seen)
     }
 
-    /// What a process remembers that sent all creations of these runs.
+    /// The memory of a process that sent all creations of these runs.
     fn all_ours(runs: &[u32]) -> Memories {
         let memories = Memories::default();
         let memory = memories.of(&action().metadata.uid.unwrap());
-        memory.lock().unwrap().settled = runs.iter().map(|run| (*run, 1)).collect();
+        memory.lock().unwrap().creations.settled(runs.iter().map(|run| (*run, 1)));
         memories
     }
 
-    /// Whether a pod of this name and run is let go while `live` is what the API server has.
+    /// Whether a pod of this name and run is released if the API server answers `live` for the action.
     async fn is_let_go(live: (u16, Value), name: &str, run: &str) -> bool {
         let pod = going(name, run);
         assert!(may_be_stray(&pod));
         let (strays, seen) = strays(live, all_ours(&[1, 2]));
-        strays.let_go(&pod).await;
+        strays.release(&pod).await;
         let seen = seen.lock().unwrap();
         seen.iter().any(|seen| seen.method == "PATCH")
     }
@@ -333,7 +334,7 @@ mod tests {
         })
     }
 
-    /// The action as it was at its end: launched by this process, in its first attempt.
+    /// The last state of the action: launched by this process, in its first attempt.
     fn last() -> DeploymentAction {
         let mut last = action();
         let run = RunStatus {
@@ -346,18 +347,19 @@ mod tests {
         last
     }
 
-    /// Whether a pod of an action that is gone is let go at once.
+    /// Whether a pod of an action that is gone is released at once.
     async fn is_let_go_at_once(strays: &Strays, pod: &Pod) -> bool {
         let moment = std::time::Duration::from_millis(300);
-        tokio::time::timeout(moment, strays.let_go(pod)).await.is_ok()
+        tokio::time::timeout(moment, strays.release(pod)).await.is_ok()
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_name_that_a_late_creation_may_want_stays_taken() {
         let uid = action().metadata.uid.unwrap();
-        // Another process announced the attempt; this one did, and a creation went unanswered; or it was
-        // answered; or what this process knows is of an attempt that an older status names; or it has not
-        // seen the end of the action, before which another process may have taken the attempt over.
+        // The rows: another process announced the attempt. This process did, and a creation went unanswered.
+        // This process did, and all were answered. This process knows another attempt, which an older status
+        // names. This process has not seen the end of the action, and before it another process may have
+        // taken the attempt over.
         for (attempt, announced, unanswered, seen, held) in [
             ((1, 1), false, false, true, true),
             ((1, 1), true, true, true, true),
@@ -370,7 +372,9 @@ mod tests {
                 let memory = memories.of(&uid);
                 let mut memory = memory.lock().unwrap();
                 memory.turn_to(attempt, announced);
-                memory.creation.unanswered |= unanswered;
+                if unanswered {
+                    memory.creations.unanswered("no answer".to_owned());
+                }
             }
             if seen {
                 memories.gone(&last(), PROCESS);
@@ -400,10 +404,10 @@ mod tests {
 
     #[tokio::test]
     async fn what_comes_while_a_pod_is_looked_at_is_looked_at_too() {
-        // The first look may see it running, under a lock, and only the second one that it has ended.
+        // The first look may see the pod running, under a lock, and only the second one its end.
         let (strays, seen) = strays(failure(404, "NotFound", ""), all_ours(&[1]));
         let pod = going("deploy-1-1", "1");
-        tokio::join!(strays.let_go(&pod), strays.let_go(&pod));
+        tokio::join!(strays.release(&pod), strays.release(&pod));
         assert_eq!(seen.lock().unwrap().iter().filter(|seen| seen.method == "GET").count(), 2);
     }
 

@@ -1,4 +1,4 @@
-//! What a pass tells of a status that was written: log lines, events, metrics, traces.
+//! Reports a written status in log lines, events, metrics and traces.
 
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use tracing::{Span, info};
@@ -15,11 +15,11 @@ use crate::{
 };
 
 impl Pass<'_> {
-    /// Tells of what the status says now and did not say before: log, events, metrics.
+    /// Reports what is new in the status since `before`.
     pub(super) fn tell(&self, before: Option<&DeploymentActionStatus>) {
         let Some(status) = &self.action.status else { return };
         let Some(run) = &status.run else { return };
-        // The text format writes what is recorded again beside what was recorded before.
+        // The text format of the log writes a recorded field beside its older values.
         if before.and_then(|before| before.run.as_ref()).is_none_or(|of| of.id != run.id) {
             Span::current().record("run", run.id.as_str());
         }
@@ -37,12 +37,12 @@ impl Pass<'_> {
         {
             let part = Timing { stage: Stage::Queue, attempt: run.attempt, begin: begin.0, end: now };
             context.metrics.stage(part);
-            lock(self.memory).parts.push(part);
+            lock(self.memory).stages.record(part);
         }
         if newly(|run| run.bundle_sha256.is_some()) {
             self.passed(Stage::Resolve, true);
         } else if last.is_some_and(|last| last.number == run.number && last.attempt < run.attempt) {
-            lock(self.memory).since = Some(now);
+            lock(self.memory).stages.begin(now);
         }
         if newly(waits) {
             self.attempt_ended(run, exit, now);
@@ -58,7 +58,7 @@ impl Pass<'_> {
             if !last.is_some_and(waits) {
                 self.attempt_ended(run, exit, now);
             }
-            let parts = std::mem::take(&mut lock(self.memory).parts);
+            let parts = lock(self.memory).stages.take();
             context.traces.tell(&self.action, &parts, now);
         }
         let read = |of: &DeploymentActionStatus| {
@@ -80,13 +80,13 @@ impl Pass<'_> {
         }
     }
 
-    /// The script of an attempt has ended, as its exit record tells.
+    /// Reports the end of an attempt's script, by its exit record.
     fn attempt_ended(&self, run: &RunStatus, exit: Option<&(Exit, Timestamp)>, now: Timestamp) {
         let mut memory = lock(self.memory);
-        let followed = memory.since.take();
+        let followed = memory.stages.end(None);
         let Some((exit, seen)) = exit else { return };
         let part = |stage, begin, end| Timing { stage, attempt: run.attempt, begin, end };
-        // Not a span of its own: the script's is within it.
+        // This is not a span of its own, because the script's span lies within it.
         if let Some(begin) = followed.filter(|_| run.started_at.is_some()) {
             self.context.metrics.stage(part(Stage::Follow, begin, *seen));
         }
@@ -94,20 +94,20 @@ impl Pass<'_> {
         let begin = seen.saturating_sub(ran).unwrap_or(*seen);
         for part in [part(Stage::Script, begin, *seen), part(Stage::Finish, *seen, now)] {
             self.context.metrics.stage(part);
-            memory.parts.push(part);
+            memory.stages.record(part);
         }
     }
 
-    /// A part of the run is over whose beginning this process has seen.
+    /// Reports the end of a stage whose beginning this process has seen.
     pub(super) fn passed(&self, stage: Stage, goes_on: bool) {
         let now = Timestamp::now();
         let mut memory = lock(self.memory);
-        let since = std::mem::replace(&mut memory.since, goes_on.then_some(now));
+        let since = memory.stages.end(goes_on.then_some(now));
         if let Some(begin) = since {
             let run = self.action.status.as_ref().and_then(|status| status.run.as_ref());
             let attempt = run.map_or(1, |run| run.attempt);
             let part = Timing { stage, attempt, begin, end: now };
-            memory.parts.push(part);
+            memory.stages.record(part);
             self.context.metrics.stage(part);
         }
     }

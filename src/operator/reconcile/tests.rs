@@ -40,7 +40,7 @@ use crate::{
     registry::{Registry, RegistryConfig},
 };
 
-/// What passes share, with `client`, these pods and this action in the caches.
+/// The context of passes, with `client`, and with these pods and this action in the caches.
 fn context(client: &Client, pods: &Writer<Pod>, action: &Arc<Cached>) -> Arc<Context> {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let options = Options::try_parse_from(["longshore", "--runner-image", "r/runner:1"]).unwrap();
@@ -82,20 +82,20 @@ fn context(client: &Client, pods: &Writer<Pod>, action: &Arc<Cached>) -> Arc<Con
     })
 }
 
-/// A look at this action, which the cache has: what comes of it, and what it was looked at with.
+/// The result of a look at this cached action, and what the look shared with others.
 async fn looked(client: &Client, action: Arc<Cached>) -> (Result<Action, ReconcileError>, Arc<Context>) {
     let context = context(client, &Writer::default(), &action);
     (reconcile(action, Arc::clone(&context)).await, context)
 }
 
-/// The methods of the calls that were about the action.
+/// The methods of the requests about the action.
 fn calls(seen: &Mutex<Vec<Seen>>) -> Vec<String> {
     let seen = seen.lock().unwrap();
     let about = seen.iter().filter(|seen| seen.path.contains("/deploymentactions/"));
     about.map(|seen| seen.method.clone()).collect()
 }
 
-/// One whose first run has ended well, with outputs and a log, and whose pod is gone.
+/// An action whose first run has succeeded, with outputs and a log, and whose pod is gone.
 fn finished(change: impl FnOnce(&mut DeploymentAction)) -> DeploymentAction {
     let mut action = action();
     change(&mut action);
@@ -147,18 +147,18 @@ async fn what_was_remembered_while_it_ran_is_forgotten_once_the_cache_has_its_en
     let (action, written) = (cached(&action), cached(&written));
     let context = context(&client, &Writer::default(), &action);
     let memory = context.memories.of(UID);
-    lock(&memory).written = Some(Arc::clone(&written));
+    lock(&memory).writes.wrote(Arc::clone(&written), Timestamp::now());
     reconcile(action, Arc::clone(&context)).await.unwrap();
     assert!(context.memories.known(UID).is_some(), "the cache is behind");
     context.memories.shown(&written);
-    assert!(lock(&memory).written.is_none());
+    assert!(lock(&memory).writes.are_shown());
     reconcile(written, Arc::clone(&context)).await.unwrap();
     assert!(context.memories.known(UID).is_none());
 }
 
 #[tokio::test]
 async fn where_something_may_be_to_be_done_all_of_the_action_is_read_first() {
-    // The pod of its run is there, held, and has ended: it is let go.
+    // The pod of its run exists, is held and has ended. It is released.
     let action = finished(|action| action.spec.image = Some("registry.example.com/tools:1".into()));
     let live = to_value(&action).unwrap();
     let (client, seen) = server(move |request| match (request.method.as_str(), &request.path) {
@@ -197,14 +197,14 @@ async fn an_action_that_is_gone_or_another_one_by_now_is_left_to_the_cache() {
         }),
     ] {
         let (client, seen) = server(move |_| live.clone());
-        // Whatever cannot be read of the cache is read from the API server.
+        // If the cache cannot be read, the API server is asked.
         let bare = Arc::new(Cached::bare(&action().metadata));
         assert_eq!(looked(&client, bare).await.0.unwrap(), Action::await_change());
         assert_eq!(calls(&seen), ["GET"]);
     }
 }
 
-/// One that waits for its lock and whose spec is refused: it is about to be given its verdict.
+/// An action that waits for its lock and whose spec is refused. Its next write is its verdict.
 fn refused() -> DeploymentAction {
     let mut action = action();
     action.spec.image = Some("no image".into());
@@ -212,8 +212,8 @@ fn refused() -> DeploymentAction {
     action
 }
 
-/// Looks at [`refused`] with a server that answers to writes of its status as `answer` says: how often it was
-/// sent one, what came of it, and whether another one's run comes before it in the queue.
+/// Looks at [`refused`] with a server that answers writes of its status by `answer`. Returns how many writes
+/// came, whether the last look succeeded, and whether another action's run no longer waits for it.
 async fn written(
     answer: impl Fn(&Value) -> (u16, Value) + Send + Sync + Clone + 'static,
     looks: usize,
@@ -248,7 +248,7 @@ async fn an_action_whose_first_status_cannot_be_written_is_passed_over_by_those_
     let (writes, stored, passed) = Box::pin(written(move |_| too_large(), 1)).await;
     assert!((2..=4).contains(&writes) && !stored && passed, "{writes} {stored} {passed}");
     let busy = || failure(500, "InternalError", "etcdserver: leader changed");
-    // A moment without an answer costs nobody their place.
+    // A moment without an answer costs no run its place.
     assert_eq!(Box::pin(written(move |_| busy(), 2)).await, (2, false, false));
     assert_eq!(Box::pin(written(move |_| busy(), 6)).await, (6, false, true));
     let fits = |body: &Value| (200, body.clone());
@@ -258,7 +258,7 @@ async fn an_action_whose_first_status_cannot_be_written_is_passed_over_by_those_
 
 #[tokio::test]
 async fn a_verdict_that_is_too_large_is_stored_without_what_came_with_it() {
-    // Its log is being read, and was lost: what is settled is written with the rest.
+    // Its log was being read, and is lost. The settled state of the log is written with the rest.
     let mut action = finished(|_| {});
     if let Some(log) = action.status.as_mut().and_then(|status| status.log.as_mut()) {
         log.state = LogState::Collecting;

@@ -1,4 +1,4 @@
-//! How a pass writes a status, and what follows from that.
+//! Writes a status, and does what follows from the write.
 
 use std::{sync::Arc, time::Duration};
 
@@ -11,9 +11,9 @@ use crate::{
     operator::{caches::cached::Cached, steps::write_status},
 };
 
-/// An action whose status could not be written after so many errors in a row holds up nobody else who waits
-/// for its lock, about four seconds after the first. Where the API server has no answer for a moment, nobody
-/// loses their place.
+/// An action whose status cannot be written holds up others that wait for its lock. After this many errors in
+/// a row, about four seconds after the first, it no longer does. A shorter pause of the API server costs no
+/// action its place.
 const UNWRITTEN_ERRORS: u32 = 3;
 
 fn launcher(status: Option<&DeploymentActionStatus>) -> Option<&Launcher> {
@@ -30,7 +30,7 @@ impl Pass<'_> {
             .as_ref()
             .filter(|run| run.bundle_sha256.is_some() && run.pod_uid.is_none())
             .map(|run| (run.number, run.attempt));
-        // Of one that is over it may be left out.
+        // A run that is over may lack it.
         let over = status.run.as_ref().is_some_and(|run| run.finished_at.is_some());
         let names_launcher = launcher(Some(&status)).is_some() && !over;
         match write_status::write_status(&self.context.client, &self.action, &status).await {
@@ -43,27 +43,26 @@ impl Pass<'_> {
                 if let Some(attempt) = launching {
                     memory.turn_to(attempt, true);
                 }
-                memory.written = Some(Arc::new(Cached::from(written.clone())));
-                memory.written_at = Some(Timestamp::now());
+                memory.writes.wrote(Arc::new(Cached::from(written.clone())), Timestamp::now());
                 drop(memory);
                 self.context.locks.written(&written);
                 let before = std::mem::replace(&mut self.action, written).status;
                 let pod = |status: Option<&DeploymentActionStatus>| status?.run.as_ref()?.pod_name.clone();
                 if pod(before.as_ref()) != pod(self.action.status.as_ref()) {
-                    // It was another attempt's.
+                    // It was the pod of another attempt.
                     self.looked = None;
                 }
                 self.tell(before.as_ref());
                 Ok(None)
             }
-            // Somebody changed the action: the cache will have it in a moment.
+            // Somebody changed the action. The cache will have the change in a moment.
             Err(error) if error.code() == Some(409) => {
-                lock(self.memory).written = None;
+                lock(self.memory).writes.overtaken();
                 Ok(Some(Action::requeue(Duration::from_millis(200))))
             }
             Err(error) if error.code() == Some(404) => Ok(Some(Action::await_change())),
             Err(source) => {
-                if source.is_about_content() || lock(self.memory).errors >= UNWRITTEN_ERRORS {
+                if source.is_about_content() || lock(self.memory).pauses.failed_looks() >= UNWRITTEN_ERRORS {
                     self.context.locks.pass_over(&self.action);
                 }
                 Err(ReconcileError::Call { step: "writing the status", source })

@@ -28,7 +28,7 @@ pub enum Version {
 /// The generations of an action and its template. Each change of the spec of one of them gives it another
 /// generation.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Generations {
+pub(crate) struct Generations {
     uid: String,
     generation: i64,
     template: Option<Version>,
@@ -37,7 +37,7 @@ pub struct Generations {
 impl Generations {
     /// The generation of this action, with this version of its template.
     #[must_use]
-    pub fn of(action: &DeploymentAction, template: Option<Version>) -> Self {
+    pub(crate) fn of(action: &DeploymentAction, template: Option<Version>) -> Self {
         Self {
             uid: action.uid().unwrap_or_default(),
             generation: action.metadata.generation.unwrap_or_default(),
@@ -48,7 +48,7 @@ impl Generations {
 
 /// An action combined with its template.
 #[derive(Debug)]
-pub struct Expanded {
+pub(crate) struct Expanded {
     /// The generations that were combined.
     pub of: Generations,
     /// Whether the spec was checked. An action at rest does not need that.
@@ -62,14 +62,14 @@ pub struct Expanded {
 impl Expanded {
     /// Combines the action with its template, and checks the result.
     #[must_use]
-    pub fn of(action: &DeploymentAction, template: Option<Lookup>, architecture: &str) -> Self {
+    pub(crate) fn of(action: &DeploymentAction, template: Option<Lookup>, architecture: &str) -> Self {
         let checked = check(action, template.as_ref(), architecture);
         Self { full: true, checked, ..Self::unneeded(action, template) }
     }
 
     /// For an action at rest: nothing of it is to be executed, so nothing is checked.
     #[must_use]
-    pub fn unneeded(action: &DeploymentAction, template: Option<Lookup>) -> Self {
+    pub(crate) fn unneeded(action: &DeploymentAction, template: Option<Lookup>) -> Self {
         Self {
             of: Generations::of(action, template.as_ref().map(Lookup::version)),
             full: false,
@@ -80,7 +80,7 @@ impl Expanded {
 
     /// Whether the spec was checked.
     #[must_use]
-    pub const fn is_full(&self) -> bool {
+    pub(crate) const fn is_full(&self) -> bool {
         self.full
     }
 }

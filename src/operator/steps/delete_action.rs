@@ -10,11 +10,11 @@ use crate::{
     operator::call::{CallError, call},
 };
 
-/// Deletes this very action as it was read, and its pods with it: one that somebody has changed since,
-/// by asking for another run for example, stays.
+/// Deletes this very action, exactly as it was read, and its pods with it. An action that somebody has
+/// changed since stays: the change may ask for another run.
 ///
 /// # Errors
-/// The API server's; an action that is gone, or was changed, is none.
+/// The API server's. An action that is gone or was changed is not an error.
 pub(crate) async fn delete(client: &Client, action: &DeploymentAction) -> Result<(), CallError> {
     let namespace = action.metadata.namespace.as_deref().unwrap_or_default();
     let actions: Api<DeploymentAction> = Api::namespaced(client.clone(), namespace);

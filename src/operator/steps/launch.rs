@@ -25,25 +25,25 @@ use crate::{
 /// The most `LimitRange`s of a namespace that are read.
 const MOST_LIMIT_RANGES: u32 = 20;
 
-/// What a creation came to.
+/// The result of a creation.
 #[derive(Debug)]
 pub enum Launched {
     /// The pod as the API server returned it.
     Created(Box<Pod>),
     /// Something has that name already.
     NameTaken,
-    /// The live action no longer asks for this attempt; the cache will say why.
+    /// The live action no longer asks for this attempt. The cache will say why.
     NotWanted,
-    /// This instance leads no more: nothing was sent.
+    /// This instance no longer leads. Nothing was sent.
     NotLeading,
     /// The API server certainly did not create it.
     Refused(Refusal),
-    /// Whether it did is not known.
+    /// It is not known whether the API server created it.
     Unanswered(String),
 }
 
-/// Creates the pod of `attempt`, if the action, read just now, still wants it, and of this very process;
-/// and if this instance leads after that, which bounds how late it is sent.
+/// Creates the pod of `attempt`. The action is read just before, and must still want this attempt from this
+/// very process. Then this instance must still lead, which bounds how late the request is sent.
 pub async fn launch(
     client: &Client,
     term: &Term,
@@ -84,7 +84,7 @@ pub async fn entomb(client: &Client, of: &Owner, run: u32, attempt: u32) -> Laun
     create(client, &tombstone(of, run, attempt)).await
 }
 
-/// Whether the action as it is now, `live`, asks for this very attempt: no pod is created otherwise.
+/// Whether the action as it is now, `live`, asks for this very attempt. Otherwise no pod is created.
 #[must_use]
 pub fn wants(live: &DeploymentAction, action: &Checked, attempt: &Attempt) -> bool {
     let status = live.status.as_ref();
@@ -124,11 +124,12 @@ async fn create(client: &Client, pod: &Pod) -> Launched {
     }
 }
 
-/// Which `LimitRange`s of the namespace ask for what the API server said, which names none of them.
+/// Names the `LimitRange`s of the namespace that ask for what the API server said, because the server names
+/// none.
 async fn limit_ranges(client: &Client, namespace: &str, said: &str) -> String {
     let ranges: Api<LimitRange> = Api::namespaced(client.clone(), namespace);
     let ranges = call(ranges.list(&ListParams::default().limit(MOST_LIMIT_RANGES))).await;
-    // Without an answer it is told what it is, if not which one.
+    // Without an answer, the message says that it is a `LimitRange`, but not which one.
     let ranges = ranges.map(|list| list.items).unwrap_or_default();
     let asks = |range: &&LimitRange| {
         range.spec.iter().flat_map(|spec| &spec.limits).any(|item| {
@@ -158,12 +159,12 @@ fn is_name_taken(error: &CallError) -> bool {
     matches!(error, CallError::Kube(kube::Error::Api(status)) if status.reason == "AlreadyExists")
 }
 
-/// The authorizer's words, which come before any of admission.
+/// Whether this is a refusal of the authorizer, which comes before admission.
 fn is_no_right_of_ours(code: u16, message: &str) -> bool {
     code == 403 && message.contains("cannot create resource \"pods\"")
 }
 
-/// Whether that is what a `LimitRange` has refused: plugin/pkg/admission/limitranger/admission.go.
+/// Whether a `LimitRange` refused the pod: plugin/pkg/admission/limitranger/admission.go.
 fn is_of_limit_range(message: &str) -> bool {
     ["usage per", "max limit to request ratio per"]
         .iter()
@@ -171,13 +172,13 @@ fn is_of_limit_range(message: &str) -> bool {
         .any(|words| message.contains(&words))
 }
 
-/// A definite no. Anything that the server said while failing itself (5xx, 429) may have been said
-/// after the write, and so may what only somebody in between says (a proxy's 408).
+/// Returns a definite refusal alone. A server that fails (5xx, 429) may have failed after the write. A proxy
+/// that gave up waiting (408) knows nothing about the write either.
 fn refusal(error: &CallError) -> Option<Refusal> {
     let CallError::Kube(kube::Error::Api(status)) = error else { return None };
     let message = status.message.clone();
     match status.code {
-        // Admission comes before the write: a webhook that does not answer, and must, is a no.
+        // Admission comes before the write. A webhook that must answer and does not is a refusal.
         // apiserver/pkg/admission/plugin/webhook
         500 if message.contains("failed calling webhook") => {
             Some(Refusal { reason: Reason::PodRefused, may_pass: true, message })
@@ -198,12 +199,13 @@ fn refusal(error: &CallError) -> Option<Refusal> {
         403 if message.contains("because it is being terminated") => {
             Some(Refusal { reason: Reason::NamespaceTerminating, may_pass: false, message })
         }
-        // No word on the pod. Of quota: somebody else's change came between. Or the server knows us for a
-        // moment no more, or gives us no right: apiserver/pkg/endpoints/handlers/responsewriters/errors.go
+        // The pod itself was not judged. 409: somebody else changed the quota at the same moment. 401 and
+        // 403: the server did not know us, or gave us no right:
+        // apiserver/pkg/endpoints/handlers/responsewriters/errors.go
         code if matches!(code, 401 | 409) || is_no_right_of_ours(code, &message) => {
             Some(Refusal { reason: Reason::Launching, may_pass: true, message })
         }
-        // Quota on what the pod does not say, and a LimitRange could add.
+        // A quota counts something that the pod does not set and that a LimitRange could add.
         403 if message.contains("failed quota") && message.contains("must specify") => {
             let message = format!("{message} (in spec.resources, or by a LimitRange's defaults)");
             Some(Refusal { reason: Reason::PodRefused, may_pass: false, message })

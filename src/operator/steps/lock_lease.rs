@@ -1,8 +1,9 @@
-//! The steps that look at a lock's Lease, take it, put the pod down on it, and give it back.
+//! The steps that look at a lock's Lease, take it, write the pod onto it, and release it.
 //!
-//! Each write is a compare-and-swap: whoever comes second is told so. A Lease that names no pod was
-//! taken by a run that has sent no creation; before it does, it puts the pod's name down, so that
-//! nobody passes such a lock on, or nobody launches who had it taken away.
+//! Each write is a compare-and-swap, so the second writer learns that it lost. A Lease without a pod was
+//! taken by a run that has sent no creation. Before it sends one, the run writes the pod's name onto the
+//! Lease. So a lock is never passed on while a creation may be under way, and a run that lost its lock
+//! creates nothing.
 
 #[cfg(test)]
 mod tests;
@@ -36,17 +37,17 @@ const ACTION: &str = "longshore.dev/action";
 const ACTION_UID: &str = "longshore.dev/action-uid";
 /// The run's id.
 const RUN: &str = "longshore.dev/run-id";
-/// The pod of the run's latest attempt, put down before it is created.
+/// The pod of the run's latest attempt. It is written before the pod is created.
 const POD: &str = "longshore.dev/pod";
 /// That pod's UID.
 const POD_UID: &str = "longshore.dev/pod-uid";
-/// All of them.
+/// All annotations about the holder.
 const OF_HOLDER: [&str; 5] = [ACTION, ACTION_UID, RUN, POD, POD_UID];
 
-/// So often a write is tried that somebody else's change came before.
+/// How often a write is tried if other changes come first.
 const TRIES: usize = 4;
 
-/// Whose lock is meant.
+/// The run that claims a lock.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Claim {
     /// The namespace.
@@ -69,7 +70,7 @@ fn parameters() -> PostParams {
     PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() }
 }
 
-/// Whether we made it for this lock.
+/// Whether the operator made this Lease for this lock.
 fn is_of(lease: &Lease, lock: &str) -> bool {
     let label = |name: &str| lease.labels().get(name).map(String::as_str);
     label(LABEL_MANAGED_BY) == Some(MANAGED_BY) && label(LABEL_LOCK) == Some(lock)
@@ -79,7 +80,7 @@ fn note<'a>(lease: &'a Lease, name: &str) -> Option<&'a str> {
     lease.annotations().get(name).map(String::as_str)
 }
 
-/// Who holds a Lease.
+/// The holder that a Lease names.
 fn holder(lease: &Lease) -> Option<Holder> {
     let spec = lease.spec.as_ref()?;
     let identity = spec.holder_identity.as_deref().filter(|identity| !identity.is_empty())?;
@@ -95,14 +96,14 @@ fn is_held_by(lease: &Lease, uid: &str, run: &str) -> bool {
     holder(lease).is_some() && note(lease, ACTION_UID) == Some(uid) && note(lease, RUN) == Some(run)
 }
 
-/// When no clock lets the recorded pod run any more.
+/// The time from which on the recorded pod can no longer run, by every clock.
 fn until(lease: &Lease) -> Option<Timestamp> {
     let spec = lease.spec.as_ref()?;
     let seconds = SignedDuration::from_secs(spec.lease_duration_seconds?.into());
     spec.renew_time.as_ref()?.0.saturating_add(seconds).ok()
 }
 
-/// What holds the lock, read from the API server; and the Lease, which a write must replace.
+/// Reads from the API server what holds the lock. Also returns the Lease, which a write must replace.
 ///
 /// # Errors
 /// The API server's.
@@ -138,8 +139,8 @@ pub(crate) async fn look(client: &Client, claim: &Claim) -> Result<(LockSeen, Op
     Ok((LockSeen::Held(Box::new(held)), Some(lease)))
 }
 
-/// Pods of the lock that may not have ended, those of this action among them: an earlier run of it may be
-/// one whose end nobody knows. A phase of `Failed` proves nothing.
+/// Pods of the lock that may not have ended. Pods of this action are among them: the end of an earlier run's
+/// pod may not be known. A phase of `Failed` proves nothing.
 async fn running(client: &Client, claim: &Claim) -> Result<Vec<PodView>, CallError> {
     let pods: Api<Pod> = Api::namespaced(client.clone(), &claim.namespace);
     let of_lock = ListParams::default()
@@ -150,9 +151,9 @@ async fn running(client: &Client, claim: &Claim) -> Result<Vec<PodView>, CallErr
     Ok(pods.filter(|pod| !pod.runs_no_more() || pod.gone).collect())
 }
 
-/// The pod that a Lease names, where it is there and that very one.
+/// The pod that a Lease names, if it exists and is that very pod.
 async fn recorded(client: &Client, namespace: &str, lease: &Lease) -> Result<Option<PodView>, CallError> {
-    // What people write there must not become a path.
+    // Text that people write there must not become a path.
     let Some(name) = note(lease, POD).filter(|name| may_be_a_name(name)) else { return Ok(None) };
     let pods: Api<Pod> = Api::namespaced(client.clone(), namespace);
     let pod = call(pods.get_opt(name)).await?;
@@ -179,7 +180,7 @@ async fn stands(
     Ok(stands_by(action.as_ref(), lock, &by.run, uid))
 }
 
-/// What this action says of that run and this lock.
+/// The standing of that run and this lock, as this action says.
 fn stands_by(action: Option<&DeploymentAction>, lock: &str, run: &str, uid: Option<&str>) -> HolderStands {
     let Some(action) = action.filter(|action| action.metadata.uid.as_deref() == uid) else {
         return HolderStands::Gone;
@@ -194,7 +195,7 @@ fn stands_by(action: Option<&DeploymentAction>, lock: &str, run: &str, uid: Opti
     }
 }
 
-/// Takes the lock, in place of what the look before has found. `None`: somebody was faster.
+/// Takes the lock, in place of what was found before. `None`: another run was faster.
 ///
 /// # Errors
 /// The API server's.
@@ -218,8 +219,8 @@ pub(crate) async fn take(
     won(put(client, &claim.namespace, &lease).await)
 }
 
-/// Puts the pod down on the Lease, `seconds` being how long it may run from now on at the most. `None`:
-/// the run has the lock no more.
+/// Writes the pod onto the Lease. `seconds` is the longest time that it may run from now on. `None`: the run
+/// no longer has the lock.
 ///
 /// # Errors
 /// The API server's.
@@ -237,7 +238,7 @@ pub(crate) async fn mark(
             Some(lease) => lease,
             None => match call(leases(client, &claim.namespace).get_opt(&lease_name(&claim.lock))).await? {
                 Some(lease) => lease,
-                // Somebody deleted it: nobody else can have it before it is there again.
+                // Somebody deleted the Lease. No run can have the lock before the Lease exists again.
                 None => match take(client, claim, None).await? {
                     Some(lease) => lease,
                     None => continue,
@@ -264,12 +265,12 @@ pub(crate) async fn mark(
     Err(contested(&claim.lock))
 }
 
-/// Gives the lock back: the Lease is emptied, or deleted where nobody waits. One that this run does not
-/// have is left alone.
+/// Releases the lock. The Lease is emptied, or deleted if no run waits. A Lease that this run does not hold
+/// is left alone.
 ///
 /// # Errors
 /// The API server's.
-pub(crate) async fn give_back(
+pub(crate) async fn release(
     client: &Client,
     namespace: &str,
     lock: &str,
@@ -301,8 +302,8 @@ pub(crate) async fn give_back(
     Err(contested(lock))
 }
 
-/// By when the pod of this run certainly runs no more, by the lock's Lease. `None` where the run has not the
-/// lock, or no pod was put down.
+/// The time from which on the pod of this run can no longer run, by the lock's Lease. `None` if the run does
+/// not have the lock, or no pod was written onto it.
 ///
 /// # Errors
 /// The API server's.
@@ -316,7 +317,7 @@ pub(crate) async fn holds_until(
     Ok(lease.filter(|lease| is_of(lease, lock) && is_held_by(lease, uid, run)).as_ref().and_then(until))
 }
 
-/// One that is new, or takes the place of the one that is there.
+/// Creates the Lease, or replaces the existing one.
 async fn put(client: &Client, namespace: &str, lease: &Lease) -> Result<Lease, CallError> {
     let mut lease = lease.clone();
     lease.metadata.managed_fields = None;
@@ -328,7 +329,7 @@ async fn put(client: &Client, namespace: &str, lease: &Lease) -> Result<Lease, C
     }
 }
 
-/// A conflict is no error: another was faster. So it is where the Lease is gone.
+/// A conflict, or a Lease that is gone, is not an error: another writer was faster.
 fn won(result: Result<Lease, CallError>) -> Result<Option<Lease>, CallError> {
     match result {
         Ok(lease) => Ok(Some(lease)),
@@ -337,7 +338,7 @@ fn won(result: Result<Lease, CallError>) -> Result<Option<Lease>, CallError> {
     }
 }
 
-/// Somebody changes the Lease again and again.
+/// The error for a Lease that others change again and again.
 fn contested(lock: &str) -> CallError {
     let message = format!("Lease {} was changed each time before our write", lease_name(lock));
     CallError::Kube(kube::Error::Api(Box::new(Status::failure(&message, "Conflict").with_code(409))))
@@ -356,7 +357,7 @@ fn fresh(claim: &Claim) -> Lease {
     }
 }
 
-/// Takes the holder off.
+/// Removes the holder.
 fn clear(lease: &mut Lease) {
     for name in OF_HOLDER {
         lease.annotations_mut().remove(name);

@@ -1,4 +1,4 @@
-//! One call each: what a step of `decide` asks of the API server or a registry.
+//! The steps of `decide` as requests to the API server or a registry, one file each.
 
 pub(super) mod delete_action;
 pub mod launch;

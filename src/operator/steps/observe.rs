@@ -1,5 +1,5 @@
-//! The step that gathers what is known: from the caches, and from the API server where a cache does
-//! not do.
+//! The step that gathers what is known about pods: from the caches, and from the API server if a cache is not
+//! enough.
 
 use std::sync::Arc;
 
@@ -31,17 +31,17 @@ use crate::{
     },
 };
 
-/// A pod that does not start tells why in its events, after a moment and not at every look.
+/// How long a pod has waited before its events are read. They say why it does not start.
 const EVENTS_AFTER: SignedDuration = SignedDuration::from_secs(2);
-/// How often they are read of a pod that waited before the watch of warnings began: a kubelet tells of most
-/// again.
+/// How often events are read for a pod that waited before the watch of warnings began. A kubelet repeats most
+/// of them.
 const EVENTS_EVERY: SignedDuration = SignedDuration::from_mins(2);
-/// How soon the events of a pod whose script was asked to stop are read again.
+/// How soon the events of a pod are read again after its script was asked to stop.
 const AGAIN: SignedDuration = SignedDuration::from_secs(1);
-/// So many events of a pod are read at most.
+/// The most events of a pod that are read.
 const EVENTS: u32 = 50;
 
-/// The pod of the latest run: from the cache, or from our own creation where that is newer.
+/// The pod of the latest run, from the cache. If the cache does not have it, the pod as we created it.
 #[must_use]
 pub(crate) fn pod(pods: &Store<Pod>, action: &DeploymentAction, memory: &Memory) -> PodFact {
     let status = action.status.as_ref();
@@ -50,31 +50,29 @@ pub(crate) fn pod(pods: &Store<Pod>, action: &DeploymentAction, memory: &Memory)
     };
     let namespace = action.metadata.namespace.as_deref().unwrap_or_default();
     let cached = pods.get(&ObjectRef::new(name).within(namespace));
-    let created = memory.created.as_deref().filter(|pod| pod.metadata.name.as_deref() == Some(name));
+    let created = memory.pods.find(name);
     let mut fact = match (cached, created) {
         (Some(pod), _) => present(&pod, action),
         (None, Some(pod)) => present(pod, action),
         (None, None) => PodFact::NotSeen,
     };
     if let PodFact::Present(pod) = &mut fact {
-        pod.finalizer &= memory.released.as_ref() != Some(&pod.uid);
+        pod.finalizer &= !memory.pods.has_released(&pod.uid);
     }
     fact
 }
 
-/// Forgets our own creation once the cache has shown it: from then on the cache knows better, also that
-/// the pod is gone.
+/// Forgets the pod as we created it once the cache has shown it. From then on the cache is newer, even if it
+/// shows that the pod is gone.
 pub(crate) fn forget_created(pods: &Store<Pod>, memory: &mut Memory) {
     let shown = |created: &Pod| {
         let cached = pods.get(&ObjectRef::from_obj(created));
         cached.is_some_and(|cached| cached.metadata.uid == created.metadata.uid)
     };
-    if memory.created.as_deref().is_some_and(shown) {
-        memory.created = None;
-    }
+    memory.pods.forget_if(shown);
 }
 
-/// The pod that resolves the image of the latest run: from the cache, or from our own creation.
+/// The pod that resolves the image of the latest run, from the cache, or else as we created it.
 #[must_use]
 pub(crate) fn resolver(pods: &Store<Pod>, action: &DeploymentAction, memory: &Memory) -> Option<Resolver> {
     let run = action.status.as_ref()?.run.as_ref()?.number;
@@ -82,9 +80,8 @@ pub(crate) fn resolver(pods: &Store<Pod>, action: &DeploymentAction, memory: &Me
     let name = resolver_name(&action.name_any(), uid, run);
     let namespace = action.metadata.namespace.as_deref().unwrap_or_default();
     let cached = pods.get(&ObjectRef::new(&name).within(namespace));
-    let created = memory.resolver.as_deref().filter(|pod| pod.metadata.name.as_deref() == Some(&name));
-    let pod = cached.as_deref().or(created)?;
-    let deleted = memory.resolver_deleted.is_some() && memory.resolver_deleted == pod.metadata.uid;
+    let pod = cached.as_deref().or_else(|| memory.pods.find_resolver(&name))?;
+    let deleted = memory.pods.has_deleted_resolver(pod.metadata.uid.as_deref());
     let view = PodView::of(pod);
     let container = pod.spec.as_ref()?.containers.iter().find(|container| container.name == CONTAINER);
     Some(Resolver {
@@ -93,8 +90,8 @@ pub(crate) fn resolver(pods: &Store<Pod>, action: &DeploymentAction, memory: &Me
     })
 }
 
-/// Pods of earlier runs and attempts, where the action is at rest or being deleted; all of them where
-/// its status tells of no run.
+/// Pods of earlier runs and attempts, if the action is at rest or being deleted. If the status has no run,
+/// all pods of the action.
 #[must_use]
 pub(crate) fn older(pods: &Store<Pod>, index: &PodIndex, action: &DeploymentAction) -> Vec<PodView> {
     let run = action.status.as_ref().and_then(|status| status.run.as_ref());
@@ -127,8 +124,9 @@ pub(crate) async fn all_pods(client: &Client, action: &DeploymentAction) -> Resu
     Ok(pods.iter().map(PodView::of).filter(|pod| pod.attempt.is_some()).collect())
 }
 
-/// Pods of an action that had the same name; where the run has a pod of its own, nobody asks. Whoever knows
-/// the nodes says which of them may still run.
+/// Pods of an earlier action with the same name. None if the run has a pod of its own, or the action is being
+/// deleted. [`Nodes::tell`](crate::operator::caches::nodes::Nodes::tell) says later which of them may still
+/// run.
 #[must_use]
 pub(crate) fn previous(pods: &Store<Pod>, index: &PodIndex, action: &DeploymentAction) -> Vec<PodView> {
     let run = action.status.as_ref().and_then(|status| status.run.as_ref());
@@ -165,7 +163,7 @@ pub(crate) async fn look(
     let Some(name) = status.and_then(|status| status.run.as_ref()?.pod_name.as_deref()) else {
         return Ok((PodFact::Absent, None));
     };
-    // A status that somebody else wrote: no pod has such a name, and a path must not be made of it.
+    // Somebody else wrote this status. No pod has such a name, and it must not become part of a path.
     if !may_be_a_name(name) {
         return Ok((PodFact::Absent, None));
     }
@@ -177,7 +175,7 @@ pub(crate) async fn look(
     })
 }
 
-/// The pod as the lifecycle sees it.
+/// The pod as `decide` sees it.
 #[must_use]
 pub(crate) fn present(pod: &Pod, action: &DeploymentAction) -> PodFact {
     let status = action.status.as_ref();
@@ -187,20 +185,20 @@ pub(crate) fn present(pod: &Pod, action: &DeploymentAction) -> PodFact {
     PodFact::Present(Box::new(PodView { mutation, ..PodView::of(pod) }))
 }
 
-/// Why the events of a pod are to be read now.
+/// The reason to read the events of a pod now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum EventsFor {
-    /// To tell people why it does not start, where that may have been told before the watch of warnings began.
+    /// To say why it does not start. The warning may be older than the watch of warnings.
     Waiting,
-    /// To know why it did not start, before it is given up for a cause that nothing shows.
+    /// To learn why it did not start, before it is given up without a known cause.
     GivenUp,
-    /// To find out who stopped its script, before the verdict is given.
+    /// To find out what stopped its script, before the verdict is given.
     Stopped,
 }
 
-/// Whether the events of this pod are to be read now, and what for. The watch of warnings brings nearly all of
-/// them, and a list costs the API server more. `stopped`: whether its script was asked to stop from outside;
-/// asked last, since it looks into a log that is being read.
+/// Whether the events of this pod must be read now, and for what. The watch of warnings brings nearly all of
+/// them, and a list costs the API server more. `stopped` says whether the script was asked to stop from
+/// outside. It is called last, because it looks into a log that is being read.
 #[must_use]
 pub(crate) fn needs_events(
     action: &DeploymentAction,
@@ -218,7 +216,7 @@ pub(crate) fn needs_events(
     let since = status.run.as_ref().and_then(RunStatus::taken_up);
     let waits = !view.started && !view.deleting && !view.tombstone && view.waiting.is_none();
     let age = since.map_or(SignedDuration::ZERO, |since| now.duration_since(since.0));
-    let read = memory.events.as_ref().map(|(at, _)| now.duration_since(*at));
+    let read = memory.pods.when_events_read().map(|at| now.duration_since(at));
     let deadlines = status.run.as_ref().and_then(|run| run.deadlines);
     let pending = deadlines.unwrap_or_else(|| action.spec.deadlines()).pending_seconds;
     let over = age.saturating_sub(SignedDuration::from_secs(pending));
@@ -230,15 +228,15 @@ pub(crate) fn needs_events(
     if waits && age >= EVENTS_AFTER && rested && warnings.may_lack(&view.uid) {
         return Some(EventsFor::Waiting);
     }
-    // Read again after a moment: the script may be quicker than the event.
+    // They are read again after a moment: the script may be quicker than the event.
     let again = read.is_none_or(|ago| ago >= AGAIN);
     (again && !is_explained(view) && stopped(view)).then_some(EventsFor::Stopped)
 }
 
-/// What is known of the pod's events: what was read of them, and what was warned of.
+/// All known events of the pod: those that were read, and those of the watch of warnings.
 #[must_use]
 pub(crate) fn events_of(pod_uid: &str, memory: &Memory, warnings: &Warnings) -> Vec<Event> {
-    let read = memory.events.iter().flat_map(|(_, events)| events).cloned();
+    let read = memory.pods.events().iter().cloned();
     read.chain(warnings.of(pod_uid)).collect()
 }
 
@@ -287,7 +285,7 @@ mod tests {
         add("second", &uid, "2");
         add("latest", &uid, "3");
         add("stranger", "another", "1");
-        // Somebody gave it another label since.
+        // Somebody changed its label since.
         add("lost", &uid, "1");
         add("lost", "another", "1");
         let older = |finished: bool| {
@@ -315,7 +313,8 @@ mod tests {
         let mut action = action();
         let run = RunStatus { pod_name: pod.metadata.name.clone(), ..RunStatus::default() };
         action.status.get_or_insert_default().run = Some(run);
-        let mut memory = Memory { created: Some(Box::new(pod.clone())), ..Memory::default() };
+        let mut memory = Memory::default();
+        memory.pods.created(Some(Box::new(pod.clone())));
         let mut seen = || {
             forget_created(&store, &mut memory);
             super::pod(&store, &action, &memory).view().map(|pod| pod.uid.clone())
@@ -337,8 +336,10 @@ mod tests {
         action.status.get_or_insert_default().run = Some(run);
         let after = |seconds: i64| requested + SignedDuration::from_secs(seconds);
         let needs = |warnings: &Warnings, pod: &PodView, read: Option<i64>, now: i64, stopped: bool| {
-            let events = read.map(|read| (after(read), Vec::new()));
-            let memory = Memory { events, ..Memory::default() };
+            let mut memory = Memory::default();
+            if let Some(read) = read {
+                memory.pods.events_read(after(read), None);
+            }
             let pod = PodFact::Present(Box::new(pod.clone()));
             needs_events(&action, &pod, warnings, |_| stopped, &memory, after(now))
         };

@@ -1,5 +1,5 @@
-//! The step that reads credentials for a registry: the chart's, and Secrets that a namespace lets
-//! the operator read by name. It asks the API server and a file, and writes nothing.
+//! The step that reads credentials for a registry: the chart's, and Secrets that a namespace lets the
+//! operator read by name. It reads a file and asks the API server, and writes nothing.
 
 use std::path::Path;
 
@@ -11,20 +11,19 @@ use crate::{
     registry::{ImageReference, Keyring, Origin, PullSecretForm},
 };
 
-/// So many pull Secrets of a service account are read at most.
+/// The most pull Secrets of a service account that are read.
 const MOST: usize = 8;
 
-/// Credentials, and what kept others from being among them, for people.
+/// Credentials, and why others are not among them, for people.
 #[derive(Debug, Default)]
 pub(super) struct Found {
-    /// The credentials.
     pub keyring: Keyring,
-    /// Which could not be had, and why.
+    /// The credentials that could not be used, and why.
     pub notes: Vec<String>,
 }
 
-/// The credentials that the chart gave the operator. The file is read each time: the kubelet brings
-/// it up to date.
+/// The credentials that the chart gave the operator. The file is read each time, because the kubelet updates
+/// it.
 pub(super) async fn of_operator(file: Option<&Path>) -> Found {
     let mut found = Found::default();
     let Some(path) = file else { return found };
@@ -35,8 +34,8 @@ pub(super) async fn of_operator(file: Option<&Path>) -> Found {
     found
 }
 
-/// The Secrets that the action names, or else those of its service account, as far as the namespace
-/// lets the operator read them. Notes are of what keeps `image` from being read.
+/// The Secrets that the action names, or else those of its service account, as far as the namespace lets the
+/// operator read them. The notes say what keeps `image` from being read.
 pub(super) async fn of_namespace(client: &Client, action: &Checked, image: &ImageReference) -> Found {
     let mut found = Found::default();
     let secrets: Api<Secret> = Api::namespaced(client.clone(), &action.namespace);
@@ -49,7 +48,7 @@ pub(super) async fn of_namespace(client: &Client, action: &Checked, image: &Imag
             Err(error) if error.code() == Some(403) => found.note(format!(
                 "the operator may not read {origin} (grant its service account get on it by name to resolve tags without a pod)"
             )),
-            // The API server's words may well hold the name.
+            // The API server's message may contain the name.
             Err(_) if is_hidden(&origin) => found.note(format!("{origin} cannot be read")),
             Err(error) => found.note(format!("{origin} cannot be read: {error}")),
         }
@@ -57,13 +56,13 @@ pub(super) async fn of_namespace(client: &Client, action: &Checked, image: &Imag
     found
 }
 
-/// Whether who reads the action's status may not know the Secret, nor what is in it.
+/// Whether readers of the action's status must not learn the Secret's name or content.
 const fn is_hidden(origin: &Origin) -> bool {
     matches!(origin, Origin::ServiceAccount { .. })
 }
 
-/// As the API server does it for pods: a service account's count where the pod names none. With the
-/// names, whose they are.
+/// The names of the Secrets, and their origin. As in the API server, a service account's Secrets count only
+/// if the pod names none.
 async fn names<'a>(
     client: &Client,
     action: &'a Checked,
@@ -96,7 +95,7 @@ async fn names<'a>(
 }
 
 impl Found {
-    /// Once: a service account's Secrets all read alike.
+    /// Adds a note once: the notes on a service account's Secrets are all alike.
     fn note(&mut self, note: String) {
         if !self.notes.contains(&note) {
             self.notes.push(note);
@@ -128,7 +127,7 @@ impl Found {
 
     fn add(&mut self, origin: &Origin, form: PullSecretForm, content: &[u8]) {
         match self.keyring.add(origin, form, content) {
-            // It names registries of the Secret.
+            // The error names registries of the Secret.
             Err(_) if is_hidden(origin) => self.note(format!("{origin} cannot be used to pull images")),
             Err(error) => self.note(error.to_string()),
             Ok(()) => {}
@@ -165,7 +164,7 @@ mod tests {
         (200, serde_json::to_value(secret).unwrap())
     }
 
-    /// What is found, where each Secret is answered so; by the service account, or by name.
+    /// The result if each Secret is answered like this, named by the action or by its service account.
     async fn found(by_name: bool, answer: (u16, Value)) -> Found {
         let (client, _) = server(move |request| {
             if request.path.ends_with("/serviceaccounts/deployer") {
@@ -211,7 +210,7 @@ mod tests {
             assert!(note.contains("Secret shop/topsecret") && note.contains(told), "{note}");
         }
         let image = ImageReference::parse("registry.example.com/tools:1").unwrap();
-        // Of user "ci" and password "hush".
+        // User "ci", password "hush".
         let good = secret(KIND, r#"{"auths":{"registry.example.com":{"auth":"Y2k6aHVzaA=="}}}"#);
         for (by_name, who) in [
             (false, "with the user and password of a pull Secret of service account shop/deployer"),

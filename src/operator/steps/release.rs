@@ -1,4 +1,4 @@
-//! The step that lets a pod go: takes our finalizer off it.
+//! The step that releases a pod: it takes our finalizer off.
 
 use k8s_openapi::api::core::v1::Pod;
 use kube::{
@@ -18,7 +18,8 @@ use crate::{
 /// Takes our finalizer, and no other, off the pod with this name and UID.
 ///
 /// # Errors
-/// The API server's; a pod that is gone or has another UID is none. 409 where it is still held.
+/// The API server's. A pod that is gone or has another UID is not an error. 409 if our finalizer is still on
+/// it.
 pub(crate) async fn release(
     client: &Client,
     namespace: &str,
@@ -26,14 +27,14 @@ pub(crate) async fn release(
     uid: &str,
 ) -> Result<(), CallError> {
     let pods: Api<Pod> = Api::namespaced(client.clone(), namespace);
-    // A strategic merge: other finalizers stay, whoever set them meanwhile. The UID is a precondition.
+    // A strategic merge keeps finalizers that others have set meanwhile. The UID is a precondition.
     let patch = json!({"metadata": {"uid": uid, "$deleteFromPrimitiveList/finalizers": [FINALIZER_COLLECT]}});
     let parameters = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
     match call(pods.patch_metadata(name, &parameters, &Patch::Strategic(patch))).await {
         Ok(_) => Ok(()),
         Err(error) if error.code() == Some(404) => Ok(()),
-        // It has another UID; or others changed it so often that the server gave up, and then it must be
-        // tried again: nobody else lets it go.
+        // Either the pod has another UID, or others changed it so often that the server gave up. Then the
+        // release must be tried again, because nothing else releases the pod.
         Err(error) if error.code() == Some(409) => match call(pods.get_opt(name)).await? {
             Some(live) if live.metadata.uid.as_deref() == Some(uid) && is_held(&live) => Err(error),
             _ => Ok(()),
@@ -49,7 +50,7 @@ mod tests {
     use super::*;
     use crate::operator::testing::server::{failure, server};
 
-    /// Releases the pod `uid-1` where the server says 409 to that, and has `live` under its name.
+    /// Releases the pod `uid-1`. The server answers 409, and has `live` under that name.
     async fn released(live: (u16, Value)) -> Result<(), CallError> {
         let (client, _) = server(move |request| match request.method.as_str() {
             "GET" => live.clone(),

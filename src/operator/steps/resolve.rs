@@ -1,9 +1,8 @@
-//! The step that finds out what a run executes: the script's hash, where the script is in a
-//! `ConfigMap`, and the digest that the image's tag names now.
+//! The step that finds out what a run executes: the hash of a script in a `ConfigMap`, the packages, and the
+//! digest that the image's tag names now.
 //!
-//! A registry is asked anonymously, then with the chart's credentials, then with those that the
-//! namespace lets the operator read; a refusal falls through to the next. Where all are refused, a
-//! node is to be asked.
+//! A registry is asked anonymously, then with the chart's credentials, then with those that the namespace
+//! lets the operator read. After a refusal the next are tried. If all are refused, a node is asked.
 
 mod asking;
 pub(in crate::operator) mod jobs;
@@ -26,8 +25,9 @@ use crate::{
     registry::{Asker, ResolveError, ResolvedImage},
 };
 
-/// Resolves script, packages and image of `action`; `failures` counts those of this run so far. A package
-/// that the run `again` deployed keeps its digest. With it, for how long the registry asked to be left alone.
+/// Resolves script, packages and image of `action`. `failures` counts the failures of this run so far. A
+/// package that the run `again` deployed keeps its digest. Also returns how long the registry asked to be
+/// left alone.
 pub(crate) async fn resolve(
     sources: &Sources<'_>,
     action: &Checked,
@@ -58,7 +58,7 @@ pub(crate) async fn resolve(
     }
 }
 
-/// SHA-256 of the script as its `ConfigMap` has it now.
+/// SHA-256 of the script that its `ConfigMap` has now.
 async fn script(client: &Client, action: &Checked) -> Result<Option<String>, String> {
     let Some(from) = action.script_ref() else { return Ok(None) };
     let maps: Api<ConfigMap> = Api::namespaced(client.clone(), &action.namespace);
@@ -97,13 +97,13 @@ async fn image(sources: &Sources<'_>, action: &Checked, failures: u32) -> Result
     asked.refused_by_all(&notes)
 }
 
-/// The registry's refusals so far.
+/// The registry's answers so far.
 struct Asked<'a> {
     sources: &'a Sources<'a>,
     action: &'a Checked,
     failures: u32,
     refused: Vec<ResolveError>,
-    /// The image whose digest is given, and of which nothing else could be read.
+    /// The image with a given digest, if nothing else about it could be read.
     unread: Option<ResolvedImage>,
 }
 
@@ -122,7 +122,7 @@ impl Asked<'_> {
         None
     }
 
-    /// `None` where another may be told more.
+    /// `None` if other credentials may get a better answer.
     async fn ask(&mut self, asker: &Asker) -> Option<Result<ResolvedImage, Problem>> {
         let Sources { registry, platform, .. } = self.sources;
         match registry.resolve(&self.action.image, platform, asker).await {
@@ -148,14 +148,13 @@ impl Asked<'_> {
 
     fn refused_by_all(mut self, notes: &[String]) -> Result<ResolvedImage, Problem> {
         if let Some(image) = self.unread.take() {
-            // The digest is known; the node may pull it with what it has.
+            // The digest is known. The node may be able to pull it.
             return Ok(image);
         }
         let denied = |error: &&ResolveError| matches!(error, ResolveError::Denied { .. });
         let limited = |error: &&ResolveError| matches!(error, ResolveError::RateLimited { .. });
         let absent = |error: &&ResolveError| matches!(error, ResolveError::NotFound { .. });
-        // With credentials, the last word is that of who had most of them: who was let in and found
-        // nothing knows more than who was not.
+        // "Not found" for the last credentials counts most: they were let in, and the others were refused.
         let last = self
             .refused
             .last()

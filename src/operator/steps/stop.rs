@@ -1,4 +1,4 @@
-//! The steps that stop a pod: this very pod, and none that took its name since.
+//! The steps that stop a pod: this very pod, and never a later one of the same name.
 
 use k8s_openapi::{api::core::v1::Pod, jiff::Timestamp};
 use kube::{
@@ -18,7 +18,7 @@ use crate::{
 /// Deletes the pod with this name and UID.
 ///
 /// # Errors
-/// The API server's; a pod that is gone or has another UID is none.
+/// The API server's. A pod that is gone or has another UID is not an error.
 pub(crate) async fn delete(client: &Client, namespace: &str, name: &str, uid: &str) -> Result<(), CallError> {
     let pods: Api<Pod> = Api::namespaced(client.clone(), namespace);
     let parameters = DeleteParams {
@@ -32,22 +32,22 @@ pub(crate) async fn delete(client: &Client, namespace: &str, name: &str, uid: &s
     }
 }
 
-/// Has the kubelet end every container of the pod with this name and UID that still runs; the pod,
-/// and what is known of its containers, stays.
+/// Makes the kubelet end every running container of the pod with this name and UID. The pod and its
+/// containers' statuses stay.
 ///
 /// # Errors
-/// The API server's; a pod that is gone or has another UID is none.
+/// The API server's. A pod that is gone or has another UID is not an error.
 pub(crate) async fn expire(client: &Client, namespace: &str, name: &str, uid: &str) -> Result<(), CallError> {
     // The UID is a precondition.
     let patch = json!({"metadata": {"uid": uid}, "spec": {"activeDeadlineSeconds": AT_ONCE_SECONDS}});
     change(client, namespace, name, patch).await
 }
 
-/// Puts down on the pod with this name and UID why its script is to stop: the kubelet shows it to the
-/// runner, which has it when it is asked.
+/// Writes onto the pod with this name and UID why its script must stop. The kubelet shows this to the runner,
+/// so the runner knows the reason when it is asked to stop.
 ///
 /// # Errors
-/// The API server's; a pod that is gone or has another UID is none.
+/// The API server's. A pod that is gone or has another UID is not an error.
 pub(crate) async fn announce(
     client: &Client,
     namespace: &str,

@@ -1,4 +1,4 @@
-//! The step that writes a status: it replaces it, if nobody else has changed the action since.
+//! The step that writes a status. It fails if the action was changed since it was read.
 
 use k8s_openapi::jiff::Timestamp;
 use kube::{Api, Client, ResourceExt, api::PostParams};
@@ -12,31 +12,31 @@ use crate::{
     },
 };
 
-/// Writes `status` onto `action`, and returns the action as it is then. Where the API server does not store
-/// it for what is in it, a smaller one is written, down to the verdict alone.
+/// Writes `status` onto `action`, and returns the action as it is then. If the API server refuses the status
+/// for its content, a smaller one is written, down to the verdict alone.
 ///
 /// # Errors
-/// The API server's; 409 where the action was changed since it was read.
+/// The API server's. 409 if the action was changed since it was read.
 pub(crate) async fn write_status(
     client: &Client,
     action: &DeploymentAction,
     status: &DeploymentActionStatus,
 ) -> Result<DeploymentAction, CallError> {
     if action.metadata.resource_version.is_none() {
-        // What stands in for an action in the cache must never take its place.
+        // A stand-in must never take the place of an action.
         return Err(CallError::Partial);
     }
     let mut steps = Without::STEPS.into_iter();
     let mut wanted = status.clone();
     loop {
-        // A status is some kilobytes, and so is an action.
+        // Boxed: a status takes some kilobytes, and so does an action.
         let error = match Box::pin(replace(client, action, wanted.clone())).await {
             Err(error) if error.is_about_content() => error,
             result => return result,
         };
         let smaller = steps.by_ref().find_map(|without| {
             let smaller = without.of(status, &error.to_string(), Timestamp::now());
-            // Where it has nothing that this step leaves out, the next one may do.
+            // If it has nothing that this step leaves out, the next step may help.
             (smaller != wanted).then_some((without, smaller))
         });
         let Some((without, smaller)) = smaller else { return Err(error) };
@@ -54,7 +54,7 @@ async fn replace(
         Api::namespaced(client.clone(), action.metadata.namespace.as_deref().unwrap_or_default());
     let mut wanted = action.clone();
     wanted.status = Some(status);
-    // Pruned in the cache, and refused in a request.
+    // The cache has pruned it, and a request must not set it.
     wanted.metadata.managed_fields = None;
     let parameters = PostParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PostParams::default() };
     call(actions.replace_status(&action.name_any(), &parameters, &wanted)).await
@@ -88,7 +88,7 @@ mod tests {
     }
 
     /// Writes [`verdict`] to a server that gives these answers one after the other, and then stores what it
-    /// gets: the result, and the statuses that it was sent.
+    /// gets. Returns the result, and the statuses that the server got.
     async fn written(answers: &[(u16, Value)]) -> (Result<DeploymentAction, CallError>, Vec<Value>) {
         let left = std::sync::Arc::new(std::sync::Mutex::new(answers.to_vec()));
         let (client, seen) = server(move |request| {
@@ -100,7 +100,7 @@ mod tests {
         (result, sent)
     }
 
-    /// As an API server of 1.37 words them, the last three by what an object of 1.8, 2.2 and 3.3 MB gave.
+    /// The messages of an API server of 1.37. The last three answer objects of 1.8, 2.2 and 3.3 MB.
     fn refusals() -> Vec<(u16, Value)> {
         vec![
             failure(422, "Invalid", "status.outputs: Too long"),
@@ -136,7 +136,7 @@ mod tests {
                     _ => (false, false, Some(1)),
                 };
                 assert_eq!(has(&sent[refused]), wanted, "{refusal:?}");
-                // The verdict is in each of them.
+                // Each of them contains the verdict.
                 assert_eq!(stored.phase, Some(Phase::Failed));
                 let kind = crate::api::ConditionType::OutputsLost;
                 assert_eq!(stored.conditions().is_true(kind), refused == 1 || refused == 2);

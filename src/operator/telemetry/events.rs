@@ -1,8 +1,8 @@
-//! The step that tells of a run by Kubernetes events: that a script started, one for each attempt,
-//! and how it ended. `kubectl describe` and `kubectl events` show them.
+//! Writes Kubernetes events about a run: one for each attempt's start of the script, and one for the end of
+//! the run. `kubectl describe` and `kubectl events` show them.
 //!
-//! Nothing waits for them and nothing depends on them: where they cannot be written, the status has
-//! all of it.
+//! Nothing waits for events and nothing depends on them. If they cannot be written, the status still says
+//! everything.
 
 use futures::StreamExt;
 use k8s_openapi::{
@@ -22,17 +22,17 @@ use crate::{
 
 /// The longest note of an event, in bytes (`events/v1` validation).
 const MAX_NOTE_BYTES: usize = 1024;
-/// So many wait to be written; what comes on top is dropped.
+/// How many events may wait to be written. Further ones are dropped.
 const MOST_WAITING: usize = 1024;
-/// So many are written at the same time.
+/// How many events are written at the same time.
 const AT_ONCE: usize = 4;
 
-/// Where events are handed in.
+/// Accepts events for writing. Clones share the queue.
 #[derive(Debug, Clone)]
 pub(crate) struct Events(mpsc::Sender<(String, Event)>);
 
 impl Events {
-    /// Begins to write what is handed in; `instance` is this process's name.
+    /// Starts to write the events that are passed to [`Self::tell`]. `instance` is this process's name.
     #[must_use]
     pub(crate) fn new(client: Client, instance: &str) -> Self {
         let (sender, receiver) = mpsc::channel(MOST_WAITING);
@@ -41,7 +41,7 @@ impl Events {
         Self(sender)
     }
 
-    /// Tells of what the status says now and did not say before.
+    /// Writes an event for what is new in the action's status since `before`.
     pub(crate) fn tell(
         &self,
         before: Option<&DeploymentActionStatus>,
@@ -70,12 +70,12 @@ async fn write(client: Client, instance: String, mut receiver: mpsc::Receiver<(S
         .await;
 }
 
-/// The event of this change, if it is one that is told.
+/// The event for this change of the status, if there is one.
 fn news(before: Option<&DeploymentActionStatus>, action: &DeploymentAction, now: Timestamp) -> Option<Event> {
     let status = action.status.as_ref()?;
     let run = status.run.as_ref()?;
     let same = before.filter(|before| before.run.as_ref().is_some_and(|of| of.number == run.number));
-    // Conditions tell less: they go while the next run is held back, and come again.
+    // Conditions are less reliable here: they go away while the next run is held back, and come back.
     let finished = |of: &DeploymentActionStatus| of.run.as_ref().is_some_and(|run| run.finished_at.is_some());
     let number = run.number;
     if finished(status) {
@@ -116,7 +116,7 @@ fn event(
     let name = action.name_any();
     Event {
         metadata: ObjectMeta {
-            // As client-go's recorder names them: what it is about, and when.
+            // Named as client-go's recorder names them: by object and time.
             name: Some(format!("{name}.{:x}", now.as_nanosecond())),
             namespace: action.namespace(),
             ..ObjectMeta::default()

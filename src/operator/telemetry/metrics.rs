@@ -1,6 +1,6 @@
-//! Counts and durations, without a label that a user can make grow.
+//! Counts and durations. Users cannot make the number of label values grow.
 //!
-//! What is the controller's own has the names that controller-runtime gives it
+//! Metrics of the controller itself have the names that controller-runtime gives them
 //! (`pkg/internal/controller/metrics`), so that dashboards for operators fit.
 
 use std::{sync::Arc, time::Duration};
@@ -17,14 +17,14 @@ use crate::api::{Reason, history::RunOutcome, status::LogState};
 /// The controller's name in its metrics.
 const CONTROLLER: &str = "deploymentaction";
 
-/// Labels of a finished run: both from closed lists.
+/// Labels of a finished run. Both values come from closed lists.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct RunLabels {
     outcome: &'static str,
     reason: &'static str,
 }
 
-/// Label of all that is the controller's: there is one.
+/// Label of the controller's metrics. There is one controller.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ControllerLabels {
     controller: &'static str,
@@ -37,38 +37,38 @@ struct LookLabels {
     result: &'static str,
 }
 
-/// Label of a failed look: from a closed list.
+/// Label of a failed look, from a closed list.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ErrorLabels {
     category: &'static str,
 }
 
-/// Label of a part of a run's time.
+/// Label of a stage of a run.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct PhaseLabels {
     phase: &'static str,
 }
 
-/// Label of a log that was read.
+/// Label of a finished log.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct LogLabels {
     state: &'static str,
 }
 
-/// Label of what was asked of the API server once more: from a closed list.
+/// Label of a repeated request to the API server, from a closed list.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ResendLabels {
     what: &'static str,
 }
 
-/// How many runs are where.
+/// How many runs are in each state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Active {
     /// Their image is being resolved, or something holds them back.
     pub pending: u32,
     /// They wait for a lock.
     pub queued: u32,
-    /// Their pod is on its way.
+    /// Their pod is being created or is starting.
     pub launching: u32,
     /// Their script runs.
     pub running: u32,
@@ -96,8 +96,8 @@ pub struct Metrics {
     resolutions_waiting: Gauge,
     /// Whether this instance leads.
     pub leader: Gauge,
-    /// Whether the policy on naming things is missing or altered, so that nothing that names
-    /// anything starts.
+    /// Whether an admission policy on naming things is missing or altered. Then no run starts that names
+    /// anything.
     pub policy_missing: Gauge,
     /// Logs that are being read or kept.
     pub logs: Gauge,
@@ -135,50 +135,46 @@ impl Default for Metrics {
         let mut all = Registry::default();
         let own = all.sub_registry_with_prefix("longshore");
         own.register("runs", "Runs that have ended, by outcome and reason", metrics.runs.clone());
-        own.register("run_phase_seconds", "Parts of runs' time", metrics.phases.clone());
-        own.register("runs_active", "Runs that have not ended, by where they are", metrics.active.clone());
+        own.register("run_phase_seconds", "How long the stages of runs took", metrics.phases.clone());
+        own.register("runs_active", "Runs that have not ended, by state", metrics.active.clone());
         own.register("log_bytes", "Bytes of scripts' output that were read", metrics.log_bytes.clone());
-        own.register(
-            "logs",
-            "Logs that were read to their end, by what came of it",
-            metrics.logs_read.clone(),
-        );
+        own.register("logs", "Logs that were read to their end, by result", metrics.logs_read.clone());
         own.register(
             "resends",
-            "What was asked of the API server once more, since it had gone unanswered or broken off",
+            "Requests sent to the API server again, because they went unanswered or broke off",
             metrics.resends.clone(),
         );
         own.register("logs_active", "Logs that are being read or kept", metrics.logs.clone());
         own.register(
             "looks_waiting",
-            "Actions that wait for others to be looked at",
+            "Actions that wait for their turn to be looked at",
             metrics.looks_waiting.clone(),
         );
         own.register(
             "resolutions_waiting",
-            "Runs whose image and packages are resolved after those of others",
+            "Runs that wait for their turn to have image and packages resolved",
             metrics.resolutions_waiting.clone(),
         );
         own.register("leader", "Whether this instance leads", metrics.leader.clone());
         own.register(
             "policy_missing",
-            "Whether one of the admission policies on who may use what is missing or altered",
+            "Whether an admission policy on naming things is missing or altered",
             metrics.policy_missing.clone(),
         );
         own.register(
             "reconcile_error_causes",
-            "Looks that broke off, by category",
+            "Reconcile errors, by category",
             metrics.look_error_categories.clone(),
         );
         all.register_collector(Box::new(Process));
         let theirs = all.sub_registry_with_prefix("controller_runtime");
         theirs.register("reconcile", "Looks at an action, by result", metrics.looks.clone());
-        theirs.register("reconcile_errors", "Looks that broke off", metrics.look_errors.clone());
+        theirs.register("reconcile_errors", "Reconcile errors", metrics.look_errors.clone());
         theirs.register("reconcile_time_seconds", "How long looks took", metrics.look_seconds.clone());
-        theirs.register("active_workers", "Looks that are under way", metrics.workers.clone());
+        theirs.register("active_workers", "Looks under way", metrics.workers.clone());
         theirs.register(
             "max_concurrent_reconciles",
-            "How many looks there may be at once",
+            "How many looks may be under way at once",
             metrics.most_workers.clone(),
         );
         Self { registry: Arc::new(all), ..metrics }
@@ -188,7 +184,7 @@ impl Default for Metrics {
 const OURS: ControllerLabels = ControllerLabels { controller: CONTROLLER };
 
 impl Metrics {
-    /// A run has ended.
+    /// Counts a run that has ended.
     pub fn finished(&self, reason: Reason) {
         let outcome = match RunOutcome::of(reason) {
             RunOutcome::Succeeded => "succeeded",
@@ -200,14 +196,14 @@ impl Metrics {
         self.runs.get_or_create(&RunLabels { outcome, reason: reason.as_str() }).inc();
     }
 
-    /// A part of a run is over.
+    /// Counts a finished stage of a run.
     pub fn stage(&self, part: Timing) {
-        // A clock that was set back must not count as an age.
+        // A clock that was set back must not give a negative time.
         let took = Duration::try_from(part.end.duration_since(part.begin)).unwrap_or_default();
         self.phases.get_or_create(&PhaseLabels { phase: part.stage.as_str() }).observe(took.as_secs_f64());
     }
 
-    /// How many runs are where now.
+    /// Sets how many runs are in each state.
     pub fn active(&self, active: Active) {
         for (phase, count) in [
             ("pending", active.pending),
@@ -220,7 +216,7 @@ impl Metrics {
         }
     }
 
-    /// A log was read to its end.
+    /// Counts a log that was read to its end.
     pub fn log_read(&self, state: LogState, bytes: u64) {
         let state = match state {
             LogState::Complete => "Complete",
@@ -231,33 +227,33 @@ impl Metrics {
         self.log_bytes.inc_by(bytes);
     }
 
-    /// A log's stream is opened once more.
+    /// Counts a log stream that is opened again.
     pub fn log_again(&self) {
         self.resends.get_or_create(&ResendLabels { what: "log-stream" }).inc();
     }
 
-    /// A pod's creation is sent once more, since nobody knows what became of the one before.
+    /// Counts a pod creation that is sent again, because the result of the previous one is not known.
     pub fn creation_again(&self) {
         self.resends.get_or_create(&ResendLabels { what: "pod-creation" }).inc();
     }
 
-    /// There may be so many looks at once.
+    /// Sets how many looks may be under way at once.
     pub fn concurrency(&self, most: u16) {
         self.most_workers.get_or_create(&OURS).set(most.into());
     }
 
-    /// So many looks wait for their turn, and so many runs for what they execute to be resolved.
+    /// Sets how many looks wait for their turn, and how many resolutions do.
     pub fn waiting(&self, looks: usize, resolutions: usize) {
         self.looks_waiting.set(i64::try_from(looks).unwrap_or(i64::MAX));
         self.resolutions_waiting.set(i64::try_from(resolutions).unwrap_or(i64::MAX));
     }
 
-    /// A look at an action begins.
+    /// Counts a look that begins.
     pub fn look(&self) {
         self.workers.get_or_create(&OURS).inc();
     }
 
-    /// A look at an action is over.
+    /// Counts a look that is over.
     pub fn looked(&self, took: Duration, error: Option<&'static str>) {
         self.workers.get_or_create(&OURS).dec();
         self.look_seconds.get_or_create(&OURS).observe(took.as_secs_f64());
@@ -269,10 +265,10 @@ impl Metrics {
         }
     }
 
-    /// All of it in the `OpenMetrics` text format.
+    /// All metrics in the `OpenMetrics` text format.
     ///
     /// # Errors
-    /// The formatter's, which writes to memory and has none.
+    /// The formatter's. It writes to memory, and never fails.
     pub fn text(&self) -> Result<String, std::fmt::Error> {
         let mut text = String::new();
         encode(&mut text, &self.registry)?;

@@ -1,4 +1,4 @@
-//! What others learn of a run beside its status: events, metrics, traces.
+//! Events, metrics and traces of runs. They follow the status.
 
 pub(super) mod events;
 pub mod metrics;

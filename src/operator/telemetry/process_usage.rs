@@ -1,5 +1,5 @@
-//! What the process itself takes, under the names that every Prometheus client gives it, so that
-//! dashboards for any workload fit.
+//! Resources that the process itself uses. The names are those of every Prometheus client, so that dashboards
+//! for any workload fit.
 
 use std::fmt::Error;
 
@@ -10,12 +10,10 @@ use prometheus_client::{
     metrics::{counter::ConstCounter, gauge::ConstGauge},
 };
 
-/// Reads `/proc/self` at each scrape. What cannot be read is left out: an absent series says so, a
-/// zero would not.
+/// Reads `/proc/self` at each scrape. A value that cannot be read is left out, because a zero would be wrong.
 #[derive(Debug)]
 pub(super) struct Process;
 
-/// As the kernel counts it.
 struct Usage {
     cpu_seconds: f64,
     resident_bytes: u64,
@@ -48,7 +46,7 @@ impl Collector for Process {
     fn encode(&self, mut encoder: DescriptorEncoder) -> Result<(), Error> {
         let Ok(usage) = Usage::read() else { return Ok(()) };
         let mut tell = |name, help, metric: &dyn Told| metric.tell(&mut encoder, name, help);
-        // The formatter puts `_total` behind a counter's name.
+        // The formatter adds `_total` to a counter's name.
         tell(
             "process_cpu_seconds",
             "User and system CPU time of the operator",
@@ -57,17 +55,17 @@ impl Collector for Process {
         tell(
             "process_resident_memory_bytes",
             "Resident memory of the operator",
-            &ConstGauge::new(whole(usage.resident_bytes)),
+            &ConstGauge::new(usage.resident_bytes),
         )?;
         tell(
             "process_virtual_memory_bytes",
             "Virtual memory of the operator",
-            &ConstGauge::new(whole(usage.virtual_bytes)),
+            &ConstGauge::new(usage.virtual_bytes),
         )?;
         tell(
             "process_open_fds",
             "Open file descriptors of the operator",
-            &ConstGauge::new(whole(usage.open_files)),
+            &ConstGauge::new(usage.open_files),
         )?;
         tell(
             "process_start_time_seconds",
@@ -77,12 +75,7 @@ impl Collector for Process {
     }
 }
 
-/// The formatter has no gauge without a sign that holds 64 bits.
-fn whole(count: impl TryInto<i64>) -> i64 {
-    count.try_into().unwrap_or(i64::MAX)
-}
-
-/// A metric of whatever type, told under a name.
+/// A metric of any type, encoded under a name.
 trait Told {
     fn tell(&self, encoder: &mut DescriptorEncoder, name: &str, help: &str) -> Result<(), Error>;
 }

@@ -1,33 +1,33 @@
-//! The parts of a run's time, of which metrics and traces tell.
+//! The stages of a run, for metrics and traces.
 
 use k8s_openapi::jiff::Timestamp;
 
 use crate::operator::pod::trace_context::SCRIPT;
 
-/// A part of a run's time.
+/// A stage of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stage {
-    /// From when the run is taken up until it has its lock.
+    /// From when the operator takes the run up until the run has its lock.
     Queue,
-    /// From when the image is first asked for until it is pinned and all is recorded.
+    /// From the first question for the image until it is pinned and everything is recorded.
     Resolve,
-    /// From there until its pod is created.
+    /// From then until the pod is created.
     Launch,
-    /// From there until its container is seen running: scheduling, pulling, mounting.
+    /// From then until the container is seen running: scheduling, pulling, mounting.
     Start,
-    /// From there until the exit record has arrived, as this process sees it: the script's own time,
-    /// and what opening and reading its log add.
+    /// From then until this process has the exit record: the script's own time, and the time to open and read
+    /// its log.
     Follow,
-    /// The script's own time, by the runner's clock: a part of the one before.
+    /// The script's own time, by the runner's clock. It is a part of the previous stage.
     Script,
-    /// From the exit record's arrival until the verdict is in the status.
+    /// From the arrival of the exit record until the verdict is in the status.
     Finish,
-    /// From the exit record's arrival until the log is read to its end.
+    /// From the arrival of the exit record until the log is read to its end.
     Collect,
 }
 
 impl Stage {
-    /// As a label, and as a span's name.
+    /// The name as a label, and as a span.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -43,12 +43,12 @@ impl Stage {
     }
 }
 
-/// A part of a run's time, and when it was.
+/// A stage of a run, and when it was.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Timing {
-    /// Which.
+    /// The stage.
     pub stage: Stage,
-    /// The attempt that it was a part of.
+    /// The attempt that it belongs to.
     pub attempt: u32,
     /// When it began.
     pub begin: Timestamp,

@@ -1,9 +1,8 @@
-//! A run as an OpenTelemetry trace, sent by OTLP when it has ended, where an endpoint is given.
+//! Sends each run as an OpenTelemetry trace by OTLP when it has ended, if an endpoint is given.
 //!
-//! All ids follow from the action's UID and the run's number. So the script gets its parent
-//! (`TRACEPARENT`, W3C Trace Context) before anything was sent, and an operator that takes over in
-//! mid-run sends the same trace. What a process has not seen itself (the parts before the script,
-//! after a restart) is left out of it.
+//! All ids follow from the action's UID and the run's number. So the script knows its parent (`TRACEPARENT`,
+//! W3C Trace Context) before anything is sent, and an operator that takes over in mid-run sends the same
+//! trace. Stages that a process has not seen itself are left out, such as those before a restart.
 
 use std::time::{Duration, SystemTime};
 
@@ -30,11 +29,11 @@ use crate::{
 
 /// How long one batch may take.
 const LIMIT: Duration = Duration::from_secs(10);
-/// So many runs wait to be sent; what comes on top is dropped.
+/// How many runs may wait to be sent. Further ones are dropped.
 const MOST_WAITING: usize = 512;
-/// So many runs go with one request.
+/// How many runs one request carries.
 const BATCH: usize = 64;
-/// The name of the span that is the whole run.
+/// The name of the span of the whole run.
 const RUN: &str = "run";
 
 /// Why traces cannot be sent.
@@ -48,15 +47,16 @@ pub struct TracesError {
     why: String,
 }
 
-/// Where traces are handed in; nothing happens to them where no endpoint is given.
+/// Accepts traces for sending. Without an endpoint they are dropped.
 #[derive(Debug, Clone)]
 pub(crate) struct Traces(Option<mpsc::Sender<Vec<SpanData>>>);
 
 impl Traces {
-    /// Begins to send what is handed in to `endpoint`, the base URL of an OTLP receiver by HTTP.
+    /// Starts to send the traces that are passed to [`Self::tell`] to `endpoint`, the base URL of an OTLP
+    /// receiver by HTTP.
     ///
     /// # Errors
-    /// Where the endpoint is no URL, or no client can be made.
+    /// If the endpoint is not a URL, or no client can be made.
     pub(crate) fn new(endpoint: Option<&str>) -> Result<Self, TracesError> {
         let Some(endpoint) = endpoint.filter(|endpoint| !endpoint.is_empty()) else { return Ok(Self(None)) };
         let failed = |why: String| TracesError { endpoint: endpoint.to_owned(), why };
@@ -81,7 +81,7 @@ impl Traces {
         Ok(Self(Some(sender)))
     }
 
-    /// Sends the trace of a run that has ended; `parts` are those that this process has seen.
+    /// Sends the trace of a run that has ended. `parts` are the stages that this process has seen.
     pub(crate) fn tell(&self, action: &DeploymentAction, parts: &[Timing], now: Timestamp) {
         let Some(sender) = &self.0 else { return };
         let Some(spans) = spans(action, parts, now) else { return };
@@ -104,8 +104,8 @@ fn time(of: Timestamp) -> SystemTime {
     of.into()
 }
 
-/// The trace of the latest run, which has ended. The status has whole seconds, so the run as a whole
-/// is stretched over its parts where those are known.
+/// The trace of the latest run, which has ended. The status has whole seconds, so the span of the run is
+/// stretched over its known stages.
 fn spans(action: &DeploymentAction, parts: &[Timing], now: Timestamp) -> Option<Vec<SpanData>> {
     let uid = action.uid()?;
     let status = action.status.as_ref()?;

@@ -24,7 +24,7 @@ fn claim(action: &str, run: &str) -> Claim {
     }
 }
 
-/// What an API server keeps: the Lease, with its resource version.
+/// The API server's store: the Lease, with its resource version.
 #[derive(Default)]
 struct Kept {
     lease: Option<Value>,
@@ -32,7 +32,7 @@ struct Kept {
     /// The action and the pods that it answers with.
     action: Option<Value>,
     pods: Vec<Value>,
-    /// Before the next write, somebody else's comes.
+    /// Another writer's change comes before the next write.
     disturbed: bool,
 }
 
@@ -138,8 +138,8 @@ async fn of_two_that_saw_it_free_one_has_it() {
     assert_eq!(lease["metadata"]["name"], "longshore-lock-prod");
     assert_eq!(lease["spec"]["holderIdentity"], "deploy/a-1");
 
-    // The same where the Lease is there, emptied.
-    give_back(&api.client, "shop", "prod", (UID, "a-1"), true).await.unwrap();
+    // The same with an emptied Lease.
+    release(&api.client, "shop", "prod", (UID, "a-1"), true).await.unwrap();
     assert!(api.lease()["spec"]["holderIdentity"].is_null());
     let (_, found) = api.look(&a).await;
     assert!(take(&api.client, &b, found.as_ref()).await.unwrap().is_some());
@@ -163,7 +163,7 @@ async fn a_lease_of_somebody_else_is_left_alone() {
     let a = claim("deploy", "a-1");
     assert_eq!(api.look(&a).await.0, LockSeen::Stranger("longshore-lock-prod".into()));
     assert!(mark(&api.client, &a, None, "p", None, 10).await.unwrap().is_none());
-    give_back(&api.client, "shop", "prod", (UID, "a-1"), false).await.unwrap();
+    release(&api.client, "shop", "prod", (UID, "a-1"), false).await.unwrap();
     assert_eq!(api.lease(), stranger);
     assert!(api.seen.lock().unwrap().iter().all(|seen| seen.method == "GET"));
 }
@@ -173,7 +173,7 @@ async fn a_pod_is_put_down_by_whoever_has_the_lock_and_nobody_else() {
     let api = Api::new(Kept::default());
     let a = claim("deploy", "a-1");
     let lease = api.have(&a).await;
-    // Somebody touched the Lease meanwhile: it is read anew, and is ours.
+    // Somebody changed the Lease meanwhile. It is read again, and is still ours.
     api.kept.lock().unwrap().disturbed = true;
     let marked = mark(&api.client, &a, Some(lease.clone()), "deploy-1-1", None, 100).await.unwrap().unwrap();
     let until = until(&marked).unwrap();
@@ -192,7 +192,7 @@ async fn a_pod_is_put_down_by_whoever_has_the_lock_and_nobody_else() {
         mark(&api.client, &a, Some(lease), "deploy-1-3", None, 100).await.unwrap().is_none(),
         "it was taken away"
     );
-    give_back(&api.client, "shop", "prod", (UID, "a-1"), false).await.unwrap();
+    release(&api.client, "shop", "prod", (UID, "a-1"), false).await.unwrap();
     assert_eq!(api.lease()["spec"]["holderIdentity"], "other/b-1", "nobody gives back what another one has");
 }
 
@@ -211,9 +211,9 @@ async fn where_nobody_waits_the_lease_goes() {
     let api = Api::new(Kept::default());
     api.have(&claim("deploy", "a-1")).await;
     api.kept.lock().unwrap().disturbed = true;
-    give_back(&api.client, "shop", "prod", (UID, "a-1"), false).await.unwrap();
+    release(&api.client, "shop", "prod", (UID, "a-1"), false).await.unwrap();
     assert!(api.kept.lock().unwrap().lease.is_none());
-    give_back(&api.client, "shop", "prod", (UID, "a-1"), false).await.unwrap();
+    release(&api.client, "shop", "prod", (UID, "a-1"), false).await.unwrap();
 }
 
 #[tokio::test]
@@ -241,7 +241,7 @@ async fn what_is_known_of_a_holder_is_read_from_the_api_server() {
     mark(&api.client, &others, Some(lease), "other-1-1", None, 100).await.unwrap();
     let seen = held().await;
     assert!(seen.recorded.unwrap().runs_no_more() && seen.until.is_some());
-    // Another pod under that name says nothing of it.
+    // Another pod of that name says nothing about it.
     mark(&api.client, &others, None, "other-1-1", Some("another"), 100).await.unwrap();
     assert_eq!(held().await.recorded, None);
 

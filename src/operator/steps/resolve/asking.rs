@@ -1,4 +1,4 @@
-//! Who is asked, and what a try that failed means.
+//! The sources that are asked, and what a failed try means.
 
 use std::path::Path;
 
@@ -11,11 +11,11 @@ use crate::{
     registry::{Platform, Registry, ResolveError},
 };
 
-/// How often a registry that fails is asked before the run goes on without it: for the user of an
-/// image whose digest is given, or by asking a node, which may well have another way to it.
+/// How often a failing registry is asked before the run goes on without it. Then an image with a given digest
+/// is used without its user, or a node is asked, which may have another way to the registry.
 pub(super) const TRIES: u32 = 3;
 
-/// What is asked.
+/// The sources of a resolution.
 #[derive(Clone, Copy)]
 pub(crate) struct Sources<'a> {
     /// For the script's `ConfigMap` and pull Secrets.
@@ -24,24 +24,24 @@ pub(crate) struct Sources<'a> {
     pub registry: &'a Registry,
     /// The chart's credentials.
     pub credentials_file: Option<&'a Path>,
-    /// What actions run on.
+    /// The platform that actions run on.
     pub platform: &'a Platform,
-    /// The most that a package which nodes do not mount may take, in bytes.
+    /// The largest package that nodes do not mount, in bytes.
     pub package_limit_bytes: u64,
 }
 
-/// Why nothing was resolved.
+/// Why a resolution failed.
 pub(super) enum Problem {
-    /// It may be otherwise later, after this pause at the least.
+    /// A later try may succeed, after this pause or a longer one.
     Later(Reason, String, Option<SignedDuration>),
-    /// It will not be otherwise.
+    /// No later try will succeed.
     Never(Reason, String),
-    /// The operator cannot, and a node may.
+    /// The operator cannot resolve it, but a node may.
     AskNode(Reason, String),
 }
 
 impl Problem {
-    /// What it means for the run, and for how long to pause.
+    /// The result for the run, and how long to pause.
     pub(super) fn resolution(
         self,
         packages: Vec<PackageStatus>,

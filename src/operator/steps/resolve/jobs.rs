@@ -1,8 +1,9 @@
-//! Resolving beside the looks: a registry that accepts and says nothing must not hold what all looks share.
+//! Resolves beside the looks: a registry that accepts connections and never answers must not block what all
+//! looks share.
 //!
-//! A look that wants something resolved leaves a [`Job`] in what is remembered of its action, and ends. The
-//! controller is told when the job has its answer, and the next look takes it. Nothing is lost with the
-//! process: the next one finds a run that has nothing frozen, and asks again.
+//! A look that needs a resolution leaves a [`Job`] in the memory of its action, and ends. When the job has
+//! its answer, it wakes the action, and the next look takes the answer. If the process ends, nothing is lost:
+//! the next process finds a run with nothing frozen, and asks again.
 
 use std::{path::PathBuf, sync::Arc};
 
@@ -23,11 +24,11 @@ use crate::{
     registry::{Platform, Registry},
 };
 
-/// So many jobs at once. A namespace whose registry never answers has a third of what a registry takes, and
-/// three of them have a fourth of all.
+/// How many jobs run at once. A namespace whose registry never answers can take a third of a registry's
+/// places. Three such namespaces can take a fourth of all places.
 const LIMITS: Limits = Limits { all: 192, of_owner: 16, at_place: 48 };
 
-/// Where jobs are handed in. Clones share it.
+/// Starts jobs. Clones share the limits.
 #[derive(Clone)]
 pub(crate) struct Jobs {
     shared: Arc<Shared>,
@@ -44,7 +45,7 @@ struct Shared {
 }
 
 impl Jobs {
-    /// With none under way. `news` is where the controller is told of an answer.
+    /// No job is under way. An action is sent to `news` when its answer is there.
     #[must_use]
     pub(crate) fn new(
         client: Client,
@@ -62,13 +63,13 @@ impl Jobs {
         Self { shared: Arc::new(shared), turns: Turns::new(LIMITS), news }
     }
 
-    /// How many wait for their turn.
+    /// How many jobs wait for their turn.
     #[must_use]
     pub(crate) fn waiting(&self) -> usize {
         self.turns.waiting()
     }
 
-    /// Begins to resolve what `spec` says, as [`resolve`] does it. `None` where it cannot be executed.
+    /// Begins to resolve `spec`, as [`resolve`] does. `None` if the spec cannot be executed.
     #[must_use]
     pub(crate) fn begin(
         &self,
@@ -90,12 +91,12 @@ impl Jobs {
             async move {
                 let turn = turns.take(&namespace, places).await;
                 let _ = found.asks.set(());
-                // In memory from here on alone: a thousand may wait.
+                // Boxed, so that it takes memory only from here on: a thousand jobs may wait.
                 if let Some(answer) = Box::pin(shared.ask(&spec, again.as_ref(), failures)).await {
                     let _ = found.answer.set(answer);
                 }
                 drop(turn);
-                // The receiver is gone only where the process ends.
+                // The receiver is gone only if the process ends.
                 let _ = news.send(name);
             }
         };
@@ -184,7 +185,7 @@ mod tests {
         };
         assert!(job.is_for(&wanted(&action, None)));
         assert!(!job.is_for(&wanted(&action, Some(1))));
-        // That the run is put on record changes nothing.
+        // Recording the run in the status changes nothing.
         let on_record = |number| Some(RunStatus { number, ..RunStatus::default() });
         action.status.get_or_insert_default().run = on_record(1);
         assert!(job.is_for(&wanted(&action, None)));
@@ -211,14 +212,14 @@ mod tests {
         let told = tokio::time::timeout(Duration::from_secs(5), told.recv()).await.unwrap();
         assert_eq!(told, Some(ObjectRef::from_obj(&lone)));
         assert!(job.answer().is_some());
-        // Whose action went, or changed: nothing is left of them.
+        // Their actions were deleted or changed. Nothing may be left of the jobs.
         drop(silent);
         while jobs.turns.taken() + jobs.waiting() > 0 {
             tokio::task::yield_now().await;
         }
     }
 
-    /// So many jobs of a namespace that are under way for as long as they are held.
+    /// Starts this many jobs of a namespace. They are under way for as long as they are held.
     fn hold(jobs: &Jobs, namespace: &str, many: usize) -> Vec<Job> {
         let one = |_| {
             let (turns, namespace) = (jobs.turns.clone(), namespace.to_owned());
@@ -256,7 +257,7 @@ mod tests {
         assert_eq!((reason, at_the_end), (Reason::Resolving, Reason::RegistryUnavailable));
         assert!(message.contains("namespace shop"), "{message}");
         job.found.asks.set(()).unwrap();
-        assert!(words(job.under_way(None)).1.contains("not all that was asked has answered"));
+        assert!(words(job.under_way(None)).1.contains("has not answered yet"));
         let before = Resolution::Failed { reason: Reason::ConfigMapMissing, message: "there is none".into() };
         let told = (Reason::ConfigMapMissing, "there is none".to_owned(), Reason::ConfigMapMissing);
         assert_eq!(words(job.under_way(Some(&before))), told);

@@ -1,6 +1,6 @@
-//! What the packages of a run are now: a registry is asked as for an image, and no node is. Where
-//! nobody may see a package whose digest is given, the pod that fetches it finds out with the pull
-//! Secrets that the action names.
+//! Resolves the packages of a run. A registry is asked as for an image, but no node is. If no credentials may
+//! read a package whose digest is given, the fetching pod tries it with the pull Secrets that the action
+//! names.
 
 use super::asking::{Problem, Sources, TRIES, later};
 use crate::{
@@ -16,7 +16,8 @@ use crate::{
     registry::{Asker, ImageReference, PackageManifest, ResolveError},
 };
 
-/// Resolves all packages of `action`, in their order; those that the run `again` deployed are the same.
+/// Resolves all packages of `action`, in their order. Packages that the run `again` deployed keep their
+/// digests.
 pub(super) async fn packages(
     sources: &Sources<'_>,
     action: &Checked,
@@ -37,10 +38,10 @@ pub(super) async fn packages(
     Ok(resolved)
 }
 
-/// The package with the digest that it had in that run.
+/// The package with its digest in that run.
 fn as_before(package: &CheckedPackage, past: &PastRun) -> Option<CheckedPackage> {
     let of = past.packages.iter().find(|of| of.name == package.name)?;
-    // What somebody else wrote into the status must not lead elsewhere.
+    // Somebody else may have written this status, and it must not lead to another image.
     let reference = Some(&of.resolved).filter(|image| package.reference.is_pinned_as(image))?;
     Some(CheckedPackage { reference: ImageReference::parse(reference).ok()?, ..package.clone() })
 }
@@ -88,7 +89,7 @@ impl Asked<'_> {
         self.refused_by_all(&notes)
     }
 
-    /// `None` where another may be told more.
+    /// `None` if other credentials may get a better answer.
     async fn ask(&mut self, asker: &Asker) -> Option<Result<PackageStatus, Problem>> {
         let Sources { registry, platform, .. } = self.sources;
         match registry.package(&self.package.reference, platform, asker).await {
@@ -109,7 +110,7 @@ impl Asked<'_> {
         self.package.reference.digest().is_some()
     }
 
-    /// What is too large is refused before a byte of it is fetched.
+    /// A package that is too large is refused before a byte of it is fetched.
     fn judge(&self, manifest: &PackageManifest) -> Result<PackageStatus, Problem> {
         let (packed, limit) = (manifest.packed_bytes(), self.sources.package_limit_bytes);
         if !manifest.is_image && packed > limit {
@@ -145,7 +146,7 @@ impl Asked<'_> {
         if self.is_pinned() && secrets {
             return Ok(self.unread());
         }
-        // With credentials, the last word is that of who had most of them.
+        // "Not found" for the last credentials counts most.
         let absent = |error: &&ResolveError| matches!(error, ResolveError::NotFound { .. });
         let denied = |error: &&ResolveError| matches!(error, ResolveError::Denied { .. });
         let last = self.refused.last().filter(absent).or_else(|| self.refused.iter().rfind(denied));
@@ -155,7 +156,7 @@ impl Asked<'_> {
         let message = [&[error.about_package()][..], notes].concat().join("; ");
         Err(match error {
             error if error.is_transient() => later(error),
-            // What is applied together comes in any order: a Secret may be there in a moment.
+            // Objects that are applied together arrive in any order. A Secret may exist in a moment.
             ResolveError::Denied { .. } if secrets => Problem::Later(Reason::PackageDenied, message, None),
             error => Problem::Never(reason(error), message),
         })
