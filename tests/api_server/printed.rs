@@ -1,16 +1,16 @@
 //! The columns of `kubectl get`.
 
-use std::process::Command;
-
 use longshore::api::Reason;
 use serde_json::Value;
 
 use super::request::table;
-use crate::support::{action::Action, namespace::in_namespace};
+use crate::support::{
+    action::Action,
+    namespace::{in_namespace, tool},
+};
 
 fn kubectl(arguments: &[&str]) -> String {
-    let output =
-        Command::new("kubectl").args(arguments).output().expect("kubectl is in PATH: make -s cluster-env");
+    let output = tool("kubectl").args(arguments).output().expect("kubectl is in PATH: make -s cluster-env");
     assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap()
 }

@@ -7,6 +7,8 @@ use std::{
     process::{Command, Output},
 };
 
+use regex::Regex;
+
 const PROGRAMS: [&str; 4] = ["on_cluster", "on_cluster_alone", "performance", "scale"];
 
 /// Starts a program of this name as cargo does, with these variables. It says `started`.
@@ -50,6 +52,24 @@ fn what_changes_a_cluster_is_started_where_that_cluster_was_given_to_it() {
 fn all_others_are_started() {
     for program in ["longshore", "longshore-runner", "process", "model", "cache", "fake-node"] {
         assert_eq!(start(program, &[("KUBECONFIG", "/of/somebody")]), "started who::\n");
+    }
+}
+
+/// A test that a debugger starts is not started by cargo: it asks before it starts these.
+#[test]
+fn kubectl_and_helm_are_started_by_what_asks_whose_cluster_it_is() {
+    let started = Regex::new(r#"Command::new\("(kubectl|helm)"\)"#).unwrap();
+    let mut folders = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("tests")];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|end| end == "rs") {
+                let found = started.is_match(&fs::read_to_string(&path).unwrap());
+                assert!(!found, "{}: use support::namespace::tool", path.display());
+            }
+        }
     }
 }
 

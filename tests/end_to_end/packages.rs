@@ -1,6 +1,6 @@
 //! Packages: charts that helm itself pushed, images, and artifacts made by hand, good and bad.
 
-use std::{path::Path, process::Command};
+use std::path::Path;
 
 use k8s_openapi::api::core::v1::{ResourceQuota, Secret};
 use kube::api::DeleteParams;
@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::{pending::quota, registry::push_artifact};
 use crate::support::{
     action::Action,
-    namespace::{Namespace, in_namespace, setting},
+    namespace::{Namespace, in_namespace, setting, tool},
     registry::Image,
     rights::Subject,
 };
@@ -18,7 +18,7 @@ use crate::support::{
 const TITLE: &str = "org.opencontainers.image.title";
 
 fn helm(arguments: &[&str], folder: &Path) {
-    let done = Command::new("helm")
+    let done = tool("helm")
         .args(arguments)
         .current_dir(folder)
         // Its own configuration and credentials.

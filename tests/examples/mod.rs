@@ -5,12 +5,12 @@
 
 use std::{
     path::{Path, PathBuf},
-    process::{Command, Stdio},
+    process::Stdio,
 };
 
 use serde_json::Value;
 
-use crate::support::namespace::setting;
+use crate::support::namespace::{setting, tool};
 
 mod release;
 mod worker_tools;
@@ -21,9 +21,7 @@ fn root() -> PathBuf {
 
 /// kubectl's standard output.
 fn kubectl(arguments: &[&str]) -> String {
-    setting("KUBECONFIG");
-    let output =
-        Command::new("kubectl").args(arguments).stderr(Stdio::inherit()).output().expect("kubectl in PATH");
+    let output = tool("kubectl").args(arguments).stderr(Stdio::inherit()).output().expect("kubectl in PATH");
     assert!(output.status.success(), "kubectl {}", arguments.join(" "));
     String::from_utf8(output.stdout).expect("kubectl prints text")
 }
@@ -34,7 +32,7 @@ struct Applied(PathBuf);
 impl Drop for Applied {
     fn drop(&mut self) {
         let file = self.0.to_str().expect("a path of text");
-        let _ = Command::new("kubectl")
+        let _ = tool("kubectl")
             .args(["delete", "--ignore-not-found", "--timeout=60s", "-f", file])
             .stdout(Stdio::null())
             .status();

@@ -13,7 +13,7 @@ const NAMESPACE: &str = "orders";
 
 /// kubectl as this user, who may be refused.
 fn as_user(user: &str, arguments: &[&str]) -> Output {
-    Command::new("kubectl").args(["--as", user]).args(arguments).output().expect("kubectl in PATH")
+    tool("kubectl").args(["--as", user]).args(arguments).output().expect("kubectl in PATH")
 }
 
 fn must(user: &str, arguments: &[&str]) -> String {

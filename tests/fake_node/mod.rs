@@ -2,7 +2,6 @@
 //! deployed in the cluster.
 
 use std::{
-    process::Command,
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -19,7 +18,7 @@ use crate::{
     node::{FakeNode, Hook, MARK, Moment, Options, Order, Signal},
     support::{
         action::{Action, Done, from_config_map, from_secret},
-        namespace::{Namespace, in_namespace, until, within},
+        namespace::{Namespace, in_namespace, tool, until, within},
         turns::among_others,
     },
 };
@@ -196,7 +195,7 @@ async fn kubectl_shows_its_log() {
             let action = namespace.apply("long", script(node, "echo one; echo two; sleep 60")).await;
             let pod = action.under_way().await.name_any();
             let kubectl = |more: &[&str]| {
-                let mut command = Command::new("kubectl");
+                let mut command = tool("kubectl");
                 command.args(["--namespace", &namespace.name, "logs", &pod]).args(more);
                 let output = command.output().unwrap();
                 assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));

@@ -1,10 +1,7 @@
 //! The runner's other way into the pod, for clusters without image volumes. It changes how the
 //! operator is installed, so it runs alone, and puts it back as it was.
 
-use std::{
-    panic::{AssertUnwindSafe, resume_unwind},
-    process::Command,
-};
+use std::panic::{AssertUnwindSafe, resume_unwind};
 
 use futures::FutureExt;
 use longshore::api::Reason;
@@ -13,15 +10,14 @@ use serde_json::json;
 use crate::support::{
     action::{Action, from_secret},
     matrix,
-    namespace::{in_namespace, setting},
+    namespace::{in_namespace, tool},
     registry,
     turns::alone,
 };
 
 /// Sets how the runner gets into pods, and waits until the operator that does so is there.
 fn deliver_by(delivery: &str) {
-    setting("KUBECONFIG");
-    let output = Command::new("helm")
+    let output = tool("helm")
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .args([
             "upgrade",

@@ -4,6 +4,7 @@
 use std::{
     fmt::Debug,
     panic::{AssertUnwindSafe, resume_unwind},
+    process::Command,
     time::{Duration, Instant, SystemTime},
 };
 
@@ -42,6 +43,12 @@ pub(crate) fn setting(name: &str) -> String {
 
 const HOW: &str = "`make test` starts a cluster and sets it; with a cluster that runs, \
     eval \"$(make -s cluster-env)\" does";
+
+/// kubectl or helm, for the cluster that was given to the tests.
+pub(crate) fn tool(name: &str) -> Command {
+    setting("KUBECONFIG");
+    Command::new(name)
+}
 
 /// The image that the tests' scripts run in: bash, python3 and kubectl on Debian.
 pub(crate) fn examples_image() -> String {
