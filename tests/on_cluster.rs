@@ -16,9 +16,9 @@ mod support {
     pub(crate) mod rights;
 }
 
+mod access;
 mod api_server;
 mod end_to_end;
 mod examples;
 mod fuzz;
 mod gitops;
-mod who;

@@ -58,7 +58,7 @@ step "what can happen, state by state" tests_of model
 step "the runner and the fetcher as processes" tests_of process runner:: fetch::
 if step "cluster" cluster_up && step "install" tests/install.sh; then
 	step "API server" on_cluster api_server::
-	step "who may do what" on_cluster who::
+	step "who may do what" on_cluster access::
 	step "end to end" on_cluster end_to_end::
 	step "the fake node" on_cluster_alone fake_node::
 	# Nothing before needs this image.

@@ -19,7 +19,7 @@ fn start(program: &str, variables: &[(&str, &str)]) -> String {
     // Not a file of ours: a child of another test may have that open for writing, and then it cannot start.
     symlink("/bin/sh", &path).unwrap();
     let mut command = Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cargo_runner.sh"));
-    command.arg(&path).args(["-c", "echo started \"$@\"", "sh", "who::"]);
+    command.arg(&path).args(["-c", "echo started \"$@\"", "sh", "access::"]);
     command.env_remove("KUBECONFIG").env_remove("LONGSHORE_CLUSTER_TESTS");
     let Output { status, stdout, stderr } = command.envs(variables.iter().copied()).output().unwrap();
     fs::remove_dir_all(folder).unwrap();
@@ -31,7 +31,7 @@ fn start(program: &str, variables: &[(&str, &str)]) -> String {
 fn what_changes_a_cluster_is_started_where_that_cluster_was_given_to_it() {
     for program in PROGRAMS {
         let given = [("KUBECONFIG", "/of/tests"), ("LONGSHORE_CLUSTER_TESTS", "/of/tests")];
-        assert_eq!(start(program, &given), "started who::\n");
+        assert_eq!(start(program, &given), "started access::\n");
         for variables in [
             &[][..],
             &[("KUBECONFIG", "/of/somebody")],
@@ -51,7 +51,7 @@ fn what_changes_a_cluster_is_started_where_that_cluster_was_given_to_it() {
 #[test]
 fn all_others_are_started() {
     for program in ["longshore", "longshore-runner", "process", "model", "cache", "fake-node"] {
-        assert_eq!(start(program, &[("KUBECONFIG", "/of/somebody")]), "started who::\n");
+        assert_eq!(start(program, &[("KUBECONFIG", "/of/somebody")]), "started access::\n");
     }
 }
 

@@ -134,24 +134,26 @@ fn each_step_names_an_area() {
 fn what_no_step_runs_is_noticed() {
     assert!(SUITE.contains(" tests/faults.sh"));
     assert!(
-        runs("tests/who/matrix.rs") && runs("tests/model/explored.rs") && runs("src/operator/pod/build.rs")
+        runs("tests/access/matrix.rs")
+            && runs("tests/model/explored.rs")
+            && runs("src/operator/pod/build.rs")
     );
     assert!(runs("tests/faults/oracle.rs"));
     assert!(
         !runs("tests/who_else/mod.rs") && !runs("tests/support/namespace.rs") && !runs("tests/node/mod.rs")
     );
     assert!(!is_run("src/operator/pod/build.rs", "cargo_test --bins"));
-    let is_run = |script| is_run("tests/who/matrix.rs", script);
+    let is_run = |script| is_run("tests/access/matrix.rs", script);
     assert!(
-        is_run("\tstep \"who\" on_cluster api_server:: who::")
-            && is_run("tests_of on_cluster who::\"$only\"")
+        is_run("\tstep \"access\" on_cluster api_server:: access::")
+            && is_run("tests_of on_cluster access::\"$only\"")
     );
     assert!(is_run("tests_of on_cluster"));
     for other in
-        ["on_cluster_alone who::", "# on_cluster who::", "on_cluster api_server::", "tests_of process"]
+        ["on_cluster_alone access::", "# on_cluster access::", "on_cluster api_server::", "tests_of process"]
     {
         assert!(!is_run(other), "{other}");
     }
-    let undeclared = root().join("tests/who/undeclared.rs");
+    let undeclared = root().join("tests/access/undeclared.rs");
     assert!(!is_compiled(&undeclared) && is_compiled(&undeclared.with_file_name("matrix.rs")));
 }

@@ -55,7 +55,7 @@ static_cargo() {
 cargo_test() { static_cargo test --locked "$@"; }
 
 # tests_of TARGET BEGINNING... [-- OPTION...]: runs the tests of tests/TARGET.rs whose names begin so (such as
-# `who::`, a regular expression), or all of them. Fails where a beginning is of no test: cargo would pass.
+# `access::`, a regular expression), or all of them. Fails where a beginning is of no test: cargo would pass.
 tests_of() {
 	local target=$1 listed beginning beginnings=() found names=()
 	shift

@@ -1,5 +1,5 @@
 //! The limits of an `ActionPolicy`, as the API server judges them. `crate::operator::action_policy` says the
-//! same in Rust, with the same words. `tests/who` compares the two.
+//! same in Rust, with the same words. `tests/access` compares the two.
 
 use serde_json::{Value, json};
 
