@@ -8,6 +8,7 @@ use std::{
 use serde_json::{Value, json};
 
 use super::{Applied, example, kubectl, reason, remove, root};
+use crate::support::namespace::tool;
 
 const NAMESPACE: &str = "orders";
 
