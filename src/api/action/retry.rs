@@ -56,8 +56,8 @@ impl Retry {
 /// A cause after which another attempt may follow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub enum RetryCause {
-    /// The script certainly never started. The pod was refused, got no node, no image or no Secret before the
-    /// pending deadline, or its container could not start.
+    /// The script certainly never started. A quota left no room for its pod, or the pod got no node, no image or
+    /// no Secret before the pending deadline, or its container could not start.
     NeverStarted,
     /// The script ended with an exit code other than 0, by a signal, for lack of memory, or without a required
     /// output.

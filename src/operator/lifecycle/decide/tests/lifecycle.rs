@@ -174,7 +174,7 @@ fn rows() -> Vec<Row> {
         ),
         row(
             "Queued",
-            "the holder's action is gone, and no clock lets its pod run any more",
+            "the holder's action is gone, and every clock that could let its pod run has passed",
             next(lock::held(|_| {})),
             1001,
         ),
