@@ -94,7 +94,11 @@ read -r passed broken ignored < <(
 # A step that failed without a failing test, such as a lint, counts as one.
 if [ ${#failed[@]} -gt 0 ] && [ "$broken" -eq 0 ]; then broken=${#failed[@]}; fi
 say ""
-if [ ${#failed[@]} -gt 0 ]; then say "failed: $(printf '%s; ' "${failed[@]}")"; fi
+if [ ${#failed[@]} -gt 0 ]; then
+	say "failed steps: $(printf '%s; ' "${failed[@]}")"
+	# What they say of it is far above.
+	sed -n 's/^test \(.*\) \.\.\. FAILED$/failed test: \1/p' "$log"
+fi
 say "all of it took $((SECONDS - started)) s"
 say "$passed passed, $broken failed, $ignored skipped"
 [ ${#failed[@]} -eq 0 ] && [ "$passed" -gt 0 ]
