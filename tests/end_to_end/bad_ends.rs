@@ -207,7 +207,7 @@ async fn what_the_runtime_says_where_it_cannot_execute_the_runner_is_told() {
 /// Fills a folder with more than the node lets it have, and stays. Not at once: of a container that
 /// is evicted in the moment of its start the kubelet shows no log.
 fn glutton(folder: &str) -> Action {
-    Action::script(&format!("sleep 3; head -c 60M /dev/zero > \"{folder}/file\"; echo written; sleep 100"))
+    Action::script(&format!("sleep 3; head -c 60M /dev/zero > \"{folder}/file\"; echo written; sleep 600"))
 }
 
 /// The kubelet measures volumes about once a minute.

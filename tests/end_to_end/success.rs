@@ -292,14 +292,19 @@ async fn the_operator_s_log_names_action_and_run() {
         let done = namespace.apply("logged", Action::script("exit 3")).await.finished().await;
         let pods: Api<Pod> = Api::namespaced(namespace.client.clone(), "longshore-system");
         let labels = ListParams::default().labels("app.kubernetes.io/name=longshore");
-        // Whichever replica leads.
-        let mut lines = Vec::new();
-        for pod in pods.list(&labels).await.expect("listing pods") {
-            let log = pods.logs(&pod.name_any(), &LogParams::default()).await.unwrap_or_default();
-            lines.extend(log.lines().filter(|line| line.contains(&namespace.name)).map(str::to_owned));
-        }
-        let ends: Vec<&String> = lines.iter().filter(|line| line.contains("run finished")).collect();
-        let [end] = &ends[..] else { panic!("{lines:#?}") };
+        // Whichever replica leads. It logs the end once the status is stored.
+        let end = until("the operator's log has the run's end", async || {
+            let mut lines = Vec::new();
+            for pod in pods.list(&labels).await.expect("listing pods") {
+                let log = pods.logs(&pod.name_any(), &LogParams::default()).await.unwrap_or_default();
+                lines.extend(log.lines().filter(|line| line.contains(&namespace.name)).map(str::to_owned));
+            }
+            let mut ends = lines.into_iter().filter(|line| line.contains("run finished"));
+            let end = ends.next()?;
+            assert_eq!(ends.next(), None, "beside {end}");
+            Some(end)
+        })
+        .await;
         let run = format!("run=\"{}\"", done.run().id);
         assert_eq!(end.matches("run=").count(), 1, "{end}");
         for words in [run.as_str(), "action=logged ", "reason=ScriptFailed", "exit_code=3"] {
