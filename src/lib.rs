@@ -8,7 +8,7 @@
 //! | [`runner`] | what runs inside a user's container | `record` |
 //! | [`registry`] | tag to digest, the image's user, what a package is made of | nothing of ours |
 //! | [`fetch`] | what fetches packages that nodes do not mount, in an init container | `record`, `registry` |
-//! | [`operator`] | one file a step, from a watched action to its stored verdict | all above but `runner` and `fetch` |
+//! | [`operator`] | the operator, in wings along the way of one action | all above but `runner` and `fetch` |
 //! | [`cli`] | the kubectl plugin | `api`, `record` |
 
 #![forbid(unsafe_code)]

@@ -17,7 +17,7 @@ struct Wall {
     forbidden: &'static [&'static str],
 }
 
-/// What is decided can be decided again: no client, no task, no log, no clock of its own.
+/// A decision can be repeated: these files have no client, no task, no log and no clock of their own.
 const PURE: Wall = Wall {
     folders: &["operator/lifecycle", "operator/pod", "operator/spec"],
     least: 45,

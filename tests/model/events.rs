@@ -400,8 +400,8 @@ impl State {
         self.memory.logs.iter().any(|(uid, read)| read.settled.is_none() && self.pod(*uid).is_none())
     }
 
-    /// Whether a node that reports is the next to act: it has waited so long that it now tells of a process'
-    /// end, or ends a process whose pod is being deleted. The operator's cache may be the one that waited.
+    /// Whether a node that reports must act next. It then tells of a process' end, or ends a process whose pod is
+    /// being deleted. The operator's cache may be the one that waited.
     fn is_told_soon(&self) -> bool {
         self.processes.iter().any(|(uid, process)| {
             let Some(pod) = self.pod(*uid) else {

@@ -223,36 +223,22 @@ impl Resource for Cached {
 
 #[cfg(test)]
 mod tests {
-    use k8s_openapi::jiff::Timestamp;
-
     use super::*;
     use crate::{
-        api::{Reason, action::Lock, status::RunStatus},
+        api::{Reason, action::Lock},
         operator::{
             call::CallError,
-            lifecycle::{requests::Requests, status::terminal, verdict::Verdict},
-            spec::hash::spec_hash,
+            lifecycle::verdict::Verdict,
             steps::write_status::write_status,
             testing::{
-                objects::action,
+                objects::{self, action},
                 server::{failure, server},
             },
         },
     };
 
     fn finished() -> DeploymentAction {
-        let mut action = action();
-        let run = RunStatus {
-            number: 1,
-            generation: 1,
-            attempt: 1,
-            spec_hash: spec_hash(&action.spec).unwrap(),
-            ..RunStatus::default()
-        };
-        let verdict = Verdict::of(Reason::Succeeded, "");
-        action.status =
-            Some(terminal(&Requests::of(&action), Timestamp::UNIX_EPOCH, &verdict, run, None, None));
-        action
+        objects::finished(&Verdict::of(Reason::Succeeded, ""), None)
     }
 
     #[test]

@@ -17,7 +17,7 @@ use tokio::sync::Notify;
 use tracing::{info, warn};
 
 use crate::operator::{
-    call::call,
+    call::{CallError, call},
     lifecycle::facts::{NodeState, OUT_OF_SERVICE},
     options::DeliveryOption,
     pod::{attempt::Delivery, view::PodView},
@@ -101,11 +101,7 @@ impl Nodes {
     ///
     /// # Errors
     /// The API server's.
-    pub(crate) async fn refresh(
-        &self,
-        client: &Client,
-        option: DeliveryOption,
-    ) -> Result<(), crate::operator::call::CallError> {
+    pub(crate) async fn refresh(&self, client: &Client, option: DeliveryOption) -> Result<(), CallError> {
         let api: Api<Node> = Api::all(client.clone());
         // From the API server's cache. A minute more or less does not matter.
         let mut page = ListParams::default().limit(PAGE).matching(VersionMatch::NotOlderThan).at("0");

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::{api::core::v1::Pod, jiff::Timestamp};
 use kube::api::ObjectMeta;
 
 use crate::{
@@ -10,15 +10,16 @@ use crate::{
         DeploymentAction, DeploymentActionSpec,
         action::Script,
         packages::{PackageKind, PackageStatus},
-        status::Deadlines,
+        status::{Deadlines, RunStatus},
     },
     operator::{
+        lifecycle::{facts::LogFact, requests::Requests, status::terminal, verdict::Verdict},
         pod::{
             attempt::{Attempt, Delivery, FetchDefaults, PodDefaults},
             build::action_pod,
             view::{ContainerView, PodView},
         },
-        spec::validate::validate,
+        spec::{hash::spec_hash, validate::validate},
     },
 };
 
@@ -42,6 +43,20 @@ pub(crate) fn action() -> DeploymentAction {
         },
         status: None,
     }
+}
+
+/// The same, after its only run has ended so.
+pub(crate) fn finished(verdict: &Verdict, log: Option<&LogFact>) -> DeploymentAction {
+    let mut action = action();
+    let run = RunStatus {
+        number: 1,
+        generation: 1,
+        attempt: 1,
+        spec_hash: spec_hash(&action.spec).unwrap(),
+        ..RunStatus::default()
+    };
+    action.status = Some(terminal(&Requests::of(&action), Timestamp::UNIX_EPOCH, verdict, run, None, log));
+    action
 }
 
 pub(crate) fn pod_view() -> PodView {

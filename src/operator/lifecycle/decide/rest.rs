@@ -189,30 +189,15 @@ mod tests {
             status::{LockStatus, Trigger},
         },
         operator::{
-            lifecycle::{
-                facts::LogFact,
-                status::{suspended, terminal},
-                verdict::Verdict,
-            },
-            spec::hash::spec_hash,
-            testing::objects::action,
+            lifecycle::{facts::LogFact, status::suspended, verdict::Verdict},
+            testing::objects,
         },
     };
 
     fn finished() -> DeploymentAction {
-        let mut action = action();
-        let run = RunStatus {
-            number: 1,
-            generation: 1,
-            attempt: 1,
-            spec_hash: spec_hash(&action.spec).unwrap(),
-            ..RunStatus::default()
-        };
         let verdict = Verdict::of(Reason::ScriptFailed, "x".repeat(MAX_MESSAGE_BYTES));
         let log = LogFact { state: LogState::Complete, tail: "t".repeat(10_000), ..LogFact::default() };
-        action.status =
-            Some(terminal(&Requests::of(&action), Timestamp::UNIX_EPOCH, &verdict, run, None, Some(&log)));
-        action
+        objects::finished(&verdict, Some(&log))
     }
 
     #[test]
