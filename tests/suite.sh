@@ -96,8 +96,9 @@ if [ ${#failed[@]} -gt 0 ] && [ "$broken" -eq 0 ]; then broken=${#failed[@]}; fi
 say ""
 if [ ${#failed[@]} -gt 0 ]; then
 	say "failed steps: $(printf '%s; ' "${failed[@]}")"
-	# What they say of it is far above.
+	# What they say of it is far above. Here are the first lines of it.
 	sed -n 's/^test \(.*\) \.\.\. FAILED$/failed test: \1/p' "$log"
+	grep -A 6 "^thread '.*' .*panicked at" "$log" | grep -v '^ *[0-9]*: \|^ *at \|^stack backtrace' | cut -c 1-300 | tail -n 60
 fi
 say "all of it took $((SECONDS - started)) s"
 say "$passed passed, $broken failed, $ignored skipped"

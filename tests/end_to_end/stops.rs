@@ -1,11 +1,13 @@
 //! Runs that are stopped: by a deadline, or because somebody deletes what they need.
 
-use std::time::Duration;
+use std::{future::ready, pin::pin, time::Duration};
 
+use futures::{StreamExt, TryStreamExt};
 use k8s_openapi::api::core::v1::Pod;
 use kube::{
     ResourceExt,
     api::{DeleteParams, LogParams, Patch, PatchParams, PropagationPolicy},
+    runtime::{WatchStreamExt, watcher},
 };
 use longshore::api::{ConditionType, DeploymentAction, Reason};
 use serde_json::json;
@@ -16,6 +18,8 @@ use crate::support::{
 };
 
 const LONG: &str = "echo begun; sleep 600";
+/// A shell has set its trap by then, on a busy machine too.
+const UNTIL_READY_SECONDS: i64 = 15;
 
 async fn no_pod_is_left(namespace: &Namespace) {
     within(Duration::from_mins(1), "the pod is gone", async || {
@@ -30,13 +34,15 @@ async fn a_script_may_clean_up_at_its_deadline() {
         let script = "#!/usr/bin/env bash\n\
             trap 'echo cleaning up: $(cat \"$LONGSHORE_STOP_REASON_FILE\"); exit 12' TERM\n\
             echo begun\nsleep 600 & wait\n";
-        let done = namespace.run(Action::script(script).with("runDeadlineSeconds", 4)).await;
+        let done =
+            namespace.run(Action::script(script).with("runDeadlineSeconds", UNTIL_READY_SECONDS)).await;
         done.assert_failed(Reason::DeadlineExceeded, Some(12)).assert_log_complete();
         done.assert_says(&["spec.runDeadlineSeconds", "exit code 12"])
             .assert_tail_has(&["begun", "cleaning up: "]);
         assert!(!done.tail().contains("cleaning up: \n"), "no reason for the stop: {}", done.tail());
         // Not before its deadline, and long before its own end; how long between depends on the machine.
-        assert!((4..60).contains(&done.run().duration_seconds.unwrap()), "{:?}", done.run().duration_seconds);
+        let took = done.run().duration_seconds.unwrap();
+        assert!((UNTIL_READY_SECONDS..60).contains(&took), "{took}");
     })
     .await;
 }
@@ -45,13 +51,15 @@ async fn a_script_may_clean_up_at_its_deadline() {
 async fn a_script_that_ignores_its_deadline_is_killed_after_its_grace() {
     in_namespace(async |namespace| {
         let script = "#!/usr/bin/env bash\ntrap '' TERM\necho begun\nwhile :; do sleep 1; done\n";
-        let action =
-            Action::script(script).with("runDeadlineSeconds", 1).with("terminationGracePeriodSeconds", 2);
+        let action = Action::script(script)
+            .with("runDeadlineSeconds", UNTIL_READY_SECONDS)
+            .with("terminationGracePeriodSeconds", 2);
         let done = namespace.run(action).await;
         done.assert_failed(Reason::DeadlineExceeded, Some(137)).assert_log_complete();
         done.assert_says(&["SIGKILL", "grace"]);
         // Not before its grace period was over; how long after depends on the machine.
-        assert!(done.run().duration_seconds >= Some(3), "{:?}", done.run().duration_seconds);
+        let took = done.run().duration_seconds;
+        assert!(took >= Some(UNTIL_READY_SECONDS + 2), "{took:?}");
     })
     .await;
 }
@@ -165,6 +173,29 @@ async fn a_pod_removed_together_with_its_finalizer_in_mid_run_ends_the_run() {
         assert!(matches!(reason, Reason::PodDeleted | Reason::Unknown), "{reason:?}");
         assert_eq!((done.run().number, done.run().attempt), (1, 1));
         assert!(namespace.pods().await.iter().all(|other| other.uid() == pod.uid()));
+    })
+    .await;
+}
+
+/// The status does not have the pod's UID yet.
+#[tokio::test]
+async fn a_pod_removed_together_with_its_finalizer_before_anything_is_told_of_it_is_not_made_again() {
+    in_namespace(async |namespace| {
+        let pods = namespace.api::<Pod>();
+        let mut seen = pin!(watcher(pods.clone(), watcher::Config::default()).applied_objects());
+        let wanted = Action::script(LONG).with("pendingDeadlineSeconds", 30);
+        let action = namespace.apply("removed", wanted).await;
+        let pod = seen.try_next().await.unwrap().unwrap();
+        let bare = Patch::Merge(json!({"metadata": {"finalizers": null}}));
+        pods.patch(&pod.name_any(), &PatchParams::default(), &bare).await.unwrap();
+        pods.delete(&pod.name_any(), &DeleteParams::default().grace_period(0)).await.unwrap();
+        let done = action.finished().await;
+        let reason = done.reason().unwrap();
+        assert!(matches!(reason, Reason::PodDeleted | Reason::Unknown), "{reason:?}");
+        let others = seen.take_until(tokio::time::sleep(Duration::from_secs(3)));
+        let others =
+            others.try_filter(|other| ready(other.uid() != pod.uid())).map_ok(|other| other.name_any());
+        assert_eq!(others.try_collect::<Vec<_>>().await.unwrap(), Vec::<String>::new());
     })
     .await;
 }

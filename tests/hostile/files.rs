@@ -126,7 +126,8 @@ async fn no_attempt_no_run_and_no_lock_passes_beside_a_script_that_hides_behind_
 #[tokio::test]
 async fn a_script_that_is_only_deaf_ends_in_time() {
     judged(Alone::Action, async |namespace| {
-        let deaf = attack(&format!("{IGNORES}; {GOES_ON}"));
+        // A script that is asked before it has set its trap ends by the signal.
+        let deaf = attack(&format!("{IGNORES}; {GOES_ON}")).with("runDeadlineSeconds", 15);
         for done in all_over_in_time(namespace, [("deaf".to_owned(), deaf)]).await {
             done.assert_failed(Reason::DeadlineExceeded, Some(137)).assert_log_complete();
         }

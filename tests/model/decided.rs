@@ -68,6 +68,7 @@ impl Created {
         let words = || "quota".to_owned();
         let refusal = || Refusal { reason: Reason::QuotaExceeded, may_pass: true, message: words() };
         Creation {
+            pod_uid: None,
             unanswered: self.unanswered,
             refusal: self.refused.then(refusal),
             error: None,

@@ -206,6 +206,9 @@ impl PodFact {
 /// Creations of the current attempt's pod.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Creation {
+    /// The UID of the attempt's pod, once this process has seen it. The status has it only when there is more
+    /// to tell.
+    pub pod_uid: Option<String>,
     /// Whether this process or another one may have sent a creation whose answer is not known.
     pub unanswered: bool,
     /// The latest refusal.

@@ -37,6 +37,9 @@ const SHOW_EVERY: Duration = Duration::from_secs(5);
 const SILENCE: Duration = Duration::from_mins(5);
 /// How often the reader of a silent stream checks whether the container has ended.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
+/// How much longer than its grace period a container may go on after its pod is gone. A busy node needs a while
+/// to end it.
+const GONE_MARGIN: Duration = Duration::from_secs(15);
 /// The first and the longest pause before a log is requested again.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(5));
 /// How long a kubelet is asked again for the log of an ended container if it says that it has none. It
@@ -54,6 +57,8 @@ pub(crate) struct Source {
     pub pod: String,
     /// The identity that its records carry.
     pub of: Identity,
+    /// The time from SIGTERM to SIGKILL for the pod's container.
+    pub grace: Duration,
 }
 
 struct Entry {
@@ -244,6 +249,7 @@ impl Reader {
         let mut stream = pin!(stream);
         let mut line = Vec::new();
         let mut heard = Instant::now();
+        let mut gone_since = None;
         loop {
             match tokio::time::timeout(LOOK_EVERY, read_some(&mut stream, &mut line)).await {
                 Ok(Ok(Some(whole))) => {
@@ -265,6 +271,14 @@ impl Reader {
                     return Ok(Reading::Broken);
                 }
                 Err(_) if heard.elapsed() > SILENCE => return Ok(Reading::Broken),
+                // Its node still ends the script, and the end record comes. A connection may also hang.
+                Err(_) if self.cached().is_none() && self.found().await == Found::Gone => {
+                    let since = *gone_since.get_or_insert_with(Instant::now);
+                    if since.elapsed() > self.source.grace.saturating_add(GONE_MARGIN) {
+                        return Ok(Reading::Broken);
+                    }
+                    self.show_news();
+                }
                 // A script that wrote something is silent now. Its output is not held back.
                 Err(_) => self.show_news(),
             }
@@ -365,9 +379,13 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::{operator::testing::server, record};
+    use crate::{
+        operator::testing::server::{self, Answer},
+        record,
+    };
 
     const START: &str = "1 o 0 a\n2 o 1 b\n";
+    const GRACE: Duration = Duration::from_secs(45);
 
     fn whole() -> String {
         let of = json!({"podUid": "p", "runId": "r-1"});
@@ -384,6 +402,8 @@ mod tests {
         Early,
         /// The stream never ends.
         Open,
+        /// It says this much, and its connection is never heard of again.
+        Hanging,
         /// There is no log.
         None,
     }
@@ -398,15 +418,19 @@ mod tests {
         let readings = Arc::new(AtomicUsize::new(0));
         let (client, _) = server::server(move |request| {
             if !request.path.ends_with("/log") {
-                return pod.clone();
+                return pod.clone().into();
             }
             let first = readings.fetch_add(1, Ordering::SeqCst) == 0;
-            match log {
+            let answer = match log {
+                Log::Hanging if first => return Answer::hanging(START),
                 Log::Early if first => (200, Value::String(START.to_owned())),
                 Log::Early => (200, Value::String(whole())),
                 Log::Open => (200, Value::String(START.to_owned())),
-                Log::None => server::failure(400, "BadRequest", "container \"action\" is not available"),
-            }
+                Log::Hanging | Log::None => {
+                    server::failure(400, "BadRequest", "container \"action\" is not available")
+                }
+            };
+            answer.into()
         });
         let (news, mut looks) = mpsc::unbounded_channel();
         let (pods, _writer) = reflector::store();
@@ -416,6 +440,7 @@ mod tests {
             namespace: "shop".into(),
             pod: "deploy-1".into(),
             of: Identity { pod_uid: "p".into(), run_id: "r-1".into() },
+            grace: GRACE,
         });
         while looks.recv().await.is_some() {
             let fact = collector.fact("p").unwrap();
@@ -454,6 +479,23 @@ mod tests {
         assert_eq!((fact.state, fact.lines), (LogState::Incomplete, 0));
         let took = begun.elapsed();
         assert!(REFUSED_FOR <= took && took < 3 * REFUSED_FOR, "{took:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_that_hangs_keeps_no_run_whose_pod_is_gone_longer_than_its_container_may_live() {
+        let begun = Instant::now();
+        let gone = server::failure(404, "NotFound", "pods \"deploy-1\" not found");
+        let fact = collected(Log::Hanging, gone).await;
+        assert_eq!((fact.state, fact.lines), (LogState::Incomplete, 2));
+        let took = begun.elapsed();
+        assert!(GRACE <= took && took < SILENCE / 2, "{took:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_that_is_silent_is_kept_while_the_pod_exists() {
+        let running = json!({"metadata": {"name": "deploy-1", "uid": "p"}});
+        let reading = collected(Log::Hanging, (200, running));
+        assert!(tokio::time::timeout(SILENCE / 2, reading).await.is_err());
     }
 
     #[tokio::test(start_paused = true)]

@@ -15,7 +15,7 @@ use crate::{
         call::CallError,
         lifecycle::decide::Step,
         logs::collect::Source,
-        pod::tombstone::Owner,
+        pod::{attempt, tombstone::Owner},
         steps::{
             delete_action,
             launch::{self},
@@ -123,11 +123,14 @@ impl Pass<'_> {
     fn follow(&self, namespace: &str, pod: String, uid: String) {
         let Some(status) = &self.action.status else { return };
         let Some(run) = &status.run else { return };
+        let deadlines = run.deadlines.unwrap_or_else(|| self.action.spec.deadlines());
+        let grace = u64::try_from(attempt::grace_seconds(deadlines)).unwrap_or_default();
         self.context.collector.follow(Source {
             action: ObjectRef::from_obj(&self.action),
             namespace: namespace.to_owned(),
             pod,
             of: Identity { pod_uid: uid, run_id: run.id.clone() },
+            grace: Duration::from_secs(grace),
         });
     }
 }

@@ -118,6 +118,14 @@ impl Pass<'_> {
         observe::forget_created(&self.context.pods, &mut memory);
         let mut pod =
             self.looked.clone().unwrap_or_else(|| observe::pod(&self.context.pods, &self.action, &memory));
+        let run = self.action.status.as_ref().and_then(|status| status.run.as_ref());
+        if let (Some(view), Some(run)) = (pod.view(), run)
+            && view.owner_uid == self.action.metadata.uid
+            && view.attempt == Some((run.number, run.attempt))
+            && !view.tombstone
+        {
+            memory.creations.seen(&view.uid);
+        }
         let events = pod.view().map(|view| observe::events_of(&view.uid, &memory, &self.context.warnings));
         let events = events.unwrap_or_default();
         if let PodFact::Present(view) = &mut pod {
@@ -130,7 +138,8 @@ impl Pass<'_> {
         let log: Option<LogFact> = pod
             .view()
             .map(|view| view.uid.clone())
-            .or_else(|| self.action.status.as_ref()?.run.as_ref()?.pod_uid.clone())
+            .or_else(|| run?.pod_uid.clone())
+            .or_else(|| memory.creations.latest().pod_uid.clone())
             .and_then(|uid| self.context.collector.fact(&uid));
         let of_cache = || observe::older(&self.context.pods, &self.context.pod_index, &self.action);
         let mut older = self.all_pods.clone().unwrap_or_else(of_cache);
@@ -142,7 +151,6 @@ impl Pass<'_> {
             pod.settled = pod.attempt.is_some_and(|attempt| memory.creations.has_all(attempt));
         }
         previous.retain(|pod| pod.may_run(now));
-        let run = self.action.status.as_ref().and_then(|status| status.run.as_ref());
         let node =
             pod.view().and_then(|view| view.node.as_deref()).or(run.and_then(|run| run.node_name.as_deref()));
         let resolver = observe::resolver(&self.context.pods, &self.action, &memory);

@@ -5,6 +5,7 @@ use std::{
     sync::{Arc, Mutex},
 };
 
+use futures::{StreamExt, stream};
 use http::{Request, Response};
 use http_body_util::BodyExt;
 use kube::{Client, client::Body};
@@ -19,9 +20,34 @@ pub(crate) struct Seen {
     pub(crate) body: Value,
 }
 
+/// An answer of the server.
+pub(crate) struct Answer {
+    code: u16,
+    body: axum::body::Body,
+}
+
+impl Answer {
+    /// A log that the server begins to send, and a connection that is never heard of again.
+    pub(crate) fn hanging(text: &str) -> Self {
+        let begins = stream::iter([Ok::<_, Infallible>(text.to_owned())]);
+        Self { code: 200, body: axum::body::Body::from_stream(begins.chain(stream::pending())) }
+    }
+}
+
+impl From<(u16, Value)> for Answer {
+    fn from((code, object): (u16, Value)) -> Self {
+        // A text is sent as it is, such as a log.
+        let body = match object {
+            Value::String(text) => text.into_bytes(),
+            object => serde_json::to_vec(&object).unwrap(),
+        };
+        Self { code, body: body.into() }
+    }
+}
+
 /// A client of a server that answers with `answer`, and the requests that the server saw.
-pub(crate) fn server(
-    answer: impl Fn(&Seen) -> (u16, Value) + Send + Sync + Clone + 'static,
+pub(crate) fn server<A: Into<Answer>>(
+    answer: impl Fn(&Seen) -> A + Send + Sync + Clone + 'static,
 ) -> (Client, Arc<Mutex<Vec<Seen>>>) {
     let seen = Arc::new(Mutex::new(Vec::new()));
     let log = Arc::clone(&seen);
@@ -36,14 +62,9 @@ pub(crate) fn server(
                 query: head.uri.query().unwrap_or_default().to_owned(),
                 body: serde_json::from_slice(&body).unwrap_or(Value::Null),
             };
-            let (code, object) = answer(&request);
+            let Answer { code, body } = answer(&request).into();
             log.lock().unwrap().push(request);
-            // A text is sent as it is, such as a log.
-            let body = match object {
-                Value::String(text) => text.into_bytes(),
-                object => serde_json::to_vec(&object).unwrap(),
-            };
-            let response = Response::builder().status(code).body(Body::from(body)).unwrap();
+            let response = Response::builder().status(code).body(body).unwrap();
             Ok::<_, Infallible>(response)
         }
     });

@@ -46,6 +46,11 @@ impl Creations {
         self.latest.refusal = None;
     }
 
+    /// Notes that the pod of the latest attempt was seen. The first one counts.
+    pub(in crate::operator) fn seen(&mut self, pod_uid: &str) {
+        self.latest.pod_uid.get_or_insert_with(|| pod_uid.to_owned());
+    }
+
     /// Notes that the API server refused to create the pod.
     pub(in crate::operator) fn refused(&mut self, refusal: Refusal) {
         self.latest.refusal = Some(refusal);

@@ -11,7 +11,12 @@ use super::{
     superseded,
 };
 use crate::{
-    api::{DeploymentActionStatus, Reason, condition::ConditionType, reason::Class, status::LogState},
+    api::{
+        DeploymentActionStatus, Reason,
+        condition::ConditionType,
+        reason::Class,
+        status::{LogState, RunStatus},
+    },
     operator::{
         lifecycle::{
             cause::ends_the_pod,
@@ -35,7 +40,7 @@ impl Active<'_> {
         let (Some(frozen), Some(image)) = (&self.run.bundle_sha256, self.image) else {
             return self.resolve();
         };
-        let seen = self.run.pod_uid.is_some() || self.run.started_at.is_some();
+        let seen = self.first_pod().is_some() || self.run.started_at.is_some();
         match &self.facts.pod {
             PodFact::Present(pod) => self.with_pod(pod, frozen),
             // If a pod was seen before, a cache without it is a reason to look, and not to create.
@@ -65,8 +70,18 @@ impl Active<'_> {
         self.end(&Verdict::of(Reason::Unknown, message), None)
     }
 
+    /// The UID of the first pod of this attempt, if one was ever seen.
+    fn first_pod(&self) -> Option<&String> {
+        self.run.pod_uid.as_ref().or(self.facts.creation.pod_uid.as_ref())
+    }
+
     /// The pod was seen and does not exist any more, although our finalizer was on it.
     fn vanished(&self) -> Step {
+        let run = RunStatus { pod_uid: self.first_pod().cloned(), ..self.run.clone() };
+        Active { run: &run, ..*self }.ended_unseen()
+    }
+
+    fn ended_unseen(&self) -> Step {
         if let Some(log) = self.log_of(self.run)
             && log.state == LogState::Collecting
             && log.exit.is_none()
@@ -105,7 +120,7 @@ impl Active<'_> {
             );
             return self.end(&verdict.proven(), None);
         }
-        if let Some(first) = self.run.pod_uid.as_ref().filter(|uid| **uid != pod.uid) {
+        if let Some(first) = self.first_pod().filter(|uid| **uid != pod.uid) {
             return if pod.deleting {
                 let message = format!(
                     "pod {first} was removed, and a creation that came late made another one, which was deleted"

@@ -319,6 +319,39 @@ fn a_record_decides_even_where_its_pod_has_vanished() {
 }
 
 #[test]
+fn a_pod_that_vanished_before_the_status_had_its_uid_is_not_made_again() {
+    let mut world = World::launching();
+    world.creation.pod_uid = Some("pod-1".into());
+    assert_eq!(world.step(1), Step::Look);
+    world.pod = PodFact::Absent;
+    world.ends(1, Reason::Unknown);
+    assert_eq!(run(&world).pod_uid.as_deref(), Some("pod-1"));
+}
+
+#[test]
+fn the_log_of_a_pod_that_vanished_before_the_status_had_its_uid_decides() {
+    let mut world = World::launching();
+    world.creation.pod_uid = Some("pod-1".into());
+    world.pod = PodFact::Absent;
+    world.log = Some(LogFact {
+        pod_uid: "pod-1".into(),
+        exit: Some((exit(Outcome::Exited { code: 0 }), at(3))),
+        state: LogState::Complete,
+        ..LogFact::default()
+    });
+    world.ends(4, Reason::Succeeded);
+}
+
+#[test]
+fn a_second_pod_of_an_attempt_whose_first_one_vanished_is_removed() {
+    let mut world = World::with_pod(|pod| pod.uid = "pod-2".into());
+    world.creation.pod_uid = Some("pod-1".into());
+    assert!(matches!(world.step(1), Step::Delete { uid, .. } if uid == "pod-2"));
+    world.show_pod(|pod| (pod.uid, pod.deleting) = ("pod-2".into(), true));
+    world.ends(2, Reason::Unknown);
+}
+
+#[test]
 fn an_answer_that_takes_a_moment_is_not_told_of_and_one_that_never_comes_ends_the_run() {
     let mut world = World::new(action());
     let under_way = |quiet: i64| Resolution::UnderWay {
