@@ -3,11 +3,15 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 . tests/cluster/settings.sh
+. tests/cluster/packages.sh
 
 say "checking the format ..."
 cargo fmt --check
 # Against nothing, so that all files are looked at.
 git diff --check "$(git hash-object -t tree /dev/null)"
+say "checking shell scripts ..."
+ensure_packages shellcheck:shellcheck
+git ls-files -z '*.sh' .ci/run | xargs -0 shellcheck --external-sources --severity info
 say "checking lints ..."
 cargo clippy --quiet --locked --all-targets -- -D warnings
 # Links between items, which a file that moves leaves behind. Private items are documented for contributors.

@@ -2,7 +2,7 @@
 # All tests, the least powerful first: lints, pure tests, the runner as a process, then the API
 # server and the whole on a real cluster. Goes on after a failure, and counts.
 set -uo pipefail
-cd "$(dirname "${BASH_SOURCE[0]}")/.."
+cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit
 . tests/cluster/settings.sh
 
 log=$(mktemp)

