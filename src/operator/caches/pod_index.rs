@@ -27,13 +27,20 @@ struct State {
     known: Names,
     /// The names of a list that is under way. They replace the known ones.
     listing: Names,
+    /// Pods that this process created and the watch has not shown yet, by their UID.
+    created: HashMap<String, Arc<Pod>>,
 }
 
 impl PodIndex {
     /// Takes an event of the watch. Call it after the cache has taken the event.
     pub(crate) fn take(&self, event: &Event<Pod>) {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let State { known, listing } = &mut *state;
+        let State { known, listing, created } = &mut *state;
+        if let Event::InitApply(pod) | Event::Apply(pod) | Event::Delete(pod) = event
+            && let Some(uid) = &pod.metadata.uid
+        {
+            created.remove(uid);
+        }
         match event {
             Event::Init => listing.clear(),
             Event::InitApply(pod) => add(listing, pod),
@@ -41,6 +48,29 @@ impl PodIndex {
             Event::Apply(pod) => add(known, pod),
             Event::Delete(pod) => remove(known, pod),
         }
+    }
+
+    /// Notes that this process created the pod. The watch may be broken, and then shows it late.
+    pub(crate) fn created(&self, pod: &Pod) {
+        if let Some(uid) = pod.uid() {
+            let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            state.created.insert(uid, Arc::new(pod.clone()));
+        }
+    }
+
+    /// Notes that the pod with this UID is gone, although the watch has never shown it.
+    pub(crate) fn gone(&self, uid: &str) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).created.remove(uid);
+    }
+
+    /// The pods that this process created for the actions that have or had this name, and that the watch has
+    /// not shown.
+    #[must_use]
+    pub(crate) fn unshown(&self, namespace: &str, name: &str) -> Vec<Arc<Pod>> {
+        let state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let of =
+            |pod: &Pod| action(pod).is_some_and(|(in_namespace, of)| in_namespace == namespace && of == name);
+        state.created.values().filter(|pod| of(pod)).cloned().collect()
     }
 
     /// The names of the pods of the actions that have or had this name, in no order.
@@ -116,6 +146,30 @@ mod tests {
         assert_eq!(names(&index, "a"), ["a-2"]);
         assert!(names(&index, "b").is_empty());
         assert_eq!(index.0.lock().unwrap().known.len(), 1, "kept for nothing");
+    }
+
+    #[test]
+    fn a_pod_that_was_created_is_known_until_the_watch_shows_it_or_it_is_gone() {
+        let index = PodIndex::default();
+        let named = |name: &str| {
+            let mut pod = pod(name, "a");
+            pod.metadata.uid = Some(format!("uid-of-{name}"));
+            pod
+        };
+        for event in [Event::InitApply(named("a-1")), Event::Apply(named("a-1")), Event::Delete(named("a-1"))]
+        {
+            index.created(&named("a-1"));
+            index.take(&Event::Init);
+            assert_eq!(index.unshown("shop", "a").len(), 1);
+            assert!(index.unshown("shop", "b").is_empty() && index.unshown("other", "a").is_empty());
+            index.take(&event);
+            assert!(index.unshown("shop", "a").is_empty(), "{event:?}");
+        }
+        index.created(&named("a-2"));
+        index.take(&Event::InitDone);
+        assert_eq!(index.unshown("shop", "a").len(), 1, "the list may be older");
+        index.gone("uid-of-a-2");
+        assert!(index.unshown("shop", "a").is_empty());
     }
 
     #[test]

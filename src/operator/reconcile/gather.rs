@@ -103,6 +103,27 @@ impl Pass<'_> {
         lock(self.memory).pods.events_read(self.now, events);
     }
 
+    /// Reads the pods of an earlier action of this name that this process created and the cache does not have.
+    /// Its script may run, while the watch of pods is broken.
+    pub(super) async fn read_unshown(&mut self) {
+        self.unshown.clear();
+        if !observe::waits_for_previous(&self.action) {
+            return;
+        }
+        let namespace = self.action.namespace().unwrap_or_default();
+        let created = self.context.pod_index.unshown(&namespace, &self.action.name_any());
+        for pod in created.iter().filter(|pod| observe::is_of_another(pod, &self.action)) {
+            match observe::live(&self.context.client, pod).await {
+                Ok(Some(live)) => self.unshown.push(PodView::of(&live)),
+                Ok(None) => self.context.pod_index.gone(pod.uid().as_deref().unwrap_or_default()),
+                Err(error) => {
+                    debug!(%error, "a pod of an earlier action cannot be read");
+                    self.unshown.push(PodView::of(pod));
+                }
+            }
+        }
+    }
+
     /// Gathers everything that is known about the action now. First it updates the memory of the action.
     pub(super) fn observe(&self) -> Facts<'_> {
         // The time at which the events were requested: nothing is given up without a last look at them.
@@ -144,6 +165,7 @@ impl Pass<'_> {
         let of_cache = || observe::older(&self.context.pods, &self.context.pod_index, &self.action);
         let mut older = self.all_pods.clone().unwrap_or_else(of_cache);
         let mut previous = observe::previous(&self.context.pods, &self.context.pod_index, &self.action);
+        previous.extend(self.unshown.iter().cloned());
         for pod in older.iter_mut().chain(&mut previous) {
             nodes.tell(pod);
         }

@@ -87,6 +87,7 @@ impl Pass<'_> {
                 info!(pod = pod.name_any(), "pod created");
                 self.passed(Stage::Launch, true);
                 self.looked = Some(observe::present(&pod, &self.action));
+                self.context.pod_index.created(&pod);
                 let mut memory = lock(self.memory);
                 memory.succeeded();
                 memory.creations.created();

@@ -88,6 +88,7 @@ impl Pass<'_> {
             self.expand().await;
             self.now = Timestamp::now();
             self.read_events().await;
+            self.read_unshown().await;
             let step = decide(&self.observe(), self.now);
             debug!(?step, "next");
             last = step.name();

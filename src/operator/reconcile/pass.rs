@@ -145,6 +145,8 @@ pub(super) struct Pass<'a> {
     pub(super) resolves: bool,
     /// The pod as this pass has read it, if the cache was not enough.
     pub(super) looked: Option<PodFact>,
+    /// Pods of an earlier action of this name that the cache does not have yet, as this pass has read them.
+    pub(super) unshown: Vec<PodView>,
     /// All pods of the action, if this pass has read them.
     pub(super) all_pods: Option<Vec<PodView>>,
     /// The result of resolving in this pass.
@@ -164,6 +166,7 @@ impl<'a> Pass<'a> {
             now: Timestamp::now(),
             resolves: false,
             looked: None,
+            unshown: Vec::new(),
             all_pods: None,
             resolution: None,
             lock_seen: None,

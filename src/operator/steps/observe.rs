@@ -124,21 +124,43 @@ pub(crate) async fn all_pods(client: &Client, action: &DeploymentAction) -> Resu
     Ok(pods.iter().map(PodView::of).filter(|pod| pod.attempt.is_some()).collect())
 }
 
-/// Pods of an earlier action with the same name. None if the run has a pod of its own, or the action is being
-/// deleted. [`Nodes::tell`](crate::operator::caches::nodes::Nodes::tell) says later which of them may still
-/// run.
+/// Whether pods of an earlier action with the same name matter: not if the run has a pod of its own, or the
+/// action is being deleted.
+#[must_use]
+pub(crate) fn waits_for_previous(action: &DeploymentAction) -> bool {
+    let run = action.status.as_ref().and_then(|status| status.run.as_ref());
+    run.is_none_or(|run| run.pod_uid.is_none()) && action.metadata.deletion_timestamp.is_none()
+}
+
+/// Whether this is a pod of an earlier action with the same name.
+#[must_use]
+pub(crate) fn is_of_another(pod: &Pod, action: &DeploymentAction) -> bool {
+    let (name, uid) = (action.metadata.name.as_ref(), action.metadata.uid.as_ref());
+    pod.labels().get(LABEL_ACTION) == name && pod.labels().get(LABEL_ACTION_UID) != uid
+}
+
+/// Pods of an earlier action with the same name, if they matter.
+/// [`Nodes::tell`](crate::operator::caches::nodes::Nodes::tell) says later which of them may still run.
 #[must_use]
 pub(crate) fn previous(pods: &Store<Pod>, index: &PodIndex, action: &DeploymentAction) -> Vec<PodView> {
-    let run = action.status.as_ref().and_then(|status| status.run.as_ref());
-    if run.is_some_and(|run| run.pod_uid.is_some()) || action.metadata.deletion_timestamp.is_some() {
+    if !waits_for_previous(action) {
         return Vec::new();
     }
-    let (name, uid) = (action.metadata.name.as_ref(), action.metadata.uid.as_ref());
     of_name(pods, index, action)
-        .filter(|pod| pod.labels().get(LABEL_ACTION) == name && pod.labels().get(LABEL_ACTION_UID) != uid)
+        .filter(|pod| is_of_another(pod, action))
         .map(|pod| PodView::of(&pod))
         .filter(|pod| pod.attempt.is_some())
         .collect()
+}
+
+/// This very pod from the API server, if it is there.
+///
+/// # Errors
+/// The API server's.
+pub(crate) async fn live(client: &Client, pod: &Pod) -> Result<Option<Pod>, CallError> {
+    let pods: Api<Pod> = Api::namespaced(client.clone(), pod.namespace().as_deref().unwrap_or_default());
+    let live = call(pods.get_opt(&pod.name_any())).await?;
+    Ok(live.filter(|live| live.metadata.uid == pod.metadata.uid))
 }
 
 /// Pods of this and earlier actions of this name.
