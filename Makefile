@@ -79,6 +79,10 @@ generate: ## Write the CRD, the reference and the list of reasons from the code
 bench: ## Measure actions against bare pods and Jobs, and the runner alone; WRITE=1 puts it into docs/understand/performance.md
 	@tests/bench.sh
 
+.PHONY: bench-archive
+bench-archive: ## How fast logs are archived and read again, on this machine's disk, without a cluster
+	@. tests/cluster/settings.sh; static_cargo bench --quiet --locked --bench archive
+
 .PHONY: bench-cache
 bench-cache: ## What the operator's cache of actions takes in memory, without a cluster
 	@. tests/cluster/settings.sh; static_cargo bench --quiet --locked --profile dev --bench cache

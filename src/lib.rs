@@ -8,12 +8,14 @@
 //! | [`runner`] | what runs inside a user's container | `record` |
 //! | [`registry`] | tag to digest, the image's user, what a package is made of | nothing of ours |
 //! | [`fetch`] | what fetches packages that nodes do not mount, in an init container | `record`, `registry` |
+//! | [`archive`] | stored logs: in a folder, S3, GCS or Azure | `record`, no Kubernetes |
 //! | [`operator`] | the operator, in wings along the way of one action | all above but `runner` and `fetch` |
 //! | [`cli`] | the kubectl plugin | `api`, `record` |
 
 #![forbid(unsafe_code)]
 
 pub mod api;
+pub mod archive;
 pub mod cli;
 pub mod fetch;
 pub mod operator;

@@ -39,6 +39,12 @@ gitops() {
 	on_cluster gitops::
 }
 
+archive() {
+	# Here, so that fetching it does not count as the tests' time.
+	tests/cluster/build/build.sh s3
+	tests_of process archive::
+}
+
 # On a new machine its parts take a quarter of an hour to build, much of that on one core. So they are built while
 # nothing needs them yet.
 cluster_up() {
@@ -56,6 +62,7 @@ step "pure tests and mocked services" cargo_test --no-fail-fast --lib --bins
 step "the tests that pages name, and what contributors use" tests_of process claims:: contributors::
 step "what can happen, state by state" tests_of model
 step "the runner and the fetcher as processes" tests_of process runner:: fetch::
+step "the archive on an S3 server" archive
 if step "cluster" cluster_up && step "install" tests/install.sh; then
 	step "API server" on_cluster api_server::
 	step "who may do what" on_cluster access::

@@ -35,6 +35,13 @@ const PURE: Wall = Wall {
 const RUNNER: Wall =
     Wall { folders: &["record", "runner"], least: 35, forbidden: &[r"\bkube\b", r"\bk8s_openapi\b"] };
 
+/// Stored logs outlive their cluster's objects: the archive knows nothing of Kubernetes, nor of the operator.
+const ARCHIVE: Wall = Wall {
+    folders: &["archive"],
+    least: 10,
+    forbidden: &[r"\bkube\b", r"\bk8s_openapi\b", r"\bcrate::(?:api|operator|runner|registry|fetch|cli)\b"],
+};
+
 /// Comments and texts.
 static SKIPPED: LazyLock<Regex> = LazyLock::new(|| {
     let skipped = r#"(?sx) //[^\n]* | /\*.*?\*/ | \bb?r\#+".*?"\#+ | \bb?r"[^"]*" | "(?:[^"\\]|\\.)*" | '(?:[^'\\\n]|\\(?:x..|u\{[^}]*\}|.))' "#;
@@ -264,6 +271,12 @@ fn what_decides_has_no_client_no_task_no_log_and_no_clock() {
 #[test]
 fn what_runs_in_a_container_of_others_knows_nothing_of_kubernetes() {
     let breaches = breaches(&RUNNER, &SOURCES);
+    assert!(breaches.is_empty(), "{breaches:#?}");
+}
+
+#[test]
+fn stored_logs_know_nothing_of_kubernetes_nor_of_the_operator() {
+    let breaches = breaches(&ARCHIVE, &SOURCES);
     assert!(breaches.is_empty(), "{breaches:#?}");
 }
 

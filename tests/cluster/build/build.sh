@@ -10,7 +10,7 @@ set -euo pipefail
 build_dir=$cluster_dir/build
 
 # Without a name: what a cluster needs. cargo-deny is built for `make lint` alone, gitops for
-# tests/gitops, monitoring for the chart's tests, yq and sbom for the worker-tools image.
+# tests/gitops, monitoring for the chart's tests, s3 for tests/archive, yq and sbom for the worker-tools image.
 # In the order in which they are worth waiting for: what fails soon comes first.
 parts=(clients pause token-server runc etcd coredns containerd kubernetes debian)
 
@@ -27,6 +27,7 @@ declare -A about=(
 	[cargo-deny]="cargo-deny 0.20.2 (seconds)"
 	[gitops]="what GitOps tools make of objects (about 1 minute the first time)"
 	[debian]="a Debian base image (half a minute)"
+	[s3]="a server that speaks S3 (seconds)"
 	[yq]="yq 4.54.2 (half a minute the first time)"
 	[sbom]="debsbom 0.10.2 and CycloneDX's schema checks (seconds)"
 )
