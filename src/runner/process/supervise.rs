@@ -116,7 +116,8 @@ impl Supervisor<'_> {
             let writes = now < wrote + RESTS && !self.streams.all_closed();
             if stopping.is_asked() {
                 if stopping.next().is_none_or(|kill_at| kill_at <= now) {
-                    return writes;
+                    // Those that were killed together with the script have written nothing since.
+                    return writes && wrote > ended;
                 }
             } else if now >= until {
                 return writes;
