@@ -49,7 +49,7 @@ conditions! {
     Stalled, usual "The latest run failed, and nothing more happens by itself.";
     OutputsLost, own "The script's outputs were lost with its log, or the API server did not store the whole status. The verdict stands. The message says what is lost.";
     OutputsDropped, own "Outputs of the script were dropped because they are undeclared, too long or malformed. The message names them.";
-    ValuesUnmasked, own "A secret value is too short to be masked in the log. The message names its variable or key.";
+    ValuesUnmasked, own "A secret value is too short to be masked in the log, or the script asked to mask a value that is too short, too long or one too many. The message says which.";
     InputsAdjusted, own "The script's line endings or its byte order mark were removed, keys of variablesFrom cannot be variables or cannot be read by a shell, or another user runs than the image names. The message says which.";
     ImageUnverified, own "The node reports an image whose digest is not one of the image's known digests.";
     VerdictDisputed, own "Later evidence contradicts the verdict, which stands.";

@@ -89,6 +89,10 @@ pub struct Exit {
     /// Why the outputs file could not be read completely, for people. The outputs are then in doubt.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outputs_unread: Option<String>,
+    /// Phrases for people about values that the script wanted to be masked ([`super::place::ENV_MASK`]) and
+    /// that are not.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unmasked: Vec<String>,
     /// Set if the kernel killed processes of the script for memory.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub out_of_memory: Option<OutOfMemory>,
@@ -267,7 +271,9 @@ impl Termination {
         let mut read: Self = serde_json::from_str(text).ok()?;
         read.exit.outputs = BTreeMap::new();
         read.exit.outputs_dropped.truncate(MAX_COMPLAINTS);
-        let dropped = read.exit.outputs_dropped.iter_mut().map(|sentence| (sentence, MAX_COMPLAINT_BYTES));
+        read.exit.unmasked.truncate(MAX_COMPLAINTS);
+        let dropped = read.exit.outputs_dropped.iter_mut().chain(&mut read.exit.unmasked);
+        let dropped = dropped.map(|sentence| (sentence, MAX_COMPLAINT_BYTES));
         let message = match &mut read.exit.outcome {
             Outcome::NotStarted { message, .. } | Outcome::Unknown { message } => Some(message),
             Outcome::Exited { .. } | Outcome::Signaled { .. } => None,
@@ -295,6 +301,7 @@ impl Termination {
             return Ok(text);
         }
         short.exit.outputs_dropped = Vec::new();
+        short.exit.unmasked = Vec::new();
         if let Outcome::NotStarted { message, .. } | Outcome::Unknown { message } = &mut short.exit.outcome {
             // JSON may write one byte as six.
             truncate(message, MAX_MESSAGE_BYTES / 4);
@@ -330,6 +337,7 @@ mod tests {
             outputs: BTreeMap::from([("url".into(), "x".repeat(5000))]),
             outputs_dropped: vec!["y".repeat(1000); 8],
             outputs_unread: None,
+            unmasked: vec![],
             out_of_memory: None,
             replayed: false,
         }
@@ -341,6 +349,7 @@ mod tests {
             outputs: BTreeMap::new(),
             outputs_dropped: vec![],
             outputs_unread: None,
+            unmasked: vec![],
             out_of_memory: None,
             stop: Some(Stop { cause: StopCause::RunDeadline, killed: true }),
             ..exit(Outcome::Signaled { signal: 9 })

@@ -33,8 +33,8 @@ pub const PACKAGES_DIR: &str = "/longshore/packages";
 pub const PULL_SECRETS_DIR: &str = "/longshore/pull";
 /// The file name of the program that fetches packages, in the runner's image.
 pub const FETCH_FILE: &str = "longshore-fetch";
-/// The claim, the exit record and the outputs file. They are on disk, since the claim must outlive the
-/// process.
+/// The claim, the exit record, the outputs file and the file of values to mask. They are on disk, since the
+/// claim must outlive the process.
 pub const STATE_DIR: &str = "/longshore/state";
 /// The volume of the script's working directory. A volume's own folder belongs to root, and git refuses a
 /// repository whose folder belongs to another user.
@@ -77,6 +77,8 @@ pub fn is_reserved(name: &OsStr) -> bool {
 pub const ENV_TRACEPARENT: &str = "TRACEPARENT";
 /// The script's outputs file.
 pub const ENV_OUTPUT: &str = "LONGSHORE_OUTPUT";
+/// The file to which the script adds values that the log must not show, one a line.
+pub const ENV_MASK: &str = "LONGSHORE_MASK";
 /// The file that says why the script was asked to stop. It exists from then on.
 pub const ENV_STOP_REASON_FILE: &str = "LONGSHORE_STOP_REASON_FILE";
 /// The folder of the packages. Set if there are any.

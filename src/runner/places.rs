@@ -72,6 +72,11 @@ impl Places {
         self.state().join("output")
     }
 
+    /// The values that the script adds to be masked.
+    pub(super) fn mask(&self) -> PathBuf {
+        self.state().join("mask")
+    }
+
     pub(super) fn stop_reason(&self) -> PathBuf {
         self.state().join("stop-reason")
     }

@@ -19,12 +19,17 @@ use crate::record::hex;
 /// Reads a regular file in a folder that the script can write to. Returns at most `max` bytes, and one more
 /// if the file is longer. Follows no link.
 pub(super) fn read(path: &Path, max: u64) -> io::Result<Vec<u8>> {
-    bounded(&open(path, OpenOptions::new().read(true), OFlag::O_NOFOLLOW)?, max)
+    bounded(&open_to_read(path)?, max)
 }
 
 /// Reads a file that the kubelet mounts, or one of the image, in the same way. Follows links.
 pub(super) fn read_mounted(path: &Path, max: u64) -> io::Result<Vec<u8>> {
     bounded(&open(path, OpenOptions::new().read(true), OFlag::empty())?, max)
+}
+
+/// Opens a regular file in a folder that the script can write to, to read from it later. Follows no link.
+pub(super) fn open_to_read(path: &Path) -> io::Result<File> {
+    open(path, OpenOptions::new().read(true), OFlag::O_NOFOLLOW)
 }
 
 /// Opens an existing file, to write to it later.

@@ -134,7 +134,8 @@ impl Attempt {
         // Before the search for programs, since a relative path starts in the script's working directory.
         let work = working_dir::enter(&self.places, bundle.working_dir.as_ref())?;
         let mut environment = Environment::prepare(&self.places, bundle, &work, env::vars_os())?;
-        let secrets = ChangingFiles::new(environment.take_watched(), environment.take_patterns()?);
+        let secrets = ChangingFiles::new(environment.take_watched(), environment.take_patterns()?)
+            .with_additions(self.places.mask());
         *patterns = secrets.patterns().clone();
         let invocation = self.invocation(bundle, &mut environment)?;
         if signals.take().stop {
@@ -201,6 +202,7 @@ impl Attempt {
             outputs: outputs.values,
             outputs_dropped: outputs.dropped,
             outputs_unread: outputs.unread,
+            unmasked: supervisor.streams.unmasked(),
             out_of_memory,
             replayed: false,
         };
@@ -252,6 +254,7 @@ impl Attempt {
             outputs: BTreeMap::new(),
             outputs_dropped: vec![],
             outputs_unread: None,
+            unmasked: vec![],
             out_of_memory: None,
             replayed: false,
         }

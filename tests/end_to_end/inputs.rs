@@ -89,6 +89,32 @@ async fn secrets_are_masked_in_log_and_outputs() {
 }
 
 #[tokio::test]
+async fn what_a_script_adds_to_be_masked_is_in_no_status() {
+    in_namespace(async |namespace| {
+        let script = r#"
+            token=fetched-$((1000000 + 234567))-token
+            echo "$token" >> "$LONGSHORE_MASK"
+            echo "the token is $token"; printf %s "$token" | base64
+            echo "url=https://user:$token@host" >> "$LONGSHORE_OUTPUT"
+            echo 1234 >> "$LONGSHORE_MASK"
+            echo "failed with $token" >&2
+            exit 3
+            "#;
+        let done = namespace.run(Action::script(script).outputs(&["url"])).await;
+        done.assert_failed(Reason::ScriptFailed, Some(3)).assert_log_complete();
+        done.assert_tail_has(&["the token is ***"]).assert_says(&["failed with ***"]);
+        assert_eq!(done.output("url"), "https://user:***@host");
+        let unmasked = &done.condition(ConditionType::ValuesUnmasked).message;
+        assert!(unmasked.contains("1 line of $LONGSHORE_MASK with fewer than 6 bytes"), "{unmasked}");
+        let everything = serde_json::to_string(&done.0.status).unwrap();
+        for secret in ["1234567", "ZmV0Y2hlZC0x"] {
+            assert!(!everything.contains(secret), "{secret} is in {everything}");
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_secret_s_value_that_ends_in_a_newline_is_named_when_the_script_fails() {
     in_namespace(async |namespace| {
         namespace.secret("database", json!({"password": "hunter2-hunter2\n"})).await;

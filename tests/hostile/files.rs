@@ -15,13 +15,14 @@ use super::{
 };
 
 /// Below the container's root, all in a folder that the script can write.
-const PLACES: [&str; 7] = [
+const PLACES: [&str; 8] = [
     "longshore/state/stop-reason.new",
     "longshore/state/stop-reason",
     "longshore/state/claim",
     "longshore/state/exit.json",
     "longshore/state/exit.json.new",
     "longshore/state/output",
+    "longshore/state/mask",
     "longshore/state/script",
 ];
 /// Things to put there, each with a name for people.

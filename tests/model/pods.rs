@@ -77,6 +77,7 @@ impl How {
             outputs: BTreeMap::new(),
             outputs_dropped: vec![],
             outputs_unread: None,
+            unmasked: vec![],
             out_of_memory: None,
             replayed: false,
         })

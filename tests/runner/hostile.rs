@@ -90,6 +90,37 @@ fn what_stands_where_the_exit_record_goes_is_put_aside() {
 }
 
 #[test]
+fn whatever_stands_where_a_script_names_secrets_holds_nothing_up_and_is_told() {
+    for (attack, says) in [
+        ("rm $M; mkfifo $M", "could not be read"),
+        ("rm $M; mkdir $M", "could not be read"),
+        ("ln -sf /dev/zero $M", "could not be read"),
+        ("ln -sf /proc/1/fd/1 $M", "could not be read"),
+        ("truncate -s 1T $M", "written at once"),
+        ("yes known-value | head -c 5000000 > $M", "written at once"),
+    ] {
+        let script = format!(
+            "M=$LONGSHORE_MASK; echo known-value >> $M; echo known-value; sleep 0.2; {attack}; echo known-value; {STAY}"
+        );
+        let (told, took) = run(&script, (2, 1));
+        told.assert_signaled(9);
+        assert_eq!(told.out(), "***\n***\n", "{attack}");
+        let unmasked = &told.exit().unmasked;
+        assert!(unmasked.len() == 1 && unmasked[0].contains(says), "{attack}: {unmasked:?}");
+        assert!(told.foreign.is_empty() && took < NO_HANG, "{attack}: {took:?}");
+    }
+}
+
+#[test]
+fn a_script_that_names_secrets_without_end_ends_at_its_deadline() {
+    let flood = "i=0; while :; do i=$((i+1)); echo secret-$i-end >> $LONGSHORE_MASK; echo $i; done & \
+                 yes | head -c 100000000 >> $LONGSHORE_MASK & yes other-noise";
+    let (told, took) = run(&format!("trap '' TERM; {flood}"), (3, 1));
+    told.assert_signaled(9);
+    assert!(!told.exit().unmasked.is_empty() && took < NO_HANG, "{took:?}");
+}
+
+#[test]
 fn what_a_script_wrote_into_the_termination_message_is_replaced() {
     let at = |sandbox: &Sandbox| sandbox.at(place::TERMINATION_LOG).display().to_string();
     for rights in ["", "prlimit --pid 1 --nofile=0:0"] {

@@ -105,3 +105,102 @@ fn a_value_that_changes_while_the_script_runs_is_masked_too() {
     assert_eq!(told.out(), "***\n***\n");
     assert_eq!(told.exit().outputs["o"], "***");
 }
+
+// What a script adds.
+
+#[test]
+fn a_line_that_a_script_adds_is_masked_in_log_and_outputs_from_then_on() {
+    let told = Sandbox::script(
+        "echo early-value; t='value with $1 \"q\"'; echo \"$t\" >> $LONGSHORE_MASK\n\
+         echo \"a $t b\"; printf %s \"$t\" | base64; printf %s \"$t\" | od -An -tx1 -v | tr -d ' \\n'; echo\n\
+         set -x; : \"$t\"; set +x; echo early-value >> $LONGSHORE_MASK; echo early-value\n\
+         echo \"out=$t\" >> $LONGSHORE_OUTPUT; echo \"$t\" >> $LONGSHORE_OUTPUT",
+    )
+    .interpreter(&["bash"])
+    .outputs(&["out"])
+    .run();
+    told.assert_exited(0);
+    let out = told.out();
+    // The last character of base64 holds bits of what is behind the value, too.
+    let base64 = out.lines().nth(2).unwrap();
+    assert!(base64.starts_with("***") && base64.len() <= 6, "{out}");
+    let out = out.replacen(base64, "***", 1);
+    assert_eq!(out, "early-value\na *** b\n***\n***\n+ : '***'\n+ set +x\n***\n");
+    assert_eq!(told.outputs(), [("out", "***")].into());
+    assert!(!format!("{:?}", told.exit()).contains("value with"), "{told:?}");
+    assert_eq!(told.exit().unmasked, [""; 0]);
+}
+
+/// The runner reads late and much at once, or early and little: it races with the script in both ways.
+#[test]
+fn a_value_that_is_printed_right_after_it_was_added_never_leaks() {
+    const COUNT: usize = 400;
+    let shell = "i=0; while [ $i -lt 400 ]; do s=secret-$i-$RANDOM$RANDOM-end\n\
+                 echo \"$s\" >> $LONGSHORE_MASK; echo \"$s\"; i=$((i+1)); done";
+    // Each write is one call of the kernel, without a buffer.
+    let python = "import os\nmask = os.open(os.environ['LONGSHORE_MASK'], os.O_WRONLY | os.O_APPEND)\n\
+                  for i in range(400):\n    s = b'secret-%d-%s-end' % (i, os.urandom(6).hex().encode())\n    \
+                  os.write(mask, s[:4]); os.write(mask, s[4:] + b'\\n')\n    \
+                  os.write(1 + i % 2, s + b'\\n')\n";
+    let noise = "while :; do echo noise; done & noisy=$!; ";
+    for (script, interpreter) in [
+        (shell.to_owned(), "bash"),
+        (format!("{noise}{shell}\nkill $noisy"), "bash"),
+        (python.to_owned(), "python3"),
+    ] {
+        for separate in [false, true] {
+            let sandbox = Sandbox::script(&script).interpreter(&[interpreter]);
+            let told = if separate { sandbox.separate() } else { sandbox }.run();
+            told.assert_exited(0);
+            let all = [told.stdout.as_slice(), &told.stderr].concat();
+            let all = String::from_utf8(all).unwrap();
+            assert!(!all.contains("secret-") && !all.contains("-end"), "{interpreter}: {all}");
+            assert_eq!(all.lines().filter(|line| *line == "***").count(), COUNT, "{interpreter}");
+        }
+    }
+}
+
+#[test]
+fn a_value_that_is_written_in_pieces_is_masked_once_it_was_added() {
+    // The second line is added while the runner holds its beginning, which is that of the first one.
+    let told = Sandbox::script(
+        "echo abcdefgh-first >> $LONGSHORE_MASK; printf abcdefgh-; sleep 0.2; echo first\n\
+         printf abcdefgh; sleep 0.2; printf %s abcdefgh-second >> $LONGSHORE_MASK; printf %s -; sleep 0.2; echo second",
+    )
+    .run();
+    told.assert_exited(0);
+    assert_eq!(told.out(), "***\n***\n");
+}
+
+#[test]
+fn what_was_added_stays_masked_when_the_file_is_emptied_or_removed() {
+    let told = Sandbox::script(
+        "echo first-value >> $LONGSHORE_MASK; echo first-value; sleep 0.2; : > $LONGSHORE_MASK; echo first-value\n\
+         echo second-value >> $LONGSHORE_MASK; rm $LONGSHORE_MASK; echo second-value\n\
+         echo third-value >> $LONGSHORE_MASK; echo third-value first-value; echo o=first-value >> $LONGSHORE_OUTPUT",
+    )
+    .outputs(&["o"])
+    .run();
+    told.assert_exited(0);
+    assert_eq!(told.out(), "***\n***\n***\n*** ***\n");
+    assert_eq!(told.outputs(), [("o", "***")].into());
+}
+
+#[test]
+fn a_line_that_is_not_masked_is_told() {
+    let told = Sandbox::script(
+        "printf 'abc\\n\\n12345\\nlong-enough\\n' >> $LONGSHORE_MASK; seq -f 'value-%g' 1000 >> $LONGSHORE_MASK\n\
+         echo long-enough value-1 abc",
+    )
+    .run();
+    told.assert_exited(0);
+    assert_eq!(told.out(), "*** *** abc\n");
+    assert_eq!(
+        told.exit().unmasked,
+        [
+            "2 lines of $LONGSHORE_MASK with fewer than 6 bytes",
+            "1 line of $LONGSHORE_MASK with more than 1000 values or 1048576 bytes before",
+        ]
+    );
+    assert_eq!(told.termination.unwrap().exit.unmasked, told.exit.unwrap().unmasked);
+}

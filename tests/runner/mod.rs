@@ -424,6 +424,7 @@ fn the_environment_is_the_image_s_and_ours_and_the_action_s() {
         "LONGSHORE_ACTION=deploy".to_owned(),
         "LONGSHORE_ATTEMPT=2".to_owned(),
         "LONGSHORE_IDEMPOTENCY_KEY=5f3c9a1b-0000-3".to_owned(),
+        format!("LONGSHORE_MASK={}", at("longshore/state/mask")),
         "LONGSHORE_NAMESPACE=shop".to_owned(),
         format!("LONGSHORE_OUTPUT={}", at("longshore/state/output")),
         "LONGSHORE_RUN=3".to_owned(),

@@ -179,7 +179,7 @@ pub fn terminal(
     let well = verdict.succeeded();
     let stalled = stalled_message(verdict, log);
     let dropped = (!verdict.dropped.is_empty()).then(|| verdict.dropped.join("; "));
-    let unmasked = unmasked(log);
+    let unmasked = unmasked(log, &verdict.unmasked);
     // Another run follows at once. Somebody who waits for it must not take this run's end for its end.
     let goes_on = verdict.reason == Reason::Superseded;
     let over = if goes_on { under_way(reason, &message) } else { ended(well, reason, &message, &stalled) };
@@ -414,8 +414,9 @@ pub fn with_log(status: &DeploymentActionStatus, now: Timestamp, log: &LogFact) 
         let what = stalled.message.split(LOG).next().unwrap_or_default();
         stalled.message = with_last_lines(what.to_owned(), Some(log));
     }
+    let by_script = log.exit.as_ref().map(|(exit, _)| exit.unmasked.as_slice()).unwrap_or_default();
     let told = [
-        (ConditionType::ValuesUnmasked, unmasked(Some(log))),
+        (ConditionType::ValuesUnmasked, unmasked(Some(log), by_script)),
         (ConditionType::InputsAdjusted, adjusted(Some(log))),
     ];
     for (kind, message) in told {
@@ -451,10 +452,16 @@ fn unverified(image: Option<&ImageStatus>) -> Option<String> {
     ))
 }
 
-/// Names secret values that are too short to be masked.
-fn unmasked(log: Option<&LogFact>) -> Option<String> {
-    let start = log?.start.as_ref().filter(|start| !start.unmasked.is_empty())?;
-    Some(format!("too short to be masked in the log, fewer than 6 bytes: {}", start.unmasked.join(", ")))
+/// Names secret values that are not masked: the action's, and those that the script wanted to be masked.
+fn unmasked(log: Option<&LogFact>, by_script: &[String]) -> Option<String> {
+    let start = log.and_then(|log| log.start.as_ref()).map(|start| start.unmasked.join(", "));
+    let of_action = start
+        .filter(|names| !names.is_empty())
+        .map(|names| format!("too short to be masked in the log, fewer than 6 bytes: {names}"));
+    let of_script =
+        (!by_script.is_empty()).then(|| format!("not masked in the log: {}", by_script.join("; ")));
+    let all: Vec<String> = of_script.into_iter().chain(of_action).collect();
+    (!all.is_empty()).then(|| all.join("; "))
 }
 
 /// Names inputs that were changed or left out before the script got them.

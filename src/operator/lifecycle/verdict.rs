@@ -67,6 +67,8 @@ pub struct Verdict {
     pub outputs: BTreeMap<String, String>,
     /// Outputs that were dropped, and why.
     pub dropped: Vec<String>,
+    /// Values that the script wanted to be masked and that are not, in words.
+    pub unmasked: Vec<String>,
     /// Why outputs were lost, if they were.
     pub lost: Option<String>,
     /// Whether the message itself says what to do.
@@ -88,6 +90,7 @@ impl Verdict {
             millis: None,
             outputs: BTreeMap::new(),
             dropped: Vec::new(),
+            unmasked: Vec::new(),
             lost: None,
             advised: false,
             hint: None,
@@ -263,6 +266,7 @@ fn from_record(exit: &Exit, pod: &PodView, required: &[String], asked: Asked) ->
         millis: exit_code.map(|_| exit.millis),
         outputs: exit.outputs.clone(),
         dropped: exit.outputs_dropped.clone(),
+        unmasked: exit.unmasked.clone(),
         lost: None,
         hint: None,
         never_started: matches!(exit.outcome, Outcome::NotStarted { .. }),

@@ -206,6 +206,7 @@ mod tests {
             outputs: std::collections::BTreeMap::new(),
             outputs_dropped: vec![],
             outputs_unread: None,
+            unmasked: vec![],
             out_of_memory: None,
             replayed: false,
         }))

@@ -232,6 +232,7 @@ impl Environment {
     fn add_own(&mut self, places: &Places, run: &RunIdentity) {
         self.variables.retain(|name, _| !place::is_reserved(name));
         self.set(place::ENV_OUTPUT, places.output());
+        self.set(place::ENV_MASK, places.mask());
         self.set(place::ENV_STOP_REASON_FILE, places.stop_reason());
         self.set(place::ENV_NAMESPACE, &run.namespace);
         self.set(place::ENV_ACTION, &run.action);

@@ -9,7 +9,8 @@ use std::{
 
 use crate::runner::{places::Places, reach, refusal::Refusal};
 
-/// Makes the working directory, the home and the temp folder if they are missing, and the outputs file.
+/// Makes the working directory, the home and the temp folder if they are missing, the outputs file, and the
+/// file of values to mask.
 ///
 /// Nothing is deleted: volumes of the user may be mounted below the working directory. The claim already
 /// proves that no earlier script wrote to it.
@@ -17,7 +18,8 @@ pub(in crate::runner) fn prepare(places: &Places) -> Result<(), Refusal> {
     for folder in [places.work(), places.home(), places.tmp()] {
         fs::create_dir_all(&folder).map_err(|error| Refusal::internal("create", &folder, &error))?;
     }
-    write(&places.output(), b"", 0o600)
+    write(&places.output(), b"", 0o600)?;
+    write(&places.mask(), b"", 0o600)
 }
 
 /// Writes the script, alone in its folder. A command has no script and no volume for it.

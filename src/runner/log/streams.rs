@@ -171,6 +171,11 @@ impl Streams {
         self.secrets.patterns()
     }
 
+    /// Sentences about values that the script wanted to be masked and that are not.
+    pub(in crate::runner) fn unmasked(&self) -> Vec<String> {
+        self.secrets.unmasked()
+    }
+
     fn learn(&mut self) {
         for stream in &mut self.all {
             stream.masker.learn(self.secrets.patterns());

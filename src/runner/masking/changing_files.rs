@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{patterns::Patterns, secrets::Secrets};
+use super::{additions::Additions, patterns::Patterns, secrets::Secrets};
 use crate::runner::reach;
 
 /// How often the files are checked while the script writes nothing. A script may keep a value and print it
@@ -54,6 +54,7 @@ pub(in crate::runner) struct ChangingFiles {
     next: Instant,
     lasting: Patterns,
     later: VecDeque<Vec<Rc<[u8]>>>,
+    additions: Option<Additions>,
     patterns: Patterns,
 }
 
@@ -129,7 +130,18 @@ impl ChangingFiles {
     /// Masks the `lasting` texts, and later also what the files will hold.
     pub(in crate::runner) fn new(Watched(groups): Watched, lasting: Patterns) -> Self {
         let patterns = lasting.clone();
-        Self { groups, next: Instant::now() + EVERY, lasting, later: VecDeque::new(), patterns }
+        let next = Instant::now() + EVERY;
+        Self { groups, next, lasting, later: VecDeque::new(), additions: None, patterns }
+    }
+
+    /// Masks also the lines that the script adds to this file.
+    pub(in crate::runner) fn with_additions(self, path: PathBuf) -> Self {
+        Self { additions: Some(Additions::new(path)), ..self }
+    }
+
+    /// Sentences about lines of that file that are not masked.
+    pub(in crate::runner) fn unmasked(&self) -> Vec<String> {
+        self.additions.as_ref().map(Additions::told).unwrap_or_default()
     }
 
     pub(in crate::runner) const fn patterns(&self) -> &Patterns {
@@ -141,7 +153,7 @@ impl ChangingFiles {
         (!self.groups.is_empty()).then_some(self.next)
     }
 
-    /// Checks whether files were replaced. Call it after reading a text and before masking it, so that every
+    /// Checks whether files were replaced, and whether the script has added values. Call it after reading a text and before masking it, so that every
     /// value in the text is known. Returns whether there is a new value.
     pub(in crate::runner) fn look(&mut self) -> bool {
         let mut news = false;
@@ -164,6 +176,12 @@ impl ChangingFiles {
             }
             // The state before reading: the next check sees a later change.
             group.seen = now;
+        }
+        let added = self.additions.as_mut().map(Additions::look).unwrap_or_default();
+        if !added.is_empty() {
+            // These are not forgotten: there are few of them.
+            self.lasting = self.lasting.with(&added);
+            news = true;
         }
         if news {
             self.forget_the_oldest();

@@ -41,7 +41,8 @@ impl Patterns {
         if texts.is_empty() {
             return Self(None);
         }
-        texts.sort_unstable();
+        // Nearly all may be in order already. Only the stable sort makes use of that.
+        texts.sort();
         texts.dedup();
         let bits = texts.len().saturating_mul(FILTER_BITS_A_TEXT).checked_ilog2().unwrap_or(0) + 1;
         let bits = bits.clamp(*FILTER_BITS.start(), *FILTER_BITS.end());

@@ -10,11 +10,11 @@ use super::{
 };
 
 /// The shortest value that is masked. Masking `true` or `1234` would make logs unreadable and hide little.
-const MIN_VALUE_BYTES: usize = MIN_CREDENTIAL_BYTES;
+pub(super) const MIN_VALUE_BYTES: usize = MIN_CREDENTIAL_BYTES;
 
 /// The most bytes of all forms of all values. They use the memory of the user's container. A Secret has 1 MiB
 /// at most, and its forms 15 to 45 MiB. They have twice as much if every part of it has a credential's name.
-const MAX_FORMS_BYTES: usize = 64 * 1024 * 1024;
+pub(super) const MAX_FORMS_BYTES: usize = 64 * 1024 * 1024;
 
 // A value of this length is masked in every form. The shortest form is base64 without the characters shared
 // with its neighbours, and has 7 characters.

@@ -304,6 +304,7 @@ fn exit(outcome: Outcome) -> Exit {
         outputs: BTreeMap::new(),
         outputs_dropped: vec![],
         outputs_unread: None,
+        unmasked: vec![],
         out_of_memory: None,
         replayed: false,
     }
@@ -1205,6 +1206,17 @@ fn what_the_log_brings_after_the_verdict_reaches_the_conditions() {
     let stalled = status.conditions().get(ConditionType::Stalled).unwrap();
     assert!(stalled.message.ends_with("; log: the last line"), "{}", stalled.message);
     assert!(status.conditions().is_true(ConditionType::ValuesUnmasked));
+}
+
+#[test]
+fn a_value_that_the_script_wanted_to_be_masked_and_that_is_not_is_told() {
+    let mut world = World::running();
+    let ended = Exit { unmasked: vec!["2 lines of x".into()], ..exit(Outcome::Exited { code: 0 }) };
+    world.log = Some(log_with(ended, LogState::Complete, 3));
+    world.ends(3, Reason::Succeeded);
+    let status = world.action.status.clone().unwrap();
+    let told = status.conditions().get(ConditionType::ValuesUnmasked).unwrap();
+    assert_eq!(told.message, "not masked in the log: 2 lines of x");
 }
 
 #[test]
