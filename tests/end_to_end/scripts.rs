@@ -33,6 +33,31 @@ async fn an_exit_code_is_told_with_the_last_lines() {
 }
 
 #[tokio::test]
+async fn a_failure_s_message_names_the_line_at_which_the_script_stopped() {
+    in_namespace(async |namespace| {
+        let script = "#!/usr/bin/env bash\nset -e\ntrap 'for i in 1 2 3 4; do echo cleaning $i; done' EXIT\n\
+                      echo out >&1\nno-such-tool --now\necho not reached";
+        let merged = namespace.apply("merged", Action::script(script)).await;
+        let separate = Action::script(script).with("log", json!({"streams": "Separate"}));
+        let separate = namespace.apply("separate", separate).await;
+        let stopped = "line 5: no-such-tool: command not found";
+        for (action, after) in [(merged, " | cleaning 2 | cleaning 3 | cleaning 4"), (separate, "")] {
+            let done = action.finished().await;
+            done.assert_failed(Reason::ScriptFailed, Some(127)).assert_log_complete();
+            let ends = format!("{stopped}{after}");
+            assert!(
+                done.message().contains(" Log: ") && done.message().ends_with(&ends),
+                "{}",
+                done.message()
+            );
+            let stalled = &done.condition(ConditionType::Stalled).message;
+            assert!(stalled.ends_with(&ends), "{stalled}");
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_failed_script_s_outputs_are_kept() {
     in_namespace(async |namespace| {
         let script = "echo step=migrated >> \"$LONGSHORE_OUTPUT\"; exit 9";

@@ -270,6 +270,8 @@ pub struct LogFact {
     pub sha256: String,
     /// The last lines.
     pub tail: String,
+    /// The last lines of standard error, if it has a stream of its own.
+    pub errors: String,
     /// Lines that the runner did not write.
     pub foreign: u64,
     /// The first of them.

@@ -4,6 +4,7 @@ pub mod cause;
 pub mod decide;
 pub mod facts;
 mod hints;
+mod last_words;
 pub mod lock_facts;
 pub mod requests;
 pub(super) mod smaller_status;

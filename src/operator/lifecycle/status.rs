@@ -5,7 +5,12 @@ use k8s_openapi::{
     jiff::{SignedDuration, Timestamp},
 };
 
-use super::{facts::LogFact, requests::Requests, verdict::Verdict};
+use super::{
+    facts::LogFact,
+    last_words::{self, last_words},
+    requests::Requests,
+    verdict::Verdict,
+};
 use crate::{
     api::{
         DeploymentActionStatus, Phase, Reason,
@@ -20,8 +25,6 @@ use crate::{
 
 /// The longest message of `Stalled`, in bytes. Helm prints it in one line.
 const MAX_STALLED_BYTES: usize = 512;
-/// How many lines of the log a failure's message ends with.
-const STALLED_LINES: usize = 3;
 
 /// `now` in whole seconds, as the API server stores it.
 #[must_use]
@@ -120,13 +123,16 @@ pub fn retrying(
 ) -> DeploymentActionStatus {
     end_attempt(&mut run, now, verdict, image.as_ref());
     let attempt = run.attempt;
-    let message = format!(
+    let mut message = format!(
         "attempt {attempt} of {most}: {}: {}; attempt {} begins at {}",
         verdict.reason,
         verdict.message,
         attempt.saturating_add(1),
         then.0
     );
+    if let Some(words) = explanation(verdict.reason, log) {
+        message = format!("{message}{LOG}{words}");
+    }
     run.next_attempt_at = Some(then);
     let status = progress(of, now, Reason::RetryPending, &message, run, image, log);
     DeploymentActionStatus { phase: Some(Phase::Retrying), ..status }
@@ -165,7 +171,9 @@ pub fn terminal(
     let reason = verdict.reason.as_str();
     // If no script was started, there is no log of one.
     let log = log.filter(|log| verdict.reason != Reason::StartFailed || log.start.is_some() || log.lines > 0);
-    let silent = verdict.reason == Reason::ScriptFailed && log.is_some_and(|log| log.lines == 0);
+    // A log that is still being read may bring lines yet.
+    let silent = verdict.reason == Reason::ScriptFailed
+        && log.is_some_and(|log| log.lines == 0 && log.state != LogState::Collecting);
     let advice = if verdict.advised {
         ""
     } else if silent {
@@ -175,7 +183,8 @@ pub fn terminal(
     };
     let advice = [Some(advice).filter(|advice| !advice.is_empty()), verdict.hint.as_deref()];
     let advice = advice.into_iter().flatten().collect::<Vec<_>>().join(" ");
-    let message = sentence(&verdict.message, &advice);
+    let words = explanation(verdict.reason, log).map(|words| format!("{SAID}{words}")).unwrap_or_default();
+    let message = sentence(&verdict.message, format!("{advice}{words}").trim_start());
     let well = verdict.succeeded();
     let stalled = stalled_message(verdict, log);
     let dropped = (!verdict.dropped.is_empty()).then(|| verdict.dropped.join("; "));
@@ -414,6 +423,17 @@ pub fn with_log(status: &DeploymentActionStatus, now: Timestamp, log: &LogFact) 
         let what = stalled.message.split(LOG).next().unwrap_or_default();
         stalled.message = with_last_lines(what.to_owned(), Some(log));
     }
+    for kind in [ConditionType::Ready, ConditionType::Succeeded].map(ConditionType::as_str) {
+        let condition = status.conditions.iter_mut().find(|condition| condition.type_ == kind);
+        if let Some(condition) = condition
+            && let Some(words) =
+                Reason::parse(&condition.reason).and_then(|reason| explanation(reason, Some(log)))
+        {
+            let what = condition.message.split(SAID).next().unwrap_or_default();
+            condition.message = format!("{what}{SAID}{words}");
+            truncate(&mut condition.message, MAX_MESSAGE_BYTES);
+        }
+    }
     let by_script = log.exit.as_ref().map(|(exit, _)| exit.unmasked.as_slice()).unwrap_or_default();
     let told = [
         (ConditionType::ValuesUnmasked, unmasked(Some(log), by_script)),
@@ -508,15 +528,23 @@ fn stalled_message(verdict: &Verdict, log: Option<&LogFact>) -> String {
 
 /// Separates what happened from the last lines of the log.
 const LOG: &str = "; log: ";
+/// The same behind whole sentences.
+const SAID: &str = " Log: ";
+
+// The lines with what is in front of them.
+const _: () = assert!(last_words::MAX_BYTES + LOG.len() <= 512 && last_words::MAX_BYTES + SAID.len() <= 512);
+
+/// The end of the log, if it explains a run that ended for this reason.
+fn explanation(reason: Reason, log: Option<&LogFact>) -> Option<String> {
+    let log = log.filter(|_| last_words::explain(reason))?;
+    last_words(log, last_words::MAX_BYTES)
+}
 
 fn with_last_lines(mut text: String, log: Option<&LogFact>) -> String {
-    let tail = log.map(|log| log.tail.as_str()).unwrap_or_default();
-    let mut last: Vec<&str> =
-        tail.lines().rev().map(str::trim).filter(|line| !line.is_empty()).take(STALLED_LINES).collect();
-    last.reverse();
-    if !last.is_empty() {
+    let room = MAX_STALLED_BYTES.saturating_sub(text.len() + LOG.len());
+    if let Some(words) = log.and_then(|log| last_words(log, room)) {
         text.push_str(LOG);
-        text.push_str(&last.join(" | "));
+        text.push_str(&words);
     }
     truncate(&mut text, MAX_STALLED_BYTES);
     text

@@ -16,6 +16,9 @@ use crate::{
 /// How many gaps are named.
 const MAX_GAPS: usize = 100;
 
+/// How much of the end of standard error is kept, in bytes.
+const MAX_ERRORS_BYTES: usize = 2048;
+
 /// How much of a foreign line is kept, in bytes.
 const MAX_FOREIGN_BYTES: usize = 512;
 
@@ -38,6 +41,7 @@ pub(super) struct Assembler {
     next: u64,
     transcript: Transcript,
     tail: Tail,
+    errors: Tail,
     gaps: Vec<String>,
     /// The parts of a record that has not ended yet.
     partial: Vec<u8>,
@@ -55,6 +59,7 @@ impl Assembler {
             next: 1,
             transcript: Transcript::default(),
             tail: Tail::default(),
+            errors: Tail::of(MAX_ERRORS_BYTES),
             gaps: Vec::new(),
             partial: Vec::new(),
             foreign: (0, 0),
@@ -95,6 +100,9 @@ impl Assembler {
             Kind::Stdout | Kind::Stderr | Kind::Both => {
                 self.transcript.push(&frame.text, frame.ending);
                 self.tail.push(&frame.text, frame.ending != Ending::Continued);
+                if frame.kind == Kind::Stderr {
+                    self.errors.push(&frame.text, frame.ending != Ending::Continued);
+                }
                 Accepted::Progress
             }
             Kind::Control => Accepted::Progress,
@@ -148,6 +156,7 @@ impl Assembler {
             bytes: self.transcript.bytes(),
             sha256: self.transcript.sha256(),
             tail: self.tail.text(),
+            errors: self.errors.text(),
             foreign: self.foreign.1,
             missing: self.gaps.clone(),
             ..self.fact.clone()
@@ -247,6 +256,20 @@ mod tests {
         let fact = log.settled();
         assert_eq!((fact.state, fact.lines, fact.tail.as_str()), (LogState::Complete, 2, "a\nb\n"));
         assert!(fact.exit.is_some());
+    }
+
+    #[test]
+    fn the_end_of_standard_error_is_kept_apart_if_it_has_a_stream() {
+        let mut log = Assembler::new(of());
+        feed(
+            &mut log,
+            &["1 o 0 out", "2 e+ 0 err", "3 o 0 more", "4 e 0 or", "5 e- 0 \u{1b}[31mlast", "not framed"],
+        );
+        let fact = log.fact();
+        assert_eq!(fact.errors, "error\nlast\n");
+        let mut log = Assembler::new(of());
+        feed(&mut log, &["1 b 0 one"]);
+        assert_eq!(log.fact().errors, "");
     }
 
     #[test]

@@ -4,30 +4,44 @@ use super::shown_line::shown;
 use crate::api::status::MAX_TAIL_BYTES;
 
 /// How much more than the tail is kept before old text is thrown away.
-const SLACK: usize = 4 * MAX_TAIL_BYTES;
+const SLACK: usize = 4;
 
 /// The last bytes of a log, unchanged.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Tail {
     bytes: Vec<u8>,
     cut: bool,
+    /// The most bytes of its text.
+    most: usize,
+}
+
+impl Default for Tail {
+    fn default() -> Self {
+        Self::of(MAX_TAIL_BYTES)
+    }
 }
 
 impl Tail {
+    /// A tail with a text of at most this many bytes.
+    pub(super) const fn of(most: usize) -> Self {
+        Self { bytes: Vec::new(), cut: false, most }
+    }
+
     /// Adds text, and a newline if `line` says that the line ends here.
     pub(super) fn push(&mut self, text: &[u8], line: bool) {
         self.bytes.extend_from_slice(text);
         if line {
             self.bytes.push(b'\n');
         }
-        if self.bytes.len() > 2 * SLACK {
-            let old = self.bytes.len() - SLACK;
+        let slack = SLACK * self.most;
+        if self.bytes.len() > 2 * slack {
+            let old = self.bytes.len() - slack;
             self.bytes.drain(..old);
             self.cut = true;
         }
     }
 
-    /// The last lines, at most [`MAX_TAIL_BYTES`], as a terminal finally shows them. The text is valid,
+    /// The last lines, as a terminal finally shows them. The text is valid,
     /// without escape sequences, control characters, tabs, and blanks at the ends of lines.
     #[must_use]
     pub(super) fn text(&self) -> String {
@@ -37,8 +51,8 @@ impl Tail {
         let whole = text.find('\n').map(|newline| newline + 1).filter(|&next| self.cut && next < text.len());
         let mut clean: String =
             text[whole.unwrap_or(0)..].split('\n').map(shown).collect::<Vec<_>>().join("\n");
-        if clean.len() > MAX_TAIL_BYTES {
-            let mut from = clean.len() - MAX_TAIL_BYTES;
+        if clean.len() > self.most {
+            let mut from = clean.len() - self.most;
             while !clean.is_char_boundary(from) {
                 from += 1;
             }

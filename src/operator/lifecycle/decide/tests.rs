@@ -1205,7 +1205,29 @@ fn what_the_log_brings_after_the_verdict_reaches_the_conditions() {
     let status = world.action.status.clone().unwrap();
     let stalled = status.conditions().get(ConditionType::Stalled).unwrap();
     assert!(stalled.message.ends_with("; log: the last line"), "{}", stalled.message);
+    for kind in [ConditionType::Ready, ConditionType::Succeeded] {
+        let message = &status.conditions().get(kind).unwrap().message;
+        assert!(message.ends_with("of the log. Log: the last line"), "{message}");
+    }
     assert!(status.conditions().is_true(ConditionType::ValuesUnmasked));
+}
+
+#[test]
+fn a_failure_s_message_ends_with_the_lines_that_explain_it() {
+    let log = |outcome: Outcome| LogFact {
+        tail: "line 1\nline 2\nout\n".into(),
+        errors: "x.sh: line 7: y: not found\n".into(),
+        lines: 4,
+        ..log_with(exit(outcome), LogState::Complete, 3)
+    };
+    let mut world = World::running();
+    world.log = Some(log(Outcome::Exited { code: 3 }));
+    world.ends(3, Reason::ScriptFailed);
+    assert!(world.message().ends_with("Read the last lines of the log. Log: x.sh: line 7: y: not found"));
+    let mut world = World::running();
+    world.log = Some(log(Outcome::Exited { code: 0 }));
+    world.ends(3, Reason::Succeeded);
+    assert!(!world.message().contains("not found"), "{}", world.message());
 }
 
 #[test]
