@@ -59,6 +59,10 @@ test-one: ## One test, and what it needs: T=a test's name, its path or a part of
 fuzz: ## Send mutated resources to the running cluster: N=10000 SEED=1
 	@tests/fuzz.sh "$(N)" "$(SEED)"
 
+.PHONY: fuzz-masking
+fuzz-masking: ## Look for a secret that the runner does not mask, without a cluster: N=1000000 SEED=1
+	@tests/fuzz_masking.sh "$(N)" "$(SEED)"
+
 .PHONY: faults
 faults: ## Runs at most once, whatever goes wrong: N=10000 SEED=1, or SCHEDULE=... that was printed
 	@tests/faults.sh "$(N)" "$(SEED)" "$(SCHEDULE)"
@@ -86,6 +90,10 @@ bench-archive: ## How fast logs are archived and read again, on this machine's d
 .PHONY: bench-cache
 bench-cache: ## What the operator's cache of actions takes in memory, without a cluster
 	@. tests/cluster/settings.sh; static_cargo bench --quiet --locked --profile dev --bench cache
+
+.PHONY: bench-masking
+bench-masking: ## How fast the runner masks, without a cluster
+	@. tests/cluster/settings.sh; static_cargo bench --quiet --locked --profile "$${PROFILE:-release}" --bench masking
 
 .PHONY: bench-scale
 bench-scale: ## Many actions on a fake node of the running cluster: RATE=30 MINUTES=5 KEPT=1000 FINISHED=10000 ACTIVE=500 QUEUED=100 LARGEST=200 NEIGHBOURS=1000

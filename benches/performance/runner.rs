@@ -36,32 +36,34 @@ pub(crate) struct Measured {
 
 pub(crate) fn measure(runner: &Path) -> Result<Measured> {
     let mut output = vec![];
-    for (what, bytes) in [
-        ("nothing", 0),
-        ("a token of 40 bytes", 40),
-        ("a kubeconfig of 6 KiB", 6 * 1024),
-        ("a PEM file of 1 MiB", 1024 * 1024),
+    for (what, count, bytes) in [
+        ("nothing", 0, 0),
+        ("a token of 40 bytes", 1, 40),
+        ("50 tokens of 40 bytes", 50, 40),
+        ("a kubeconfig of 6 KiB", 1, 6 * 1024),
+        ("a PEM file of 1 MiB", 1, 1024 * 1024),
     ] {
         eprintln!("the runner alone: {OUTPUT} bytes of output, to be masked: {what}");
         let script = format!("yes '{LINE}' | head -c {OUTPUT}");
-        let (took, peak) = run(runner, &script, &secret(bytes))?;
+        let secrets: Vec<String> = (0..count).map(|number| secret(number, bytes)).collect();
+        let (took, peak) = run(runner, &script, &secrets)?;
         #[expect(clippy::cast_precision_loss, reason = "a gigabyte fits")]
         output.push((what, OUTPUT as f64 / took.as_secs_f64() / 1e6, peak));
     }
-    let echoes = (0..ECHOES).map(|_| run(runner, "echo hello", "")).collect::<Result<Vec<_>>>()?;
+    let echoes = (0..ECHOES).map(|_| run(runner, "echo hello", &[])).collect::<Result<Vec<_>>>()?;
     let took = Values::new(echoes.iter().map(|(took, _)| took.as_secs_f64() * 1e3)).median();
     let peak = echoes.iter().map(|(_, peak)| *peak).max().unwrap_or_default();
     Ok(Measured { disk_bytes: fs::metadata(runner)?.len(), output, echo: (took, peak) })
 }
 
 /// Lines of 64 letters that look random, as keys do; nothing of it is in the output.
-fn secret(bytes: usize) -> String {
+fn secret(of: usize, bytes: usize) -> String {
     let mut text = String::new();
     for number in 0.. {
         if text.len() >= bytes {
             break;
         }
-        text.push_str(&sha256_hex(format!("{number}").as_bytes()));
+        text.push_str(&sha256_hex(format!("{of} {number}").as_bytes()));
         text.push('\n');
     }
     text.truncate(bytes);
@@ -69,22 +71,24 @@ fn secret(bytes: usize) -> String {
 }
 
 /// The time that it took, and the largest resident memory in KiB.
-fn run(runner: &Path, script: &str, secret: &str) -> Result<(Duration, u64)> {
+fn run(runner: &Path, script: &str, secrets: &[String]) -> Result<(Duration, u64)> {
     let root = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("bench-runner-{}", std::process::id()));
     let _ = fs::remove_dir_all(&root);
-    let measured = run_in(&root, runner, script, secret);
+    let measured = run_in(&root, runner, script, secrets);
     let _ = fs::remove_dir_all(&root);
     measured
 }
 
-fn run_in(root: &Path, runner: &Path, script: &str, secret: &str) -> Result<(Duration, u64)> {
+fn run_in(root: &Path, runner: &Path, script: &str, secrets: &[String]) -> Result<(Duration, u64)> {
     let at = |path: &str| root.join(path.trim_start_matches('/'));
     for folder in [place::STATE_DIR, place::BUNDLE_DIR, place::INPUTS_DIR, "/dev"] {
         fs::create_dir_all(at(folder))?;
     }
     fs::write(at(place::TERMINATION_LOG), "")?;
-    fs::write(at(place::INPUTS_DIR).join("secret"), secret)?;
-    let bundle = bundle(script, !secret.is_empty()).to_json()?;
+    for (number, secret) in secrets.iter().enumerate() {
+        fs::write(at(place::INPUTS_DIR).join(format!("secret-{number}")), secret)?;
+    }
+    let bundle = bundle(script, secrets.len()).to_json()?;
     fs::write(at(place::BUNDLE_DIR).join(place::BUNDLE_FILE), &bundle)?;
     let begin = Instant::now();
     let mut child = Command::new(runner)
@@ -120,22 +124,18 @@ fn resident(child: &Child) -> Option<u64> {
     line.trim().trim_end_matches(" kB").parse().ok()
 }
 
-fn bundle(script: &str, secret: bool) -> Bundle {
-    let variables = if secret {
-        vec![Variable {
-            name: "SECRET".into(),
-            source: Source::File {
-                path: "secret".into(),
-                secret: true,
-                optional: false,
-                origin: "the benchmark's secret".into(),
-            },
-            as_file: true,
-            mode: None,
-            path: None,
-        }]
-    } else {
-        vec![]
+fn bundle(script: &str, secrets: usize) -> Bundle {
+    let variable = |number: usize| Variable {
+        name: format!("SECRET_{number}"),
+        source: Source::File {
+            path: format!("secret-{number}"),
+            secret: true,
+            optional: false,
+            origin: "the benchmark's secret".into(),
+        },
+        as_file: true,
+        mode: None,
+        path: None,
     };
     Bundle {
         version: VERSION,
@@ -152,7 +152,7 @@ fn bundle(script: &str, secret: bool) -> Bundle {
         program: Program::Script { text: script.into(), interpreter: vec![], file_name: None },
         args: vec![],
         variables_from: vec![],
-        variables,
+        variables: (0..secrets).map(variable).collect(),
         outputs: vec![],
         limits: Limits { run_deadline_seconds: 600, grace_seconds: 1 },
         working_dir: None,

@@ -47,3 +47,4 @@ pub use crate::record::exit_code::{
     BUNDLE_UNUSABLE, CANNOT_START, INPUT_UNUSABLE, RUNNER_FAILED, STOPPED_BEFORE_START, UNKNOWN,
 };
 pub use command_line::main;
+pub use masking::desk::Masking;

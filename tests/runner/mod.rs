@@ -6,6 +6,7 @@ mod files;
 mod hostile;
 mod left_behind;
 mod masking;
+mod masking_fuzz;
 mod mounted_script;
 mod sandbox;
 mod stop_signals;

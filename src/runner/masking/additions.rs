@@ -88,10 +88,12 @@ enum Part<'a> {
 }
 
 impl Additions {
+    /// Opens the file, before the script can hinder it.
     pub(super) fn new(path: PathBuf) -> Self {
+        let file = reach::open_to_read(&path).and_then(Held::new).ok();
         Self {
             path,
-            file: None,
+            file,
             values: HashSet::new(),
             values_bytes: 0,
             forms_bytes: 0,
@@ -414,7 +416,7 @@ mod tests {
     fn values_are_bounded_in_count_and_size_and_what_is_beyond_is_told() {
         let mut place = Place::new("many");
         let lines = |from: usize, to: usize| {
-            (from..to).map(|number| format!("value-number-{number}\n")).collect::<String>()
+            (from..to).map(|number| format!("value-number-{number}\n")).collect::<Vec<_>>().concat()
         };
         place.append(lines(0, MAX_VALUES - 1));
         place.append(lines(0, MAX_VALUES - 1));
@@ -434,8 +436,8 @@ mod tests {
         );
         let mut place = Place::new("large");
         for number in 0..=16 {
-            let value: String =
-                (0..MAX_VALUE_BYTES / 8).map(|part| format!("{number:02}-{part:05}")).collect();
+            let parts = (0..MAX_VALUE_BYTES / 8).map(|part| format!("{number:02}-{part:05}"));
+            let value = parts.collect::<Vec<_>>().concat();
             place.append(format!("{value}\n"));
             assert_eq!(place.masked(&value), number < 16, "{number}");
         }

@@ -3,12 +3,13 @@
 //! [`secrets`] gathers the values. `credentials`, `fields` and `addresses` find the secret parts of a value.
 //! `encodings` and `shell` spell them as tools do. [`patterns`] holds the resulting texts, and [`mask`]
 //! replaces them in a stream or a text. [`changing_files`] adds values that arrive while the script runs.
-//! `additions` reads those that the script names itself.
+//! `additions` reads those that the script names itself. [`desk`] is the masker without a script.
 
 mod additions;
 mod addresses;
 pub(super) mod changing_files;
 mod credentials;
+pub(super) mod desk;
 mod encodings;
 mod fields;
 pub(super) mod mask;

@@ -51,7 +51,8 @@ impl Patterns {
             let (word, bit) = filter.place(text);
             filter.words[word] |= bit;
         }
-        Self(Some(Rc::new(Texts { sorted: texts, filter })))
+        let beginnings = texts.iter().map(|text| beginning(text)).collect();
+        Self(Some(Rc::new(Texts { sorted: texts, beginnings, filter })))
     }
 
     pub(super) fn texts(&self) -> Option<Rc<Texts>> {
@@ -63,6 +64,8 @@ impl Patterns {
 pub(super) struct Texts {
     /// Has no text twice.
     sorted: Vec<Rc<[u8]>>,
+    /// The [`beginning`]s of these texts. They lie side by side, so searching them is fast.
+    beginnings: Vec<u32>,
     /// The first bytes of all texts, by their hash. With it the search skips most of a stream.
     filter: Filter,
 }
@@ -98,16 +101,20 @@ impl Texts {
         self.filter.words[word] & bit != 0
     }
 
-    /// Begins a walk over the first [`MIN_TEXT_BYTES`] of a text.
+    /// Begins a walk over the first [`MIN_TEXT_BYTES`] of `bytes`.
     pub(super) fn begin(&self, bytes: &[u8]) -> (Walk, Step) {
-        let (first, end) = self.beginning_with(bytes);
-        self.settle(Walk { first, end, depth: bytes.len() })
+        let wanted = beginning(bytes);
+        let first = self.beginnings.partition_point(|&of| of < wanted);
+        let rest = &self.beginnings[first..];
+        // Bytes that pass the filter by chance cost no second search.
+        let count = if rest.first() == Some(&wanted) { rest.partition_point(|&of| of == wanted) } else { 0 };
+        self.settle(Walk { first, end: first + count, depth: MIN_TEXT_BYTES })
     }
 
     /// Whether a text begins with all of `bytes`.
     pub(super) fn has_beginning(&self, bytes: &[u8]) -> bool {
-        let (first, end) = self.beginning_with(bytes);
-        first < end
+        let first = self.sorted.partition_point(|text| &**text < bytes);
+        self.sorted.get(first).is_some_and(|text| text.starts_with(bytes))
     }
 
     /// Continues a walk by one byte.
@@ -138,16 +145,11 @@ impl Texts {
         walk.first += usize::from(found);
         (walk, Step { found, goes_on: walk.first < walk.end })
     }
+}
 
-    fn beginning_with(&self, bytes: &[u8]) -> (usize, usize) {
-        let first = self.sorted.partition_point(|text| &**text < bytes);
-        let rest = &self.sorted[first..];
-        // Bytes that pass the filter by chance cost no second search.
-        if !rest.first().is_some_and(|text| text.starts_with(bytes)) {
-            return (first, first);
-        }
-        (first, first + rest.partition_point(|text| text.starts_with(bytes)))
-    }
+/// The first [`MIN_TEXT_BYTES`] of a text as a number. Numbers are in the same order as texts.
+fn beginning(text: &[u8]) -> u32 {
+    text.first_chunk().map_or(0, |first: &[u8; MIN_TEXT_BYTES]| u32::from_be_bytes(*first))
 }
 
 impl Filter {
