@@ -106,7 +106,7 @@ fn a_value_that_changes_while_the_script_runs_is_masked_too() {
     assert_eq!(told.exit().outputs["o"], "***");
 }
 
-// What a script adds.
+// Values that a script adds.
 
 #[test]
 fn a_line_that_a_script_adds_is_masked_in_log_and_outputs_from_then_on() {

@@ -157,7 +157,7 @@ impl Spelled {
         Self { how, secret: (0, text.len()), text, exact: true }
     }
 
-    /// What may be gone: the secret, and at its ends a character of base64 that holds bits of the neighbour, too.
+    /// The parts that may be gone: the secret, and at its ends a character of base64 that holds bits of the neighbour, too.
     /// The values of a group may be so alike that it belongs to one of them.
     fn gone(&self) -> Vec<(usize, usize)> {
         let (first, last) = self.secret;

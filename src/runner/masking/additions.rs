@@ -43,7 +43,7 @@ pub(super) struct Additions {
     left_out: LeftOut,
 }
 
-/// What is not masked.
+/// Counts lines that are not masked.
 #[derive(Debug, Default)]
 struct LeftOut {
     short: usize,
@@ -64,7 +64,7 @@ struct Held {
     offset: u64,
     /// The last bytes before that place.
     before: Vec<u8>,
-    /// Whether `offset` is within a line of which nothing is taken.
+    /// Whether `offset` is within a line that is skipped.
     within: bool,
     /// The bytes of the line that has not ended, without white space at its ends.
     open_bytes: usize,
