@@ -34,6 +34,12 @@ pub const ANNOTATION_BUNDLE: &str = "longshore.dev/bundle";
 pub const ANNOTATION_STOP_REASON: &str = "longshore.dev/stop-reason";
 /// Annotation on a pod: when the stop was requested.
 pub const ANNOTATION_STOP_REQUESTED_AT: &str = "longshore.dev/stop-requested-at";
+/// Annotation on a pod: what the runner may use for the log ([`crate::record::credit::Limits`]).
+pub const ANNOTATION_LOG_LIMITS: &str = "longshore.dev/log-limits";
+/// Annotation on a pod: how much of the log the operator has ([`crate::record::credit::Credit`]).
+pub const ANNOTATION_LOG_CREDIT: &str = "longshore.dev/log-credit";
+/// Annotation on a pod: the operator's own notes on the log, so that another operator can go on.
+pub const ANNOTATION_LOG_STATE: &str = "longshore.dev/log-state";
 /// The finalizer that keeps a pod until its verdict and its log are stored.
 pub const FINALIZER_COLLECT: &str = "longshore.dev/collect";
 /// The name of the container that runs the action. No other container counts.

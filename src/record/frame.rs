@@ -43,7 +43,7 @@ pub enum Kind {
     Stderr,
     /// `b`: both, by one pipe, in the order in which they were written.
     Both,
-    /// `c`: progress and heartbeats. Reserved, and skipped by readers that do not know them.
+    /// `c`: the runner's words about its spool ([`super::credit::Control`]). It counts no frame.
     Control,
     /// `x`: how the script ended ([`super::outcome::Exit`]).
     Exit,
@@ -170,7 +170,7 @@ impl<'a> Frame<'a> {
     /// Reads a line without its newline. Returns `None` if the line is no frame and so not from the runner.
     #[must_use]
     pub fn decode(line: &'a [u8]) -> Option<Self> {
-        let (sequence, rest) = number(line)?;
+        let (sequence, rest) = decimal(line)?;
         let (&letter, rest) = rest.split_first()?;
         let kind = Kind::of(letter)?;
         let (ending, rest) = match rest.first()? {
@@ -182,7 +182,7 @@ impl<'a> Frame<'a> {
             b'~' => (true, &rest[1..]),
             _ => (false, rest),
         };
-        let (millis, text) = number(rest.strip_prefix(b" ")?)?;
+        let (millis, text) = decimal(rest.strip_prefix(b" ")?)?;
         if sequence == 0 {
             return None;
         }
@@ -200,7 +200,7 @@ const fn escaped_len(byte: u8) -> usize {
 }
 
 /// Reads a decimal number and the space behind it.
-fn number(text: &[u8]) -> Option<(u64, &[u8])> {
+pub(super) fn decimal(text: &[u8]) -> Option<(u64, &[u8])> {
     let end = text.iter().position(|&byte| byte == b' ')?;
     let digits = std::str::from_utf8(&text[..end]).ok()?;
     // `parse` would take a sign.

@@ -9,10 +9,12 @@
 //! run under way survives an upgrade.
 
 pub mod bundle;
+pub mod credit;
 pub mod exit_code;
 pub mod fetch;
 pub mod frame;
 pub mod outcome;
+pub mod packed;
 pub mod place;
 pub mod proof;
 pub mod transcript;

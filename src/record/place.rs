@@ -12,6 +12,13 @@ pub const BUNDLE_DIR: &str = "/longshore/bundle";
 pub const BUNDLE_FILE: &str = "bundle.json";
 /// A file in [`BUNDLE_DIR`] that says why the script is being stopped. Empty without such a reason.
 pub const STOP_REASON_FILE: &str = "stop-reason";
+/// The folder of the downward API volume for the log. The bundle has one of its own, since the kubelet writes
+/// all files of a volume anew.
+pub const LOG_DIR: &str = "/longshore/log";
+/// [`super::credit::Limits`], in [`LOG_DIR`].
+pub const LOG_LIMITS_FILE: &str = "limits";
+/// [`super::credit::Credit`], in [`LOG_DIR`]. Empty until the operator has written one.
+pub const LOG_CREDIT_FILE: &str = "credit";
 /// Values from Secrets and `ConfigMap`s, mounted by the kubelet. [`super::bundle::Source::File`] has paths
 /// below it.
 pub const INPUTS_DIR: &str = "/longshore/inputs";
