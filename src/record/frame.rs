@@ -66,7 +66,7 @@ impl Kind {
         }
     }
 
-    const fn of(letter: u8) -> Option<Self> {
+    pub(crate) const fn of(letter: u8) -> Option<Self> {
         Some(match letter {
             b's' => Self::Start,
             b'o' => Self::Stdout,

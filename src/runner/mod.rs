@@ -17,14 +17,14 @@
 //!
 //! ```text
 //! signals -> undumpable -> claim -> bundle -> environment, files, interpreter
-//!         -> script, supervised: pipes -> mask -> lines -> report -> sink -> standard output
+//!         -> script, supervised: pipes -> mask -> lines -> report -> spool -> standard output
 //!         -> end what is left -> outputs -> exit record on disk -> exit record, rest of the log,
 //!            end record as frames -> termination message -> the script's exit code
 //! ```
 //!
-//! The runner is one thread around `select(2)`, since it must outlive whatever the script does. Three
-//! jobs have a thread of their own, because the script can hold them up: `process/stop_note.rs`,
-//! `inputs/files.rs` and `user/nscd.rs`.
+//! The runner watches the script in one thread around `select(2)`, since it must outlive whatever the script
+//! does. Four jobs have a thread of their own. The script can hold up three of them: `process/stop_note.rs`,
+//! `inputs/files.rs` and `user/nscd.rs`. A disk or a reader can hold up the fourth, `log/outlet.rs`.
 //!
 //! The runner knows nothing of Kubernetes. [`crate::record`] defines what it reads and what it writes.
 

@@ -29,6 +29,16 @@ impl Places {
         self.at(place::BUNDLE_DIR).join(place::STOP_REASON_FILE)
     }
 
+    /// The limits for the log.
+    pub(super) fn log_limits(&self) -> PathBuf {
+        self.at(place::LOG_DIR).join(place::LOG_LIMITS_FILE)
+    }
+
+    /// How much of the log the operator has.
+    pub(super) fn log_credit(&self) -> PathBuf {
+        self.at(place::LOG_DIR).join(place::LOG_CREDIT_FILE)
+    }
+
     pub(super) fn input(&self, path: &str) -> PathBuf {
         self.at(place::INPUTS_DIR).join(path.trim_start_matches('/'))
     }

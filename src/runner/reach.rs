@@ -42,6 +42,21 @@ pub(super) fn create(path: &Path, mode: u32) -> io::Result<File> {
     OpenOptions::new().write(true).create_new(true).mode(mode).open(path)
 }
 
+/// Creates a file that has no name and can get none, to write and to read. No other process can open it. It is gone
+/// with its
+/// descriptor.
+///
+/// # Errors
+/// The file system of `folder` is full or read-only, or has no such files (NFS).
+pub(super) fn create_unnamed(folder: &Path) -> io::Result<File> {
+    OpenOptions::new()
+        .read(true)
+        .write(true)
+        .mode(0o600)
+        .custom_flags((OFlag::O_TMPFILE | OFlag::O_EXCL).bits())
+        .open(folder)
+}
+
 /// Returns a random name in the same folder, which the script cannot have used before.
 pub(super) fn beside(path: &Path) -> io::Result<PathBuf> {
     let mut random = [0; 16];

@@ -12,8 +12,8 @@ use crate::record::{
     bundle::{Bundle, Program},
     exit_code,
     outcome::{
-        End, Exit, Identity, MAX_MESSAGE_BYTES, Outcome, Problem, Start, Stored, Termination, outputs_sha256,
-        truncate,
+        End, Exit, Identity, MAX_MESSAGE_BYTES, Outcome, Problem, Start, StopCause, Stored, Termination,
+        outputs_sha256, truncate,
     },
     place,
     proof::{NONCE_BYTES, nonce, proof},
@@ -22,16 +22,17 @@ use crate::record::{
 use super::{
     claim::{self, Claim},
     inputs::{bundle, environment::Environment, folders, working_dir},
-    log::{report::Report, sink::Sink, streams::Streams},
+    log::{outlet::Outlet, report::Report, streams::Streams, terms::Terms},
     masking::{changing_files::ChangingFiles, patterns::Patterns},
     outputs,
     places::Places,
     process::{
         children::Script,
+        conclude::{self, Conclusion},
         memory_kills,
         signals::Signals,
         stop_note::Note,
-        supervise::{self, Supervisor},
+        supervise::Supervisor,
     },
     program::{
         find::Invocation,
@@ -61,31 +62,37 @@ pub(super) fn run(places: Places) -> u8 {
     // missing outside Kubernetes, and nobody would read it there.
     let termination = reach::open_to_write(&places.termination_log()).ok();
     let of = identity(bundle.as_ref().ok());
-    let mut attempt = Attempt { of, places, report: Report::new(Sink::stdout()), termination, nonce: None };
+    // Without a descriptor for it, nothing can be started either.
+    let Ok(outlet) = Outlet::start(Terms::read(&places)) else { return exit_code::RUNNER_FAILED };
+    let mut attempt = Attempt { of, places, report: Report::new(outlet), termination, nonce: None };
+    let to_the_end = Conclusion::new(signals.as_ref().ok(), false);
     match claim::take(&attempt.places, &attempt.of) {
         Ok(Claim::First) => {}
-        Ok(Claim::Taken) => return attempt.again(),
+        Ok(Claim::Taken) => return attempt.again(to_the_end),
         Err(error) => {
             let refusal = Refusal::internal("claim the run in", &attempt.places.state(), &error);
-            return attempt.refuse(refusal, &Patterns::default());
+            return attempt.refuse(refusal, &Patterns::default(), to_the_end);
         }
     }
     let system = |what: &str, errno: nix::Error| {
         Refusal::new(Problem::Internal, format!("the runner cannot {what}: {errno}"))
     };
     let ready = bundle.and_then(|bundle| {
-        let signals = signals.map_err(|errno| system("wait for signals", errno))?;
+        let signals = signals.as_ref().map_err(|errno| system("wait for signals", *errno))?;
         hidden.map_err(|errno| system("hide itself from the script (PR_SET_DUMPABLE)", errno))?;
         let mut random = [0; NONCE_BYTES];
         getrandom::fill(&mut random).map_err(|error| {
             Refusal::new(Problem::Internal, format!("the runner cannot draw a random number: {error}"))
         })?;
+        if !attempt.report.runs() {
+            return Err(Refusal::new(Problem::Internal, "the runner cannot start a thread for the log"));
+        }
         attempt.nonce = Some(nonce(&random));
         Ok((bundle, signals))
     });
     match ready {
-        Ok((bundle, signals)) => attempt.first(&bundle, &signals),
-        Err(refusal) => attempt.refuse(refusal, &Patterns::default()),
+        Ok((bundle, signals)) => attempt.first(&bundle, signals),
+        Err(refusal) => attempt.refuse(refusal, &Patterns::default(), to_the_end),
     }
 }
 
@@ -116,7 +123,7 @@ impl Attempt {
         let mut patterns = Patterns::default();
         match self.start(bundle, signals, &mut patterns) {
             Ok(running) => self.supervise(bundle, signals, running),
-            Err(refusal) => self.refuse(refusal, &patterns),
+            Err(refusal) => self.refuse(refusal, &patterns, Conclusion::new(Some(signals), false)),
         }
     }
 
@@ -155,7 +162,7 @@ impl Attempt {
             suspects: environment.suspects().to_vec(),
             proof: self.nonce.as_deref().map(proof),
         });
-        self.report.sink().pump();
+        conclude::write_first(&mut self.report);
         let kills = memory_kills::count(&self.places);
         let started = Instant::now();
         let Started { pid, output } = start::spawn(&invocation, environment.variables(), bundle.streams)?;
@@ -210,24 +217,25 @@ impl Attempt {
         store(&self.places, &stored);
         supervisor.report.exit(&stored.exit);
         supervisor.finish();
-        self.conclude(stored)
+        let stopped = stored.exit.stop.is_some_and(|stop| stop.cause == StopCause::Terminated);
+        self.conclude(stored, Conclusion::new(Some(signals), stopped))
     }
 
     /// Reports that nothing was started, and why.
-    fn refuse(mut self, mut refusal: Refusal, patterns: &Patterns) -> u8 {
+    fn refuse(mut self, mut refusal: Refusal, patterns: &Patterns, to_the_end: Conclusion<'_>) -> u8 {
         refusal.message = patterns.mask_str(&refusal.message);
         let exit = self.exit_without_script(refusal.into_outcome());
         let stored = Stored { exit, nonce: written(self.nonce.take()) };
         store(&self.places, &stored);
         self.report.exit(&stored.exit);
-        self.conclude(stored)
+        self.conclude(stored, to_the_end)
     }
 
     /// Handles a later start: runs nothing, and repeats the record of the first start.
     ///
     /// It writes no end record. The log of the first start is not here, and this log must not count as
     /// complete.
-    fn again(mut self) -> u8 {
+    fn again(mut self, mut to_the_end: Conclusion<'_>) -> u8 {
         let stored = match claim::stored_exit(&self.places, &self.of) {
             Ok(Stored { exit, nonce }) => Stored { exit: Exit { replayed: true, ..exit }, nonce },
             Err(why) => {
@@ -240,7 +248,7 @@ impl Attempt {
             }
         };
         self.report.exit(&stored.exit);
-        supervise::flush(&mut self.report);
+        to_the_end.finish(&mut self.report);
         self.terminate(stored, None)
     }
 
@@ -260,9 +268,10 @@ impl Attempt {
         }
     }
 
-    fn conclude(mut self, stored: Stored) -> u8 {
-        let end = self.report.end(&self.of);
-        let handed_on = supervise::flush(&mut self.report);
+    fn conclude(mut self, stored: Stored, mut to_the_end: Conclusion<'_>) -> u8 {
+        let dropped = to_the_end.drain(&mut self.report);
+        let end = self.report.end(&self.of, dropped);
+        let handed_on = to_the_end.finish(&mut self.report);
         self.terminate(stored, handed_on.then_some(end))
     }
 

@@ -11,10 +11,11 @@ mod mounted_script;
 mod sandbox;
 mod stop_signals;
 mod variables_from;
+mod whole_log;
 
 use std::{
     fs,
-    io::Write,
+    io::{Read, Write},
     os::unix::fs::PermissionsExt,
     process::{Command, Stdio},
     time::{Duration, Instant},
@@ -354,6 +355,18 @@ fn a_start_after_a_killed_runner_is_unknown_and_runs_nothing() {
 }
 
 #[test]
+fn the_log_has_the_start_record_before_the_script_starts() {
+    for _ in 0..20 {
+        let sandbox = Sandbox::script("kill -KILL $PPID");
+        let mut running = sandbox.start(As::Process);
+        let mut report = String::new();
+        running.child.stdout.take().unwrap().read_to_string(&mut report).unwrap();
+        running.child.wait().unwrap();
+        assert!(report.starts_with("1 s 0 {\"start\":"), "{report}");
+    }
+}
+
+#[test]
 fn an_exit_record_that_is_damaged_or_of_another_run_counts_for_nothing() {
     let sandbox = Sandbox::script("exit 0");
     sandbox.run().assert_exited(0);
@@ -370,6 +383,12 @@ fn where_nothing_can_be_claimed_nothing_runs() {
     let sandbox = Sandbox::script("echo started");
     fs::remove_dir(sandbox.at(place::STATE_DIR)).unwrap();
     sandbox.run().assert_refused(Problem::Internal, RUNNER_FAILED);
+}
+
+#[test]
+fn without_a_thread_for_the_log_nothing_runs_and_the_log_says_so() {
+    let told = Sandbox::script("echo started").run_as(As::Alone);
+    assert!(told.assert_refused(Problem::Internal, RUNNER_FAILED).contains("thread"));
 }
 
 #[test]

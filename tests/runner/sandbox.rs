@@ -35,6 +35,10 @@ pub(crate) enum As {
     Pid1,
     /// The same, without root's rights.
     UnprivilegedPid1,
+    /// As a process among others, with 4 MiB of disk for its own files.
+    OnSmallDisk,
+    /// As a process that can start no thread and no process. Root always can.
+    Alone,
     /// As a process that was asked to end before its first instruction.
     Asked,
 }
@@ -217,10 +221,24 @@ impl Sandbox {
         let text = self.bundle.to_json().unwrap();
         fs::write(self.at(place::BUNDLE_DIR).join(place::BUNDLE_FILE), &text).unwrap();
         let runner = env!("CARGO_BIN_EXE_longshore-runner");
+        let disk = self.at(place::STATE_DIR).display().to_string();
         let words: Vec<&str> = match how {
             As::Process => vec![runner],
             As::Asked => {
                 vec!["env", "--block-signal=TERM", "sh", "-c", "kill -TERM $$; exec \"$0\" \"$@\"", runner]
+            }
+            As::Alone => {
+                let words = ["prlimit", "--nproc=0:0", runner];
+                let user = ["setpriv", "--reuid=65532", "--regid=0", "--clear-groups"];
+                let root = nix::unistd::geteuid().is_root();
+                if root {
+                    give(&self.root);
+                }
+                user.into_iter().filter(|_| root).chain(words).collect()
+            }
+            As::OnSmallDisk => {
+                let mount = "mount -t tmpfs -o size=4m none \"$0\" && exec \"$@\"";
+                vec!["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", mount, &disk, runner]
             }
             As::Pid1 if nix::unistd::geteuid().is_root() => {
                 vec!["unshare", "--pid", "--fork", "--mount-proc", "--kill-child", runner]

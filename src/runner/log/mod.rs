@@ -1,7 +1,17 @@
 //! Carries the script's output from its pipes, masked and cut into numbered frames, to the runner's standard
 //! output.
+//!
+//! ```text
+//! one thread:   streams -> mask -> lines -> report -> outlet
+//! the other:    outlet -> spool -> drain -> sink
+//! ```
 
+pub(super) mod drain;
 mod lines;
+pub(super) mod outlet;
+mod ranges;
 pub(super) mod report;
-pub(super) mod sink;
+mod sink;
+mod spool;
 pub(super) mod streams;
+pub(super) mod terms;

@@ -1,19 +1,25 @@
 //! Writes numbered frames: the log, the records, and in the last record the log's length and hash.
 
-use std::time::Instant;
+use std::{os::fd::BorrowedFd, time::Instant};
 
-use super::{lines, sink::Sink};
+use super::{
+    drain::{Ahead, Batch, Phase, Reached},
+    lines,
+    outlet::Outlet,
+};
 use crate::record::{
     VERSION,
     frame::{Ending, Frame, Kind},
-    outcome::{End, Exit, Identity, Record, Start},
+    outcome::{End, Exit, FrameRange, Identity, Record, Start},
     transcript::Transcript,
 };
 
 /// Turns texts and records into frames, in the order of their arrival.
 #[derive(Debug)]
 pub(in crate::runner) struct Report {
-    sink: Sink,
+    outlet: Outlet,
+    /// Frames that were made and not handed over yet.
+    batch: Batch,
     sequence: u64,
     transcript: Transcript,
     started: Option<Instant>,
@@ -22,8 +28,21 @@ pub(in crate::runner) struct Report {
 }
 
 impl Report {
-    pub(in crate::runner) fn new(sink: Sink) -> Self {
-        Self { sink, sequence: 0, transcript: Transcript::default(), started: None, millis: 0, cut: false }
+    pub(in crate::runner) fn new(outlet: Outlet) -> Self {
+        Self {
+            outlet,
+            batch: Batch::default(),
+            sequence: 0,
+            transcript: Transcript::default(),
+            started: None,
+            millis: 0,
+            cut: false,
+        }
+    }
+
+    /// Whether the log is written while the script runs.
+    pub(in crate::runner) const fn runs(&self) -> bool {
+        self.outlet.runs()
     }
 
     /// Notes the script's start. Frames count their time from here.
@@ -59,28 +78,80 @@ impl Report {
         self.cut = true;
     }
 
-    /// Writes how the script ended.
+    /// Writes how the script ended, if need be ahead of what waits.
     pub(in crate::runner) fn exit(&mut self, exit: &Exit) {
+        self.hand_over();
+        let sequence = self.sequence + 1;
         self.record(Kind::Exit, &Record::Exit(exit.clone()));
+        self.batch.ahead =
+            Some(Ahead { sequence, frames: self.batch.frames, bytes: self.batch.bytes.clone() });
+        self.hand_over();
     }
 
-    /// Writes the end record: the log is complete.
-    pub(in crate::runner) fn end(&mut self, of: &Identity) -> End {
+    /// Writes the end record: the log is complete, but for frames that were dropped.
+    pub(in crate::runner) fn end(&mut self, of: &Identity, dropped: Vec<FrameRange>) -> End {
         let end = End {
             version: VERSION,
             of: of.clone(),
             lines: self.transcript.lines(),
             bytes: self.transcript.bytes(),
             sha256: self.transcript.sha256(),
-            dropped: vec![],
+            dropped,
             cut: self.cut,
         };
         self.record(Kind::End, &Record::End(end.clone()));
         end
     }
 
-    pub(in crate::runner) const fn sink(&mut self) -> &mut Sink {
-        &mut self.sink
+    /// Passes on what was made. Never waits.
+    pub(in crate::runner) fn hand_over(&mut self) {
+        self.outlet.hand_over(&mut self.batch, self.started);
+    }
+
+    /// Whether the script's output should be read. If not, [`Self::news`] tells when to ask again.
+    pub(in crate::runner) fn has_room(&self) -> bool {
+        self.outlet.has_room()
+    }
+
+    /// How many bytes wait for room.
+    pub(in crate::runner) fn waiting(&self) -> usize {
+        self.outlet.waiting()
+    }
+
+    /// Becomes readable when there is room again, or something is reached, until [`Self::heard`].
+    pub(in crate::runner) fn news(&self) -> BorrowedFd<'_> {
+        self.outlet.news()
+    }
+
+    pub(in crate::runner) fn heard(&self) {
+        self.outlet.heard();
+    }
+
+    /// Says that more frames follow.
+    pub(in crate::runner) fn go_on(&mut self) {
+        self.outlet.enter(Phase::Running);
+    }
+
+    /// Says that all frames so far are to be written.
+    pub(in crate::runner) fn drain(&mut self) {
+        self.hand_over();
+        self.outlet.enter(Phase::Draining);
+    }
+
+    /// Says that all frames are made.
+    pub(in crate::runner) fn finish(&mut self) {
+        self.hand_over();
+        self.outlet.enter(Phase::Ending);
+    }
+
+    /// Says that there is little time left.
+    pub(in crate::runner) fn hurry(&self, now: Instant) {
+        self.outlet.hurry(now);
+    }
+
+    /// How far [`Self::drain`] or [`Self::finish`] is, and a number that changes as long as it goes on.
+    pub(in crate::runner) fn reached(&self) -> (Reached, u64) {
+        self.outlet.reached()
     }
 
     fn record(&mut self, kind: Kind, record: &Record) {
@@ -93,6 +164,7 @@ impl Report {
     fn frame(&mut self, kind: Kind, ending: Ending, text: &[u8]) {
         self.sequence += 1;
         let frame = Frame { sequence: self.sequence, kind, millis: self.millis, ending, text: text.into() };
-        frame.encode(self.sink.end());
+        frame.encode(&mut self.batch.bytes);
+        self.batch.frames += 1;
     }
 }

@@ -1,6 +1,6 @@
 //! Writes lines to standard output, which may be slow, stuck, or gone.
 //!
-//! Between frames and standard output, lines wait only here.
+//! Only the next lines wait here. Those behind them wait in the spool.
 
 use std::{
     fs::File,
@@ -10,21 +10,23 @@ use std::{
 
 use crate::runner::ready;
 
-/// With this much waiting, the runner reads nothing more from the script's pipes. The script then waits.
-const HIGH_WATER: usize = 256 * 1024;
+/// Written bytes are removed from the buffer once there are this many.
+const WRITTEN_BYTES: usize = 64 * 1024;
 /// A ready pipe takes this much without blocking: `PIPE_BUF`. Nonblocking mode would work too, but it belongs
 /// to the open file, which others may share (a terminal).
 const PIECE: usize = 4096;
 
 /// Lines on their way out, in bounded memory.
 #[derive(Debug)]
-pub(in crate::runner) struct Sink {
+pub(super) struct Sink {
     out: Option<File>,
     /// The most bytes of one write. A regular file never blocks and needs no small pieces.
     piece: usize,
     waiting: Vec<u8>,
     /// How many bytes at the beginning of `waiting` are already written.
     sent: usize,
+    /// How many bytes were written in all.
+    written: u64,
 }
 
 impl Sink {
@@ -32,11 +34,11 @@ impl Sink {
     pub(super) fn new(out: Option<OwnedFd>) -> Self {
         let out = out.map(File::from);
         let is_file = out.as_ref().and_then(|out| out.metadata().ok()).is_some_and(|out| out.is_file());
-        Self { out, piece: if is_file { usize::MAX } else { PIECE }, waiting: vec![], sent: 0 }
+        Self { out, piece: if is_file { usize::MAX } else { PIECE }, waiting: vec![], sent: 0, written: 0 }
     }
 
     /// Makes a sink into the runner's standard output.
-    pub(in crate::runner) fn stdout() -> Self {
+    pub(super) fn stdout() -> Self {
         Self::new(io::stdout().as_fd().try_clone_to_owned().ok())
     }
 
@@ -45,32 +47,38 @@ impl Sink {
         &mut self.waiting
     }
 
-    /// Whether the script's output should be read.
-    pub(in crate::runner) const fn has_room(&self) -> bool {
-        self.waiting() < HIGH_WATER
-    }
-
     /// The file to wait for before [`Sink::pump`] can write more.
-    pub(in crate::runner) fn blocked_on(&self) -> Option<BorrowedFd<'_>> {
+    pub(super) fn blocked_on(&self) -> Option<BorrowedFd<'_>> {
         if self.is_empty() { None } else { self.out.as_ref().map(AsFd::as_fd) }
     }
 
     /// How many bytes are not written yet.
-    pub(in crate::runner) const fn waiting(&self) -> usize {
+    pub(super) const fn waiting(&self) -> usize {
         self.waiting.len() - self.sent
     }
 
-    const fn is_empty(&self) -> bool {
+    pub(super) const fn is_empty(&self) -> bool {
         self.waiting() == 0
     }
 
     /// Whether everything could be written so far.
-    pub(in crate::runner) const fn is_open(&self) -> bool {
+    pub(super) const fn is_open(&self) -> bool {
         self.out.is_some()
     }
 
+    /// How many bytes were written so far.
+    pub(super) const fn written(&self) -> u64 {
+        self.written
+    }
+
+    /// Gives up on a reader that takes nothing. Drops what waits.
+    pub(super) fn close(&mut self) {
+        self.out = None;
+        self.pump();
+    }
+
     /// Writes as much as possible without waiting.
-    pub(in crate::runner) fn pump(&mut self) {
+    pub(super) fn pump(&mut self) {
         while !self.is_empty() {
             let Some(out) = &mut self.out else { break };
             if !ready::can_write(out.as_fd()) {
@@ -78,7 +86,10 @@ impl Sink {
             }
             let end = self.waiting.len().min(self.sent.saturating_add(self.piece));
             match out.write(&self.waiting[self.sent..end]) {
-                Ok(written) => self.sent += written,
+                Ok(written) => {
+                    self.sent += written;
+                    self.written += written as u64;
+                }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
                 // Nobody reads any more. The script goes on, and the exit record and the termination message
@@ -89,7 +100,7 @@ impl Sink {
         if self.out.is_none() || self.is_empty() {
             self.waiting.clear();
             self.sent = 0;
-        } else if self.sent >= HIGH_WATER {
+        } else if self.sent >= WRITTEN_BYTES {
             self.waiting.drain(..self.sent);
             self.sent = 0;
         }
@@ -109,7 +120,7 @@ mod tests {
         let text: Vec<u8> = (0..1_000_000u32).map(|n| (n % 251) as u8).collect();
         sink.end().extend_from_slice(&text);
         sink.pump();
-        assert!(!sink.is_empty() && !sink.has_room() && sink.is_open());
+        assert!(!sink.is_empty() && sink.is_open());
         let mut read = vec![0; text.len()];
         let mut at = 0;
         while at < read.len() {
@@ -126,6 +137,6 @@ mod tests {
         let mut sink = Sink::new(Some(writer.into()));
         sink.end().extend_from_slice(b"lost");
         sink.pump();
-        assert!(sink.is_empty() && sink.has_room() && !sink.is_open());
+        assert!(sink.is_empty() && !sink.is_open());
     }
 }

@@ -203,14 +203,19 @@ impl Streams {
 mod tests {
     use std::io::Write;
 
-    use super::{super::sink::Sink, *};
+    use super::{
+        super::{outlet::Outlet, sink::Sink, terms::Terms},
+        *,
+    };
     use crate::runner::masking::changing_files::{ChangingFiles, Watched};
 
     fn separate() -> (Streams, [io::PipeWriter; 2], Report) {
         let ((out, to_out), (err, to_err)) = (io::pipe().unwrap(), io::pipe().unwrap());
         let secrets = ChangingFiles::new(Watched::default(), Patterns::default());
         let pipes = vec![(Kind::Stdout, out), (Kind::Stderr, err)];
-        (Streams::new(pipes, secrets), [to_out, to_err], Report::new(Sink::new(None)))
+        let terms = Terms { limits: None, credit: "".into(), folder: "".into() };
+        let outlet = Outlet::into(|| Sink::new(None), terms).unwrap();
+        (Streams::new(pipes, secrets), [to_out, to_err], Report::new(outlet))
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //! memory.
 
 pub(super) mod children;
+pub(super) mod conclude;
 mod left_behind;
 pub(super) mod memory_kills;
 pub(super) mod signals;

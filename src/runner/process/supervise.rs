@@ -33,7 +33,7 @@ const LOOK: Duration = Duration::from_millis(20);
 /// holds it. The script itself leaves two full pipes at most.
 const SILENCE: Duration = Duration::from_secs(2);
 const LEFT_BYTES: u64 = 4 * 1024 * 1024;
-/// How long a reader of standard output may take nothing before the runner gives up.
+/// How long processes that outlive their script may wait for a log that takes nothing.
 const STUCK: Duration = Duration::from_secs(30);
 
 /// How the script ended.
@@ -107,7 +107,7 @@ impl Supervisor<'_> {
         let mut until = ended + OUTLIVES;
         while !left.is_empty() {
             let now = Instant::now();
-            if !self.report.sink().has_room() {
+            if !self.report.has_room() {
                 // Nothing is read from the pipes meanwhile. A process that writes to them waits for the
                 // reader of the log.
                 (active, wrote) = (now, now);
@@ -146,16 +146,17 @@ impl Supervisor<'_> {
     pub(in crate::runner) fn finish(&mut self) {
         self.drain(None);
         self.streams.close(self.report);
+        self.report.hand_over();
     }
 
     /// Reads until all pipes are closed, nothing more comes, or `end` is reached.
     fn drain(&mut self, end: Option<Instant>) {
         let last = self.streams.bytes() + LEFT_BYTES;
-        let mut before = (self.streams.bytes(), self.report.sink().waiting());
+        let mut before = (self.streams.bytes(), self.report.waiting());
         let mut moved = Instant::now();
         while !self.streams.all_closed() && self.streams.bytes() < last {
             // A slow reader of the log does not make the pipe silent.
-            let patience = if self.report.sink().has_room() { SILENCE } else { STUCK };
+            let patience = if self.report.has_room() { SILENCE } else { STUCK };
             let until = end.map_or(moved + patience, |end| end.min(moved + patience));
             if Instant::now() >= until {
                 return;
@@ -163,7 +164,7 @@ impl Supervisor<'_> {
             if self.turn(Some(until)).child {
                 self.unreaped = Script::reap_all();
             }
-            let after = (self.streams.bytes(), self.report.sink().waiting());
+            let after = (self.streams.bytes(), self.report.waiting());
             if after != before {
                 before = after;
                 moved = Instant::now();
@@ -175,41 +176,20 @@ impl Supervisor<'_> {
     fn turn(&mut self, until: Option<Instant>) -> Arrived {
         let now = self.unreaped.then(Instant::now);
         let until = until.into_iter().chain(self.streams.next_look()).chain(now).min();
-        let room = self.report.sink().has_room();
+        let room = self.report.has_room();
         let (numbers, pipes): (Vec<usize>, Vec<_>) =
             if room { self.streams.open().unzip() } else { (vec![], vec![]) };
-        let from: Vec<_> = pipes.into_iter().chain([self.signals.as_fd()]).collect();
-        let ready = ready::wait(&from, self.report.sink().blocked_on(), until);
+        let from: Vec<_> = pipes.into_iter().chain([self.signals.as_fd(), self.report.news()]).collect();
+        let ready = ready::wait(&from, None, until);
+        self.report.heard();
         let now = Instant::now();
         self.report.set_time(now);
         self.streams.look(now);
         let ready = numbers.into_iter().zip(ready).filter_map(|(number, ready)| ready.then_some(number));
         self.streams.read_all(ready.collect(), self.report);
-        self.report.sink().pump();
+        self.report.hand_over();
         let mut arrived = self.signals.take();
         arrived.child |= self.unreaped;
         arrived
-    }
-}
-
-/// Writes what waits in the report. Returns whether all of it was written.
-pub(in crate::runner) fn flush(report: &mut Report) -> bool {
-    let mut moved = Instant::now();
-    loop {
-        let before = report.sink().waiting();
-        report.sink().pump();
-        let waiting = report.sink().waiting();
-        if waiting == 0 {
-            return report.sink().is_open();
-        }
-        let now = Instant::now();
-        if waiting != before {
-            moved = now;
-        } else if now >= moved + STUCK {
-            return false;
-        }
-        if let Some(out) = report.sink().blocked_on() {
-            ready::wait(&[], Some(out), Some(moved + STUCK));
-        }
     }
 }
