@@ -9,8 +9,11 @@
 //! 2. Beyond it the runner writes a [`Beat`] now and then, in a frame of kind `c`. The operator answers with
 //!    a [`Credit`]: the number of the last frame up to which it has all, and, if frames are lost, from which
 //!    one to send again.
-//! 3. The runner lets no more than [`OUTSTANDING_BYTES`] stand without an answer. The rest waits in the spool,
+//! 3. The runner lets no more than [`Limits::outstanding_bytes`] stand without an answer. The rest waits in the spool,
 //!    and the script does not wait.
+//!
+//! Before the runner sends again, it writes its start record and, if there is one, its exit record once more:
+//! another operator may have lost them with the one before. What the operator has, it skips.
 //!
 //! A frame of kind `c` counts no frame: its number is that of the last frame that was written before it, so
 //! that a reader that does not know it takes it for one that it has.
@@ -22,7 +25,8 @@ use serde::{Deserialize, Serialize};
 
 use super::outcome::FrameRange;
 
-/// The most bytes on standard output that the operator has not acknowledged, beyond the free zone.
+/// The most bytes on standard output that the operator has not acknowledged, beyond the free zone, if nothing
+/// else is said.
 pub const OUTSTANDING_BYTES: u64 = 32 * 1024 * 1024;
 /// The rotation size of a node if nothing else is said, in bytes: the kubelet's `containerLogMaxSize`.
 pub const ROTATION_BYTES: u64 = 10 * 1024 * 1024;
@@ -43,15 +47,38 @@ pub struct Limits {
     pub rotation_bytes: u64,
     /// The most bytes that wait in the spool.
     pub spool_bytes: u64,
+    /// The most bytes that stand without an answer.
+    #[serde(default = "outstanding_bytes")]
+    pub outstanding_bytes: u64,
+    /// How many bytes the operator acknowledges in a second, so that the node's files of the log do not fill
+    /// the container's storage. Without it, as many as it reads.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub acknowledged_per_second: Option<u64>,
+}
+
+const fn outstanding_bytes() -> u64 {
+    OUTSTANDING_BYTES
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { rotation_bytes: ROTATION_BYTES, spool_bytes: SPOOL_BYTES }
+        Self {
+            rotation_bytes: ROTATION_BYTES,
+            spool_bytes: SPOOL_BYTES,
+            outstanding_bytes: OUTSTANDING_BYTES,
+            acknowledged_per_second: None,
+        }
     }
 }
 
 impl Limits {
+    /// The text for the pod's annotation.
+    #[must_use]
+    pub fn to_text(self) -> String {
+        // It cannot fail for numbers.
+        serde_json::to_string(&self).unwrap_or_default()
+    }
+
     /// How many bytes may be in the node's file, with [`LINE_OVERHEAD_BYTES`] a line, before credit counts.
     #[must_use]
     pub const fn free_bytes(self) -> u64 {
@@ -137,6 +164,22 @@ mod tests {
         let text = serde_json::to_string(&Control::Beat(beat.clone())).unwrap();
         assert_eq!(text, r#"{"beat":{"made":9,"generation":0,"acked":3,"dropped":[{"first":4,"last":5}]}}"#);
         assert_eq!(serde_json::from_str::<Control>(&text).unwrap(), Control::Beat(beat));
+    }
+
+    #[test]
+    fn limits_read_as_designed() {
+        let text = r#"{"rotationBytes":1,"spoolBytes":2,"outstandingBytes":3,"acknowledgedPerSecond":4}"#;
+        let limits = Limits {
+            rotation_bytes: 1,
+            spool_bytes: 2,
+            outstanding_bytes: 3,
+            acknowledged_per_second: Some(4),
+        };
+        assert_eq!(limits.to_text(), text);
+        assert_eq!(serde_json::from_str::<Limits>(text).unwrap(), limits);
+        let short: Limits =
+            serde_json::from_str(r#"{"rotationBytes":10485760,"spoolBytes":268435456}"#).unwrap();
+        assert_eq!(short, Limits::default());
     }
 
     #[test]

@@ -38,7 +38,7 @@ fn writes(lines: u64, bytes: usize) -> String {
 }
 
 fn limits(rotation_bytes: u64, spool_bytes: u64) -> Limits {
-    Limits { rotation_bytes, spool_bytes }
+    Limits { rotation_bytes, spool_bytes, ..Limits::default() }
 }
 
 /// A sandbox whose operator knows credit.

@@ -13,7 +13,7 @@ use super::{
     terms::Terms,
 };
 use crate::record::{
-    credit::{Beat, Control, LINE_OVERHEAD_BYTES, MAX_RANGES, OUTSTANDING_BYTES},
+    credit::{Beat, Control, LINE_OVERHEAD_BYTES, MAX_RANGES},
     frame::{Ending, Frame, Kind, MAX_LINE_BYTES},
     outcome::FrameRange,
     packed::{Packer, may_be_packed},
@@ -52,6 +52,8 @@ pub(super) struct Batch {
     pub(super) bytes: Vec<u8>,
     /// Frames among these that must not wait for those before them.
     pub(super) ahead: Option<Ahead>,
+    /// The records among these that come again with what is sent again, encoded.
+    pub(super) records: Vec<u8>,
 }
 
 /// A record that may be written before it is its turn.
@@ -114,6 +116,11 @@ pub(super) struct Drain {
     /// How many bytes the sink has written once it has written that frame.
     sent_at: u64,
     ahead: Option<Ahead>,
+    /// The start record and the exit record, as far as they are made. An operator that asks for something may
+    /// be another one than that which has them.
+    records: Vec<u8>,
+    /// Whether they are to be written again.
+    repeats: bool,
     /// The latest request to send again that was answered, and when.
     answered: (u32, Option<Instant>),
     poll_at: Instant,
@@ -145,6 +152,8 @@ impl Drain {
             sent: 0,
             sent_at: 0,
             ahead: None,
+            records: vec![],
+            repeats: false,
             answered: (0, None),
             poll_at: now,
             beat_at: now,
@@ -173,6 +182,7 @@ impl Drain {
         if let Some(ahead) = batch.ahead.take().filter(|_| self.terms.limits.is_some()) {
             self.ahead = Some(ahead);
         }
+        self.records.append(&mut batch.records);
         batch.frames = 0;
         batch.bytes.clear();
     }
@@ -277,6 +287,7 @@ impl Drain {
                 self.spool.seek(from);
             }
             self.beat_at = now;
+            self.repeats = true;
         }
     }
 
@@ -288,6 +299,9 @@ impl Drain {
             if self.is_owed() && now >= self.beat_at {
                 self.beat_at = now + BEAT;
                 self.beat(now);
+                if std::mem::take(&mut self.repeats) {
+                    self.write_records();
+                }
             }
             self.held = self.is_full();
             if self.held || !self.spool.read(&mut self.chunk) {
@@ -297,6 +311,12 @@ impl Drain {
         }
         // It may be held back only now.
         self.write_ahead();
+    }
+
+    fn write_records(&mut self) {
+        self.sink.end().extend_from_slice(&self.records);
+        let lines = self.records.split_inclusive(|&byte| byte == b'\n').count() as u64;
+        self.filed += self.records.len() as u64 + lines * LINE_OVERHEAD_BYTES;
     }
 
     fn write_ahead(&mut self) {
@@ -379,10 +399,14 @@ impl Drain {
     }
 
     /// Whether no more may be written without an answer. If frames are not kept, waiting would gain nothing.
-    const fn is_full(&self) -> bool {
-        matches!(self.credit, Counts::Now)
+    fn is_full(&self) -> bool {
+        let chunk = CHUNK_BYTES as u64;
+        self.credit == Counts::Now
             && self.spool.keeps()
-            && self.spool.outstanding() + CHUNK_BYTES as u64 > OUTSTANDING_BYTES
+            && self.terms.limits.is_some_and(|limits| {
+                // Even the least lets a chunk through.
+                self.spool.outstanding() + chunk > limits.outstanding_bytes.max(chunk)
+            })
     }
 }
 

@@ -148,6 +148,7 @@ impl Outlet {
         } else {
             slate.waiting.frames += mem::take(&mut batch.frames);
             slate.waiting.bytes.append(&mut batch.bytes);
+            slate.waiting.records.append(&mut batch.records);
             if batch.ahead.is_some() {
                 slate.waiting.ahead = batch.ahead.take();
             }

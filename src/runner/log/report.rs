@@ -70,7 +70,9 @@ impl Report {
 
     /// Writes the start record: the run is claimed, and the script is about to start.
     pub(in crate::runner) fn start(&mut self, start: Start) {
+        self.hand_over();
         self.record(Kind::Start, &Record::Start(start));
+        self.batch.records.clone_from(&self.batch.bytes);
     }
 
     /// Notes that a process was ended while it still wrote, so the log lacks its last output.
@@ -83,6 +85,7 @@ impl Report {
         self.hand_over();
         let sequence = self.sequence + 1;
         self.record(Kind::Exit, &Record::Exit(exit.clone()));
+        self.batch.records.clone_from(&self.batch.bytes);
         self.batch.ahead =
             Some(Ahead { sequence, frames: self.batch.frames, bytes: self.batch.bytes.clone() });
         self.hand_over();

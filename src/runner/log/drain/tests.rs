@@ -7,11 +7,16 @@ use std::{
 
 use super::*;
 use crate::record::{
-    credit::{Credit, Limits},
+    credit::{Credit, Limits, OUTSTANDING_BYTES},
     packed::unpack,
 };
 
-const LIMITS: Limits = Limits { rotation_bytes: 1024 * 1024, spool_bytes: 64 * 1024 * 1024 };
+const LIMITS: Limits = Limits {
+    rotation_bytes: 1024 * 1024,
+    spool_bytes: 64 * 1024 * 1024,
+    outstanding_bytes: OUTSTANDING_BYTES,
+    acknowledged_per_second: None,
+};
 const LINE: usize = 1000;
 /// A second less than [`PATIENCE`].
 const ALMOST: Duration = Duration::from_secs(29);
@@ -60,7 +65,7 @@ impl Test {
     fn say(&mut self, lines: u64) {
         for _ in 0..lines {
             let bytes = self.frame(Kind::Both, &[b'x'; LINE]);
-            let mut batch = Batch { frames: 1, bytes, ahead: None };
+            let mut batch = Batch { frames: 1, bytes, ..Batch::default() };
             self.drain.take(&mut batch, None, self.now);
         }
     }
@@ -68,7 +73,8 @@ impl Test {
     fn exit(&mut self) {
         let bytes = self.frame(Kind::Exit, b"{}");
         let ahead = Some(Ahead { sequence: self.made, frames: 1, bytes: bytes.clone() });
-        self.drain.take(&mut Batch { frames: 1, bytes, ahead }, None, self.now);
+        let records = bytes.clone();
+        self.drain.take(&mut Batch { frames: 1, bytes, ahead, records }, None, self.now);
     }
 
     fn grant(&self, text: &str) {
@@ -224,6 +230,25 @@ fn what_is_asked_for_again_is_sent_again_once_in_two_seconds() {
     assert_eq!(frames(&lines), (700..=900).collect::<Vec<_>>());
     // No request is answered twice.
     assert!(frames(&test.turn(Phase::Running, None, AGAIN)).is_empty());
+}
+
+#[test]
+fn its_records_come_again_with_what_is_sent_again() {
+    let mut test = Test::new(Some(LIMITS));
+    let bytes = test.frame(Kind::Start, b"{}");
+    let mut batch = Batch { frames: 1, records: bytes.clone(), bytes, ..Batch::default() };
+    test.drain.take(&mut batch, None, test.now);
+    test.say(1000);
+    test.run();
+    let all = test.drain.sent;
+    test.grant(&Credit { acked: all - 10, generation: 1, from: all - 4 }.to_text());
+    assert_eq!(frames(&test.run())[..3], [1, all - 4, all - 3]);
+    test.exit();
+    test.run();
+    let all = test.drain.sent;
+    test.grant(&Credit { acked: all - 10, generation: 2, from: all - 1 }.to_text());
+    let lines = test.turn(Phase::Running, None, AGAIN);
+    assert_eq!(frames(&lines), [1, all, all - 1, all]);
 }
 
 #[test]
