@@ -71,6 +71,11 @@ pub struct Options {
     #[arg(long, env = "LONGSHORE_SCRATCH_LIMIT", default_value = "2Gi")]
     pub scratch_limit: String,
 
+    /// The size at which nodes rotate a container's log: the kubelet's containerLogMaxSize, such as 10Mi. If
+    /// nodes differ, the smallest one.
+    #[arg(long, env = "LONGSHORE_CONTAINER_LOG_MAX_SIZE", default_value = "10Mi", value_parser = bytes)]
+    pub container_log_max_size: u64,
+
     /// Size limit of a package that nodes do not mount, packed and unpacked, such as 512Mi.
     #[arg(long, env = "LONGSHORE_PACKAGE_LIMIT", default_value = "512Mi", value_parser = bytes)]
     pub package_limit: u64,
@@ -140,6 +145,7 @@ impl Options {
             delivery,
             architecture: self.architecture.clone(),
             scratch_limit: self.scratch_limit.clone(),
+            log_rotation_bytes: self.container_log_max_size,
             fetch: Arc::clone(fetch),
         }
     }

@@ -30,6 +30,7 @@ fn what_is_misspelled_or_cannot_work_is_refused() {
         ("tracing.otlpEndpoint=collector:4317", "otlpEndpoint"),
         ("networkPolicy.registryPorts={0}", "registryPorts"),
         ("resources.limit.memory=1Gi", "limit"),
+        ("containerLogMaxSize=10M", "containerLogMaxSize"),
         ("nameOverride=A_b", "nameOverride"),
         ("extraEnv[0].name=LONGSHORE_LOG", "extraEnv"),
         ("extraEnv[0].value=x", "extraEnv"),

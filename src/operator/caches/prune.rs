@@ -10,7 +10,7 @@ use k8s_openapi::{
 use kube::{Resource, ResourceExt};
 
 use crate::{
-    api::{ANNOTATION_BUNDLE, CONTAINER, DeploymentAction},
+    api::{ANNOTATION_BUNDLE, ANNOTATION_LOG_STATE, CONTAINER, DeploymentAction},
     record::place,
 };
 
@@ -36,13 +36,15 @@ pub(crate) fn action(action: &mut DeploymentAction) {
     }
 }
 
-/// Does the same for a pod, which may stay for days after it has ended. Its script is for the runner alone.
+/// Does the same for a pod, which may stay for days after it has ended. Its script is for the runner alone, and
+/// the state of its log for an operator that begins to read it.
 /// Each volume takes some kilobytes, whatever it holds, and only those of packages are looked at
 /// ([`crate::operator::pod::mutation`]).
 pub(crate) fn pod(pod: &mut Pod) {
     pod.managed_fields_mut().clear();
     if let Some(annotations) = &mut pod.metadata.annotations {
         annotations.remove(ANNOTATION_BUNDLE);
+        annotations.remove(ANNOTATION_LOG_STATE);
     }
     if let Some(status) = &mut pod.status {
         (status.host_ip, status.host_ips, status.pod_ip, status.pod_ips) = (None, None, None, None);
@@ -96,7 +98,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        api::{ANNOTATION_RERUN, packages::PackageKind},
+        api::{ANNOTATION_LOG_LIMITS, ANNOTATION_RERUN, packages::PackageKind},
         operator::{
             pod::{
                 attempt::{Attempt, Delivery},
@@ -179,8 +181,9 @@ mod tests {
     fn the_cache_of_pods_holds_neither_script_nor_volumes_nor_variables() {
         let checked = validate(&objects::action(), "amd64").unwrap();
         let mut pruned = action_pod(&checked, &attempt(), &pod_defaults(Delivery::ImageVolume));
+        pruned.annotations_mut().insert(ANNOTATION_LOG_STATE.into(), "{}".into());
         pod(&mut pruned);
-        assert!(!pruned.annotations().contains_key(ANNOTATION_BUNDLE));
+        assert_eq!(pruned.annotations().keys().collect::<Vec<_>>(), [ANNOTATION_LOG_LIMITS]);
         let spec = pruned.spec.unwrap();
         assert_eq!(spec.volumes, None);
         let names = |variable: EnvVar| variable.name;

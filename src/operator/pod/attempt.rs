@@ -31,6 +31,8 @@ pub struct PodDefaults {
     pub architecture: String,
     /// Size limit of each of the script's folders.
     pub scratch_limit: String,
+    /// The size at which nodes rotate a container's log, in bytes.
+    pub log_rotation_bytes: u64,
     /// Settings of the container that fetches packages.
     pub fetch: Arc<FetchDefaults>,
 }

@@ -7,13 +7,17 @@ use k8s_openapi::{
 
 use super::{
     attempt::{Attempt, PodDefaults, active_deadline_seconds, grace_seconds, resources},
+    log_limits,
     names::{labels, pod_name, run_id},
     packages, resolver,
     runner::{init_containers, node_selector},
     security, trace_context, volumes,
 };
 use crate::{
-    api::{ANNOTATION_BUNDLE, CONTAINER, FINALIZER_COLLECT, LABEL_LOCK, action::SecurityProfile},
+    api::{
+        ANNOTATION_BUNDLE, ANNOTATION_LOG_LIMITS, CONTAINER, FINALIZER_COLLECT, LABEL_LOCK,
+        action::SecurityProfile,
+    },
     operator::spec::validate::Checked,
     record::{bundle::WorkingDir, place},
 };
@@ -33,6 +37,8 @@ pub(crate) fn action_pod(action: &Checked, attempt: &Attempt, defaults: &PodDefa
     pod_labels.extend(attempt.lock.iter().map(|lock| (LABEL_LOCK.to_owned(), lock.clone())));
     let mut annotations = metadata.annotations;
     annotations.insert(ANNOTATION_BUNDLE.to_owned(), attempt.bundle.clone());
+    // Not in the bundle, which is frozen: another operator may have other settings.
+    annotations.insert(ANNOTATION_LOG_LIMITS.to_owned(), log_limits::limits(action, defaults).to_text());
 
     Pod {
         metadata: ObjectMeta {
@@ -162,6 +168,32 @@ mod tests {
             let runner = mounts.iter().find(|mount| mount.mount_path == place::RUNNER_DIR).unwrap();
             assert_eq!(runner.read_only, Some(true));
         }
+    }
+
+    #[test]
+    fn the_runner_sees_its_log_s_limits_and_the_operator_s_answer() {
+        let pod = pod(Delivery::ImageVolume);
+        let limits = pod.metadata.annotations.unwrap().remove(ANNOTATION_LOG_LIMITS).unwrap();
+        assert_eq!(
+            limits,
+            r#"{"rotationBytes":10485760,"spoolBytes":268435456,"outstandingBytes":33554432}"#
+        );
+        let spec = pod.spec.unwrap();
+        let mounts = spec.containers[0].volume_mounts.as_ref().unwrap();
+        let mount = mounts.iter().find(|mount| mount.mount_path == place::LOG_DIR).unwrap();
+        assert_eq!(mount.read_only, Some(true));
+        let volumes = spec.volumes.unwrap();
+        let volume = volumes.iter().find(|volume| volume.name == mount.name).unwrap();
+        let items = volume.downward_api.as_ref().unwrap().items.as_ref().unwrap();
+        let shown =
+            items.iter().map(|item| (item.path.as_str(), &item.field_ref.as_ref().unwrap().field_path));
+        assert_eq!(
+            shown.map(|(file, field)| format!("{file} {field}")).collect::<Vec<_>>(),
+            [
+                "limits metadata.annotations['longshore.dev/log-limits']",
+                "credit metadata.annotations['longshore.dev/log-credit']",
+            ]
+        );
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 pub mod attempt;
 pub(super) mod build;
+mod log_limits;
 mod mutated_packages;
 pub(super) mod mutation;
 pub mod names;

@@ -11,11 +11,11 @@ use k8s_openapi::{
 
 use super::{
     attempt::{Attempt, Delivery, PodDefaults},
-    packages,
+    log_limits, packages,
 };
 use crate::{
     api::{
-        ANNOTATION_BUNDLE, ANNOTATION_STOP_REASON,
+        ANNOTATION_BUNDLE, ANNOTATION_LOG_CREDIT, ANNOTATION_LOG_LIMITS, ANNOTATION_STOP_REASON,
         action::{self, PodTemplate, SecurityProfile, VariableForm, VariablesFrom},
     },
     operator::spec::validate::{Checked, input_path},
@@ -39,7 +39,7 @@ pub(super) fn volumes(
     attempt: &Attempt,
     defaults: &PodDefaults,
 ) -> (Vec<Volume>, Vec<VolumeMount>) {
-    let own = [
+    let own = vec![
         Some(Mounted {
             volume: runner(defaults),
             path: place::RUNNER_DIR.into(),
@@ -47,6 +47,7 @@ pub(super) fn volumes(
             read_only: true,
         }),
         Some(Mounted { volume: bundle(), path: place::BUNDLE_DIR.into(), read_only: true }),
+        Some(Mounted { volume: log(), path: place::LOG_DIR.into(), read_only: true }),
         inputs(action).map(|volume| Mounted { volume, path: place::INPUTS_DIR.into(), read_only: true }),
         script(action).map(|volume| Mounted {
             volume,
@@ -59,10 +60,12 @@ pub(super) fn volumes(
         path: format!("{}/{index}", place::SOURCES_DIR),
         read_only: true,
     });
+    let script_limit = "16Mi".to_owned();
+    let state = log_limits::state_bytes(action, defaults).to_string();
     // On disk, because the claim must outlive the container.
     let folders = [
-        Some(("longshore-state", place::STATE_DIR, "256Mi")),
-        action.spec.script.is_some().then_some(("longshore-script", place::SCRIPT_DIR, "16Mi")),
+        Some(("longshore-state", place::STATE_DIR, &state)),
+        action.spec.script.is_some().then_some(("longshore-script", place::SCRIPT_DIR, &script_limit)),
         Some(("longshore-work", place::WORK_VOLUME_DIR, &defaults.scratch_limit)),
         Some(("longshore-home", place::HOME_VOLUME_DIR, &defaults.scratch_limit)),
         Some(("longshore-tmp", place::TMP_DIR, &defaults.scratch_limit)),
@@ -203,6 +206,24 @@ fn bundle() -> Volume {
                 annotation(place::BUNDLE_FILE, ANNOTATION_BUNDLE),
                 // The annotation does not exist yet. The kubelet shows it moments after it is set.
                 annotation(place::STOP_REASON_FILE, ANNOTATION_STOP_REASON),
+            ]),
+        }),
+        ..Default::default()
+    }
+}
+
+/// What operator and runner say about the log while it is written. A volume of its own: the kubelet writes all
+/// files of a volume anew when one changes, and the bundle is long.
+fn log() -> Volume {
+    Volume {
+        name: "longshore-log".into(),
+        downward_api: Some(DownwardAPIVolumeSource {
+            default_mode: Some(MODE),
+            default_user: None,
+            items: Some(vec![
+                annotation(place::LOG_LIMITS_FILE, ANNOTATION_LOG_LIMITS),
+                // This annotation does not exist yet either.
+                annotation(place::LOG_CREDIT_FILE, ANNOTATION_LOG_CREDIT),
             ]),
         }),
         ..Default::default()

@@ -7,7 +7,7 @@ pub mod hash;
 pub(super) mod invalid;
 mod pattern;
 pub mod policy;
-mod quantity;
+pub(super) mod quantity;
 pub(super) mod script_source;
 pub(super) mod size;
 pub mod validate;

@@ -8,7 +8,7 @@ const DIGITS: usize = 19;
 
 /// A quantity in billionths, rounded up as Kubernetes does. `None` if it is no quantity, or negative.
 #[must_use]
-pub(super) fn nanos(text: &str) -> Option<u128> {
+pub(in crate::operator) fn nanos(text: &str) -> Option<u128> {
     let text = text.strip_prefix('+').unwrap_or(text);
     let end = text.find(|letter: char| !letter.is_ascii_digit() && letter != '.').unwrap_or(text.len());
     let (number, suffix) = text.split_at(end);

@@ -107,6 +107,7 @@ pub(crate) fn pod_defaults(delivery: Delivery) -> PodDefaults {
         delivery,
         architecture: "amd64".into(),
         scratch_limit: "2Gi".into(),
+        log_rotation_bytes: 10 << 20,
         fetch: Arc::new(FetchDefaults::new(&[], None, 512 << 20, 65_536)),
     }
 }
