@@ -260,6 +260,8 @@ pub struct LogFact {
     pub exit: Option<(Exit, Timestamp)>,
     /// The end record.
     pub end: Option<End>,
+    /// When its latest frame was read.
+    pub read_at: Option<Timestamp>,
     /// Whether more follows.
     pub state: LogState,
     /// Lines so far.

@@ -1,36 +1,50 @@
 //! Puts a log together from the lines that the container wrote. This is pure: the collector passes the lines.
+//!
+//! Frames are taken in order. What is lost can often be sent again, by a runner that keeps it
+//! ([`crate::record::credit`]). Such a runner sends everything again from the first lost frame on, so what
+//! comes behind a gap is dropped until then, and waits nowhere. If nothing can be sent again, the gap is named
+//! and the rest counts.
 
 use k8s_openapi::jiff::Timestamp;
 
-use super::tail::Tail;
+use super::{
+    kept::Kept,
+    state::{Gap, MAX_GAPS, State},
+};
 use crate::{
     api::status::LogState,
     operator::lifecycle::facts::LogFact,
     record::{
+        credit::{Beat, Control, MAX_RANGES},
         frame::{Ending, Frame, Kind},
-        outcome::{Identity, MAX_RECORD_BYTES, Record},
+        outcome::{FrameRange, Identity, MAX_RECORD_BYTES, Record},
+        packed::unpack,
         transcript::Transcript,
     },
 };
 
-/// How many gaps are named.
-const MAX_GAPS: usize = 100;
-
-/// How much of the end of standard error is kept, in bytes.
-const MAX_ERRORS_BYTES: usize = 2048;
-
 /// How much of a foreign line is kept, in bytes.
 const MAX_FOREIGN_BYTES: usize = 512;
 
-/// The kind of a line.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Accepted {
-    /// Text of the log, or a part of a record.
-    Progress,
-    /// A record that `decide` waits for.
-    Record,
-    /// A line that an earlier reading had, or a foreign one.
-    Nothing,
+/// What came of a line.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Accepted {
+    /// How many bytes of it the log had not yet.
+    pub(super) bytes: u64,
+    /// Whether `decide` waits for what it brought: a record.
+    pub(super) record: bool,
+    /// Whether it shows that frames are lost that can be sent again.
+    pub(super) lost: bool,
+    /// The runner's words about its spool, with the time of their frame in milliseconds.
+    pub(super) beat: Option<(Beat, u64)>,
+}
+
+/// A record that is read out of its turn.
+#[derive(Debug, Default)]
+struct Aside {
+    first: u64,
+    next: u64,
+    text: Vec<u8>,
 }
 
 /// The log of one attempt, as far as it has been read.
@@ -39,37 +53,80 @@ pub(super) struct Assembler {
     of: Identity,
     /// The next sequence number.
     next: u64,
-    transcript: Transcript,
-    tail: Tail,
-    errors: Tail,
-    gaps: Vec<String>,
-    /// The parts of a record that has not ended yet.
-    partial: Vec<u8>,
+    kept: Kept,
+    gaps: Vec<Gap>,
+    /// The first frame of a record that has not ended yet, and its parts.
+    partial: (u64, Vec<u8>),
+    aside: Aside,
+    /// The frames of an exit record that came ahead of its turn.
+    ahead: Option<FrameRange>,
+    /// Where the log stood in front of the exit record.
+    before_exit: Option<State>,
+    /// What the runner cannot send any more, by its latest words.
+    dropped: Vec<FrameRange>,
+    /// Whether lost frames may come again.
+    may_come_again: bool,
+    /// Whether the gap that is open now is given up.
+    gives_up: bool,
+    /// Whether an earlier operator read the log's beginning, so that its records may still be wanted.
+    resumed: bool,
     /// Foreign lines in this reading, and the most in any reading.
     foreign: (u64, u64),
+    /// The latest frame of this reading, 0 if there is none yet.
+    latest: u64,
+    /// Whether the latest line is foreign, and may be the end of one that a rotation cut. If it is, the rest of
+    /// the frame is lost. With it, whether it is the first foreign line.
+    cut: Option<bool>,
     fact: LogFact,
 }
 
 impl Assembler {
     #[must_use]
     pub(super) fn new(of: Identity) -> Self {
+        let state = State { next: 1, transcript: Transcript::default(), gaps: Vec::new() };
+        Self { resumed: false, ..Self::resumed(of, state) }
+    }
+
+    /// Goes on where another operator stopped.
+    #[must_use]
+    pub(super) fn resumed(of: Identity, state: State) -> Self {
         let fact = LogFact { pod_uid: of.pod_uid.clone(), ..LogFact::default() };
         Self {
             of,
-            next: 1,
-            transcript: Transcript::default(),
-            tail: Tail::default(),
-            errors: Tail::of(MAX_ERRORS_BYTES),
-            gaps: Vec::new(),
-            partial: Vec::new(),
+            next: state.next,
+            kept: Kept::after(state.transcript),
+            gaps: state.gaps,
+            partial: (0, Vec::new()),
+            aside: Aside::default(),
+            ahead: None,
+            before_exit: None,
+            dropped: Vec::new(),
+            may_come_again: false,
+            gives_up: false,
+            resumed: true,
             foreign: (0, 0),
+            latest: 0,
+            cut: None,
             fact,
         }
     }
 
     /// The log is read again from its beginning, or from the beginning of its newest file.
     pub(super) fn reconnected(&mut self) {
+        self.foreign.1 = self.foreign.1.max(self.foreign.0);
         self.foreign.0 = 0;
+        (self.latest, self.cut) = (0, None);
+        self.aside = Aside::default();
+    }
+
+    /// Says whether lost frames may come again from now on.
+    pub(super) const fn may_come_again(&mut self, may: bool) {
+        self.may_come_again = may;
+    }
+
+    /// Gives up the frames that are missing now: what comes behind them counts.
+    pub(super) const fn give_up(&mut self) {
+        self.gives_up = true;
     }
 
     /// Whether the end record was read.
@@ -78,87 +135,289 @@ impl Assembler {
         self.fact.end.is_some()
     }
 
-    /// Takes a line, without its newline.
-    pub(super) fn accept(&mut self, line: &[u8], now: Timestamp) -> Accepted {
-        let Some(frame) = Frame::decode(line) else { return self.foreign(line) };
-        if frame.sequence < self.next {
-            return Accepted::Nothing;
-        }
-        if frame.sequence > self.next {
-            self.partial.clear();
-            if self.gaps.len() < MAX_GAPS {
-                self.gaps.push(format!(
-                    "frames {} to {} (after line {})",
-                    self.next,
-                    frame.sequence - 1,
-                    self.transcript.lines()
-                ));
-            }
-        }
-        self.next = frame.sequence.saturating_add(1);
-        match frame.kind {
-            Kind::Stdout | Kind::Stderr | Kind::Both => {
-                self.transcript.push(&frame.text, frame.ending);
-                self.tail.push(&frame.text, frame.ending != Ending::Continued);
-                if frame.kind == Kind::Stderr {
-                    self.errors.push(&frame.text, frame.ending != Ending::Continued);
-                }
-                Accepted::Progress
-            }
-            Kind::Control => Accepted::Progress,
-            Kind::Start | Kind::Exit | Kind::End => self.record(&frame, now),
+    /// Whether the exit record was read.
+    #[must_use]
+    pub(super) const fn has_exit(&self) -> bool {
+        self.fact.exit.is_some()
+    }
+
+    /// Whether the start record was read.
+    #[must_use]
+    pub(super) const fn has_start(&self) -> bool {
+        self.fact.start.is_some()
+    }
+
+    /// The first frame that is not taken yet.
+    #[must_use]
+    pub(super) const fn next(&self) -> u64 {
+        self.next
+    }
+
+    /// The last frame up to which nothing is needed again. A record counts once it is whole.
+    #[must_use]
+    pub(super) const fn has(&self) -> u64 {
+        let (first, ref text) = self.partial;
+        let next = if text.is_empty() { self.next } else { first };
+        next.saturating_sub(1)
+    }
+
+    /// What another operator needs to go on in front of the exit record. `None` before its turn.
+    #[must_use]
+    pub(super) const fn before_exit(&self) -> Option<&State> {
+        self.before_exit.as_ref()
+    }
+
+    /// What another operator needs to go on after [`Assembler::has`].
+    #[must_use]
+    pub(super) fn state(&self) -> State {
+        State {
+            next: self.has().saturating_add(1),
+            transcript: self.kept.transcript().clone(),
+            gaps: self.gaps.clone(),
         }
     }
 
-    fn foreign(&mut self, line: &[u8]) -> Accepted {
+    /// Takes a line, without its newline.
+    pub(super) fn accept(&mut self, line: &[u8], now: Timestamp) -> Accepted {
+        if let Some(frame) = Frame::decode(line) {
+            return self.frame(&frame, line.len(), now);
+        }
+        let Some(frames) = unpack(line) else { return self.stray(line) };
+        let mut all = Accepted::default();
+        for line in frames {
+            let Accepted { bytes, record, lost, beat } = match Frame::decode(line) {
+                Some(frame) => self.frame(&frame, line.len(), now),
+                None => self.stray(line),
+            };
+            all.bytes += bytes;
+            all.record |= record;
+            all.lost |= lost;
+            all.beat = beat.or(all.beat);
+        }
+        all
+    }
+
+    fn frame(&mut self, frame: &Frame<'_>, bytes: usize, now: Timestamp) -> Accepted {
+        if frame.kind == Kind::Control {
+            return self.control(frame);
+        }
+        self.follows_cut(frame.sequence);
+        if frame.sequence < self.next {
+            return self.had(frame, now);
+        }
+        if frame.sequence > self.next {
+            // It may come ahead of text that waits, and then shows no gap.
+            if frame.kind == Kind::Exit {
+                return self.ahead(frame, now);
+            }
+            if !self.reaches(frame.sequence) {
+                return Accepted { lost: true, ..Accepted::default() };
+            }
+        }
+        if frame.kind == Kind::Exit && self.before_exit.is_none() {
+            self.before_exit = Some(self.state());
+        }
+        self.next = frame.sequence.saturating_add(1);
+        self.gives_up = false;
+        let record = match frame.kind {
+            Kind::Stdout | Kind::Stderr | Kind::Both | Kind::Control => {
+                self.kept.take(frame);
+                false
+            }
+            Kind::Start | Kind::Exit | Kind::End => self.record(frame, now),
+        };
+        self.skip();
+        self.fact.read_at = Some(now);
+        Accepted { bytes: bytes as u64, record, ..Accepted::default() }
+    }
+
+    /// Whether nothing is missing in front of `sequence`, or nothing that can come again. Then the log goes on
+    /// there.
+    fn reaches(&mut self, sequence: u64) -> bool {
+        while self.next < sequence {
+            let next = self.next;
+            if let Some(range) = self.dropped.iter().find(|range| (range.first..=range.last).contains(&next))
+            {
+                self.next = range.last.saturating_add(1).min(sequence);
+                // The end record names it again.
+                self.name(Gap { first: next, last: self.next - 1, line: self.kept.transcript().lines() });
+                self.skip();
+            } else if self.may_come_again && !self.gives_up {
+                return false;
+            } else {
+                // An exit record that came ahead is not missing, and comes last.
+                let had = self.ahead.filter(|range| range.last.saturating_add(1) == sequence);
+                let last = had.map_or(sequence, |range| range.first) - 1;
+                self.name(Gap { first: next, last, line: self.kept.transcript().lines() });
+                self.next = sequence;
+            }
+        }
+        true
+    }
+
+    fn name(&mut self, gap: Gap) {
+        self.partial.1.clear();
+        if let Some(last) = self.gaps.last_mut().filter(|last| last.last.saturating_add(1) == gap.first) {
+            last.last = gap.last;
+        } else if self.gaps.len() < MAX_GAPS {
+            self.gaps.push(gap);
+        }
+    }
+
+    /// Passes over the exit record that came ahead of its turn.
+    fn skip(&mut self) {
+        if let Some(range) = self.ahead.filter(|range| range.first == self.next) {
+            self.before_exit = Some(self.state());
+            self.next = range.last.saturating_add(1);
+        }
+    }
+
+    fn control(&mut self, frame: &Frame<'_>) -> Accepted {
+        // An unknown one is of a later runner.
+        let Ok(Control::Beat(mut beat)) = serde_json::from_slice(&frame.text) else {
+            return Accepted::default();
+        };
+        beat.dropped.truncate(MAX_RANGES);
+        self.dropped.clone_from(&beat.dropped);
+        let written = frame.sequence.saturating_add(1);
+        // Without hope for these frames, the next one names the gap.
+        let lost = written > self.next && (self.may_come_again || self.gives_up) && !self.reaches(written);
+        Accepted { lost, beat: Some((beat, frame.millis)), ..Accepted::default() }
+    }
+
+    /// A foreign line in front of a frame that does not follow the one before is the end of a lost one.
+    fn follows_cut(&mut self, sequence: u64) {
+        let follows = sequence == self.latest.saturating_add(1);
+        self.latest = sequence;
+        let Some(first) = self.cut.take().filter(|_| !follows) else { return };
+        self.foreign.0 = self.foreign.0.saturating_sub(1);
+        if first {
+            self.fact.first_foreign = None;
+        }
+    }
+
+    /// A line that is no frame.
+    fn stray(&mut self, line: &[u8]) -> Accepted {
+        let first = self.fact.first_foreign.is_none();
+        self.foreign(line);
+        self.cut = Some(first);
+        Accepted::default()
+    }
+
+    fn foreign(&mut self, line: &[u8]) {
         if self.fact.first_foreign.is_none() {
             let mut words = String::from_utf8_lossy(&line[..line.len().min(MAX_FOREIGN_BYTES)]).into_owned();
             words.retain(|letter| !letter.is_control());
             self.fact.first_foreign = Some(words);
         }
         self.foreign.0 += 1;
-        self.foreign.1 = self.foreign.1.max(self.foreign.0);
-        Accepted::Nothing
     }
 
-    fn record(&mut self, frame: &Frame<'_>, now: Timestamp) -> Accepted {
-        if self.partial.len() + frame.text.len() > MAX_RECORD_BYTES {
-            self.partial.clear();
-            return self.foreign(&frame.text);
+    /// Takes the next part of a record. Returns whether it is whole.
+    fn record(&mut self, frame: &Frame<'_>, now: Timestamp) -> bool {
+        if self.partial.1.is_empty() {
+            self.partial.0 = frame.sequence;
         }
-        self.partial.extend_from_slice(&frame.text);
+        if self.partial.1.len() + frame.text.len() > MAX_RECORD_BYTES {
+            self.partial.1.clear();
+            self.foreign(&frame.text);
+            return false;
+        }
+        self.partial.1.extend_from_slice(&frame.text);
         if frame.ending == Ending::Continued {
-            return Accepted::Progress;
+            return false;
         }
-        let text = std::mem::take(&mut self.partial);
-        match serde_json::from_slice::<Record>(&text) {
+        let text = std::mem::take(&mut self.partial.1);
+        let counts = serde_json::from_slice(&text).is_ok_and(|record| self.counts(record, now));
+        if !counts {
+            self.foreign(&text);
+        }
+        counts
+    }
+
+    /// Takes a record. Returns whether it is one of this attempt, and no contradiction of one before.
+    fn counts(&mut self, record: Record, now: Timestamp) -> bool {
+        match record {
             // The first one counts. It belongs to the start that ran the script.
-            Ok(Record::Start(start)) if start.of == self.of => {
+            Record::Start(start) if start.of == self.of => {
                 self.fact.start.get_or_insert(start);
             }
             // A second start repeats a file that the script could write. Such a record counts only with its
             // proof, in the termination message.
-            Ok(Record::Exit(exit)) if exit.of == self.of && exit.replayed => {}
-            Ok(Record::Exit(exit)) if exit.of == self.of && self.fact.exit.is_none() => {
-                self.fact.exit = Some((exit, now));
-            }
-            Ok(Record::End(end)) if end.of == self.of => self.fact.end = Some(end),
-            _ => return self.foreign(&text),
+            Record::Exit(exit) if exit.of == self.of && exit.replayed => {}
+            Record::Exit(exit) if exit.of == self.of => match &self.fact.exit {
+                Some((first, _)) => return *first == exit,
+                None => self.fact.exit = Some((exit, now)),
+            },
+            Record::End(end) if end.of == self.of => self.fact.end = Some(end),
+            _ => return false,
         }
-        Accepted::Record
+        true
+    }
+
+    /// Takes a part of a record out of its turn. Returns the whole record and its frames.
+    fn aside(&mut self, frame: &Frame<'_>) -> Option<(Record, FrameRange)> {
+        let aside = &mut self.aside;
+        if aside.next != frame.sequence {
+            *aside = Aside { first: frame.sequence, ..Aside::default() };
+        }
+        aside.next = frame.sequence.saturating_add(1);
+        if aside.text.len() + frame.text.len() > MAX_RECORD_BYTES {
+            *aside = Aside::default();
+            return None;
+        }
+        aside.text.extend_from_slice(&frame.text);
+        if frame.ending == Ending::Continued {
+            return None;
+        }
+        let Aside { first, text, .. } = std::mem::take(aside);
+        Some((serde_json::from_slice(&text).ok()?, FrameRange { first, last: frame.sequence }))
+    }
+
+    /// Takes an exit record ahead of its turn.
+    fn ahead(&mut self, frame: &Frame<'_>, now: Timestamp) -> Accepted {
+        if let Some((record @ Record::Exit(_), range)) = self.aside(frame)
+            && self.ahead.is_none()
+            && self.counts(record, now)
+        {
+            self.ahead = Some(range);
+            return Accepted { record: true, ..Accepted::default() };
+        }
+        Accepted::default()
+    }
+
+    /// A frame that this operator or one before it has taken. What only the one before it knew is wanted.
+    fn had(&mut self, frame: &Frame<'_>, now: Timestamp) -> Accepted {
+        if !self.resumed {
+            return Accepted::default();
+        }
+        if frame.kind.is_log() {
+            self.kept.show(frame);
+            return Accepted::default();
+        }
+        let wanted = match frame.kind {
+            Kind::Start => self.fact.start.is_none(),
+            Kind::Exit => self.fact.exit.is_none(),
+            Kind::End => self.fact.end.is_none(),
+            _ => false,
+        };
+        let record = wanted && self.aside(frame).is_some_and(|(record, _)| self.counts(record, now));
+        Accepted { record, ..Accepted::default() }
     }
 
     /// Everything that has been read so far.
     #[must_use]
     pub(super) fn fact(&self) -> LogFact {
+        let transcript = self.kept.transcript();
+        let named = |gap: &Gap| format!("frames {} to {} (after line {})", gap.first, gap.last, gap.line);
         LogFact {
-            lines: self.transcript.lines(),
-            bytes: self.transcript.bytes(),
-            sha256: self.transcript.sha256(),
-            tail: self.tail.text(),
-            errors: self.errors.text(),
-            foreign: self.foreign.1,
-            missing: self.gaps.clone(),
+            lines: transcript.lines(),
+            bytes: transcript.bytes(),
+            sha256: transcript.sha256(),
+            tail: self.kept.tail(),
+            errors: self.kept.errors(),
+            foreign: self.foreign.0.max(self.foreign.1),
+            missing: self.gaps.iter().map(named).collect(),
             ..self.fact.clone()
         }
     }
@@ -173,9 +432,13 @@ impl Assembler {
             fact.missing.push(format!("what came after line {}: the log has no end record", fact.lines));
             return fact;
         };
+        let named = |range: &FrameRange| {
+            self.gaps.iter().any(|gap| gap.first <= range.first && range.last <= gap.last)
+        };
         fact.missing.extend(
             end.dropped
                 .iter()
+                .filter(|range| !named(range))
                 .map(|range| format!("frames {} to {} (dropped by the runner)", range.first, range.last)),
         );
         if end.cut {
@@ -256,6 +519,89 @@ mod tests {
         let fact = log.settled();
         assert_eq!((fact.state, fact.lines, fact.tail.as_str()), (LogState::Complete, 2, "a\nb\n"));
         assert!(fact.exit.is_some());
+        assert_eq!(fact.foreign, 0);
+    }
+
+    #[test]
+    fn frames_in_one_line_count_as_alone() {
+        let mut log = Assembler::new(of());
+        let end = end(3, 6, "a\nb\nc\n");
+        feed(&mut log, &["1 o 0 a", "2 p 0 7 2 o 1 b7 3 o 1 c", &format!("4 z 2 {end}")]);
+        let fact = log.settled();
+        assert_eq!((fact.state, fact.lines, fact.foreign), (LogState::Complete, 3, 0));
+        feed(&mut log, &["9 p 0 3 abc"]);
+        assert_eq!(log.fact().foreign, 1);
+    }
+
+    #[test]
+    fn an_exit_record_counts_ahead_of_its_turn_and_fills_its_place() {
+        let mut log = Assembler::new(of());
+        let record = exit(of(), 7);
+        let (first, second) = record.split_at(20);
+        let end = end(2, 4, "a\nb\n");
+        feed(&mut log, &["1 o 0 a", &format!("3 x+ 1 {first}"), &format!("4 x 1 {second}")]);
+        assert_eq!(log.fact().exit.unwrap().0.outcome, Outcome::Exited { code: 7 });
+        assert_eq!(log.has(), 1);
+        feed(&mut log, &["2 o 0 b"]);
+        assert_eq!(log.has(), 4);
+        let again = [format!("3 x+ 1 {first}"), format!("4 x 1 {second}"), format!("5 z 2 {end}")];
+        feed(&mut log, &again.each_ref().map(String::as_str));
+        let fact = log.settled();
+        assert_eq!((fact.state, fact.foreign, fact.missing.as_slice()), (LogState::Complete, 0, &[][..]));
+    }
+
+    #[test]
+    fn an_exit_record_behind_a_gap_is_no_part_of_it() {
+        let mut log = Assembler::new(of());
+        let end = end(4, 8, "a\nb\nc\nd\n");
+        feed(&mut log, &["1 o 0 a", &format!("5 x 1 {}", exit(of(), 0)), &format!("6 z 2 {end}")]);
+        assert_eq!(log.settled().missing, ["frames 2 to 4 (after line 1)"]);
+    }
+
+    #[test]
+    fn what_can_come_again_is_waited_for_and_what_cannot_is_named() {
+        let mut log = Assembler::new(of());
+        log.may_come_again(true);
+        let at = Timestamp::UNIX_EPOCH;
+        feed(&mut log, &["1 o 0 a"]);
+        assert!(log.accept(b"3 o 0 c", at).lost);
+        assert!(log.fact().missing.is_empty());
+        feed(&mut log, &["2 o 0 b", "3 o 0 c"]);
+        assert_eq!((log.fact().lines, log.has()), (3, 3));
+        let beat = |sequence: u64, dropped: &str| {
+            format!(r#"{sequence} c 9 {{"beat":{{"made":9,"generation":0,"acked":0{dropped}}}}}"#)
+        };
+        assert!(!log.accept(beat(3, "").as_bytes(), at).lost);
+        assert!(log.accept(beat(5, "").as_bytes(), at).lost);
+        let dropped = r#","dropped":[{"first":4,"last":6}]"#;
+        assert!(!log.accept(beat(6, dropped).as_bytes(), at).lost);
+        assert_eq!(log.fact().missing, ["frames 4 to 6 (after line 3)"]);
+        assert!(log.accept(b"9 o 0 i", at).lost);
+        log.give_up();
+        assert!(!log.accept(b"9 o 0 i", at).lost);
+        assert_eq!(log.fact().missing, ["frames 4 to 8 (after line 3)"]);
+        assert!(log.accept(b"11 o 0 k", at).lost);
+    }
+
+    #[test]
+    fn a_record_that_is_not_whole_is_not_acknowledged() {
+        let mut log = Assembler::new(of());
+        let record = exit(of(), 7);
+        let (first, second) = record.split_at(20);
+        feed(&mut log, &["1 o 0 a", &format!("2 x+ 0 {first}")]);
+        assert_eq!(log.has(), 1);
+        let mut next = Assembler::resumed(of(), log.state());
+        feed(&mut next, &[&format!("2 x+ 0 {first}"), &format!("3 x 0 {second}")]);
+        assert_eq!(next.fact().exit.unwrap().0.outcome, Outcome::Exited { code: 7 });
+        assert_eq!((next.fact().lines, next.has()), (1, 3));
+    }
+
+    #[test]
+    fn words_of_a_later_runner_are_passed_over() {
+        let mut log = Assembler::new(of());
+        feed(&mut log, &["1 o 0 a", r#"1 c 0 {"news":{}}"#, "1 c 0 x", "2 o 0 b"]);
+        let fact = log.fact();
+        assert_eq!((fact.lines, fact.foreign, fact.missing.len()), (2, 0, 0));
     }
 
     #[test]
@@ -283,6 +629,21 @@ mod tests {
         );
         let fact = log.settled();
         assert_eq!((fact.state, fact.lines, fact.foreign), (LogState::Complete, 3, 1));
+    }
+
+    #[test]
+    fn the_end_of_a_line_that_a_rotation_cut_is_no_foreign_line() {
+        let mut log = Assembler::new(of());
+        feed(&mut log, &["1 o 0 a", "and of a lost line", "5 o 0 b"]);
+        assert_eq!((log.fact().foreign, log.fact().first_foreign), (0, None));
+        feed(&mut log, &["from somebody else", "6 o 0 c", "one", "another", "9 o 0 d"]);
+        assert_eq!(
+            (log.fact().foreign, log.fact().first_foreign.as_deref()),
+            (2, Some("from somebody else"))
+        );
+        log.reconnected();
+        feed(&mut log, &["the end", "9 o 0 d"]);
+        assert_eq!(log.fact().foreign, 2);
     }
 
     #[test]

@@ -3,6 +3,9 @@
 //! The end of a stream is not the end of the run or of the log. The kubelet closes a stream after 4 h, the
 //! API server restarts, a file rotates. So the collector opens the stream again until it has the end record,
 //! or until the container has ended and one full read is done.
+//!
+//! A runner that keeps what it wrote is told how much of it is read, and asked to send again what is lost
+//! ([`crate::record::credit`]). Nothing is said in the free zone, so most logs cost no write.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -11,21 +14,30 @@ use std::{
     time::Duration,
 };
 
-use futures::{AsyncBufRead, AsyncBufReadExt};
+use futures::AsyncBufReadExt;
 use k8s_openapi::{api::core::v1::Pod, jiff::Timestamp};
 use kube::{
-    Api, Client,
+    Api, Client, ResourceExt,
     api::LogParams,
     runtime::reflector::{ObjectRef, Store},
 };
 use tokio::{sync::mpsc, task::JoinHandle, time::Instant};
 use tracing::{debug, warn};
 
-use super::assemble::{Accepted, Assembler};
+use super::{
+    acknowledge::{self, Acknowledger, Addressee},
+    dialogue::{Deed, Dialogue},
+};
 use crate::{
-    api::{CONTAINER, DeploymentAction, status::LogState},
-    operator::{call::call, lifecycle::facts::LogFact, pod::view::PodView, telemetry::metrics::Metrics},
+    api::{
+        ANNOTATION_LOG_CREDIT, ANNOTATION_LOG_LIMITS, ANNOTATION_LOG_STATE, CONTAINER, DeploymentAction,
+        status::LogState,
+    },
+    operator::{
+        call::call, fair::Turns, lifecycle::facts::LogFact, pod::view::PodView, telemetry::metrics::Metrics,
+    },
     record::{
+        credit::{Credit, Limits},
         frame::MAX_LINE_BYTES,
         outcome::{Identity, StopCause},
     },
@@ -35,6 +47,11 @@ use crate::{
 const SHOW_EVERY: Duration = Duration::from_secs(5);
 /// A stream without a byte for this long counts as broken, and is opened again.
 const SILENCE: Duration = Duration::from_mins(5);
+/// The same for a runner that waits for acknowledgements: it says something every second while one is due. If
+/// a new stream brings nothing new either, the time doubles, up to [`SILENCE`].
+const SHORT_SILENCE: Duration = Duration::from_secs(4);
+/// How long such a stream may take to open.
+const OPENING: Duration = Duration::from_secs(10);
 /// How often the reader of a silent stream checks whether the container has ended.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 /// How much longer than its grace period a container may go on after its pod is gone. A busy node needs a while
@@ -72,6 +89,7 @@ pub(crate) struct Collector {
     pods: Store<Pod>,
     news: mpsc::UnboundedSender<ObjectRef<DeploymentAction>>,
     metrics: Metrics,
+    turns: Turns,
     entries: Mutex<HashMap<String, Entry>>,
 }
 
@@ -84,7 +102,7 @@ impl Collector {
         news: mpsc::UnboundedSender<ObjectRef<DeploymentAction>>,
         metrics: Metrics,
     ) -> Self {
-        Self { client, pods, news, metrics, entries: Mutex::default() }
+        Self { client, pods, news, metrics, turns: acknowledge::turns(), entries: Mutex::default() }
     }
 
     /// Starts to read this log. A second call for the same pod changes nothing.
@@ -99,7 +117,11 @@ impl Collector {
                 pods: self.pods.clone(),
                 news: self.news.clone(),
                 metrics: self.metrics.clone(),
-                log: Assembler::new(source.of.clone()),
+                turns: self.turns.clone(),
+                dialogue: Dialogue::new(source.of.clone()),
+                acknowledger: None,
+                has_news: false,
+                silences: 0,
                 fact: Arc::clone(&fact),
                 shown: Instant::now(),
                 unshown: false,
@@ -181,7 +203,14 @@ struct Reader {
     pods: Store<Pod>,
     news: mpsc::UnboundedSender<ObjectRef<DeploymentAction>>,
     metrics: Metrics,
-    log: Assembler,
+    turns: Turns,
+    dialogue: Dialogue,
+    /// Made once there is something to say.
+    acknowledger: Option<Acknowledger>,
+    /// Whether this reading brought something new.
+    has_news: bool,
+    /// How many readings in a row brought nothing new until they were given up.
+    silences: u32,
     fact: Arc<Mutex<LogFact>>,
     shown: Instant,
     /// Whether something was read since `shown`.
@@ -190,6 +219,7 @@ struct Reader {
 
 impl Reader {
     async fn run(mut self) {
+        self.resume().await;
         let mut pause = PAUSE.0;
         let mut ended = false;
         let mut refused_since = None;
@@ -200,6 +230,9 @@ impl Reader {
             self.show_news();
             if reading.is_ok() {
                 refused_since = None;
+            }
+            if self.has_news {
+                pause = PAUSE.0;
             }
             match reading {
                 Ok(Reading::End) => break,
@@ -230,81 +263,185 @@ impl Reader {
             tokio::time::sleep(pause).await;
             self.metrics.log_again();
         }
-        let fact = self.log.settled();
+        let fact = self.dialogue.settled();
         if fact.state == LogState::Incomplete && (fact.start.is_some() || fact.lines > 0) {
             warn!(pod = self.source.pod, missing = ?fact.missing, "log is incomplete");
         }
         self.show(fact);
+        if let Some(at) = self.dialogue.acknowledges_exit_at(Instant::now()).filter(|_| self.dialogue.waits())
+        {
+            tokio::time::sleep_until(at).await;
+        }
+        // The runner may end now.
+        self.settle_up();
+    }
+
+    /// Goes on where another operator stopped, if that operator told the runner anything. Nobody else can read
+    /// again what the runner has forgotten since.
+    async fn resume(&mut self) {
+        let told = |pod: &Pod| pod.annotations().contains_key(ANNOTATION_LOG_CREDIT);
+        if !self.cached().is_some_and(|pod| told(&pod)) {
+            return;
+        }
+        let mut pause = PAUSE.0;
+        let pod = loop {
+            // The cache does not keep all annotations.
+            match call(self.api.get_metadata_opt(&self.source.pod)).await {
+                Ok(Some(pod)) if pod.metadata.uid.as_deref() == Some(&self.source.of.pod_uid) => break pod,
+                Ok(_) => return,
+                Err(error) => debug!(pod = self.source.pod, %error, "the pod cannot be read"),
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(PAUSE.1);
+        };
+        let annotation = |name: &str| pod.annotations().get(name);
+        let credit = annotation(ANNOTATION_LOG_CREDIT).and_then(|text| Credit::from_text(text.as_bytes()));
+        let Some(credit) = credit else { return };
+        let state = annotation(ANNOTATION_LOG_STATE).map(String::as_str);
+        self.dialogue = Dialogue::resumed(self.source.of.clone(), credit, state);
+    }
+
+    /// How long the stream may be silent.
+    fn silence(&self) -> Duration {
+        if self.dialogue.waits() {
+            SHORT_SILENCE.saturating_mul(1 << self.silences.min(10)).min(SILENCE)
+        } else {
+            SILENCE
+        }
     }
 
     /// Reads the log once. The API begins with the newest file.
     async fn read_once(&mut self, follow: bool) -> Result<Reading, kube::Error> {
-        self.log.reconnected();
+        self.has_news = false;
+        self.dialogue.begins(follow, self.cached().and_then(|pod| limits(&pod)));
         let params = LogParams { container: Some(CONTAINER.to_owned()), follow, ..LogParams::default() };
         let opening = self.api.log_stream(&self.source.pod, &params);
-        let stream = match tokio::time::timeout(SILENCE, opening).await {
+        let limit = if self.dialogue.waits() { OPENING } else { SILENCE };
+        let stream = match tokio::time::timeout(limit, opening).await {
             Ok(stream) => stream?,
             Err(_) => return Ok(Reading::Broken),
         };
         let mut stream = pin!(stream);
         let mut line = Vec::new();
         let mut heard = Instant::now();
+        let mut looked = heard;
         let mut gone_since = None;
         loop {
-            match tokio::time::timeout(LOOK_EVERY, read_some(&mut stream, &mut line)).await {
-                Ok(Ok(Some(whole))) => {
+            let now = Instant::now();
+            let silence = self.silence();
+            let wake = (heard.max(looked) + LOOK_EVERY).min(heard + silence);
+            let wake = self.dialogue.next(now).map_or(wake, |due| due.min(wake));
+            match tokio::time::timeout_at(wake, stream.fill_buf()).await {
+                Ok(Ok([])) => return Ok(Reading::Stream),
+                Ok(Ok(available)) => {
                     heard = Instant::now();
-                    if whole {
-                        self.take(&line);
-                        line.clear();
-                        if self.log.has_end() {
-                            return Ok(Reading::End);
-                        }
+                    let used = available.len();
+                    self.take_all(available, &mut line, heard);
+                    stream.consume_unpin(used);
+                    if self.dialogue.has_end() {
+                        return Ok(Reading::End);
                     }
+                    self.settle_up();
                 }
-                Ok(Ok(None)) => return Ok(Reading::Stream),
                 Ok(Err(error)) => {
                     debug!(pod = self.source.pod, %error, "log stream broke");
                     return Ok(Reading::Broken);
                 }
-                Err(_) if follow && self.cached().is_some_and(|pod| Self::has_ended(&pod)) => {
-                    return Ok(Reading::Broken);
-                }
-                Err(_) if heard.elapsed() > SILENCE => return Ok(Reading::Broken),
-                // Its node still ends the script, and the end record comes. A connection may also hang.
-                Err(_) if self.cached().is_none() && self.found().await == Found::Gone => {
-                    let since = *gone_since.get_or_insert_with(Instant::now);
-                    if since.elapsed() > self.source.grace.saturating_add(GONE_MARGIN) {
+                Err(_) => {
+                    self.settle_up();
+                    let now = Instant::now();
+                    if now >= heard + silence {
+                        self.silences = if self.has_news { 0 } else { self.silences.saturating_add(1) };
                         return Ok(Reading::Broken);
                     }
+                    if now < heard.max(looked) + LOOK_EVERY {
+                        continue;
+                    }
+                    looked = now;
+                    if follow && self.cached().is_some_and(|pod| Self::has_ended(&pod)) {
+                        return Ok(Reading::Broken);
+                    }
+                    // Its node still ends the script, and the end record comes. A connection may also hang.
+                    if self.cached().is_none() && self.found().await == Found::Gone {
+                        let since = *gone_since.get_or_insert_with(Instant::now);
+                        if since.elapsed() > self.source.grace.saturating_add(GONE_MARGIN) {
+                            return Ok(Reading::Broken);
+                        }
+                    }
+                    // A script that wrote something is silent now. Its output is not held back.
                     self.show_news();
                 }
-                // A script that wrote something is silent now. Its output is not held back.
-                Err(_) => self.show_news(),
             }
         }
     }
 
-    fn take(&mut self, line: &[u8]) {
-        match self.log.accept(line, Timestamp::now()) {
-            Accepted::Record => self.show(self.log.fact()),
-            Accepted::Progress if self.shown.elapsed() >= SHOW_EVERY => self.show(self.log.fact()),
-            Accepted::Progress => self.unshown = true,
-            Accepted::Nothing => {}
+    /// Takes what came: the end of `line`, whole lines, and the beginning of the next, which is left in `line`.
+    fn take_all(&mut self, text: &[u8], line: &mut Vec<u8>, now: Instant) {
+        let time = Timestamp::now();
+        for part in text.split_inclusive(|&byte| byte == b'\n') {
+            let (part, whole) = part.strip_suffix(b"\n").map_or((part, false), |part| (part, true));
+            if whole && line.is_empty() {
+                self.take(&part[..part.len().min(LONGEST_LINE)], time, now);
+                continue;
+            }
+            let room = LONGEST_LINE.saturating_sub(line.len());
+            line.extend_from_slice(&part[..part.len().min(room)]);
+            if whole {
+                self.take(line, time, now);
+                line.clear();
+            }
+        }
+    }
+
+    fn take(&mut self, line: &[u8], time: Timestamp, now: Instant) {
+        let news = self.dialogue.take(line, time, now);
+        if news.fresh {
+            (self.has_news, self.silences) = (true, 0);
+        }
+        self.unshown |= news.text;
+        if news.record || (news.text && self.shown.elapsed() >= SHOW_EVERY) {
+            self.show(self.dialogue.fact());
+        }
+    }
+
+    /// Does what is due: mostly tells the runner how much is read.
+    fn settle_up(&mut self) {
+        let now = Instant::now();
+        if let Some(told) = self.acknowledger.as_ref().and_then(Acknowledger::told) {
+            self.dialogue.told(told, now);
+        }
+        match self.dialogue.due(now) {
+            None => {}
+            Some(Deed::GaveUp) => self.metrics.log_given_up(),
+            Some(Deed::Tell(word, asks)) => {
+                if asks {
+                    self.metrics.log_asked_again();
+                }
+                let acknowledger = self.acknowledger.get_or_insert_with(|| {
+                    let to = Addressee {
+                        api: self.api.clone(),
+                        namespace: self.source.namespace.clone(),
+                        name: self.source.pod.clone(),
+                        uid: self.source.of.pod_uid.clone(),
+                    };
+                    Acknowledger::new(to, self.turns.clone(), self.metrics.clone())
+                });
+                acknowledger.tell(word);
+            }
         }
     }
 
     /// Passes on what was read since the last time.
     fn show_news(&mut self) {
         if self.unshown {
-            self.show(self.log.fact());
+            self.show(self.dialogue.fact());
         }
     }
 
     fn show(&mut self, fact: LogFact) {
         // With the end record, only `settled` says whether the log is complete. So both are passed on
         // together.
-        let fact = if fact.end.is_some() { self.log.settled() } else { fact };
+        let fact = if fact.end.is_some() { self.dialogue.settled() } else { fact };
         self.shown = Instant::now();
         self.unshown = false;
         *self.fact.lock().unwrap_or_else(PoisonError::into_inner) = fact;
@@ -353,169 +490,11 @@ fn is_refusal(error: &kube::Error) -> bool {
     matches!(error, kube::Error::Api(status) if matches!(status.code, 400 | 404))
 }
 
-/// Reads up to a newline, or as much as there is. `Some(true)` if `line` is complete, `None` at the end of
-/// the stream.
-async fn read_some(
-    stream: &mut (impl AsyncBufRead + Unpin),
-    line: &mut Vec<u8>,
-) -> std::io::Result<Option<bool>> {
-    let available = stream.fill_buf().await?;
-    if available.is_empty() {
-        return Ok(None);
-    }
-    let newline = available.iter().position(|&byte| byte == b'\n');
-    let (text, used) = newline.map_or((available, available.len()), |at| (&available[..at], at + 1));
-    let room = LONGEST_LINE.saturating_sub(line.len());
-    line.extend_from_slice(&text[..text.len().min(room)]);
-    stream.consume_unpin(used);
-    Ok(Some(newline.is_some()))
+/// The limits of the pod's runner, if it keeps what it wrote. Somebody may have made them unreadable since.
+fn limits(pod: &Pod) -> Option<Limits> {
+    let text = pod.annotations().get(ANNOTATION_LOG_LIMITS)?;
+    Some(serde_json::from_str(text).unwrap_or_default())
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::atomic::{AtomicUsize, Ordering};
-
-    use kube::runtime::reflector;
-    use serde_json::{Value, json};
-
-    use super::*;
-    use crate::{
-        operator::testing::server::{self, Answer},
-        record,
-    };
-
-    const START: &str = "1 o 0 a\n2 o 1 b\n";
-    const GRACE: Duration = Duration::from_secs(45);
-
-    fn whole() -> String {
-        let of = json!({"podUid": "p", "runId": "r-1"});
-        let end = json!({"end": {
-            "version": 1, "of": of, "lines": 3, "bytes": 6,
-            "sha256": record::sha256_hex(b"a\nb\nc\n"), "dropped": [],
-        }});
-        format!("{START}3 o 2 c\n4 z 3 {end}\n")
-    }
-
-    #[derive(Clone, Copy)]
-    enum Log {
-        /// The first reading breaks off early.
-        Early,
-        /// The stream never ends.
-        Open,
-        /// It says this much, and its connection is never heard of again.
-        Hanging,
-        /// There is no log.
-        None,
-    }
-
-    /// The collected log of an operator with an empty cache. The server answers `pod` for the pod.
-    async fn collected(log: Log, pod: (u16, Value)) -> LogFact {
-        shown(log, pod, |fact| fact.state != LogState::Collecting).await
-    }
-
-    /// The first state of the log that is passed on and is `wanted`.
-    async fn shown(log: Log, pod: (u16, Value), wanted: impl Fn(&LogFact) -> bool) -> LogFact {
-        let readings = Arc::new(AtomicUsize::new(0));
-        let (client, _) = server::server(move |request| {
-            if !request.path.ends_with("/log") {
-                return pod.clone().into();
-            }
-            let first = readings.fetch_add(1, Ordering::SeqCst) == 0;
-            let answer = match log {
-                Log::Hanging if first => return Answer::hanging(START),
-                Log::Early if first => (200, Value::String(START.to_owned())),
-                Log::Early => (200, Value::String(whole())),
-                Log::Open => (200, Value::String(START.to_owned())),
-                Log::Hanging | Log::None => {
-                    server::failure(400, "BadRequest", "container \"action\" is not available")
-                }
-            };
-            answer.into()
-        });
-        let (news, mut looks) = mpsc::unbounded_channel();
-        let (pods, _writer) = reflector::store();
-        let collector = Collector::new(client, pods, news, Metrics::default());
-        collector.follow(Source {
-            action: ObjectRef::new("deploy").within("shop"),
-            namespace: "shop".into(),
-            pod: "deploy-1".into(),
-            of: Identity { pod_uid: "p".into(), run_id: "r-1".into() },
-            grace: GRACE,
-        });
-        while looks.recv().await.is_some() {
-            let fact = collector.fact("p").unwrap();
-            if wanted(&fact) {
-                return fact;
-            }
-        }
-        panic!("nothing was settled");
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_cache_that_does_not_know_the_pod_ends_no_log() {
-        let running = json!({"metadata": {"name": "deploy-1", "uid": "p"}});
-        let fact = collected(Log::Early, (200, running)).await;
-        assert_eq!((fact.state, fact.lines), (LogState::Complete, 3), "{:?}", fact.missing);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_pod_that_is_another_one_now_is_read_once_more_and_no_longer() {
-        let other = json!({"metadata": {"name": "deploy-1", "uid": "other"}});
-        let fact = collected(Log::Early, (200, other)).await;
-        assert_eq!((fact.state, fact.lines), (LogState::Complete, 3), "{:?}", fact.missing);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn the_log_that_a_node_removed_with_its_evicted_container_is_waited_for_a_moment() {
-        let evicted = json!({
-            "metadata": {"name": "deploy-1", "uid": "p"},
-            "status": {"phase": "Failed", "reason": "Evicted", "containerStatuses": [{
-                "name": "action", "image": "", "imageID": "", "ready": false, "restartCount": 1,
-                "state": {"terminated": {"exitCode": 137, "reason": "ContainerStatusUnknown"}},
-            }]},
-        });
-        let begun = Instant::now();
-        let fact = collected(Log::None, (200, evicted)).await;
-        assert_eq!((fact.state, fact.lines), (LogState::Incomplete, 0));
-        let took = begun.elapsed();
-        assert!(REFUSED_FOR <= took && took < 3 * REFUSED_FOR, "{took:?}");
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_connection_that_hangs_keeps_no_run_whose_pod_is_gone_longer_than_its_container_may_live() {
-        let begun = Instant::now();
-        let gone = server::failure(404, "NotFound", "pods \"deploy-1\" not found");
-        let fact = collected(Log::Hanging, gone).await;
-        assert_eq!((fact.state, fact.lines), (LogState::Incomplete, 2));
-        let took = begun.elapsed();
-        assert!(GRACE <= took && took < SILENCE / 2, "{took:?}");
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_connection_that_is_silent_is_kept_while_the_pod_exists() {
-        let running = json!({"metadata": {"name": "deploy-1", "uid": "p"}});
-        let reading = collected(Log::Hanging, (200, running));
-        assert!(tokio::time::timeout(SILENCE / 2, reading).await.is_err());
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn what_a_script_wrote_before_it_fell_silent_is_shown() {
-        let running = json!({"metadata": {"name": "deploy-1", "uid": "p"}});
-        let fact = shown(Log::Open, (200, running), |fact| fact.lines > 0).await;
-        assert_eq!((fact.state, fact.lines), (LogState::Collecting, 2));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_pod_that_is_removed_and_never_had_a_log_is_waited_for_no_longer() {
-        let removed = json!({
-            "metadata": {"name": "deploy-1", "uid": "p", "deletionTimestamp": "2026-11-01T10:00:00Z"},
-            "status": {"containerStatuses": [{
-                "name": "action", "image": "", "imageID": "", "ready": false, "restartCount": 0,
-                "state": {"terminated": {"exitCode": 137, "reason": "ContainerStatusUnknown"}},
-            }]},
-        });
-        let reading = collected(Log::None, (200, removed));
-        let fact = tokio::time::timeout(Duration::from_secs(5), reading).await.unwrap();
-        assert_eq!((fact.state, fact.lines), (LogState::Incomplete, 0));
-    }
-}
+mod tests;

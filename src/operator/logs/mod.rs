@@ -1,6 +1,11 @@
-//! Pods' logs: reads them, puts them together, keeps the end of them.
+//! Pods' logs: reads them, puts them together, tells their runners, keeps the end of them.
 
+mod acknowledge;
 mod assemble;
 pub(super) mod collect;
+mod dialogue;
+mod kept;
+mod ledger;
 mod shown_line;
+mod state;
 mod tail;

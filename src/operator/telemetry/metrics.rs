@@ -76,6 +76,18 @@ pub struct Active {
     pub retrying: u32,
 }
 
+/// Label of what became of an acknowledgement.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct AcknowledgementLabels {
+    result: &'static str,
+}
+
+/// Label of what was done about a lost part of a log.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct GapLabels {
+    result: &'static str,
+}
+
 /// All metrics of the process.
 #[derive(Debug, Clone)]
 pub struct Metrics {
@@ -85,6 +97,8 @@ pub struct Metrics {
     active: Family<PhaseLabels, Gauge>,
     log_bytes: Counter,
     logs_read: Family<LogLabels, Counter>,
+    log_acknowledgements: Family<AcknowledgementLabels, Counter>,
+    log_gaps: Family<GapLabels, Counter>,
     resends: Family<ResendLabels, Counter>,
     looks: Family<LookLabels, Counter>,
     look_errors: Family<ControllerLabels, Counter>,
@@ -117,6 +131,8 @@ impl Default for Metrics {
             active: Family::default(),
             log_bytes: Counter::default(),
             logs_read: Family::default(),
+            log_acknowledgements: Family::default(),
+            log_gaps: Family::default(),
             resends: Family::default(),
             looks: Family::default(),
             look_errors: Family::default(),
@@ -139,6 +155,16 @@ impl Default for Metrics {
         own.register("runs_active", "Runs that have not ended, by state", metrics.active.clone());
         own.register("log_bytes", "Bytes of scripts' output that were read", metrics.log_bytes.clone());
         own.register("logs", "Logs that were read to their end, by result", metrics.logs_read.clone());
+        own.register(
+            "log_acknowledgements",
+            "Writes that tell runners how much of their logs is read, by result",
+            metrics.log_acknowledgements.clone(),
+        );
+        own.register(
+            "log_gaps",
+            "Requests to runners to send a lost part of a log again, and parts that were given up",
+            metrics.log_gaps.clone(),
+        );
         own.register(
             "resends",
             "Requests sent to the API server again, because they went unanswered or broke off",
@@ -230,6 +256,22 @@ impl Metrics {
     /// Counts a log stream that is opened again.
     pub fn log_again(&self) {
         self.resends.get_or_create(&ResendLabels { what: "log-stream" }).inc();
+    }
+
+    /// Counts a write that tells a runner how much of its log is read.
+    pub fn log_acknowledged(&self, ok: bool) {
+        let result = if ok { "ok" } else { "error" };
+        self.log_acknowledgements.get_or_create(&AcknowledgementLabels { result }).inc();
+    }
+
+    /// Counts a request to a runner to send a lost part of its log again.
+    pub fn log_asked_again(&self) {
+        self.log_gaps.get_or_create(&GapLabels { result: "asked" }).inc();
+    }
+
+    /// Counts a part of a log that does not come, however often its runner is asked.
+    pub fn log_given_up(&self) {
+        self.log_gaps.get_or_create(&GapLabels { result: "given-up" }).inc();
     }
 
     /// Counts a pod creation that is sent again, because the result of the previous one is not known.
@@ -326,6 +368,14 @@ mod tests {
         has(&metrics, r#"longshore_resends_total{what="log-stream"} 1"#);
         metrics.creation_again();
         has(&metrics, r#"longshore_resends_total{what="pod-creation"} 1"#);
+        metrics.log_acknowledged(true);
+        has(&metrics, r#"longshore_log_acknowledgements_total{result="ok"} 1"#);
+        metrics.log_acknowledged(false);
+        has(&metrics, r#"longshore_log_acknowledgements_total{result="error"} 1"#);
+        metrics.log_asked_again();
+        has(&metrics, r#"longshore_log_gaps_total{result="asked"} 1"#);
+        metrics.log_given_up();
+        has(&metrics, r#"longshore_log_gaps_total{result="given-up"} 1"#);
     }
 
     #[test]

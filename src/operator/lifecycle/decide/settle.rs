@@ -25,7 +25,8 @@ use crate::{
     record::outcome::{Identity, Outcome},
 };
 
-/// How long reading a log may take once the verdict is known, in seconds.
+/// How long nothing of a log may be read once the verdict is known, in seconds. The verdict does not wait for
+/// text that the runner still has.
 const LOG_DEADLINE_SECONDS: i64 = 60;
 /// How long containers that others injected may take to end by themselves after the run's end, in seconds.
 /// Some end when the script tells them to, and then their pod does not look failed.
@@ -104,7 +105,9 @@ fn read_on(
         settled(LogStatus { state: LogState::Incomplete, missing: vec![why.to_owned()], ..log.clone() })
     };
     let ended = run.finished_at.as_ref().or_else(|| run.attempts.last()?.finished_at.as_ref());
-    let latest = after(ended.map_or(now, |time| time.0), LOG_DEADLINE_SECONDS);
+    let ended = ended.map_or(now, |time| time.0);
+    let read_at = facts.log.as_ref().and_then(|log| log.read_at).filter(|at| *at <= now);
+    let latest = after(read_at.map_or(ended, |at| at.max(ended)), LOG_DEADLINE_SECONDS);
     match (facts.log.as_ref().filter(|read| run.pod_uid.as_deref() == Some(&read.pod_uid)), pod) {
         (Some(read), _) if read.state != LogState::Collecting => {
             Step::WriteStatus(Box::new(with_log(status, now, read)))

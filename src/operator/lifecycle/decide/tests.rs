@@ -1252,6 +1252,22 @@ fn a_log_that_cannot_be_read_to_its_end_is_incomplete_and_holds_nothing_up() {
 }
 
 #[test]
+fn a_log_that_is_still_being_read_is_not_given_up() {
+    let mut world = World::running();
+    let log = log_with(exit(Outcome::Exited { code: 0 }), LogState::Collecting, 2);
+    world.log = Some(log.clone());
+    world.ends(3, Reason::Succeeded);
+    world.log = Some(LogFact { read_at: Some(at(60)), ..log.clone() });
+    assert!(matches!(world.step(119), Step::Wait(_)));
+    // A time that is not yet does not count.
+    world.log = Some(LogFact { read_at: Some(at(1_000_000)), ..log.clone() });
+    assert!(matches!(world.step(64), Step::WriteStatus(_)));
+    world.log = Some(LogFact { read_at: Some(at(60)), ..log });
+    world.write(121);
+    assert_eq!(world.action.status.unwrap().log.unwrap().state, LogState::Incomplete);
+}
+
+#[test]
 fn an_action_that_is_being_deleted_creates_nothing_and_lets_its_pod_go() {
     let mut world = World::launching();
     world.action.metadata.deletion_timestamp = Some(Time(at(1)));
