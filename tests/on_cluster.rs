@@ -8,6 +8,7 @@
 
 mod support {
     pub(crate) mod action;
+    pub(crate) mod long_log;
     pub(crate) mod matrix;
     pub(crate) mod metrics;
     pub(crate) mod namespace;

@@ -7,6 +7,7 @@
 mod node;
 mod support {
     pub(crate) mod action;
+    pub(crate) mod long_log;
     pub(crate) mod matrix;
     pub(crate) mod namespace;
     pub(crate) mod random;

@@ -26,6 +26,7 @@ use crate::{
     node::Cluster,
     support::{
         action::{Action, Done, Handle},
+        long_log::{assert_whole, writer},
         namespace::{Namespace, in_namespace, within},
         turns::alone,
     },
@@ -95,6 +96,12 @@ fn kill_component(name: &str) {
     let found = Cluster::running().component(name);
     assert_eq!(found.len(), 1, "processes called {name}: {found:?}");
     kill_all(&found);
+}
+
+fn signal_component(name: &str, signal: Signal) {
+    let found = Cluster::running().component(name);
+    assert_eq!(found.len(), 1, "processes called {name}: {found:?}");
+    kill(Pid::from_raw(i32::try_from(found[0]).unwrap()), signal).unwrap();
 }
 
 /// Kills all that runs in the pod.
@@ -180,6 +187,22 @@ async fn a_run_survives_the_api_server() {
 #[tokio::test]
 async fn a_run_survives_etcd() {
     Box::pin(survives(|_| kill_component("etcd"), true)).await;
+}
+
+#[tokio::test]
+async fn a_log_longer_than_its_node_keeps_survives_an_api_server_that_hangs() {
+    let _alone = alone().await;
+    in_namespace(async |namespace| {
+        let action = applied(namespace, writer(30_000, 20)).await;
+        action.under_way().await;
+        tokio::time::sleep(Duration::from_secs(4)).await;
+        signal_component("kube-apiserver", Signal::SIGSTOP);
+        tokio::time::sleep(Duration::from_secs(12)).await;
+        signal_component("kube-apiserver", Signal::SIGCONT);
+        finished(namespace, "victim").await;
+        assert_whole(action.finished().await.assert_succeeded(), 600_000);
+    })
+    .await;
 }
 
 #[tokio::test]

@@ -16,6 +16,7 @@ mod images;
 mod inputs;
 mod late;
 mod locks;
+mod long_logs;
 mod packages;
 mod pending;
 mod pods;

@@ -17,6 +17,7 @@ use serde_json::json;
 
 use crate::support::{
     action::{Action, Done, Handle},
+    long_log::{assert_whole, writer},
     namespace::{Namespace, in_namespace, within},
     turns::alone,
 };
@@ -89,6 +90,25 @@ async fn runs_survive_an_operator_that_is_asked_to_go() {
 #[tokio::test]
 async fn runs_survive_an_operator_that_is_killed() {
     Box::pin(survives(0)).await;
+}
+
+#[tokio::test]
+async fn a_log_longer_than_its_node_keeps_survives_an_operator_that_is_killed() {
+    let _alone = alone().await;
+    in_namespace(async |namespace| {
+        let action = namespace.apply("long", writer(30_000, 14)).await;
+        action.under_way().await;
+        // Once it has begun to tell the runner what it has, and again.
+        for _ in 0..2 {
+            tokio::time::sleep(Duration::from_secs(5)).await;
+            kill_operator(namespace, 0).await;
+        }
+        let done = action.finished().await;
+        assert_whole(done.assert_succeeded(), 420_000);
+        assert_ran_once(&action, &done).await;
+        assert_operator_is_ready(namespace).await;
+    })
+    .await;
 }
 
 #[tokio::test]
