@@ -5,7 +5,8 @@
 //! |---|---|---|
 //! | [`api`] | the resources as users write them: actions, templates, policies on actions | nothing of ours |
 //! | [`record`] | what operator and runner tell each other | nothing of ours, no Kubernetes |
-//! | [`runner`] | what runs inside a user's container | `record` |
+//! | [`seal`] | sealing sensitive outputs, and the keys for it | `record` |
+//! | [`runner`] | what runs inside a user's container | `record`, `seal` |
 //! | [`registry`] | tag to digest, the image's user, what a package is made of | nothing of ours |
 //! | [`fetch`] | what fetches packages that nodes do not mount, in an init container | `record`, `registry` |
 //! | [`archive`] | stored logs: in a folder, S3, GCS or Azure | `record`, no Kubernetes |
@@ -22,3 +23,4 @@ pub mod operator;
 pub mod record;
 pub mod registry;
 pub mod runner;
+pub mod seal;

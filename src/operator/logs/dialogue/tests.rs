@@ -74,6 +74,7 @@ impl Truth {
             outputs_dropped: vec![],
             outputs_unread: None,
             unmasked: vec![],
+            sealed: None,
             out_of_memory: None,
             replayed: false,
         };
