@@ -154,6 +154,7 @@ fn bundle(script: &str, secrets: usize) -> Bundle {
         variables_from: vec![],
         variables: (0..secrets).map(variable).collect(),
         outputs: vec![],
+        sensitive: None,
         limits: Limits { run_deadline_seconds: 600, grace_seconds: 1 },
         working_dir: None,
         image_user: None,

@@ -40,6 +40,12 @@ pub const ANNOTATION_LOG_LIMITS: &str = "longshore.dev/log-limits";
 pub const ANNOTATION_LOG_CREDIT: &str = "longshore.dev/log-credit";
 /// Annotation on a pod: the operator's own notes on the log, so that another operator can go on.
 pub const ANNOTATION_LOG_STATE: &str = "longshore.dev/log-state";
+/// The type of a Secret with the sensitive outputs of a run.
+pub const OUTPUTS_TYPE: &str = "longshore.dev/outputs";
+/// The Secret in the operator's namespace with the keys that runs' keys for sensitive outputs follow from.
+pub const OUTPUTS_KEYS: &str = "longshore-outputs-keys";
+/// The type of that Secret.
+pub const OUTPUTS_KEYS_TYPE: &str = "longshore.dev/outputs-keys";
 /// The finalizer that keeps a pod until its verdict and its log are stored.
 pub const FINALIZER_COLLECT: &str = "longshore.dev/collect";
 /// The name of the container that runs the action. No other container counts.

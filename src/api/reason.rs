@@ -100,6 +100,10 @@ reasons! {
         when "The admission policy that keeps people from naming what they may not use is missing or altered. Actions that name anything do not start.",
         do "Restore the ValidatingAdmissionPolicies longshore-use, longshore-use-templates and longshore-use-cluster-templates and their bindings, for example by helm upgrade. Then set a new spec.runToken.",
     }
+    OutputsKeyMissing, Failure {
+        when "The action has sensitive outputs, and the operator has no key to seal them to.",
+        do "Look at the Secret longshore-outputs-keys in the operator's namespace as the message says. Then set a new spec.runToken.",
+    }
     PolicyViolated, Failure {
         when "An ActionPolicy of the namespace or of the cluster does not allow the action. Nothing was started.",
         do "Change the action as the message says. Or have the policy changed, and set a new spec.runToken.",

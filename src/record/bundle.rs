@@ -33,9 +33,13 @@ pub struct Bundle {
     /// In the order in which the action lists them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub variables: Vec<Variable>,
-    /// The outputs that the action declares. Others are reported and dropped.
+    /// The outputs that the action declares, apart from [`Self::sensitive`]. Others are reported and dropped.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub outputs: Vec<Output>,
+    /// The sensitive outputs that the action declares. A runner that does not know this field takes none of them
+    /// for an output, and so shows none of their values.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sensitive: Option<Sensitive>,
     /// How long it may take.
     pub limits: Limits,
     /// The folder in which the script starts. Without one, an empty folder of its own.
@@ -226,6 +230,16 @@ pub struct Output {
     pub name: String,
 }
 
+/// Outputs whose values leave the container only sealed ([`crate::seal`]).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Sensitive {
+    /// Their names.
+    pub names: Vec<String>,
+    /// The public key of this attempt.
+    pub public_key: String,
+}
+
 /// Bounds that the runner enforces by its own clock.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -309,6 +323,7 @@ mod tests {
                 path: None,
             }],
             outputs: vec![],
+            sensitive: None,
             limits: Limits { run_deadline_seconds: 3600, grace_seconds: 30 },
             working_dir: None,
             image_user: None,
@@ -329,6 +344,7 @@ mod tests {
                 working_dir: Some(working_dir),
                 image_user: Some("app".into()),
                 streams: Streams::Separate,
+                sensitive: Some(Sensitive { names: vec!["token".into()], public_key: "AA==".into() }),
                 ..bundle()
             };
             let text = bundle.to_json().unwrap();

@@ -83,6 +83,9 @@ pub struct Exit {
     /// The declared outputs that the script wrote, masked.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub outputs: BTreeMap<String, String>,
+    /// The sensitive outputs that the script wrote.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sealed: Option<Sealed>,
     /// A sentence for people for each dropped output.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub outputs_dropped: Vec<String>,
@@ -99,6 +102,19 @@ pub struct Exit {
     /// Set by a second start of the container, which runs nothing and repeats the first one's record.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub replayed: bool,
+}
+
+/// Sensitive outputs, which only the operator can read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Sealed {
+    /// Their names, which are no secret.
+    pub names: Vec<String>,
+    /// Those among them whose value is too short to be masked.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unmasked: Vec<String>,
+    /// The box ([`crate::seal::seal`]).
+    pub text: String,
 }
 
 /// Processes that the kernel killed because the container had used up its memory.
@@ -238,7 +254,7 @@ pub struct Termination {
     /// The nonce whose hash is in the start record ([`super::proof`]).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub nonce: Option<String>,
-    /// [`outputs_sha256`] of the outputs, if there are any.
+    /// [`Exit::outputs_sha256`], if there are outputs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outputs_sha256: Option<String>,
     /// The end record without dropped ranges.
@@ -246,17 +262,33 @@ pub struct Termination {
     pub end: Option<End>,
 }
 
-/// Returns the SHA-256 over outputs, by which a termination message names them.
-#[must_use]
-pub fn outputs_sha256(outputs: &BTreeMap<String, String>) -> String {
-    let mut text = Vec::new();
-    for (name, value) in outputs {
-        // Lengths in front, so that no two sets of outputs give the same bytes.
-        text.extend_from_slice(format!("{} {} ", name.len(), value.len()).as_bytes());
-        text.extend_from_slice(name.as_bytes());
-        text.extend_from_slice(value.as_bytes());
+impl Exit {
+    /// Whether the script wrote any output.
+    #[must_use]
+    pub fn has_outputs(&self) -> bool {
+        !self.outputs.is_empty() || self.sealed.is_some()
     }
-    sha256_hex(&text)
+
+    /// Returns the SHA-256 over the outputs, by which a termination message names them.
+    #[must_use]
+    pub fn outputs_sha256(&self) -> String {
+        let mut text = Vec::new();
+        // No output has an empty name.
+        let sealed = self.sealed.as_ref().map(|sealed| ("", &sealed.text));
+        let plain = self.outputs.iter().map(|(name, value)| (name.as_str(), value));
+        for (name, value) in sealed.into_iter().chain(plain) {
+            // Lengths in front, so that no two sets of outputs give the same bytes.
+            text.extend_from_slice(format!("{} {} ", name.len(), value.len()).as_bytes());
+            text.extend_from_slice(name.as_bytes());
+            text.extend_from_slice(value.as_bytes());
+        }
+        sha256_hex(&text)
+    }
+
+    /// The same record without its outputs.
+    fn without_outputs(&self) -> Self {
+        Self { outputs: BTreeMap::new(), sealed: None, ..self.clone() }
+    }
 }
 
 impl Termination {
@@ -269,7 +301,7 @@ impl Termination {
             return None;
         }
         let mut read: Self = serde_json::from_str(text).ok()?;
-        read.exit.outputs = BTreeMap::new();
+        (read.exit.outputs, read.exit.sealed) = (BTreeMap::new(), None);
         read.exit.outputs_dropped.truncate(MAX_COMPLAINTS);
         read.exit.unmasked.truncate(MAX_COMPLAINTS);
         let dropped = read.exit.outputs_dropped.iter_mut().chain(&mut read.exit.unmasked);
@@ -291,8 +323,7 @@ impl Termination {
     /// # Errors
     /// Never for these types. The signature is serde's.
     pub fn to_json(&self) -> Result<String, serde_json::Error> {
-        let mut short = self.clone();
-        short.exit.outputs = BTreeMap::new();
+        let mut short = Self { exit: self.exit.without_outputs(), ..self.clone() };
         if let Some(end) = &mut short.end {
             end.dropped = Vec::new();
         }
@@ -335,6 +366,7 @@ mod tests {
             stop: None,
             millis: 5,
             outputs: BTreeMap::from([("url".into(), "x".repeat(5000))]),
+            sealed: Some(Sealed { names: vec!["token".into()], unmasked: vec![], text: "z".repeat(5000) }),
             outputs_dropped: vec!["y".repeat(1000); 8],
             outputs_unread: None,
             unmasked: vec![],
@@ -347,6 +379,7 @@ mod tests {
     fn a_record_reads_as_designed() {
         let record = Record::Exit(Exit {
             outputs: BTreeMap::new(),
+            sealed: None,
             outputs_dropped: vec![],
             outputs_unread: None,
             unmasked: vec![],
@@ -389,9 +422,11 @@ mod tests {
             end: None,
         };
         forged.exit.outputs = BTreeMap::from([("url".into(), "secret".into())]);
+        forged.exit.sealed =
+            Some(Sealed { names: vec!["token".into()], unmasked: vec![], text: "box".into() });
         forged.exit.outputs_dropped = vec!["y\n".repeat(20); 50];
         let read = Termination::from_message(&serde_json::to_string(&forged).unwrap()).unwrap();
-        assert!(read.exit.outputs.is_empty() && read.exit.outputs_dropped.len() == MAX_COMPLAINTS);
+        assert!(!read.exit.has_outputs() && read.exit.outputs_dropped.len() == MAX_COMPLAINTS);
         assert_eq!(read.exit.outputs_dropped[0], "y".repeat(20));
         assert!(matches!(read.exit.outcome, Outcome::NotStarted { message, .. } if message == "ab"));
         forged.exit.outputs_dropped = vec!["y".repeat(5000)];
@@ -401,11 +436,15 @@ mod tests {
 
     #[test]
     fn outputs_that_differ_have_different_hashes() {
-        let outputs = |pairs: &[(&str, &str)]| {
-            outputs_sha256(&pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect())
+        let outputs = |pairs: &[(&str, &str)], sealed: Option<&str>| {
+            let sealed = sealed.map(|text| Sealed { names: vec![], unmasked: vec![], text: text.into() });
+            let outputs = pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+            Exit { outputs, sealed, ..exit(Outcome::Exited { code: 0 }) }.outputs_sha256()
         };
-        assert_ne!(outputs(&[("a", "bc")]), outputs(&[("ab", "c")]));
-        assert_ne!(outputs(&[("a", "1"), ("b", "2")]), outputs(&[("a", "1b2")]));
+        assert_ne!(outputs(&[("a", "bc")], None), outputs(&[("ab", "c")], None));
+        assert_ne!(outputs(&[("a", "1"), ("b", "2")], None), outputs(&[("a", "1b2")], None));
+        assert_ne!(outputs(&[("a", "1")], None), outputs(&[("a", "1")], Some("box")));
+        assert_ne!(outputs(&[], Some("box")), outputs(&[], None));
     }
 
     #[test]

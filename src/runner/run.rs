@@ -12,19 +12,20 @@ use crate::record::{
     bundle::{Bundle, Program},
     exit_code,
     outcome::{
-        End, Exit, Identity, MAX_MESSAGE_BYTES, Outcome, Problem, Start, StopCause, Stored, Termination,
-        outputs_sha256, truncate,
+        End, Exit, Identity, MAX_MESSAGE_BYTES, Outcome, Problem, Sealed, Start, StopCause, Stored,
+        Termination, truncate,
     },
     place,
     proof::{NONCE_BYTES, nonce, proof},
 };
+use crate::seal::{self, PublicKey, SealError};
 
 use super::{
     claim::{self, Claim},
     inputs::{bundle, environment::Environment, folders, working_dir},
     log::{outlet::Outlet, report::Report, streams::Streams, terms::Terms},
-    masking::{changing_files::ChangingFiles, patterns::Patterns},
-    outputs,
+    masking::{changing_files::ChangingFiles, patterns::Patterns, written_outputs::WrittenOutputs},
+    outputs::{self, Outputs},
     places::Places,
     process::{
         children::Script,
@@ -141,8 +142,10 @@ impl Attempt {
         // Before the search for programs, since a relative path starts in the script's working directory.
         let work = working_dir::enter(&self.places, bundle.working_dir.as_ref())?;
         let mut environment = Environment::prepare(&self.places, bundle, &work, env::vars_os())?;
+        let sensitive = bundle.sensitive.as_ref().map_or(&[][..], |sensitive| &sensitive.names);
         let secrets = ChangingFiles::new(environment.take_watched(), environment.take_patterns()?)
-            .with_additions(self.places.mask());
+            .with_additions(self.places.mask())
+            .with_outputs(WrittenOutputs::new(self.places.output(), sensitive));
         *patterns = secrets.patterns().clone();
         let invocation = self.invocation(bundle, &mut environment)?;
         if signals.take().stop {
@@ -199,7 +202,9 @@ impl Attempt {
         if ended.cut {
             supervisor.report.cut();
         }
-        let outputs = outputs::read(&self.places.output(), &bundle.outputs, supervisor.streams.patterns());
+        let declared = outputs::Declared::of(bundle);
+        let mut outputs = outputs::read(&self.places.output(), &declared, supervisor.streams.patterns());
+        let sealed = sealed(bundle, &self.of, &mut outputs);
         let exit = Exit {
             version: VERSION,
             of: self.of.clone(),
@@ -207,6 +212,7 @@ impl Attempt {
             stop: ended.stop,
             millis: ended.millis,
             outputs: outputs.values,
+            sealed,
             outputs_dropped: outputs.dropped,
             outputs_unread: outputs.unread,
             unmasked: supervisor.streams.unmasked(),
@@ -260,6 +266,7 @@ impl Attempt {
             stop: None,
             millis: 0,
             outputs: BTreeMap::new(),
+            sealed: None,
             outputs_dropped: vec![],
             outputs_unread: None,
             unmasked: vec![],
@@ -278,11 +285,33 @@ impl Attempt {
     /// Writes the termination message, as the last step.
     fn terminate(self, Stored { exit, nonce }: Stored, end: Option<End>) -> u8 {
         let code = exit_code::of(&exit.outcome);
-        let outputs_sha256 = (!exit.outputs.is_empty()).then(|| outputs_sha256(&exit.outputs));
+        let outputs_sha256 = exit.has_outputs().then(|| exit.outputs_sha256());
         if let Ok(text) = (Termination { exit, nonce, outputs_sha256, end }).to_json() {
             let _ = self.termination.map(|file| replace(&file, &text));
         }
         code
+    }
+}
+
+/// Seals the sensitive outputs, if there are any. Those that cannot be sealed are dropped.
+fn sealed(bundle: &Bundle, of: &Identity, outputs: &mut Outputs) -> Option<Sealed> {
+    let values = std::mem::take(&mut outputs.sensitive);
+    let sensitive = bundle.sensitive.as_ref().filter(|_| !values.is_empty())?;
+    let run = &bundle.run;
+    let attempt = seal::Attempt { action_uid: &run.action_uid, run_id: &run.id, number: run.attempt };
+    let key = PublicKey::parse(&sensitive.public_key).ok_or(SealError::Key);
+    match key.and_then(|key| seal::seal(&key, &attempt, &of.pod_uid, &values)) {
+        Ok(text) => Some(Sealed {
+            names: values.into_keys().collect(),
+            unmasked: std::mem::take(&mut outputs.unmasked),
+            text,
+        }),
+        Err(error) => {
+            let why = format!("all sensitive outputs: {error}");
+            outputs.dropped.push(why.clone());
+            outputs.unread.get_or_insert(why);
+            None
+        }
     }
 }
 

@@ -29,7 +29,7 @@ async fn with_operator(test: impl AsyncFnOnce(&Namespace, &Person)) {
         let user = format!("system:serviceaccount:{}:operator", namespace.name);
         let rights = [
             rule("", "pods", "*"),
-            rule("", "secrets", "create"),
+            rule("", "secrets", "*"),
             rule("coordination.k8s.io", "leases", "*"),
             rule("longshore.dev", "deploymentactions", "*"),
         ];
@@ -67,7 +67,7 @@ async fn hold(namespace: &Namespace, user: &str) {
     let bindings: Api<ValidatingAdmissionPolicyBinding> = Api::all(namespace.client.clone());
     for (name, spec) in [
         (policy::OPERATOR_PODS, policy::operator_pods_policy(user)),
-        (policy::OPERATOR_SECRETS, policy::operator_secrets_policy(user)),
+        (policy::OPERATOR_SECRETS, policy::operator_secrets_policy(user, &namespace.name)),
         (policy::OPERATOR_LEASES, policy::operator_leases_policy(user, &namespace.name)),
         (policy::OPERATOR_ACTIONS, policy::operator_actions_policy(user)),
     ] {
@@ -293,6 +293,45 @@ async fn it_creates_no_secrets_but_outputs() {
                 object["metadata"]["annotations"] = json!({"kubernetes.io/service-account.name": "default"});
             }
             says(would_create(&secrets, &object).await, &["longshore-operator", words]);
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn it_creates_the_secret_with_its_keys_in_its_own_namespace_alone() {
+    with_operator(async |namespace, operator| {
+        let secrets: Api<Secret> = Api::namespaced(operator.client.clone(), &namespace.name);
+        let keys =
+            json!({"metadata": {"name": "longshore-outputs-keys"}, "type": "longshore.dev/outputs-keys"});
+        // The test's own namespace is the operator's.
+        would_create(&secrets, &keys).await.expect("its keys");
+        for (pointer, value) in [
+            ("/metadata/name", json!("other")),
+            ("/type", json!("Opaque")),
+            ("/type", json!("longshore.dev/outputs")),
+        ] {
+            let answer = would_create(&secrets, &changed(&keys, pointer, value)).await;
+            says(answer, &["longshore-operator-secrets"]);
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn it_changes_and_deletes_no_secrets_even_with_the_right_to() {
+    with_operator(async |namespace, operator| {
+        let keys =
+            json!({"metadata": {"name": "longshore-outputs-keys"}, "type": "longshore.dev/outputs-keys"});
+        for object in [keys, changed(&secret(), "/metadata/ownerReferences", json!([]))] {
+            let name = object["metadata"]["name"].as_str().expect("a name").to_owned();
+            namespace.put::<Secret>(object).await;
+            let secrets: Api<Secret> = Api::namespaced(operator.client.clone(), &namespace.name);
+            let patch = Patch::Merge(json!({"metadata": {"labels": {"a": "b"}}}));
+            let answer = refused(secrets.patch(&name, &PatchParams::default(), &patch).await);
+            says(answer, &["longshore-operator-secrets", "changes and deletes no Secrets"]);
+            let answer = refused(secrets.delete(&name, &DeleteParams::default()).await).map(|_| ());
+            says(answer, &["longshore-operator-secrets", "changes and deletes no Secrets"]);
         }
     })
     .await;

@@ -62,7 +62,12 @@ async fn all_that_is_offered() {
             {"name": "orders", "reference": "registry.example.com/charts/orders:1.4.2"},
             {"name": "0-a", "reference": format!("tools@sha256:{}", "0".repeat(64))},
         ],
-        "outputs": [{"name": "url", "required": true}, {"name": "_a.b-c"}],
+        "outputs": [
+            {"name": "url", "required": true},
+            {"name": "_a.b-c"},
+            {"name": "token", "required": true, "sensitive": true},
+            {"name": "plain", "sensitive": false},
+        ],
         "variablesFrom": [
             {"prefix": "DB_", "secretRef": {"name": "db", "optional": true}},
             {"configMapRef": {"name": "settings"}},

@@ -405,10 +405,18 @@ async fn fields_that_nobody_knows() {
     for (changes, field) in [
         (json!({"podTemplate": {"hostNetwork": true}}), "spec.podTemplate.hostNetwork"),
         (json!({"script": {"inline": "a", "secretKeyRef": {}}}), "spec.script.secretKeyRef"),
-        (json!({"outputs": [{"name": "a", "sensitive": true}]}), "spec.outputs[0].sensitive"),
+        (json!({"outputs": [{"name": "a", "secret": true}]}), "spec.outputs[0].secret"),
         (json!({"rundeadlineSeconds": 5}), "spec.rundeadlineSeconds"),
     ] {
         refused_with(changes, &["unknown field", field]).await;
+    }
+}
+
+#[tokio::test]
+async fn an_output_that_is_neither_sensitive_nor_not() {
+    for value in [json!("yes"), json!("true"), json!(1)] {
+        let outputs = json!([{"name": "a", "sensitive": value}]);
+        refused_with(json!({"outputs": outputs}), &["spec.outputs[0].sensitive", "boolean"]).await;
     }
 }
 

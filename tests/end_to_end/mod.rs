@@ -25,6 +25,7 @@ mod profiles;
 mod requests;
 mod runs;
 mod scripts;
+mod sensitive;
 mod sidecars;
 mod ssh;
 mod stops;

@@ -13,7 +13,7 @@ use longshore::{
         lifecycle::{
             cause::Cause,
             decide::{Step, decide, stand_in},
-            facts::{Creation, Facts, NodeState, PodFact, Refusal, Resolution, Source},
+            facts::{Creation, Facts, NodeState, PodFact, Refusal, Resolution, SecretFact, Source},
             lock_facts::LockFact,
             requests::Requests,
         },
@@ -154,6 +154,8 @@ impl Known<'_> {
             progress_due: true,
             // The action names none.
             lock: LockFact::default(),
+            keys: None,
+            secret: SecretFact::default(),
         };
         let step = decide(&facts, at(self.now));
         if let Some(action) = stand_in(&self.action.action) {

@@ -285,6 +285,7 @@ impl Lifecycle {
             | Step::TakeLock { .. }
             | Step::MarkLock { .. }
             | Step::ReleaseLock { .. }
+            | Step::KeepOutputs { .. }
             | Step::DeleteAction => {
                 state.told.fault = Some("a step was taken that nothing in the model asks for");
                 false

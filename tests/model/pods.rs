@@ -75,6 +75,7 @@ impl How {
             stop,
             millis: 1000,
             outputs: BTreeMap::new(),
+            sealed: None,
             outputs_dropped: vec![],
             outputs_unread: None,
             unmasked: vec![],

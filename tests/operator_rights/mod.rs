@@ -23,13 +23,14 @@ const FROM_ELSEWHERE: &[(&str, &str, &str, &str)] = &[(
     "get",
     "",
     "secrets",
-    "a namespace may let the operator read a pull Secret by its name, and the operator asks for each to find out whether it does",
+    "beside the Secret with its keys, a namespace may let the operator read a pull Secret by its name, and the operator asks for each to find out whether it does",
 )];
 
 /// Requests that the API server answers with 403 after the authorizer has allowed them, since a test provokes
 /// it.
 const REFUSED_BY_ADMISSION: &[(&str, &str, &str, &str)] = &[
     ("create", "", "pods", "quotas, limit ranges, Pod Security, policies, and namespaces that terminate"),
+    ("create", "", "secrets", "a quota on Secrets, where sensitive outputs must wait"),
     ("create", "events.k8s.io", "events", "namespaces that terminate"),
     ("create", "coordination.k8s.io", "leases", "namespaces that terminate, where a run waits for a lock"),
     ("patch", "", "pods", "the policy longshore-operator, where a pod has lost its label"),

@@ -9,6 +9,7 @@ mod masking;
 mod masking_fuzz;
 mod mounted_script;
 mod sandbox;
+mod sensitive;
 mod stop_signals;
 mod variables_from;
 mod whole_log;

@@ -12,13 +12,18 @@ use std::{
     time::{Duration, Instant},
 };
 
-use longshore::record::{
-    VERSION,
-    bundle::{Bundle, Folder, Limits, Output, Program, RunIdentity, Source, Streams, Variable},
-    frame::{Ending, Frame, Kind, MAX_LINE_BYTES},
-    outcome::{End, Exit, Outcome, Problem, Record, Start, Termination},
-    place, sha256_hex,
-    transcript::Transcript,
+use longshore::{
+    record::{
+        VERSION,
+        bundle::{
+            Bundle, Folder, Limits, Output, Program, RunIdentity, Sensitive, Source, Streams, Variable,
+        },
+        frame::{Ending, Frame, Kind, MAX_LINE_BYTES},
+        outcome::{End, Exit, Outcome, Problem, Record, Start, Termination},
+        place, sha256_hex,
+        transcript::Transcript,
+    },
+    seal::{self, MASTER_BYTES, Master},
 };
 
 pub(crate) const POD_UID: &str = "11111111-2222-3333-4444-555555555555";
@@ -88,6 +93,7 @@ impl Sandbox {
                 variables_from: vec![],
                 variables: vec![],
                 outputs: vec![],
+                sensitive: None,
                 limits: Limits { run_deadline_seconds: 60, grace_seconds: 20 },
                 working_dir: None,
                 image_user: None,
@@ -160,6 +166,15 @@ impl Sandbox {
 
     pub(crate) fn outputs(mut self, names: &[&str]) -> Self {
         self.bundle.outputs = names.iter().map(|&name| Output { name: name.into() }).collect();
+        self
+    }
+
+    /// Sensitive outputs, sealed to [`master`]'s key.
+    pub(crate) fn sensitive(mut self, names: &[&str]) -> Self {
+        let run = &self.bundle.run;
+        let public_key = master().public_key(&attempt(run)).to_string();
+        self.bundle.sensitive =
+            Some(Sensitive { names: names.iter().map(|&name| name.into()).collect(), public_key });
         self
     }
 
@@ -285,6 +300,15 @@ impl Sandbox {
     }
 }
 
+/// The operator's key.
+pub(crate) fn master() -> Master {
+    Master::from_bytes(&[7; MASTER_BYTES]).unwrap()
+}
+
+fn attempt(run: &RunIdentity) -> seal::Attempt<'_> {
+    seal::Attempt { action_uid: &run.action_uid, run_id: &run.id, number: run.attempt }
+}
+
 /// As the kubelet does: every file a link into the folder of its version, that folder behind a link.
 fn mount(folder: &Path, files: &[(&str, &[u8])]) {
     const VERSION: &str = "..2026_01_01";
@@ -408,6 +432,15 @@ impl Told {
 
     pub(crate) fn out(&self) -> String {
         String::from_utf8_lossy(&self.stdout).into_owned()
+    }
+
+    /// The sensitive outputs of the bundle's run, opened as the operator opens them.
+    pub(crate) fn opened(&self, sandbox: &Sandbox) -> BTreeMap<String, String> {
+        let sealed = self.exit().sealed.as_ref().expect("a box");
+        let values = seal::open(&master(), &attempt(&sandbox.bundle.run), POD_UID, &sealed.text).unwrap();
+        assert_eq!(values.keys().collect::<Vec<_>>(), sealed.names.iter().collect::<Vec<_>>());
+        let text = |value: &[u8]| String::from_utf8_lossy(value).into_owned();
+        values.into_iter().map(|(name, value)| (name, text(&value))).collect()
     }
 
     pub(crate) fn outputs(&self) -> BTreeMap<&str, &str> {

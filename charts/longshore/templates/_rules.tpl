@@ -39,6 +39,11 @@
 - apiGroups: [""]
   resources: [serviceaccounts]
   verbs: [get]
+# A run's sensitive outputs become a Secret that the action owns. The operator can create Secrets and not read
+# them. The policy longshore-operator-secrets limits it to this type.
+- apiGroups: [""]
+  resources: [secrets]
+  verbs: [create]
 # The operator reads a script's output, its end and its outputs from the pod's log.
 - apiGroups: [""]
   resources: [pods/log]

@@ -90,4 +90,16 @@ pub struct Output {
     /// Whether a run without this output fails.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub required: Option<bool>,
+    /// Whether its value is secret. The operator puts it into a Secret that the action owns and that
+    /// `status.outputsSecretRef` names. The log, the status and other outputs show `***` in its place.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sensitive: Option<bool>,
+}
+
+impl Output {
+    /// Whether its value is secret.
+    #[must_use]
+    pub fn is_sensitive(&self) -> bool {
+        self.sensitive == Some(true)
+    }
 }

@@ -79,7 +79,7 @@ pub fn documents(operator_user: &str) -> Vec<Value> {
         .chain([
             (LATEST, latest_policy()),
             (OPERATOR_PODS, operator_pods_policy(operator_user)),
-            (OPERATOR_SECRETS, operator_secrets_policy(operator_user)),
+            (OPERATOR_SECRETS, operator_secrets_policy(operator_user, operator_namespace)),
             (OPERATOR_LEASES, operator_leases_policy(operator_user, operator_namespace)),
             (OPERATOR_ACTIONS, operator_actions_policy(operator_user)),
         ])

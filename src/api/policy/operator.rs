@@ -4,7 +4,9 @@
 use serde_json::{Value, json};
 
 use super::parts::{must, variable};
-use crate::api::names::{GROUP, LABEL_MANAGED_BY, LEASE_PREFIX, MANAGED_BY};
+use crate::api::names::{
+    GROUP, LABEL_MANAGED_BY, LEASE_PREFIX, MANAGED_BY, OUTPUTS_KEYS, OUTPUTS_KEYS_TYPE, OUTPUTS_TYPE,
+};
 
 /// The capabilities that Pod Security "baseline" allows
 /// (`k8s.io/pod-security-admission/policy/check_capabilities_baseline.go`). Inside a user namespace any
@@ -134,24 +136,42 @@ pub fn operator_pods_policy(user: &str) -> Value {
     })
 }
 
-/// The spec of the policy on the Secrets that `user` creates: outputs of an action.
+/// The spec of the policy on the Secrets that `user` creates: outputs of an action, and in `namespace`, its own, the
+/// Secret with its keys.
 #[must_use]
-pub fn operator_secrets_policy(user: &str) -> Value {
+pub fn operator_secrets_policy(user: &str, namespace: &str) -> Value {
+    let or_keys = |rule: &str| format!("variables.keys || {rule}");
     json!({
         "failurePolicy": "Fail",
-        "matchConstraints": of(("", "v1"), "secrets", &["CREATE"]),
+        "matchConstraints": of(("", "v1"), "secrets", &["CREATE", "UPDATE", "DELETE"]),
         "matchConditions": by(user),
+        "variables": [variable(
+            "keys",
+            &format!(
+                "request.operation == 'CREATE' && request.namespace == '{namespace}' && object.metadata.?name.orValue('') == '{OUTPUTS_KEYS}' \
+                 && object.?type.orValue('') == '{OUTPUTS_KEYS_TYPE}'"
+            ),
+        )],
         "validations": [
             must(
-                // One of type kubernetes.io/service-account-token would be filled with a token.
-                &format!("object.?type.orValue('') == '{GROUP}/outputs'"),
-                &format!("Longshore's operator creates only Secrets of the type {GROUP}/outputs"),
+                "request.operation == 'CREATE'",
+                "Longshore's operator changes and deletes no Secrets",
             ),
             must(
-                "object.?immutable.orValue(false) == true",
+                // One of type kubernetes.io/service-account-token would be filled with a token.
+                &or_keys(&format!("(object != null && object.?type.orValue('') == '{OUTPUTS_TYPE}')")),
+                &format!(
+                    "Longshore's operator creates only Secrets of the type {OUTPUTS_TYPE}, and {OUTPUTS_KEYS} in its own namespace"
+                ),
+            ),
+            must(
+                &or_keys("(object != null && object.?immutable.orValue(false) == true)"),
                 "Longshore's operator creates only immutable Secrets",
             ),
-            must(&owned("object"), "Longshore's operator creates only Secrets that a DeploymentAction controls"),
+            must(
+                &or_keys(&format!("(object != null && {})", owned("object"))),
+                "Longshore's operator creates only Secrets that a DeploymentAction controls",
+            ),
         ],
     })
 }
@@ -236,7 +256,7 @@ mod tests {
     fn it_is_the_operator_who_is_judged_and_nobody_else() {
         for policy in [
             operator_pods_policy("system:serviceaccount:a:b"),
-            operator_secrets_policy("system:serviceaccount:a:b"),
+            operator_secrets_policy("system:serviceaccount:a:b", "a"),
             operator_leases_policy("system:serviceaccount:a:b", "a"),
             operator_actions_policy("system:serviceaccount:a:b"),
         ] {

@@ -58,6 +58,9 @@ pub struct DeploymentActionStatus {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(schema_with = "rules::outputs")]
     pub outputs: BTreeMap<String, String>,
+    /// The Secret with the sensitive outputs of the latest run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outputs_secret_ref: Option<OutputsSecret>,
     /// The log of the latest run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub log: Option<LogStatus>,
@@ -85,6 +88,23 @@ impl DeploymentActionStatus {
     pub fn conditions(&self) -> Conditions<'_> {
         Conditions(&self.conditions)
     }
+}
+
+/// The Secret with the sensitive outputs of a run. Its type is `longshore.dev/outputs`, and it goes with the
+/// action.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct OutputsSecret {
+    /// The Secret's name.
+    #[schemars(length(max = 253))]
+    pub name: String,
+    /// The Secret's UID. A Secret of this name with another UID is not the one that the operator made.
+    #[schemars(length(max = 64))]
+    pub uid: String,
+    /// The outputs in it: each is a key.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64), inner(length(max = 63)), extend("x-kubernetes-list-type" = "atomic"))]
+    pub keys: Vec<String>,
 }
 
 /// The image that the spec asked for, and the one that runs.

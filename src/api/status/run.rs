@@ -52,6 +52,11 @@ pub struct RunStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64), inner(length(max = 63)), extend("x-kubernetes-list-type" = "atomic"))]
     pub required_outputs: Vec<String>,
+    /// The id of the operator's key that the keys for the run's sensitive outputs follow from, if it has such
+    /// outputs. It is frozen with the deadlines.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 63))]
+    pub outputs_key: Option<String>,
     /// The pod's name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 253))]

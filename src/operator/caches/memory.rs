@@ -2,6 +2,7 @@
 //! and every rule still holds.
 
 mod creations;
+mod kept_outputs;
 mod own_writes;
 mod pauses;
 mod pods;
@@ -19,6 +20,7 @@ use tokio::sync::Notify;
 pub(in crate::operator) use self::pauses::backoff;
 use self::{
     creations::Creations,
+    kept_outputs::KeptOutputs,
     own_writes::{OwnLease, OwnWrites},
     pauses::Pauses,
     pods::OwnPods,
@@ -35,6 +37,7 @@ pub struct Memory {
     pub(in crate::operator) pods: OwnPods,
     pub(in crate::operator) lease: OwnLease,
     pub(in crate::operator) creations: Creations,
+    pub(in crate::operator) outputs: KeptOutputs,
     pub(in crate::operator) resolving: Resolving,
     pub(in crate::operator) pauses: Pauses,
     pub(in crate::operator) stages: SeenStages,

@@ -7,6 +7,7 @@ pub(super) mod job;
 pub(super) mod lock_queue;
 pub mod memory;
 pub(super) mod nodes;
+pub(super) mod outputs_keys;
 pub(super) mod pod_index;
 pub(super) mod prune;
 pub(super) mod sources;

@@ -4,7 +4,11 @@ use k8s_openapi::jiff::Timestamp;
 
 use super::{cause::Cause, lock_facts::LockFact, requests::Requests};
 use crate::{
-    api::{DeploymentAction, Reason, packages::PackageStatus, status::LogState},
+    api::{
+        DeploymentAction, Reason,
+        packages::PackageStatus,
+        status::{LogState, OutputsSecret},
+    },
     operator::{
         pod::view::PodView,
         spec::{
@@ -15,6 +19,7 @@ use crate::{
     },
     record::outcome::{End, Exit, Start},
     registry::ImageUser,
+    seal::Masters,
 };
 
 /// The facts about one action.
@@ -67,6 +72,32 @@ pub struct Facts<'a> {
     pub progress_due: bool,
     /// The lock that the action names or its run has.
     pub lock: LockFact,
+    /// The keys for sensitive outputs. `None` until they were read.
+    pub keys: Option<&'a Masters>,
+    /// The Secret with the sensitive outputs of the current pod.
+    pub secret: SecretFact,
+}
+
+/// The Secret with the sensitive outputs of a pod, as far as this process knows it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct SecretFact {
+    /// The pod's UID.
+    pub pod_uid: String,
+    /// The Secret, once it was created.
+    pub created: Option<OutputsSecret>,
+    /// Why it was not created when that was last tried.
+    pub refusal: Option<SecretRefusal>,
+    /// It is not tried again before this time.
+    pub not_before: Option<Timestamp>,
+}
+
+/// Why sensitive outputs are not in a Secret.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SecretRefusal {
+    /// Whether a later try may succeed.
+    pub may_pass: bool,
+    /// The reason, for people.
+    pub message: String,
 }
 
 /// A `ConfigMap` with a script, as the last look found it.

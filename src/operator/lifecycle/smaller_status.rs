@@ -110,6 +110,9 @@ fn details(status: &mut DeploymentActionStatus) {
         return;
     };
     run.required_outputs.clear();
+    if let Some(secret) = &mut status.outputs_secret_ref {
+        secret.keys.clear();
+    }
     run.attempts.clear();
     // Without a launcher, nobody knows which process created the pod. The pod is then released a little
     // later.
@@ -131,6 +134,8 @@ fn details(status: &mut DeploymentActionStatus) {
         ConditionType::Finished,
         ConditionType::Stalled,
         ConditionType::VerdictDisputed,
+        // Nothing else says that they are still to be kept.
+        ConditionType::OutputsPending,
     ];
     // Later looks compare these conditions, so they stay as they are.
     let compared =

@@ -18,7 +18,9 @@ use crate::{
         history::{AttemptStatus, MAX_ATTEMPTS, PastPackage, PastRun, RunOutcome, remember},
         packages::PackageStatus,
         reason::Class,
-        status::{ImageStatus, LogState, LogStatus, MAX_MISSING, RunStatus, TemplateStatus, Trigger},
+        status::{
+            ImageStatus, LogState, LogStatus, MAX_MISSING, OutputsSecret, RunStatus, TemplateStatus, Trigger,
+        },
     },
     record::outcome::truncate,
 };
@@ -68,6 +70,7 @@ pub fn progress(
         history: before.history,
         image,
         outputs: std::collections::BTreeMap::new(),
+        outputs_secret_ref: None,
         log: log.map(log_status),
         conditions,
         run: Some(run),
@@ -215,6 +218,7 @@ pub fn terminal(
         image,
         run: Some(run),
         outputs: verdict.outputs.clone(),
+        outputs_secret_ref: None,
         log: log.map(log_status),
         conditions,
     }
@@ -413,6 +417,36 @@ pub fn with_condition(
     status
 }
 
+/// The end of a run's sensitive outputs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Kept {
+    /// There are none.
+    None,
+    /// They are in this Secret.
+    Secret(OutputsSecret),
+    /// Their Secret could not be created yet. The text says why.
+    Pending(String),
+    /// They are lost. The text says why.
+    Lost(String),
+}
+
+/// The status of a run that has ended, with what became of its sensitive outputs.
+#[must_use]
+pub fn with_kept(status: &DeploymentActionStatus, now: Timestamp, kept: &Kept) -> DeploymentActionStatus {
+    let status = with_news(status, now, ConditionType::OutputsPending, None);
+    match kept {
+        Kept::None => status,
+        Kept::Secret(secret) => DeploymentActionStatus { outputs_secret_ref: Some(secret.clone()), ..status },
+        Kept::Pending(why) => with_news(&status, now, ConditionType::OutputsPending, Some(why)),
+        Kept::Lost(why) => {
+            // A status that was too large may have lost others before.
+            let before = told(&status, ConditionType::OutputsLost).map(|before| format!("{before}; "));
+            let why = format!("{}{why}", before.unwrap_or_default());
+            with_news(&status, now, ConditionType::OutputsLost, Some(&why))
+        }
+    }
+}
+
 /// The status of a run that has ended, with what was read of its log since the verdict.
 #[must_use]
 pub fn with_log(status: &DeploymentActionStatus, now: Timestamp, log: &LogFact) -> DeploymentActionStatus {
@@ -472,15 +506,18 @@ fn unverified(image: Option<&ImageStatus>) -> Option<String> {
     ))
 }
 
-/// Names secret values that are not masked: the action's, and those that the script wanted to be masked.
+/// Names secret values that are not masked: the action's, sensitive outputs, and those that the script wanted
+/// to be masked.
 fn unmasked(log: Option<&LogFact>, by_script: &[String]) -> Option<String> {
-    let start = log.and_then(|log| log.start.as_ref()).map(|start| start.unmasked.join(", "));
-    let of_action = start
-        .filter(|names| !names.is_empty())
-        .map(|names| format!("too short to be masked in the log, fewer than 6 bytes: {names}"));
+    let inputs = log.iter().flat_map(|log| &log.start).flat_map(|start| &start.unmasked);
+    let sealed = log.iter().flat_map(|log| &log.exit).flat_map(|(exit, _)| &exit.sealed);
+    let names: Vec<&str> =
+        inputs.chain(sealed.flat_map(|sealed| &sealed.unmasked)).map(String::as_str).collect();
+    let too_short = (!names.is_empty())
+        .then(|| format!("too short to be masked in the log, fewer than 6 bytes: {}", names.join(", ")));
     let of_script =
         (!by_script.is_empty()).then(|| format!("not masked in the log: {}", by_script.join("; ")));
-    let all: Vec<String> = of_script.into_iter().chain(of_action).collect();
+    let all: Vec<String> = of_script.into_iter().chain(too_short).collect();
     (!all.is_empty()).then(|| all.join("; "))
 }
 

@@ -25,7 +25,7 @@ use crate::{
     },
     operator::pod::view::{PodView, Terminated},
     record::{
-        outcome::{Exit, Identity, Outcome, Problem, StopCause, outputs_sha256},
+        outcome::{Exit, Identity, Outcome, Problem, StopCause},
         place,
     },
 };
@@ -178,8 +178,7 @@ pub(crate) fn weigh(facts: &Facts<'_>, pod: &PodView, required: &[String], now: 
         }
         let mut verdict = from_record(&record.exit, pod, &[], asked);
         let unread = record.exit.outputs_unread.as_deref();
-        let lost =
-            record.outputs_sha256.as_deref().is_some_and(|hash| hash != outputs_sha256(&verdict.outputs));
+        let lost = record.outputs_sha256.as_deref().is_some_and(|hash| hash != record.exit.outputs_sha256());
         if lost {
             verdict.lost = Some(
                 "the log that held the outputs could not be read; the verdict comes from the termination message"
@@ -188,7 +187,7 @@ pub(crate) fn weigh(facts: &Facts<'_>, pod: &PodView, required: &[String], now: 
         }
         // A record without outputs means that the script wrote none.
         if verdict.succeeded() && (!lost || unread.is_some()) {
-            require(&mut verdict, required, unread);
+            require(&mut verdict, required, &[], unread);
         }
         return Finding::Ended(verdict);
     }
@@ -285,16 +284,17 @@ fn from_record(exit: &Exit, pod: &PodView, required: &[String], asked: Asked) ->
         ),
     };
     if verdict.succeeded() {
-        require(&mut verdict, required, exit.outputs_unread.as_deref());
+        let sealed = exit.sealed.as_ref().map_or(&[][..], |sealed| &sealed.names);
+        require(&mut verdict, required, sealed, exit.outputs_unread.as_deref());
     }
     verdict
 }
 
 /// Turns a success into a failure if a required output is missing, or if outputs are required and their file
-/// could not be read.
-fn require(verdict: &mut Verdict, required: &[String], unread: Option<&str>) {
-    let missing: Vec<&str> =
-        required.iter().map(String::as_str).filter(|name| !verdict.outputs.contains_key(*name)).collect();
+/// could not be read. Those of the names `sealed` are there, in a box.
+fn require(verdict: &mut Verdict, required: &[String], sealed: &[String], unread: Option<&str>) {
+    let there = |name: &String| verdict.outputs.contains_key(name) || sealed.contains(name);
+    let missing: Vec<&str> = required.iter().filter(|name| !there(name)).map(String::as_str).collect();
     if let Some(why) = unread.filter(|_| !required.is_empty()) {
         verdict.reason = Reason::OutputsUnreadable;
         verdict.message = format!("{}, and the file of its outputs cannot be read: {why}", verdict.message);

@@ -476,6 +476,7 @@ mod tests {
             stop: None,
             millis: 1,
             outputs: std::collections::BTreeMap::new(),
+            sealed: None,
             outputs_dropped: vec![],
             outputs_unread: None,
             unmasked: vec![],

@@ -24,8 +24,8 @@ use crate::{
     operator::{
         caches::{
             action_policies::ActionPolicies, cached::Cached, lock_queue::LockIndex, memory::Memories,
-            nodes::Nodes, pod_index::PodIndex, sources::Sources, templates::Templates, use_policy::UsePolicy,
-            warnings::Warnings,
+            nodes::Nodes, outputs_keys::OutputsKeys, pod_index::PodIndex, sources::Sources,
+            templates::Templates, use_policy::UsePolicy, warnings::Warnings,
         },
         fair::{Limits, Turns},
         leadership::Term,
@@ -76,6 +76,9 @@ pub(super) async fn lead(
     }
     info!(delivery = ?nodes.delivery(), "the runner gets into pods");
     tokio::spawn(nodes.clone().keep_fresh(client.clone(), options.runner_delivery));
+
+    let outputs_keys = OutputsKeys::default();
+    tokio::spawn(outputs_keys.clone().keep_fresh(client.clone(), options.namespace.clone()));
 
     let use_policy = UsePolicy::new(options.use_policy);
     tokio::spawn(use_policy.clone().watch(client.clone()));
@@ -154,6 +157,7 @@ pub(super) async fn lead(
         action_policies,
         warnings,
         event_turns: Turns::new(EVENT_TURNS),
+        outputs_keys,
         memories,
         metrics,
         fetch,

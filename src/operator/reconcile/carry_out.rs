@@ -7,7 +7,7 @@ use kube::{
     ResourceExt,
     runtime::{controller::Action, reflector::ObjectRef},
 };
-use tracing::info;
+use tracing::{info, warn};
 
 use super::pass::{Pass, ReconcileError, lock};
 use crate::{
@@ -17,7 +17,7 @@ use crate::{
         logs::collect::Source,
         pod::{attempt, tombstone::Owner},
         steps::{
-            delete_action,
+            delete_action, keep_outputs,
             launch::{self},
             observe, release, stop,
         },
@@ -101,6 +101,7 @@ impl Pass<'_> {
                 // The cache will show it.
                 return Ok(Some(Action::requeue(Duration::from_secs(2))));
             }
+            Step::KeepOutputs { pod_uid } => self.keep_outputs(&pod_uid).await,
             Step::Delete { name, uid } => {
                 info!(pod = name, "deleting the pod");
                 stop::delete(client, &namespace, &name, &uid).await.map_err(failed("deleting the pod"))?;
@@ -118,6 +119,23 @@ impl Pass<'_> {
             }
         }
         Ok(None)
+    }
+
+    /// Creates the Secret with the sensitive outputs. A failure is a fact for the next step.
+    async fn keep_outputs(&mut self, pod_uid: &str) {
+        let log = self.context.collector.fact(pod_uid);
+        let sealed = log.and_then(|log| log.exit?.0.sealed);
+        let Some(sealed) = sealed else { return };
+        let kept =
+            keep_outputs::keep(&self.context.client, self.keys.as_deref(), &self.action, pod_uid, &sealed)
+                .await;
+        match &kept {
+            Ok(secret) => info!(secret = secret.name, "the sensitive outputs are in their Secret"),
+            Err(refusal) => {
+                warn!(why = refusal.message, "the Secret of the sensitive outputs was not created");
+            }
+        }
+        lock(self.memory).outputs.tried(Timestamp::now(), pod_uid, kept);
     }
 
     fn follow(&self, namespace: &str, pod: String, uid: String) {

@@ -204,6 +204,8 @@ impl Pass<'_> {
             log,
             progress_due: memory.writes.are_older_than(PROGRESS_EVERY, now),
             lock: self.lock_fact(&memory, now),
+            keys: self.keys.as_deref(),
+            secret: memory.outputs.fact(),
         }
     }
 

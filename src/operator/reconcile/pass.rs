@@ -18,6 +18,7 @@ use crate::{
             lock_queue::LockIndex,
             memory::{Memories, Memory},
             nodes::Nodes,
+            outputs_keys::OutputsKeys,
             pod_index::PodIndex,
             sources::Sources,
             templates::Templates,
@@ -38,6 +39,7 @@ use crate::{
         steps::resolve::jobs::Jobs,
         telemetry::{events::Events, metrics::Metrics, traces::Traces},
     },
+    seal::Masters,
 };
 
 /// The most steps in one pass. More steps would be a circle.
@@ -86,6 +88,8 @@ pub(crate) struct Context {
     /// Turns for reading a pod's events. The API server goes through all events of a namespace for those of
     /// one pod. If it is slow, many such requests would make it slower.
     pub event_turns: Turns,
+    /// The keys for sensitive outputs.
+    pub outputs_keys: OutputsKeys,
     /// The memory of each action.
     pub memories: Memories,
     pub metrics: Metrics,
@@ -154,6 +158,8 @@ pub(super) struct Pass<'a> {
     /// The lock as this pass has seen it, and its Lease.
     pub(super) lock_seen: Option<LockSeen>,
     pub(super) lease: Option<Lease>,
+    /// The keys for sensitive outputs, as they are in this pass.
+    pub(super) keys: Option<Arc<Masters>>,
 }
 
 impl<'a> Pass<'a> {
@@ -171,6 +177,7 @@ impl<'a> Pass<'a> {
             resolution: None,
             lock_seen: None,
             lease: None,
+            keys: context.outputs_keys.current(),
         }
     }
 }

@@ -20,8 +20,8 @@ use crate::{
     operator::{
         caches::{
             action_policies::ActionPolicies, cached::Cached, lock_queue::LockIndex, memory::Memories,
-            nodes::Nodes, pod_index::PodIndex, sources::Sources, templates::Templates, use_policy::UsePolicy,
-            warnings::Warnings,
+            nodes::Nodes, outputs_keys::OutputsKeys, pod_index::PodIndex, sources::Sources,
+            templates::Templates, use_policy::UsePolicy, warnings::Warnings,
         },
         fair::{Limits, Turns},
         leadership::Term,
@@ -75,6 +75,7 @@ fn context(client: &Client, pods: &Writer<Pod>, action: &Arc<Cached>) -> Arc<Con
         traces: Traces::new(None).unwrap(),
         warnings: Warnings::default(),
         event_turns: turns(),
+        outputs_keys: OutputsKeys::default(),
         memories: Memories::default(),
         metrics,
         fetch: Arc::new(FetchDefaults::new(&[], None, 1 << 20, 1)),

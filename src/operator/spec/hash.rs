@@ -352,7 +352,7 @@ mod tests {
             pod_retention_seconds: 7,
             run_policy: RunPolicy::Manual,
             run_token: Some("x".into()),
-            outputs: vec![Output { name: "url".into(), required: Some(true) }],
+            outputs: vec![Output { name: "url".into(), required: Some(true), ..Output::default() }],
             log: Some(Log { streams: Some(LogStreams::Separate) }),
             ..spec()
         };

@@ -18,8 +18,8 @@ use crate::{
     record::{
         self,
         bundle::{
-            Bundle, Folder, Limits, MAX_BYTES, Output, Package, Program, RunIdentity, Source, Streams,
-            Variable, WorkingDir,
+            Bundle, Folder, Limits, MAX_BYTES, Output, Package, Program, RunIdentity, Sensitive, Source,
+            Streams, Variable, WorkingDir,
         },
         quoted,
     },
@@ -28,6 +28,8 @@ use crate::{
 
 /// The length of a digest, for the size of a bundle whose image is not resolved yet.
 const DIGEST_BYTES: usize = 80;
+/// The length of a public key as a text, for the same purpose.
+const PUBLIC_KEY_BYTES: usize = 44;
 
 /// An action whose spec was checked. Later steps take this, and no raw spec.
 #[derive(Debug, Clone)]
@@ -136,7 +138,8 @@ impl Checked {
     /// The bundle: what the runner does in this attempt with this image.
     #[must_use]
     pub fn bundle(&self, frozen: &Frozen<'_>) -> Bundle {
-        let Frozen { run_id, number, attempt, image, replaced_user, packages, script_sha256 } = *frozen;
+        let Frozen { run_id, number, attempt, image, replaced_user, packages, script_sha256, public_key } =
+            *frozen;
         let spec = &self.spec;
         Bundle {
             version: record::VERSION,
@@ -162,7 +165,16 @@ impl Checked {
                 .enumerate()
                 .map(|(index, variable)| self.variable(index, variable))
                 .collect(),
-            outputs: spec.outputs.iter().map(|output| Output { name: output.name.clone() }).collect(),
+            outputs: spec
+                .outputs
+                .iter()
+                .filter(|output| !output.is_sensitive())
+                .map(|output| Output { name: output.name.clone() })
+                .collect(),
+            sensitive: self.has_sensitive_outputs().then(|| Sensitive {
+                names: self.sensitive_outputs().map(Into::into).collect(),
+                public_key: public_key.unwrap_or_default().to_owned(),
+            }),
             limits: Limits {
                 run_deadline_seconds: self.deadlines.run_seconds.unsigned_abs(),
                 grace_seconds: self.deadlines.grace_seconds.unsigned_abs(),
@@ -208,6 +220,17 @@ impl Checked {
     pub fn required_outputs(&self) -> Vec<String> {
         let required = self.spec.outputs.iter().filter(|output| output.required == Some(true));
         required.map(|output| output.name.clone()).collect()
+    }
+
+    /// The outputs whose values are secret.
+    pub fn sensitive_outputs(&self) -> impl Iterator<Item = &str> {
+        self.spec.outputs.iter().filter(|output| output.is_sensitive()).map(|output| output.name.as_str())
+    }
+
+    /// Whether there are such outputs.
+    #[must_use]
+    pub fn has_sensitive_outputs(&self) -> bool {
+        self.sensitive_outputs().next().is_some()
     }
 
     /// The `ConfigMap` that the script comes from, if it does.
@@ -297,6 +320,7 @@ impl Checked {
             replaced_user: Some(&"0".repeat(MAX_NAME)),
             packages: &packages,
             script_sha256: Some(&"0".repeat(64)),
+            public_key: Some(&"0".repeat(PUBLIC_KEY_BYTES)),
         });
         let size = bundle.to_json().map_err(|error| Invalid(error.to_string()))?.len();
         let annotations: usize = self
@@ -334,6 +358,8 @@ pub struct Frozen<'a> {
     pub packages: &'a [PackageStatus],
     /// SHA-256 of the script, if it comes from a `ConfigMap`.
     pub script_sha256: Option<&'a str>,
+    /// The key to which sensitive outputs are sealed, if the spec has such outputs.
+    pub public_key: Option<&'a str>,
 }
 
 fn package(package: &api::packages::Package) -> Result<CheckedPackage, Invalid> {
@@ -384,6 +410,7 @@ mod tests {
             replaced_user: Some("app"),
             packages: &[],
             script_sha256: None,
+            public_key: Some("key"),
         };
         let mut action = action();
         let plain = validate(&action, "amd64").unwrap().bundle(&Frozen { replaced_user: None, ..frozen });
@@ -396,6 +423,35 @@ mod tests {
             assert_eq!(bundle.working_dir, Some(wanted));
             assert_eq!((bundle.image_user.as_deref(), bundle.streams), (Some("app"), Streams::Separate));
         }
+    }
+
+    #[test]
+    fn the_runner_is_told_sensitive_outputs_apart_from_others() {
+        let frozen = Frozen {
+            run_id: "r-1",
+            number: 1,
+            attempt: 1,
+            image: "r/i@sha256:00",
+            replaced_user: None,
+            packages: &[],
+            script_sha256: None,
+            public_key: Some("key"),
+        };
+        let mut action = action();
+        action.spec.outputs = [("url", None), ("token", Some(true)), ("plain", Some(false))]
+            .map(|(name, sensitive)| crate::api::action::Output {
+                name: name.into(),
+                required: None,
+                sensitive,
+            })
+            .into();
+        let bundle = validate(&action, "amd64").unwrap().bundle(&frozen);
+        // A runner that knows no sensitive outputs must not take one for an ordinary output.
+        assert_eq!(bundle.outputs.iter().map(|output| &output.name).collect::<Vec<_>>(), ["url", "plain"]);
+        let sensitive = Sensitive { names: vec!["token".into()], public_key: "key".into() };
+        assert_eq!(bundle.sensitive, Some(sensitive));
+        action.spec.outputs.remove(1);
+        assert_eq!(validate(&action, "amd64").unwrap().bundle(&frozen).sensitive, None);
     }
 
     #[test]

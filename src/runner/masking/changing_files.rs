@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{additions::Additions, patterns::Patterns, secrets::Secrets};
+use super::{additions::Additions, patterns::Patterns, secrets::Secrets, written_outputs::WrittenOutputs};
 use crate::runner::reach;
 
 /// How often the files are checked while the script writes nothing. A script may keep a value and print it
@@ -51,6 +51,8 @@ pub(in crate::runner) struct Watched(Vec<Group>);
 #[derive(Debug)]
 pub(in crate::runner) struct ChangingFiles {
     groups: Vec<Group>,
+    /// The script's outputs file, if sensitive outputs may be in it.
+    outputs: Option<WrittenOutputs>,
     next: Instant,
     lasting: Patterns,
     later: VecDeque<Vec<Rc<[u8]>>>,
@@ -131,7 +133,7 @@ impl ChangingFiles {
     pub(in crate::runner) fn new(Watched(groups): Watched, lasting: Patterns) -> Self {
         let patterns = lasting.clone();
         let next = Instant::now() + EVERY;
-        Self { groups, next, lasting, later: VecDeque::new(), additions: None, patterns }
+        Self { groups, outputs: None, next, lasting, later: VecDeque::new(), additions: None, patterns }
     }
 
     /// Masks also the lines that the script adds to this file.
@@ -139,7 +141,12 @@ impl ChangingFiles {
         Self { additions: Some(Additions::new(path)), ..self }
     }
 
-    /// Sentences about lines of that file that are not masked.
+    /// Masks also the sensitive outputs that the script writes.
+    pub(in crate::runner) fn with_outputs(self, outputs: Option<WrittenOutputs>) -> Self {
+        Self { outputs, ..self }
+    }
+
+    /// Sentences about lines of the file of additions that are not masked.
     pub(in crate::runner) fn unmasked(&self) -> Vec<String> {
         self.additions.as_ref().map(Additions::told).unwrap_or_default()
     }
@@ -150,7 +157,7 @@ impl ChangingFiles {
 
     /// When to check again, if the script writes nothing until then.
     pub(in crate::runner) fn next(&self) -> Option<Instant> {
-        (!self.groups.is_empty()).then_some(self.next)
+        (!self.groups.is_empty() || self.outputs.is_some()).then_some(self.next)
     }
 
     /// Checks whether files were replaced, and whether the script has added values. Call it after reading a text and before masking it, so that every
@@ -181,6 +188,11 @@ impl ChangingFiles {
         if !added.is_empty() {
             // These are not forgotten: there are few of them.
             self.lasting = self.lasting.with(&added);
+            news = true;
+        }
+        let written = self.outputs.as_mut().map(WrittenOutputs::look).unwrap_or_default();
+        if !written.is_empty() {
+            self.later.push_back(written.into_iter().map(Rc::from).collect());
             news = true;
         }
         if news {

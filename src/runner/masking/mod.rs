@@ -16,3 +16,4 @@ pub(super) mod mask;
 pub(super) mod patterns;
 pub(super) mod secrets;
 mod shell;
+pub(super) mod written_outputs;

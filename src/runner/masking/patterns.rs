@@ -36,6 +36,14 @@ impl Patterns {
         Self::of(known.chain(more).cloned().collect())
     }
 
+    /// Returns the texts of both.
+    pub(in crate::runner) fn and(&self, other: &Self) -> Self {
+        match &other.0 {
+            None => self.clone(),
+            Some(more) => self.with(&more.sorted),
+        }
+    }
+
     fn of(mut texts: Vec<Rc<[u8]>>) -> Self {
         texts.retain(|text| text.len() >= MIN_TEXT_BYTES);
         if texts.is_empty() {

@@ -49,7 +49,7 @@ impl Secrets {
         if value.is_empty() {
             return;
         }
-        if value.len() < MIN_VALUE_BYTES {
+        if Self::is_too_short(value) {
             if !self.unmasked.iter().any(|known| known == name) {
                 self.unmasked.push(name.to_owned());
             }
@@ -87,6 +87,11 @@ impl Secrets {
                 self.forms_bytes += len;
             }
         }
+    }
+
+    /// Whether this value is too short to be masked. An empty one hides nothing.
+    pub(in crate::runner) fn is_too_short(value: &[u8]) -> bool {
+        (1..MIN_VALUE_BYTES).contains(&value.trim_ascii().len())
     }
 
     /// The variables whose values are too short to be masked.

@@ -7,7 +7,7 @@ use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use super::{
     cancel,
     clocks::pending_deadline,
-    frozen::{freeze, held_back},
+    frozen::{freeze, held_back, key_id},
     lock,
     step::{Step, write_or},
 };
@@ -82,7 +82,7 @@ impl Beginning<'_> {
         if let Standing::Refused(message) = &self.facts.standing {
             return self.end(Reason::PolicyViolated, message);
         }
-        if let Some((reason, message)) = held_back(self.facts, self.checked) {
+        if let Some((reason, message)) = held_back(self.facts, self.checked, &self.run) {
             return self.hold(reason, &message);
         }
         match &self.facts.resolution {
@@ -130,9 +130,10 @@ impl Beginning<'_> {
             script_sha256,
             deadlines: Some(self.checked.deadlines),
             required_outputs: self.checked.required_outputs(),
+            outputs_key: key_id(self.facts, self.checked, &self.run),
             ..self.run.clone()
         };
-        match freeze(self.checked, &run, &image, packages) {
+        match freeze(self.facts, self.checked, &run, &image, packages) {
             Ok((_, sha256)) => {
                 let name = names::pod_name(&self.checked.name, &self.checked.uid, run.number, run.attempt);
                 let message = format!("creating pod {name}");

@@ -43,6 +43,15 @@ impl Active<'_> {
         if matches!(self.facts.spec, Err(Blocked::Unread(_))) && self.now < self.deadline {
             return Step::until(self.deadline.min(self.look_again()), self.now);
         }
+        if let Ok(checked) = self.facts.spec
+            && let Some((reason, message)) = frozen::keyless(self.facts, checked, self.run)
+            && self.now < self.deadline
+        {
+            // Without the key nobody can say whether the bundle would be the one on record.
+            return write_or(self.facts, self.progress(reason, &message, self.run.clone()), || {
+                Step::until(self.deadline.min(self.look_again()), self.now)
+            });
+        }
         let (checked, bundle) = match self.still_possible(frozen, image) {
             Ok(rebuilt) => rebuilt,
             Err(verdict) => return self.give_up(&verdict),
@@ -74,7 +83,7 @@ impl Active<'_> {
             Some(time) if time > self.now => Step::until(time.min(self.deadline), self.now),
             _ => launch(),
         };
-        if let Some((reason, message)) = frozen::held_back(self.facts, checked) {
+        if let Some((reason, message)) = frozen::held_back(self.facts, checked, self.run) {
             // This did not hold the run back when it was recorded.
             return write_or(self.facts, self.progress(reason, &message, self.run.clone()), || {
                 Step::until(self.deadline.min(self.look_again()), self.now)
@@ -121,8 +130,14 @@ impl Active<'_> {
         if let Some(what) = self.not_as_recorded(image) {
             return never(Reason::FrozenInputsChanged, what);
         }
+        if let Ok(checked) = self.facts.spec
+            && let Some((reason, message)) = frozen::keyless(self.facts, checked, self.run)
+        {
+            return never(reason, message);
+        }
         let rebuilt = self.facts.spec.as_ref().ok().and_then(|checked| {
-            let (bundle, sha256) = frozen::freeze(checked, self.run, image, &self.status.packages).ok()?;
+            let (bundle, sha256) =
+                frozen::freeze(self.facts, checked, self.run, image, &self.status.packages).ok()?;
             (sha256 == frozen).then_some((checked, bundle))
         });
         let Some((checked, bundle)) = rebuilt else {
@@ -142,7 +157,7 @@ impl Active<'_> {
                 never(reason, refusal.message.clone())
             }
             _ if self.now >= self.deadline => {
-                if let Some((reason, message)) = frozen::held_back(self.facts, checked) {
+                if let Some((reason, message)) = frozen::held_back(self.facts, checked, self.run) {
                     return never(reason, message);
                 }
                 let why = creation.error.clone().unwrap_or_else(|| "the pod was not created".into());

@@ -12,6 +12,7 @@
 //! - [`superseded`]: the run yields to a changed spec.
 //! - [`retry`]: the run waits for its next attempt.
 //! - [`lock`]: the run needs or has a lock.
+//! - [`outputs`]: the Secret with the sensitive outputs of a run that ends.
 //! - [`rebuilt`]: the status was lost.
 //! - [`rest`]: nothing is asked of the action.
 
@@ -25,6 +26,7 @@ mod launching;
 mod leave;
 mod lock;
 mod news;
+mod outputs;
 mod rebuilt;
 mod rest;
 mod retire;

@@ -79,6 +79,7 @@ pub fn stand_in(action: &DeploymentAction) -> Option<DeploymentAction> {
         image: _,
         packages: _,
         outputs: _,
+        outputs_secret_ref: _,
         history: _,
     } = before;
     Some(DeploymentAction {
@@ -153,6 +154,7 @@ fn rests(action: &DeploymentAction, status: &DeploymentActionStatus, run: &RunSt
         && run.held_lock().is_none()
         && status.conditions().is_true(ConditionType::Finished)
         && !is_held_back(status)
+        && !status.conditions().is_true(ConditionType::OutputsPending)
         && told(status.observed_generation)
         && status.conditions.iter().all(|condition| told(condition.observed_generation))
         && status.log.as_ref().is_none_or(|log| log.state != LogState::Collecting)

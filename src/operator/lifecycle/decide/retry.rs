@@ -11,7 +11,7 @@ use super::{
     active::Active,
     cancel,
     clocks::{node_looked_at, runs_until},
-    frozen, lock, settle, start,
+    frozen, lock, outputs, settle, start,
     step::Step,
     superseded,
 };
@@ -26,11 +26,11 @@ use crate::{
         lifecycle::{
             facts::LogFact,
             hints::hint,
-            status::{progress, retrying, rounded_up, seconds, terminal},
+            status::{progress, retrying, rounded_up, seconds, terminal, with_kept},
             verdict::Verdict,
         },
         pod::{names, view::PodView},
-        spec::expand::Blocked,
+        spec::{expand::Blocked, validate::Checked},
     },
 };
 
@@ -121,6 +121,10 @@ impl Active<'_> {
                 (then, of),
             )));
         }
+        let kept = match outputs::keep(self.facts, self.now, log) {
+            Ok(kept) => kept,
+            Err(step) => return step,
+        };
         let certain = verdict.never_started || lock::has_ended(self.facts, &run);
         let bound = runs_until(self.facts, &run, self.now);
         let run = lock::held_until(run, self.now, certain, bound);
@@ -135,7 +139,8 @@ impl Active<'_> {
         if run.attempt > 1 {
             verdict.message = format!("{} (attempt {})", verdict.message, run.attempt);
         }
-        Step::WriteStatus(Box::new(terminal(requests, self.now, &verdict, run, image, log)))
+        let ended = terminal(requests, self.now, &verdict, run, image, log);
+        Step::WriteStatus(Box::new(with_kept(&ended, self.now, &kept)))
     }
 
     /// When certainly nothing of the attempt runs any more. A pod object that vanished proves nothing about
@@ -188,6 +193,9 @@ impl Active<'_> {
             // Right after a start the caches are empty. This is no reason to give a run up.
             return Step::until(self.look_again(), self.now);
         }
+        if facts.keys.is_none() && facts.spec.as_ref().is_ok_and(Checked::has_sensitive_outputs) {
+            return Step::until(self.look_again(), self.now);
+        }
         let changed = "what the run executes changed while it waited for its next attempt";
         let frozen = |run: &RunStatus| {
             let checked = facts.spec.as_ref().map_err(|blocked| blocked.words().1.to_owned())?;
@@ -195,7 +203,7 @@ impl Active<'_> {
             if let Some(what) = self.not_as_recorded(image) {
                 return Err(what);
             }
-            let (_, sha256) = frozen::freeze(checked, run, image, &self.status.packages)?;
+            let (_, sha256) = frozen::freeze(facts, checked, run, image, &self.status.packages)?;
             Ok((checked, sha256))
         };
         match frozen(self.run) {

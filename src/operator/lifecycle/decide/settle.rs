@@ -4,6 +4,7 @@ use k8s_openapi::jiff::Timestamp;
 
 use super::{
     clocks::after,
+    outputs,
     retire::{may_be_let_go, name_needed_until},
     start::may_start,
     step::Step,
@@ -58,6 +59,9 @@ pub(super) fn settle(
     }
     if let Some(log) = status.log.as_ref().filter(|log| log.state == LogState::Collecting) {
         return Some(read_on(facts, now, status, run, log, own));
+    }
+    if let Some(step) = outputs::settle(facts, now, status, run, own) {
+        return Some(step);
     }
     let pod = own?;
     if let Some(dispute) = dispute(facts, run, pod)

@@ -68,6 +68,11 @@ pub enum Step {
         /// The text that the script reads.
         reason: String,
     },
+    /// Open the box with the sensitive outputs that the log of this pod holds, and create their Secret.
+    KeepOutputs {
+        /// The pod's UID.
+        pod_uid: String,
+    },
     /// Delete this very pod.
     Delete {
         /// The pod's name.
@@ -138,6 +143,7 @@ impl Step {
             Self::Entomb { .. } => "Entomb",
             Self::Follow { .. } => "Follow",
             Self::Stop { .. } => "Stop",
+            Self::KeepOutputs { .. } => "KeepOutputs",
             Self::Delete { .. } => "Delete",
             Self::Release { .. } => "Release",
             Self::LookAtLock { .. } => "LookAtLock",

@@ -14,6 +14,7 @@ mod packages;
 mod rerun;
 mod restored;
 mod retry;
+mod sensitive;
 mod source;
 mod superseded;
 mod templated;
@@ -38,7 +39,9 @@ use crate::{
     operator::{
         lifecycle::{
             cause::Cause,
-            facts::{Creation, LogFact, NodeState, PodFact, Refusal, Resolution, Resolver, Source},
+            facts::{
+                Creation, LogFact, NodeState, PodFact, Refusal, Resolution, Resolver, SecretFact, Source,
+            },
             lock_facts::{LockFact, Place},
             requests::Requests,
         },
@@ -58,6 +61,7 @@ use crate::{
         proof::proof,
     },
     registry::ImageUser,
+    seal::Masters,
 };
 
 const T0: i64 = 1_000_000;
@@ -98,6 +102,8 @@ struct World {
     node: Option<NodeState>,
     progress_due: bool,
     lock: LockFact,
+    keys: Option<Masters>,
+    secret: SecretFact,
 }
 
 impl World {
@@ -128,6 +134,8 @@ impl World {
             node: None,
             progress_due: false,
             lock: LockFact { place: Place { known: true, ..Place::default() }, ..LockFact::default() },
+            keys: Some(Masters::default()),
+            secret: SecretFact::default(),
         }
     }
 
@@ -201,6 +209,8 @@ impl World {
             node: self.node,
             progress_due: self.progress_due,
             lock: self.lock.clone(),
+            keys: self.keys.as_ref(),
+            secret: self.secret.clone(),
         }
     }
 
@@ -302,6 +312,7 @@ fn exit(outcome: Outcome) -> Exit {
         stop: None,
         millis: 1500,
         outputs: BTreeMap::new(),
+        sealed: None,
         outputs_dropped: vec![],
         outputs_unread: None,
         unmasked: vec![],
@@ -697,7 +708,8 @@ fn an_image_or_user_that_only_the_status_names_is_not_run() {
             let status = world.action.status.as_ref().unwrap();
             (status.run.clone().unwrap(), status.image.clone().unwrap())
         };
-        let (_, sha256) = frozen::freeze(world.spec.as_ref().unwrap(), &run, &image, &[]).unwrap();
+        let (_, sha256) =
+            frozen::freeze(&world.facts(), world.spec.as_ref().unwrap(), &run, &image, &[]).unwrap();
         run_mut(&mut world).bundle_sha256 = Some(sha256);
         world
     };
@@ -1033,7 +1045,7 @@ fn a_script_that_an_eviction_left_no_time_to_report_was_evicted() {
 
 #[test]
 fn a_required_output_that_is_missing_fails_the_run() {
-    let outputs = vec![Output { name: "url".into(), required: Some(true) }];
+    let outputs = vec![Output { name: "url".into(), required: Some(true), ..Output::default() }];
     let mut action = action();
     action.spec.outputs.clone_from(&outputs);
     let mut world = World::running_of(action);
