@@ -96,6 +96,19 @@ fn python_reports_outputs_and_its_token_is_masked() {
 }
 
 #[test]
+fn a_password_becomes_a_secret() {
+    let (_applied, action) = run(&example("sensitive.yaml"), "default", "sensitive");
+    assert_eq!(reason(&action), "Succeeded", "{action}");
+    let secret = action["status"]["outputsSecretRef"]["name"].as_str().expect("a Secret");
+    let password = kubectl(&["get", "secret", secret, "-o", "jsonpath={.data.password}"]);
+    // Base64 of 32 characters.
+    assert_eq!(password.len(), 44, "{password}");
+    assert_eq!(action["status"]["outputs"], serde_json::json!({"user": "admin"}));
+    let tail = action["status"]["log"]["tail"].as_str().unwrap();
+    assert_eq!(tail, "created the user admin with the password ***\n");
+}
+
+#[test]
 fn the_failing_script_fails_with_its_own_exit_code() {
     let (_applied, action) = run(&example("failing.yaml"), "default", "failing");
     assert_eq!(reason(&action), "ScriptFailed");
