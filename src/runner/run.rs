@@ -12,8 +12,8 @@ use crate::record::{
     bundle::{Bundle, Program},
     exit_code,
     outcome::{
-        End, Exit, Identity, MAX_MESSAGE_BYTES, Outcome, Problem, Sealed, Start, StopCause, Stored,
-        Termination, truncate,
+        End, Exit, Identity, MAX_MESSAGE_BYTES, Outcome, Problem, Sealed, Start, Stored, Termination,
+        truncate,
     },
     place,
     proof::{NONCE_BYTES, nonce, proof},
@@ -196,6 +196,7 @@ impl Attempt {
             streams,
             note,
             unreaped: false,
+            asked: false,
         };
         let ended = supervisor.run(started);
         let out_of_memory = memory_kills::since(supervisor.places, kills);
@@ -223,8 +224,8 @@ impl Attempt {
         store(&self.places, &stored);
         supervisor.report.exit(&stored.exit);
         supervisor.finish();
-        let stopped = stored.exit.stop.is_some_and(|stop| stop.cause == StopCause::Terminated);
-        self.conclude(stored, Conclusion::new(Some(signals), stopped))
+        let asked = supervisor.asked;
+        self.conclude(stored, Conclusion::new(Some(signals), asked))
     }
 
     /// Reports that nothing was started, and why.

@@ -59,6 +59,8 @@ pub(in crate::runner) struct Supervisor<'a> {
     pub(in crate::runner) note: Option<Note>,
     /// Whether there may be dead processes for which no further signal comes.
     pub(in crate::runner) unreaped: bool,
+    /// Whether the runner was asked to stop, also after the script's end.
+    pub(in crate::runner) asked: bool,
 }
 
 impl Supervisor<'_> {
@@ -190,6 +192,7 @@ impl Supervisor<'_> {
         self.report.hand_over();
         let mut arrived = self.signals.take();
         arrived.child |= self.unreaped;
+        self.asked |= arrived.stop;
         arrived
     }
 }
