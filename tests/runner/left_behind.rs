@@ -126,6 +126,20 @@ fn what_refuses_to_end_is_killed_when_the_grace_is_over() {
 }
 
 #[test]
+fn a_script_that_is_killed_with_its_silent_children_cuts_no_log() {
+    for how in BOTH {
+        // A process with so much memory is not gone at once.
+        let told = Sandbox::script(
+            "trap '' TERM; head -c 300M /dev/zero | tail -c 300M | sleep 1000 & echo last; sleep 1000",
+        )
+        .limits(5, 1)
+        .run_as(how);
+        told.assert_signaled(9);
+        assert_eq!((told.out().as_str(), told.end.unwrap().cut), ("last\n", false));
+    }
+}
+
+#[test]
 fn children_without_end_that_are_left_are_ended_in_time() {
     for left in [
         "for i in 1 2 3 4; do while :; do (: &); done & done",
