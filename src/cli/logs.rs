@@ -10,7 +10,10 @@ use kube::{Api, Client, Config, api::LogParams, config::KubeConfigOptions};
 use super::error::CliError;
 use crate::{
     api::{CONTAINER, DeploymentAction},
-    record::frame::{Ending, Frame},
+    record::{
+        frame::{Ending, Frame},
+        packed::unpack,
+    },
 };
 
 /// Prints the log of an action's latest run.
@@ -92,20 +95,35 @@ impl Logs {
 /// Turns frames into the lines that the script wrote.
 struct Printer {
     timestamps: bool,
+    /// The next frame.
+    next: u64,
     /// Whether the next text begins a line.
     fresh: bool,
 }
 
 impl Printer {
     const fn new(timestamps: bool) -> Self {
-        Self { timestamps, fresh: true }
+        Self { timestamps, next: 1, fresh: true }
     }
 
     fn line(&mut self, line: &[u8], out: &mut impl Write) -> std::io::Result<()> {
-        let Some(frame) = Frame::decode(line) else { return Ok(()) };
-        if !frame.kind.is_log() {
+        if let Some(frame) = Frame::decode(line) {
+            return self.frame(&frame, out);
+        }
+        for line in unpack(line).into_iter().flatten() {
+            if let Some(frame) = Frame::decode(line) {
+                self.frame(&frame, out)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn frame(&mut self, frame: &Frame<'_>, out: &mut impl Write) -> std::io::Result<()> {
+        // The runner writes some frames again after a part of the log was lost.
+        if !frame.kind.is_log() || frame.sequence < self.next {
             return Ok(());
         }
+        self.next = frame.sequence.saturating_add(1);
         if self.timestamps && self.fresh {
             let stream = char::from(frame.kind.letter());
             write!(out, "{:>4}.{:03} {stream} ", frame.millis / 1000, frame.millis % 1000)?;
@@ -149,5 +167,11 @@ mod tests {
             printed(true, &lines),
             "   0.001 o one\n   0.002 o two parts\n   0.007 b both\n   1.234 e end"
         );
+    }
+
+    #[test]
+    fn frames_in_one_line_and_frames_that_come_again_are_printed_once() {
+        let lines = ["1 o 0 a", "2 p 0 7 2 o 1 b7 3 o 1 c", "2 o 1 b", "4 o 2 d"];
+        assert_eq!(printed(false, &lines), "a\nb\nc\nd\n");
     }
 }
