@@ -50,3 +50,9 @@ pub const OUTPUTS_KEYS_TYPE: &str = "longshore.dev/outputs-keys";
 pub const FINALIZER_COLLECT: &str = "longshore.dev/collect";
 /// The name of the container that runs the action. No other container counts.
 pub const CONTAINER: &str = "action";
+/// The API group that logs are read in. It has a server of its own.
+pub const LOG_GROUP: &str = "log.longshore.dev";
+/// The version of [`LOG_GROUP`].
+pub const LOG_VERSION: &str = "v1alpha1";
+/// The name of the `APIService` of [`LOG_GROUP`].
+pub const LOG_API_SERVICE: &str = "v1alpha1.log.longshore.dev";

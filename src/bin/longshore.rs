@@ -10,6 +10,7 @@ use longshore::{
             await_end::{AwaitOptions, await_end},
             uninstall::{UninstallOptions, uninstall},
         },
+        log_api::serve::{ServeLogsOptions, serve_logs},
         options::{LogFormat, Options},
         process::run::{self, RunError},
     },
@@ -33,6 +34,8 @@ struct Arguments {
 enum Command {
     /// Run the operator.
     Run(Box<Options>),
+    /// Serve the logs of actions to people who have a right on the action, behind the API server.
+    ServeLogs(ServeLogsOptions),
     /// Stop the operator and release the pods of all actions. Run it before the operator is removed for good.
     Uninstall(UninstallOptions),
     /// Wait for an action's end, and fail if it did not succeed.
@@ -88,6 +91,12 @@ fn start(command: Command) -> Result<(), Box<dyn std::error::Error>> {
         }
         Command::Reference => print!("{}", api::reference::markdown()?),
         Command::Reasons => print!("{}", api::reasons::markdown()),
+        Command::ServeLogs(options) => {
+            let runtime = service(&options.log, options.log_format)?;
+            let ended = runtime.block_on(serve_logs(options, run::stopped()));
+            runtime.shutdown_background();
+            ended?;
+        }
         Command::Uninstall(options) => {
             with_client(async |client| Ok(uninstall(&client, &options, tell).await?))?;
         }
@@ -95,20 +104,7 @@ fn start(command: Command) -> Result<(), Box<dyn std::error::Error>> {
             with_client(async |client| Ok(await_end(&client, &options, tell).await?))?;
         }
         Command::Run(options) => {
-            // At WARN, kube's client logs everything that it cannot read, such as an action with its values.
-            // The operator's own lines report the same error.
-            let filter =
-                EnvFilter::try_new(&options.log)?.add_directive("kube_client::client=error".parse()?);
-            let log = tracing_subscriber::fmt().with_env_filter(filter);
-            match options.log_format {
-                LogFormat::Text => log.with_ansi(false).init(),
-                LogFormat::Json => log.json().flatten_event(true).init(),
-            }
-            rustls::crypto::ring::default_provider()
-                .install_default()
-                .map_err(|_| "a TLS provider was installed before ours")?;
-            let runtime =
-                tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+            let runtime = service(&options.log, options.log_format)?;
             let ended = runtime.block_on(run::run(*options));
             runtime.shutdown_background();
             if matches!(ended, Err(RunError::NotLeading)) {
@@ -118,6 +114,22 @@ fn start(command: Command) -> Result<(), Box<dyn std::error::Error>> {
         }
     }
     Ok(())
+}
+
+/// For commands that run until they are stopped: their own log, and two threads.
+fn service(filter: &str, format: LogFormat) -> Result<tokio::runtime::Runtime, Box<dyn std::error::Error>> {
+    // At WARN, kube's client logs everything that it cannot read, such as an action with its values. Our own
+    // lines report the same error.
+    let filter = EnvFilter::try_new(filter)?.add_directive("kube_client::client=error".parse()?);
+    let log = tracing_subscriber::fmt().with_env_filter(filter);
+    match format {
+        LogFormat::Text => log.with_ansi(false).init(),
+        LogFormat::Json => log.json().flatten_event(true).init(),
+    }
+    rustls::crypto::ring::default_provider()
+        .install_default()
+        .map_err(|_| "a TLS provider was installed before ours")?;
+    Ok(tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?)
 }
 
 /// Starts this program again in the same process, without its old state. If the container ended instead, the

@@ -9,6 +9,8 @@
 //! 5. [`logs`]: reads a pod's log and puts it together.
 //! 6. [`telemetry`]: events, metrics and traces follow the status.
 //!
+//! [`log_api`] serves logs to people, in a process of its own.
+//!
 //! [`reconcile`] is the loop around them, over the contents of [`caches`]. [`process`] connects everything.
 //! `spec`, `pod` and `lifecycle` are pure: no client, no clock, no task (`tests/claims/walls.rs` tests it).
 
@@ -18,6 +20,7 @@ pub mod commands;
 mod fair;
 mod leadership;
 pub mod lifecycle;
+pub mod log_api;
 mod logs;
 pub mod options;
 pub mod pod;

@@ -105,6 +105,11 @@ pub struct Options {
     #[arg(long = "watch-namespace", env = "LONGSHORE_WATCH_NAMESPACES", value_delimiter = ',')]
     pub watch_namespaces: Vec<String>,
 
+    /// This installation has a log server (`longshore serve-logs`). While the server does not answer, the
+    /// operator removes its `APIService`.
+    #[arg(long, env = "LONGSHORE_LOG_API")]
+    pub log_api: bool,
+
     /// Base URL of an OTLP receiver (HTTP) that gets a trace of each run, such as
     /// `http://collector.monitoring:4318`. Without it, no trace is sent.
     #[arg(long, env = "LONGSHORE_OTLP_ENDPOINT")]

@@ -2,7 +2,7 @@
 //! policies; without it the tests apply its generated files. No operator is needed, and nothing runs.
 
 mod deeds;
-mod person;
+pub(crate) mod person;
 mod policies;
 mod table;
 

@@ -5,6 +5,7 @@ use k8s_openapi::api::{
     coordination::v1::Lease,
     core::v1::{Pod, Secret},
 };
+use k8s_openapi::kube_aggregator::pkg::apis::apiregistration::v1::APIService;
 use kube::{
     Api, Resource,
     api::{DeleteParams, Patch, PatchParams, PostParams},
@@ -33,7 +34,9 @@ async fn with_operator(test: impl AsyncFnOnce(&Namespace, &Person)) {
             rule("coordination.k8s.io", "leases", "*"),
             rule("longshore.dev", "deploymentactions", "*"),
         ];
+        let everywhere = [rule("apiregistration.k8s.io", "apiservices", "*")];
         let person = Person::new(namespace, &user, &rights).await;
+        person.may_everywhere(namespace, &everywhere).await;
         hold(namespace, &user).await;
         let spec = json!({"image": "longshore.invalid/a:1", "command": ["a"], "runPolicy": "Manual"});
         namespace.put::<DeploymentAction>(json!({"metadata": {"name": "kept"}, "spec": spec})).await;
@@ -70,6 +73,7 @@ async fn hold(namespace: &Namespace, user: &str) {
         (policy::OPERATOR_SECRETS, policy::operator_secrets_policy(user, &namespace.name)),
         (policy::OPERATOR_LEASES, policy::operator_leases_policy(user, &namespace.name)),
         (policy::OPERATOR_ACTIONS, policy::operator_actions_policy(user)),
+        (policy::LOG_SERVER, policy::log_server_policy(user, &namespace.name)),
     ] {
         let name = format!("{name}-{}", namespace.name);
         let metadata = json!({"name": name, "ownerReferences": [owner]});
@@ -400,6 +404,39 @@ async fn it_deletes_no_actions_but_those_that_ask_for_it() {
             delete("goes-1").await.ok()
         })
         .await;
+    })
+    .await;
+}
+
+/// An `APIService` takes over a whole API group.
+#[tokio::test]
+async fn the_log_server_writes_its_own_api_service_and_no_other() {
+    with_operator(async |namespace, person| {
+        let services: Api<APIService> = Api::all(person.client.clone());
+        let service = |group: &str, namespace: &str| {
+            json!({
+                "metadata": {"name": format!("v1alpha1.{group}")},
+                "spec": {
+                    "group": group, "version": "v1alpha1", "groupPriorityMinimum": 100, "versionPriority": 10,
+                    "service": {"name": "logs", "namespace": namespace, "port": 443},
+                },
+            })
+        };
+        until("the policy is in force", async || {
+            would_create(&services, &service("example.longshore.dev", &namespace.name))
+                .await
+                .is_err()
+                .then_some(())
+        })
+        .await;
+        let words = ["writes only the APIService"];
+        says(would_create(&services, &service("metrics.k8s.io", &namespace.name)).await, &words);
+        says(would_create(&services, &service("log.longshore.dev", "kube-system")).await, &words);
+        // The one of the suite's release has this name already.
+        match would_create(&services, &service("log.longshore.dev", &namespace.name)).await {
+            Ok(()) => {}
+            Err(words) => assert!(words.contains("already exists"), "{words}"),
+        }
     })
     .await;
 }

@@ -41,6 +41,8 @@ fn what_is_misspelled_or_cannot_work_is_refused() {
             "one of them",
         ),
         ("metrics.serviceMonitor.enabled=true,metrics.podMonitor.enabled=true", "twice"),
+        ("logApi.enable=true", "enable"),
+        ("logApi.maxRequests=0", "maxRequests"),
         ("image.repository=", "image.repository is empty"),
     ] {
         let arguments = ["template", "ship", CHART, "--values", &values, "--set", set];
@@ -124,7 +126,8 @@ fn an_operator_of_some_namespaces_has_rights_in_them_alone() {
     let cluster: Vec<_> =
         rules(&some, "ClusterRole").iter().map(|(_, rule)| rule["resources"].clone()).collect();
     let policies = json!(["validatingadmissionpolicies", "validatingadmissionpolicybindings"]);
-    assert_eq!(cluster, [json!(["clusterdeploymentactiontemplates"]), policies, json!(["nodes"])]);
+    let service = json!(["apiservices"]);
+    assert_eq!(cluster, [json!(["clusterdeploymentactiontemplates"]), policies, json!(["nodes"]), service]);
     // What is taken from the cluster is given in each namespace, and nothing more.
     let taken: Vec<_> = rules(&all, "ClusterRole")
         .into_iter()
@@ -192,5 +195,60 @@ fn the_network_policy_names_the_ports_that_the_values_need() {
     let expected: [&[u16]; 5] = [&[53, 53], &[6443], &[443, 5000, 80], &[4317], &[3128]];
     assert_eq!(json!(ports), json!(expected));
     let pods = &policy["podSelector"]["matchExpressions"][0]["values"];
-    assert_eq!(pods, &json!(["ships", "ships-uninstall", "ships-test"]));
+    assert_eq!(pods, &json!(["ships", "ships-uninstall", "ships-test", "ships-logs"]));
+    assert_eq!(policy["ingress"][1], json!({"ports": [{"port": 8443, "protocol": "TCP"}]}));
+}
+
+#[test]
+fn the_log_server_is_there_where_it_is_asked_for() {
+    let without = render("system", &values_file("default"), &[]);
+    assert!(!names(&without).iter().any(|name| name.contains("-logs")), "{:?}", names(&without));
+    assert!(!operator_arguments(&without, "ship-longshore").contains(&"--log-api".to_owned()));
+    let with = render("system", &values_file("default"), &["--set", "logApi.enabled=true"]);
+    assert!(operator_arguments(&with, "ship-longshore").contains(&"--log-api".to_owned()));
+    let job = &the(&with, "Job", "ship-longshore-uninstall")["spec"]["template"]["spec"]["containers"][0];
+    assert!(job["args"].as_array().unwrap().contains(&json!("--log-api-deployment=ship-longshore-logs")));
+    // Its server makes it, and the operator removes it: whatever applies the chart does neither.
+    assert!(with.iter().all(|object| object["kind"] != "APIService"));
+    // The chart sets no content, so applying it again removes none.
+    let secret = the(&with, "Secret", "ship-longshore-logs");
+    assert!(secret["data"].is_null() && secret["stringData"].is_null());
+    // The policy is on the service account that the server has.
+    let account =
+        &the(&with, "Deployment", "ship-longshore-logs")["spec"]["template"]["spec"]["serviceAccountName"];
+    let policy = the(&with, "ValidatingAdmissionPolicy", "longshore-log-server");
+    let user = format!("system:serviceaccount:system:{}'", text(account));
+    assert!(policy["spec"]["matchConditions"].to_string().contains(&user), "{policy}");
+    assert!(!names(&without).iter().any(|name| name.contains("longshore-log-server")));
+    // Its pods are not the operator's.
+    let selector = |name: &str| the(&with, "Deployment", name)["spec"]["selector"]["matchLabels"].clone();
+    assert_ne!(selector("ship-longshore"), selector("ship-longshore-logs"));
+    assert_eq!(
+        the(&with, "Service", "ship-longshore-logs")["spec"]["selector"],
+        selector("ship-longshore-logs")
+    );
+}
+
+#[test]
+fn a_log_server_of_some_namespaces_reads_logs_in_them_alone() {
+    let objects = render("system", &values_file("namespaces"), &["--set", "logApi.enabled=true"]);
+    let role = the(&objects, "ClusterRole", "ship-longshore-logs");
+    assert!(!role["rules"].to_string().contains("pods"), "{role}");
+    let of: Vec<&Value> = objects
+        .iter()
+        .filter(|one| one["kind"] == "Role" && one["metadata"]["name"] == "ship-longshore-logs-actions")
+        .map(|one| &one["metadata"]["namespace"])
+        .collect();
+    assert_eq!(of, ["default", "kube-public"]);
+    // It changes nothing of actions and pods, and reads one Secret.
+    for object in objects.iter().filter(|one| text(&one["metadata"]["name"]).contains("longshore-logs")) {
+        for rule in object["rules"].as_array().into_iter().flatten() {
+            let rule_of = |group: &str| rule["apiGroups"] == json!([group]);
+            if rule_of("") && rule["resources"] == json!(["secrets"]) {
+                assert_eq!(rule["resourceNames"], json!(["ship-longshore-logs"]));
+            } else if rule_of("") || rule_of("longshore.dev") {
+                assert_eq!(rule["verbs"], json!(["get"]), "{rule}");
+            }
+        }
+    }
 }

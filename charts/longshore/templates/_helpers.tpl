@@ -51,6 +51,21 @@ operator's, which a Deployment and a Service select by name and instance. */ -}}
 {{- printf "%s-%s" (include "longshore.name" .root) .hook -}}
 {{- end -}}
 
+{{- /* The log server's service account. The policy longshore-log-server has its name, too. */ -}}
+{{- define "longshore.logApiAccountName" -}}
+{{- printf "%s-logs" (include "longshore.serviceAccountName" .) -}}
+{{- end -}}
+
+{{- /* Its pods must not look like the operator's, which a Deployment selects by name and instance. */ -}}
+{{- define "longshore.logApiSelectorLabels" -}}
+app.kubernetes.io/name: {{ include "longshore.name" . }}-logs
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end -}}
+
+{{- define "longshore.logApiLabels" -}}
+{{- merge (include "longshore.logApiSelectorLabels" . | fromYaml) (include "longshore.labels" . | fromYaml) | toYaml -}}
+{{- end -}}
+
 {{- define "longshore.imagePullSecrets" -}}
 {{- with concat (default (list) .Values.global.imagePullSecrets) .Values.imagePullSecrets | uniq -}}
 imagePullSecrets:

@@ -86,6 +86,28 @@
 - apiGroups: [""]
   resources: [nodes]
   verbs: [list]
+{{ include "longshore.apiServiceRules" . }}
+{{- end -}}
+
+{{- /* The log server's rights where actions are. */ -}}
+{{- define "longshore.logApiRules" -}}
+# The log server finds an action's pod and reads its log. It decides by the caller's rights on the action.
+- apiGroups: [longshore.dev]
+  resources: [deploymentactions]
+  verbs: [get]
+- apiGroups: [""]
+  resources: [pods, pods/log]
+  verbs: [get]
+{{- end -}}
+
+{{- /* To remove the APIService of the log server, from an installation that has one, or had one. */ -}}
+{{- define "longshore.apiServiceRules" -}}
+# While an APIService has no server, no namespace can be deleted. So it is removed when the log server does
+# not answer, and before the log server goes.
+- apiGroups: [apiregistration.k8s.io]
+  resources: [apiservices]
+  resourceNames: [v1alpha1.log.longshore.dev]
+  verbs: [get, delete]
 {{- end -}}
 
 {{- /* The rights of the hook that runs before `helm uninstall`. */ -}}

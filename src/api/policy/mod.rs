@@ -20,7 +20,8 @@ pub use actions::{action_policy, cluster_binding, own_binding};
 pub use differs::differs;
 pub use latest::latest_policy;
 pub use operator::{
-    operator_actions_policy, operator_leases_policy, operator_pods_policy, operator_secrets_policy,
+    log_server_policy, operator_actions_policy, operator_leases_policy, operator_pods_policy,
+    operator_secrets_policy,
 };
 pub use requester::{use_cluster_templates_policy, use_policy, use_templates_policy};
 
@@ -40,6 +41,8 @@ pub const OPERATOR_SECRETS: &str = "longshore-operator-secrets";
 pub const OPERATOR_LEASES: &str = "longshore-operator-leases";
 /// The policy on the actions that the operator deletes.
 pub const OPERATOR_ACTIONS: &str = "longshore-operator-actions";
+/// The policy on the `APIService` that the log server makes.
+pub const LOG_SERVER: &str = "longshore-log-server";
 
 /// The policy that holds actions to the `ActionPolicy` of their namespace and of the cluster, and its
 /// binding for the namespace's.
@@ -50,6 +53,9 @@ pub const ACTION_POLICY_CLUSTER: &str = "longshore-action-policy-cluster";
 /// A placeholder for the operator's user in the printed policies. The chart replaces it by
 /// `system:serviceaccount:NAMESPACE:NAME`.
 pub const OPERATOR_USER: &str = "system:serviceaccount:LONGSHORE-NAMESPACE:LONGSHORE-SERVICE-ACCOUNT";
+
+/// The log server's user is the operator's with this ending.
+pub const LOG_SERVER_ENDING: &str = "-logs";
 
 /// A placeholder for the operator's namespace.
 pub const OPERATOR_NAMESPACE: &str = "LONGSHORE-NAMESPACE";
@@ -74,6 +80,7 @@ pub fn use_policies() -> [(&'static str, Value); 3] {
 #[must_use]
 pub fn documents(operator_user: &str) -> Vec<Value> {
     let operator_namespace = operator_user.split(':').nth(2).unwrap_or_default();
+    let log_user = format!("{operator_user}{LOG_SERVER_ENDING}");
     let mut documents: Vec<Value> = use_policies()
         .into_iter()
         .chain([
@@ -82,6 +89,7 @@ pub fn documents(operator_user: &str) -> Vec<Value> {
             (OPERATOR_SECRETS, operator_secrets_policy(operator_user, operator_namespace)),
             (OPERATOR_LEASES, operator_leases_policy(operator_user, operator_namespace)),
             (OPERATOR_ACTIONS, operator_actions_policy(operator_user)),
+            (LOG_SERVER, log_server_policy(&log_user, operator_namespace)),
         ])
         .flat_map(|(name, spec)| {
             [
@@ -117,7 +125,7 @@ mod tests {
         let documents = documents(OPERATOR_USER);
         let (policies, bindings): (Vec<_>, Vec<_>) =
             documents.iter().partition(|document| document["kind"] == "ValidatingAdmissionPolicy");
-        assert_eq!((policies.len(), bindings.len()), (9, 10));
+        assert_eq!((policies.len(), bindings.len()), (10, 11));
         for policy in policies {
             assert_eq!(policy["spec"]["failurePolicy"], "Fail");
             let name = &policy["metadata"]["name"];
@@ -145,7 +153,7 @@ mod tests {
         let user = "system:serviceaccount:system:ship";
         let put = of(OPERATOR_USER).replace(OPERATOR_USER, user).replace(OPERATOR_NAMESPACE, "system");
         assert_eq!(put, of(user));
-        assert_eq!(of(OPERATOR_USER).matches(OPERATOR_USER).count(), 4);
+        assert_eq!(of(OPERATOR_USER).matches(OPERATOR_USER).count(), 5);
     }
 
     #[test]

@@ -5,7 +5,8 @@ use serde_json::{Value, json};
 
 use super::parts::{must, variable};
 use crate::api::names::{
-    GROUP, LABEL_MANAGED_BY, LEASE_PREFIX, MANAGED_BY, OUTPUTS_KEYS, OUTPUTS_KEYS_TYPE, OUTPUTS_TYPE,
+    GROUP, LABEL_MANAGED_BY, LEASE_PREFIX, LOG_API_SERVICE, MANAGED_BY, OUTPUTS_KEYS, OUTPUTS_KEYS_TYPE,
+    OUTPUTS_TYPE,
 };
 
 /// The capabilities that Pod Security "baseline" allows
@@ -225,6 +226,23 @@ pub fn operator_actions_policy(user: &str) -> Value {
     })
 }
 
+/// The spec of the policy on the `APIService`s that `user`, the log server, writes: its own, with its server in
+/// `namespace`. RBAC cannot limit a creation to a name, and an `APIService` takes over a whole API group.
+#[must_use]
+pub fn log_server_policy(user: &str, namespace: &str) -> Value {
+    json!({
+        "failurePolicy": "Fail",
+        "matchConstraints": of(("apiregistration.k8s.io", "v1"), "apiservices", &["CREATE", "UPDATE"]),
+        "matchConditions": by(user),
+        "validations": [must(
+            &format!(
+                "object.metadata.name == '{LOG_API_SERVICE}' && object.spec.?service.?namespace.orValue('') == '{namespace}'"
+            ),
+            &format!("Longshore's log server writes only the APIService {LOG_API_SERVICE}, for itself"),
+        )],
+    })
+}
+
 fn of((group, version): (&str, &str), resource: &str, operations: &[&str]) -> Value {
     json!({
         "matchPolicy": "Equivalent",
@@ -259,6 +277,7 @@ mod tests {
             operator_secrets_policy("system:serviceaccount:a:b", "a"),
             operator_leases_policy("system:serviceaccount:a:b", "a"),
             operator_actions_policy("system:serviceaccount:a:b"),
+            log_server_policy("system:serviceaccount:a:b", "a"),
         ] {
             assert_eq!(
                 policy["matchConditions"],

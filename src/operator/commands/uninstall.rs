@@ -11,6 +11,7 @@ use futures::{StreamExt, stream};
 use k8s_openapi::{
     api::{apps::v1::Deployment, core::v1::Pod},
     apimachinery::pkg::apis::meta::v1::LabelSelector,
+    kube_aggregator::pkg::apis::apiregistration::v1::APIService,
 };
 use kube::{
     Api, Client, ResourceExt,
@@ -21,10 +22,11 @@ use serde_json::json;
 use tokio::time::{Instant, sleep};
 
 use crate::{
-    api::{FINALIZER_COLLECT, LABEL_MANAGED_BY, MANAGED_BY},
+    api::{FINALIZER_COLLECT, LABEL_MANAGED_BY, LOG_API_SERVICE, MANAGED_BY},
     operator::{
         call::{CallError, FIELD_MANAGER, call},
         pod::view::is_held,
+        process::log_api,
         steps::release,
     },
 };
@@ -46,6 +48,10 @@ pub struct UninstallOptions {
     /// The operator's Deployment.
     #[arg(long)]
     pub deployment: String,
+
+    /// The log server's Deployment, if there is one.
+    #[arg(long, value_name = "DEPLOYMENT")]
+    pub log_api_deployment: Option<String>,
 
     /// Namespace whose pods are released, if the operator does not serve all. May be given several times.
     #[arg(long = "watch-namespace", value_name = "NAMESPACE")]
@@ -83,12 +89,19 @@ pub enum UninstallError {
         /// Why.
         source: CallError,
     },
-    /// The operator does not end.
+    /// The `APIService` of the log server stays.
     #[error(
-        "the operator's pods are still there: {pods}. If their node is gone, delete them with --grace-period=0 --force \
+        "the APIService {LOG_API_SERVICE} cannot be removed, and no namespace can be deleted until it is: {0}"
+    )]
+    ApiService(CallError),
+    /// The operator or the log server does not end.
+    #[error(
+        "pods of Deployment {deployment} are still there: {pods}. If their node is gone, delete them with --grace-period=0 --force \
          and try again"
     )]
-    OperatorStays {
+    PodsStay {
+        /// The Deployment.
+        deployment: String,
         /// Their names.
         pods: String,
     },
@@ -114,13 +127,19 @@ pub async fn uninstall(
     tell: impl Fn(&str),
 ) -> Result<(), UninstallError> {
     let until = Instant::now() + Duration::from_secs(options.timeout_seconds.into());
-    match scale_to_zero(client, options).await? {
-        None => tell(&format!("Deployment {} is gone already", options.deployment)),
-        Some(selector) => {
-            tell(&format!("Deployment {} is scaled to 0", options.deployment));
-            wait_for_operator(client, options, &selector, until).await?;
-            tell("the operator has ended");
+    for deployment in [Some(&options.deployment), options.log_api_deployment.as_ref()].into_iter().flatten() {
+        match scale_to_zero(client, &options.namespace, deployment).await? {
+            None => tell(&format!("Deployment {deployment} is gone already")),
+            Some(selector) => {
+                tell(&format!("Deployment {deployment} is scaled to 0"));
+                wait_for_end(client, options, deployment, &selector, until).await?;
+                tell(&format!("the pods of Deployment {deployment} have ended"));
+            }
         }
+    }
+    // After the log server, which would make it again.
+    if remove_api_service(client, &options.namespace).await.map_err(UninstallError::ApiService)? {
+        tell(&format!("APIService {LOG_API_SERVICE} is removed"));
     }
     let mut scopes: Vec<Api<Pod>> =
         options.watch_namespaces.iter().map(|namespace| Api::namespaced(client.clone(), namespace)).collect();
@@ -157,20 +176,21 @@ pub async fn uninstall(
 /// Scales the Deployment to 0, and returns the selector of its pods. `None` if there is no Deployment.
 async fn scale_to_zero(
     client: &Client,
-    options: &UninstallOptions,
+    namespace: &str,
+    name: &str,
 ) -> Result<Option<String>, UninstallError> {
-    let deployments: Api<Deployment> = Api::namespaced(client.clone(), &options.namespace);
-    let scale = |source| UninstallError::Scale { deployment: options.deployment.clone(), source };
-    let Some(deployment) = call(deployments.get_opt(&options.deployment)).await.map_err(scale)? else {
+    let deployments: Api<Deployment> = Api::namespaced(client.clone(), namespace);
+    let scale = |source| UninstallError::Scale { deployment: name.to_owned(), source };
+    let Some(deployment) = call(deployments.get_opt(name)).await.map_err(scale)? else {
         return Ok(None);
     };
     let parameters = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
     let none = Patch::Merge(json!({"spec": {"replicas": 0}}));
-    call(deployments.patch_scale(&options.deployment, &parameters, &none)).await.map_err(scale)?;
+    call(deployments.patch_scale(name, &parameters, &none)).await.map_err(scale)?;
     let selector = deployment.spec.selector;
     match labels(selector) {
         Ok(labels) => Ok(Some(labels)),
-        Err(words) => Err(UninstallError::Selector { deployment: options.deployment.clone(), words }),
+        Err(words) => Err(UninstallError::Selector { deployment: name.to_owned(), words }),
     }
 }
 
@@ -181,9 +201,10 @@ fn labels(selector: LabelSelector) -> Result<String, String> {
     if labels.is_empty() { Err("it is empty".to_owned()) } else { Ok(labels) }
 }
 
-async fn wait_for_operator(
+async fn wait_for_end(
     client: &Client,
     options: &UninstallOptions,
+    deployment: &str,
     selector: &str,
     until: Instant,
 ) -> Result<(), UninstallError> {
@@ -191,7 +212,7 @@ async fn wait_for_operator(
     let parameters = ListParams::default().labels(selector);
     loop {
         let list = call(pods.list_metadata(&parameters)).await.map_err(|source| UninstallError::List {
-            what: format!("the operator's pods in {}", options.namespace),
+            what: format!("the pods of Deployment {deployment} in {}", options.namespace),
             source,
         })?;
         if list.items.is_empty() {
@@ -199,10 +220,20 @@ async fn wait_for_operator(
         }
         if Instant::now() >= until {
             let names: Vec<_> = list.iter().map(ResourceExt::name_any).collect();
-            return Err(UninstallError::OperatorStays { pods: names.join(", ") });
+            let deployment = deployment.to_owned();
+            return Err(UninstallError::PodsStay { deployment, pods: names.join(", ") });
         }
         sleep(EVERY).await;
     }
+}
+
+/// Removes the log server's `APIService`, if there is one and it is this installation's.
+async fn remove_api_service(client: &Client, namespace: &str) -> Result<bool, CallError> {
+    let api: Api<APIService> = Api::all(client.clone());
+    let found = call(api.get_opt(LOG_API_SERVICE)).await?;
+    let Some(found) = found.filter(|found| log_api::is_of(found, namespace)) else { return Ok(false) };
+    log_api::remove(&api, &found).await?;
+    Ok(true)
 }
 
 /// All our pods that have the finalizer.
@@ -253,6 +284,7 @@ mod tests {
     use crate::operator::testing::server::{Seen, failure, server};
 
     const DEPLOYMENT: &str = "/apis/apps/v1/namespaces/system/deployments/longshore";
+    const API_SERVICE: &str = "/apis/apiregistration.k8s.io/v1/apiservices/v1alpha1.log.longshore.dev";
 
     fn options(more: &[&str]) -> UninstallOptions {
         let flags = ["uninstall", "--namespace", "system", "--deployment", "longshore"];
@@ -317,6 +349,7 @@ mod tests {
                 0 | 1 => list(&[pod("longshore-1", &[])], ""),
                 _ => list(&[], ""),
             },
+            ("GET", API_SERVICE) => failure(404, "NotFound", "no such APIService"),
             (_, "/api/v1/pods") => match looks.fetch_add(1, Ordering::Relaxed) {
                 3 => list(&[pod("one", &["a/b", FINALIZER_COLLECT]), pod("stranger", &["a/b"])], "more"),
                 4 => list(&[pod("two", &[FINALIZER_COLLECT]), pod("free", &[])], ""),
@@ -345,6 +378,7 @@ mod tests {
     async fn without_a_deployment_pods_are_let_go_in_the_namespaces_that_are_named() {
         let (client, seen) = server(|request| match (request.method.as_str(), request.path.as_str()) {
             ("GET", DEPLOYMENT) => failure(404, "NotFound", "no such deployment"),
+            ("GET", API_SERVICE) => failure(404, "NotFound", "no such APIService"),
             ("GET", "/api/v1/namespaces/shop/pods" | "/api/v1/namespaces/bank/pods") => list(&[], ""),
             other => panic!("{other:?}"),
         });
@@ -352,7 +386,7 @@ mod tests {
         let (result, lines) = told(&client, &options(&flags)).await;
         result.unwrap();
         assert_eq!(lines[0], "Deployment longshore is gone already");
-        assert_eq!(seen.lock().unwrap().len(), 3);
+        assert_eq!(seen.lock().unwrap().len(), 4);
     }
 
     #[tokio::test(start_paused = true)]
@@ -372,13 +406,49 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_pod_that_cannot_be_let_go_is_named() {
         let (client, _) = server(|request| match (request.method.as_str(), request.path.as_str()) {
-            ("GET", DEPLOYMENT) => failure(404, "NotFound", "no such deployment"),
+            ("GET", DEPLOYMENT | API_SERVICE) => failure(404, "NotFound", "none"),
             ("GET", _) => list(&[pod("held", &[FINALIZER_COLLECT])], ""),
             _ => failure(403, "Forbidden", "a webhook says no"),
         });
         let (result, _) = told(&client, &options(&["--timeout-seconds", "1"])).await;
         let words = result.unwrap_err().to_string();
         assert!(words.contains("shop/held") && words.contains("a webhook says no"), "{words}");
+    }
+
+    /// An installation with a log server, whose `APIService` is of `namespace`.
+    async fn with_log_server(namespace: &'static str) -> Vec<String> {
+        const LOGS: &str = "/apis/apps/v1/namespaces/system/deployments/longshore-logs";
+        let (client, seen) = server(move |request| match (request.method.as_str(), request.path.as_str()) {
+            ("GET", DEPLOYMENT) => failure(404, "NotFound", "no such deployment"),
+            ("GET", LOGS) => deployment(),
+            ("PATCH", path) if path == format!("{LOGS}/scale") => scaled(),
+            ("GET" | "DELETE", API_SERVICE) => {
+                let service = json!({"name": "longshore-logs", "namespace": namespace});
+                let spec = json!({"groupPriorityMinimum": 1, "versionPriority": 1, "service": service});
+                (200, json!({"metadata": {"name": LOG_API_SERVICE, "uid": "u-1"}, "spec": spec}))
+            }
+            ("GET", _) => list(&[], ""),
+            other => panic!("{other:?}"),
+        });
+        let (result, _) = told(&client, &options(&["--log-api-deployment", "longshore-logs"])).await;
+        result.unwrap();
+        let seen = seen.lock().unwrap();
+        seen.iter().map(|seen| format!("{} {}", seen.method, seen.path)).collect()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_log_server_ends_before_its_api_service_is_removed() {
+        let calls = with_log_server("system").await;
+        let at = |call: &str| calls.iter().position(|one| one == call).unwrap_or_else(|| panic!("{calls:?}"));
+        let removed = at(&format!("DELETE {API_SERVICE}"));
+        assert!(at("PATCH /apis/apps/v1/namespaces/system/deployments/longshore-logs/scale") < removed);
+        assert!(at("GET /api/v1/namespaces/system/pods") < removed);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_api_service_of_another_installation_stays() {
+        let calls = with_log_server("other").await;
+        assert!(!calls.iter().any(|call| call.starts_with("DELETE")), "{calls:?}");
     }
 
     #[test]

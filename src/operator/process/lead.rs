@@ -16,6 +16,7 @@ use tracing::{debug, info, warn};
 
 use super::{
     health::Health,
+    log_api,
     upkeep::{count, release_locks, sweep, tell_ready},
     watches::{chain, watch_actions, watch_pods},
 };
@@ -82,6 +83,8 @@ pub(super) async fn lead(
 
     let use_policy = UsePolicy::new(options.use_policy);
     tokio::spawn(use_policy.clone().watch(client.clone()));
+
+    tokio::spawn(log_api::watch(client.clone(), options.namespace.clone(), options.log_api));
 
     let (news, wanted) = mpsc::unbounded_channel();
     let namespaces = namespaces(&options.watch_namespaces);

@@ -2,6 +2,7 @@
 
 mod health;
 mod lead;
+pub(crate) mod log_api;
 pub mod run;
 mod upkeep;
 mod watches;

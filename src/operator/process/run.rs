@@ -163,7 +163,8 @@ pub async fn run_with(
     result
 }
 
-async fn stopped() {
+/// Waits for SIGTERM or SIGINT.
+pub async fn stopped() {
     let interrupt = tokio::signal::ctrl_c();
     match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
         Ok(mut terminate) => {

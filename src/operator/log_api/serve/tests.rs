@@ -1,0 +1,433 @@
+//! The whole server by TLS, with a front proxy of the test's own and an API server that answers as the test says.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use rustls::{
+    ClientConfig, RootCertStore,
+    pki_types::{CertificateDer, pem::PemObject},
+};
+use serde_json::{Value, json, to_value};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio_rustls::{TlsConnector, client::TlsStream};
+
+use super::*;
+use crate::operator::{
+    log_api::testing::{Authority, map},
+    testing::{
+        objects::UID,
+        server::{Answer, Seen, failure, server},
+    },
+};
+
+const ACTION: &str = "/apis/longshore.dev/v1alpha1/namespaces/shop/deploymentactions/deploy";
+const POD: &str = "/api/v1/namespaces/shop/pods/deploy-5f3c9a1b-1-1";
+const LOG: &str = "/apis/log.longshore.dev/v1alpha1/namespaces/shop/deploymentactions/deploy/log";
+const FRAMES: [&str; 4] = ["1 s 0 {}", "2 o 1 one", "3 e 2 two", "4 o 3 three"];
+
+fn stamped(lines: &[&str]) -> String {
+    lines.iter().map(|line| format!("2026-01-31T10:42:00.5Z {line}\n")).collect()
+}
+
+fn action(change: impl FnOnce(&mut Value)) -> Value {
+    let mut action = to_value(crate::operator::testing::objects::action()).unwrap();
+    action["status"] = json!({"phase": "Running", "run": {
+        "number": 1, "id": "5f3c9a1b-1", "generation": 1, "attempt": 1, "trigger": "Created", "specHash": "0",
+        "podUID": "pod-1",
+    }});
+    change(&mut action);
+    action
+}
+
+fn pod(uid: &str, state: &Value) -> Value {
+    json!({
+        "apiVersion": "v1", "kind": "Pod",
+        "metadata": {
+            "name": "deploy-5f3c9a1b-1-1", "namespace": "shop", "uid": "pod-1",
+            "labels": {"longshore.dev/action-uid": uid, "longshore.dev/run": "1", "longshore.dev/attempt": "1"},
+            "ownerReferences": [{
+                "apiVersion": "longshore.dev/v1alpha1", "kind": "DeploymentAction", "name": "deploy", "uid": uid,
+                "controller": true,
+            }],
+        },
+        "status": {"containerStatuses": [{
+            "name": "action", "image": "a", "imageID": "a", "ready": false, "restartCount": 0, "state": state,
+        }]},
+    })
+}
+
+/// An API server on which `anna` may read logs.
+fn usual(request: &Seen) -> Answer {
+    match (request.method.as_str(), request.path.as_str()) {
+        ("POST", "/apis/authorization.k8s.io/v1/subjectaccessreviews") => {
+            let allowed = request.body["spec"]["user"] == "anna";
+            let mut review = request.body.clone();
+            review["status"] = json!({"allowed": allowed});
+            (201, review).into()
+        }
+        ("GET", ACTION) => (200, action(|_| {})).into(),
+        ("GET", POD) => (200, pod(UID, &json!({"running": {}}))).into(),
+        ("GET", path) if path == format!("{POD}/log") => {
+            let mut lines = FRAMES.to_vec();
+            if request.query.contains("follow=true") {
+                lines.push("5 z 4 {}");
+            }
+            (200, Value::String(stamped(&lines))).into()
+        }
+        other => failure(404, "NotFound", &format!("{other:?}")).into(),
+    }
+}
+
+struct Served {
+    address: SocketAddr,
+    authority: Authority,
+    bundle: String,
+    server: Arc<Server>,
+    seen: Arc<Mutex<Vec<Seen>>>,
+}
+
+impl Served {
+    async fn with(answer: impl Fn(&Seen) -> Answer + Send + Sync + Clone + 'static) -> Self {
+        let (client, seen) = server(answer);
+        let options = ServeLogsOptions::parse_from([
+            "serve-logs",
+            "--service=logs",
+            "--secret=logs",
+            "--max-requests=3",
+            "--max-requests-of-user=2",
+        ]);
+        let own = Arc::new(Server::new(client, &options));
+        let authority = Authority::new("front-proxy");
+        let proxy = FrontProxy::read(&map(&authority, r#"["front-proxy-client"]"#)).unwrap();
+        // The Secret has no content yet.
+        let (secrets, _) = crate::operator::testing::server::server(|request: &Seen| {
+            let empty = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "logs"}});
+            (200, if request.method == "PUT" { request.body.clone() } else { empty })
+        });
+        let hosts = ["logs.system.svc".to_owned()];
+        let pair = certificates::keep(&secrets, "system", "logs", &hosts).await.unwrap();
+        own.set(pair.serve(proxy.verifier()).unwrap(), Arc::new(proxy));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        tokio::spawn(Arc::clone(&own).accept(listener));
+        Self { address, authority, bundle: pair.bundle, server: own, seen }
+    }
+
+    async fn connected(&self, client: Option<(&Authority, &str)>) -> std::io::Result<TlsStream<TcpStream>> {
+        let mut roots = RootCertStore::empty();
+        for certificate in CertificateDer::pem_slice_iter(self.bundle.as_bytes()) {
+            roots.add(certificate.unwrap()).unwrap();
+        }
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let config = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(roots);
+        let config = match client {
+            Some((authority, name)) => {
+                let (certificate, key) = authority.client(name);
+                config.with_client_auth_cert(vec![certificate], key).unwrap()
+            }
+            None => config.with_no_client_auth(),
+        };
+        let stream = TcpStream::connect(self.address).await.unwrap();
+        let name = "logs.system.svc".try_into().unwrap();
+        TlsConnector::from(Arc::new(config)).connect(name, stream).await
+    }
+
+    /// A request as the API server passes it on.
+    async fn asked(&self, user: &str, path: &str) -> (u16, String, String) {
+        let stream = self.connected(Some((&self.authority, "front-proxy-client"))).await.unwrap();
+        exchange(stream, &format!("GET {path} HTTP/1.1\r\nX-Remote-User: {user}\r\n")).await
+    }
+
+    async fn refused(&self, path: &str) -> (u16, String) {
+        let (code, _, body) = self.asked("anna", path).await;
+        let status: Value = serde_json::from_str(&body).unwrap();
+        assert_eq!((&status["kind"], &status["code"]), (&"Status".into(), &code.into()), "{body}");
+        (code, status["message"].as_str().unwrap().to_owned())
+    }
+}
+
+async fn exchange(mut stream: TlsStream<TcpStream>, head: &str) -> (u16, String, String) {
+    let request = format!("{head}Host: logs\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = Vec::new();
+    let _ = stream.read_to_end(&mut answer).await;
+    parted(&String::from_utf8(answer).unwrap())
+}
+
+/// The code, the head, and the body without the marks of its chunks.
+fn parted(answer: &str) -> (u16, String, String) {
+    let (head, mut rest) = answer.split_once("\r\n\r\n").unwrap_or_else(|| panic!("no answer: {answer:?}"));
+    let code = head.split(' ').nth(1).unwrap().parse().unwrap();
+    let head = head.to_ascii_lowercase();
+    if !head.contains("transfer-encoding: chunked") {
+        return (code, head, rest.to_owned());
+    }
+    let mut body = String::new();
+    while let Some((length, behind)) = rest.split_once("\r\n") {
+        let length = usize::from_str_radix(length, 16).unwrap();
+        if length == 0 {
+            return (code, head, body);
+        }
+        body.push_str(&behind[..length]);
+        rest = &behind[length + 2..];
+    }
+    (code, head, body + "<cut>")
+}
+
+#[tokio::test]
+async fn a_log_is_read_by_right_on_the_action() {
+    let served = Served::with(usual).await;
+    let (code, head, body) = served.asked("anna", LOG).await;
+    assert_eq!((code, body.as_str()), (200, "one\ntwo\nthree\n"), "{head}");
+    assert!(head.contains("content-type: text/plain") && head.contains("nosniff"), "{head}");
+    let seen = served.seen.lock().unwrap();
+    let review = &seen[0].body["spec"];
+    assert_eq!(review["user"], "anna");
+    assert_eq!(
+        review["resourceAttributes"],
+        json!({
+            "namespace": "shop", "verb": "get", "group": "longshore.dev", "resource": "deploymentactions",
+            "subresource": "log", "name": "deploy",
+        })
+    );
+    let log = seen.iter().find(|seen| seen.path.ends_with("/log")).unwrap();
+    assert!(log.query.contains("container=action") && !log.query.contains("follow=true"), "{}", log.query);
+}
+
+#[tokio::test]
+async fn without_the_right_nothing_is_read() {
+    let served = Served::with(usual).await;
+    let (code, _, body) = served.asked("bert", LOG).await;
+    assert_eq!(code, 403);
+    for words in ["bert", "deploymentactions/log", "shop"] {
+        assert!(body.contains(words), "{body}");
+    }
+    let seen = served.seen.lock().unwrap();
+    assert_eq!(seen.len(), 1, "only the question whether he may: {seen:?}");
+}
+
+#[tokio::test]
+async fn only_the_front_proxy_may_say_who_asks() {
+    let served = Served::with(usual).await;
+    let ask = format!("GET {LOG} HTTP/1.1\r\nX-Remote-User: anna\r\nAuthorization: Bearer token\r\n");
+    let stranger = served.connected(None).await.unwrap();
+    let (code, _, body) = exchange(stranger, &ask).await;
+    assert!(code == 401 && body.contains("\"reason\":\"Unauthorized\""), "{body}");
+    let other_name = served.connected(Some((&served.authority, "kubelet"))).await.unwrap();
+    assert_eq!(exchange(other_name, &ask).await.0, 401);
+    // The certificate of another authority is refused before any request.
+    let forger = Authority::new("front-proxy");
+    if let Ok(mut stream) = served.connected(Some((&forger, "front-proxy-client"))).await {
+        let _ = stream.write_all(format!("{ask}Host: logs\r\n\r\n").as_bytes()).await;
+        let mut answer = Vec::new();
+        assert!(stream.read_to_end(&mut answer).await.is_err() && answer.is_empty());
+    }
+    assert!(served.seen.lock().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_front_proxy_whose_authority_was_replaced_is_a_stranger() {
+    let served = Served::with(usual).await;
+    let mut stream = served.connected(Some((&served.authority, "front-proxy-client"))).await.unwrap();
+    let ask = format!("GET {LOG} HTTP/1.1\r\nX-Remote-User: anna\r\nHost: logs\r\n\r\n");
+    stream.write_all(ask.as_bytes()).await.unwrap();
+    let mut part = [0; 4096];
+    let read = stream.read(&mut part).await.unwrap();
+    assert!(part[..read].starts_with(b"HTTP/1.1 200"));
+    let live = served.server.live().unwrap();
+    let proxy = FrontProxy::read(&map(&Authority::new("new"), "[]")).unwrap();
+    *served.server.live.lock().unwrap() = Some(Live { proxy: Arc::new(proxy), ..live });
+    // The same connection, which was made before.
+    let ask = format!("GET {LOG} HTTP/1.1\r\nX-Remote-User: anna\r\n");
+    let mut rest = Vec::new();
+    stream.write_all(format!("{ask}Host: logs\r\nConnection: close\r\n\r\n").as_bytes()).await.unwrap();
+    let _ = stream.read_to_end(&mut rest).await;
+    let rest = String::from_utf8(rest).unwrap();
+    assert!(rest.contains("HTTP/1.1 401"), "{rest}");
+}
+
+#[tokio::test]
+async fn discovery_needs_no_right_on_actions() {
+    let served = Served::with(usual).await;
+    for (path, words) in [
+        ("/apis", "APIGroupList"),
+        ("/apis/log.longshore.dev", "preferredVersion"),
+        ("/apis/log.longshore.dev/v1alpha1", "deploymentactions/log"),
+        ("/openapi/v2", "swagger"),
+        ("/openapi/v3", "paths"),
+    ] {
+        let (code, _, body) = served.asked("system:kube-aggregator", path).await;
+        assert!(code == 200 && body.contains(words), "{path}: {body}");
+        let stranger = served.connected(None).await.unwrap();
+        assert_eq!(exchange(stranger, &format!("GET {path} HTTP/1.1\r\n")).await.0, 401);
+    }
+}
+
+#[tokio::test]
+async fn bad_requests_get_a_sentence() {
+    let served = Served::with(usual).await;
+    for (path, code, words) in [
+        (LOG.replace("deploy/log", "../log"), 400, "not the name"),
+        (LOG.replace("deploy/log", "%2e%2e/log"), 400, "not the name"),
+        (LOG.replace("/shop/", "/%2e/"), 400, "not the name of a namespace"),
+        (format!("{LOG}?format=xml"), 400, "text or jsonl"),
+        (format!("{LOG}?run=2"), 404, "its latest run is 1"),
+        (format!("{LOG}?attempt=7"), 404, "its latest attempt is 1"),
+        (LOG.replace("deploy/log", "another/log"), 404, "there is no DeploymentAction"),
+        ("/metrics".to_owned(), 404, "could not find"),
+    ] {
+        let (answered, message) = served.refused(&path).await;
+        assert!(answered == code && message.contains(words), "{path}: {answered} {message}");
+    }
+}
+
+/// Everything as usual, but one answer.
+fn but(path: &'static str, answer: (u16, Value)) -> impl Fn(&Seen) -> Answer + Send + Sync + Clone {
+    move |request| if request.path == path { answer.clone().into() } else { usual(request) }
+}
+
+#[tokio::test]
+async fn a_log_that_is_gone_is_named_as_gone() {
+    let gone = Served::with(but(POD, failure(404, "NotFound", "none"))).await;
+    let (code, words) = gone.refused(LOG).await;
+    assert!(code == 410 && words.contains("podRetentionSeconds"), "{words}");
+    // An action that was made again under the name has a pod of the same name, but not this one.
+    let other = but(POD, (200, pod("predecessor", &json!({"running": {}}))));
+    assert_eq!(Served::with(other).await.refused(LOG).await.0, 410);
+    let waiting = action(|action| action["status"] = json!({"phase": "Pending"}));
+    let (code, words) = Served::with(but(ACTION, (200, waiting))).await.refused(LOG).await;
+    assert!(code == 404 && words.contains("has not run yet"), "{words}");
+    let foreign = Served::with(but(ACTION, failure(403, "Forbidden", "no"))).await;
+    assert!(foreign.refused(LOG).await.1.contains("does not serve the namespace"));
+}
+
+#[tokio::test]
+async fn what_the_node_does_not_give_is_said() {
+    const POD_LOG: &str = "/api/v1/namespaces/shop/pods/deploy-5f3c9a1b-1-1/log";
+    for (kubelet, code, words) in [
+        (failure(400, "BadRequest", "container is waiting to start"), 404, "has not started"),
+        (failure(404, "NotFound", "no such file"), 410, "no longer has it"),
+        (failure(500, "InternalError", "dial tcp: no route to host"), 503, "no route to host"),
+    ] {
+        let (answered, message) = Served::with(but(POD_LOG, kubelet)).await.refused(LOG).await;
+        assert!(answered == code && message.contains(words), "{answered} {message}");
+    }
+}
+
+#[tokio::test]
+async fn the_last_lines_are_found_by_a_first_reading() {
+    let served = Served::with(usual).await;
+    let (_, _, body) = served.asked("anna", &format!("{LOG}?tailLines=2")).await;
+    assert_eq!(body, "two\nthree\n");
+    let (_, _, body) = served.asked("anna", &format!("{LOG}?tailLines=1&format=jsonl")).await;
+    let line: Value = serde_json::from_str(&body).unwrap();
+    assert_eq!((&line["frame"], &line["text"]), (&4.into(), &"three".into()));
+}
+
+#[tokio::test]
+async fn a_log_is_followed_over_broken_streams_to_its_end() {
+    let readings = Arc::new(AtomicUsize::new(0));
+    let served = Served::with(move |request: &Seen| {
+        if !request.path.ends_with("pods/deploy-5f3c9a1b-1-1/log") {
+            return usual(request);
+        }
+        // The second reading has what the first had, and the rest.
+        match readings.fetch_add(1, Ordering::Relaxed) {
+            0 => (200, Value::String(stamped(&FRAMES[..2]))).into(),
+            _ => usual(request),
+        }
+    })
+    .await;
+    let (code, _, body) = served.asked("anna", &format!("{LOG}?follow=true")).await;
+    assert_eq!((code, body.as_str()), (200, "one\ntwo\nthree\n"));
+}
+
+#[tokio::test]
+async fn a_follower_of_a_run_that_has_not_started_waits_for_it() {
+    let looks = Arc::new(AtomicUsize::new(0));
+    let served = Served::with(move |request: &Seen| {
+        if request.path == ACTION && looks.fetch_add(1, Ordering::Relaxed) == 0 {
+            return (200, action(|action| action["status"] = json!({"phase": "Pending"}))).into();
+        }
+        usual(request)
+    })
+    .await;
+    let (code, _, body) = served.asked("anna", &format!("{LOG}?follow=true")).await;
+    assert_eq!((code, body.as_str()), (200, "one\ntwo\nthree\n"));
+}
+
+#[tokio::test]
+async fn a_follower_of_a_pod_that_goes_away_learns_it() {
+    let looks = Arc::new(AtomicUsize::new(0));
+    let served = Served::with(move |request: &Seen| match request.path.as_str() {
+        POD if looks.fetch_add(1, Ordering::Relaxed) > 0 => failure(404, "NotFound", "none").into(),
+        path if path.starts_with(POD) && path.ends_with("/log") => {
+            (200, Value::String(stamped(&FRAMES))).into()
+        }
+        _ => usual(request),
+    })
+    .await;
+    let (_, _, body) = served.asked("anna", &format!("{LOG}?follow=true")).await;
+    assert!(body.starts_with("one\ntwo\nthree\n[longshore: ") && body.contains("is gone"), "{body}");
+}
+
+#[tokio::test]
+async fn a_line_is_passed_on_at_once_and_requests_are_bounded() {
+    let served = Served::with(|request: &Seen| {
+        if request.path.ends_with("pods/deploy-5f3c9a1b-1-1/log") {
+            return Answer::hanging(&stamped(&FRAMES));
+        }
+        usual(request)
+    })
+    .await;
+    let mut open = Vec::new();
+    for _ in 0..2 {
+        let mut stream = served.connected(Some((&served.authority, "front-proxy-client"))).await.unwrap();
+        let ask = format!("GET {LOG}?follow=true HTTP/1.1\r\nX-Remote-User: anna\r\nHost: logs\r\n\r\n");
+        stream.write_all(ask.as_bytes()).await.unwrap();
+        let mut begun = String::new();
+        while !begun.contains("three") {
+            let mut part = [0; 4096];
+            let read = timeout(Duration::from_secs(2), stream.read(&mut part)).await.expect("within 2 s");
+            begun.push_str(std::str::from_utf8(&part[..read.unwrap()]).unwrap());
+        }
+        open.push(stream);
+    }
+    let (code, head, body) = served.asked("anna", LOG).await;
+    assert!(code == 429 && head.contains("retry-after: 5"), "{head} {body}");
+    // Discovery goes on, and other users have room.
+    assert_eq!(served.asked("anna", "/apis").await.0, 200);
+    assert_eq!(served.asked("bert", LOG).await.0, 403);
+    // A caller that goes away leaves its place, although the script says nothing.
+    drop(open);
+    for _ in 0..50 {
+        if served.server.turns.take("anna").is_ok() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    panic!("its place is taken for ever");
+}
+
+#[tokio::test]
+async fn strangers_hold_few_connections_and_the_api_server_has_the_others() {
+    let served = Served::with(usual).await;
+    let mut strangers = Vec::new();
+    for _ in 0..(STRANGERS + 4) {
+        strangers.push(served.connected(None).await);
+    }
+    assert_eq!(served.asked("anna", LOG).await.0, 200);
+}
+
+#[tokio::test]
+async fn a_user_in_thousands_of_groups_is_no_stranger() {
+    let served = Served::with(usual).await;
+    let groups: String = (0..2000).map(|at| format!("X-Remote-Group: group-{at}\r\n")).collect();
+    let stream = served.connected(Some((&served.authority, "front-proxy-client"))).await.unwrap();
+    let head = format!("GET {LOG} HTTP/1.1\r\nX-Remote-User: anna\r\n{groups}");
+    assert_eq!(exchange(stream, &head).await.0, 200);
+    let seen = served.seen.lock().unwrap();
+    assert_eq!(seen[0].body["spec"]["groups"].as_array().unwrap().len(), 2000);
+}
