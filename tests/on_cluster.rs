@@ -23,3 +23,4 @@ mod end_to_end;
 mod examples;
 mod fuzz;
 mod gitops;
+mod log_api;

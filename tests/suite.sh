@@ -67,6 +67,7 @@ if step "cluster" cluster_up && step "install" tests/install.sh; then
 	step "API server" on_cluster api_server::
 	step "who may do what" on_cluster access::
 	step "end to end" on_cluster end_to_end::
+	step "logs by right" on_cluster log_api::
 	step "the fake node" on_cluster_alone fake_node::
 	# Nothing before needs this image.
 	step "worker-tools" make --no-print-directory worker-tools

@@ -2,6 +2,7 @@
 //! changes how the operator is installed, so it runs alone, and puts it back as it was.
 
 mod dry_run;
+mod log_api;
 mod monitoring;
 mod release;
 mod rendered;

@@ -39,6 +39,8 @@ async fn uninstall(client: &Client) {
     let left =
         kubectl(&["get", kinds, "--namespace", NAMESPACE, "--selector", &of_release, "--output", "name"]);
     assert_eq!(left, "");
+    // A dead APIService keeps every namespace from being deleted.
+    assert!(!kubectl(&["get", "apiservices", "--output", "name"]).contains("log.longshore.dev"));
     let deployments: Api<Deployment> = Api::namespaced(client.clone(), NAMESPACE);
     assert!(deployments.get_opt(NAME).await.expect("reading").is_none());
 }

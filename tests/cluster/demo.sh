@@ -98,6 +98,14 @@ show_log() {
 	fi
 }
 
+# The log as somebody reads it who has a right on the action, and none on pods.
+show_log_by_right() {
+	local path=/apis/log.longshore.dev/v1alpha1/namespaces/$1/deploymentactions/$2/log
+	kubectl wait apiservice v1alpha1.log.longshore.dev --for condition=Available --timeout 60s >/dev/null ||
+		fail "the log server does not answer: kubectl --namespace longshore-system logs deployment/longshore-logs"
+	show kubectl get --raw "$path?tailLines=3"
+}
+
 begin_step "Looking at what this machine has"
 check_prerequisites
 say "Rust $(rust_version), Go $(go_toolchain_version) and the packages are there"
@@ -134,6 +142,7 @@ printf '\n$ kubectl get deploymentaction deploy-workload --namespace shop --outp
 kubectl get deploymentaction deploy-workload --namespace shop --output yaml | sed -n '/^status:/,$p'
 
 show_log default python
+show_log_by_right default python
 
 printf '\nAnd what an action that failed says of itself:\n'
 show kubectl get deploymentaction failing --namespace default \

@@ -18,6 +18,8 @@ values=(
 if [ "${LONGSHORE_CLUSTER:-}" != current ] || [ -n "${LONGSHORE_REGISTRY_PLAIN_HTTP:-}" ]; then
 	values+=(--set "registries.plainHttp={$LONGSHORE_REGISTRY}")
 fi
+# People read logs with a right on the action.
+values+=(--set logApi.enabled=true)
 # The registry with TLS has a certificate of a private authority.
 if [ -n "${LONGSHORE_TLS_CA:-}" ]; then values+=(--set-file "registries.caBundle=$LONGSHORE_TLS_CA"); fi
 

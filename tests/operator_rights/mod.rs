@@ -80,6 +80,29 @@ fn the_hooks_have_the_rights_that_they_use_and_no_others() {
     }
 }
 
+/// How it knows the API server is granted by a role that every cluster has.
+#[test]
+fn the_log_server_has_the_rights_that_it_uses_and_no_others() {
+    let used = audit::read(&audit_log(), &format!("{OPERATOR}-logs"));
+    let of = |values| {
+        let mut objects = render("longshore-system", &values_file(values), &["--set", "logApi.enabled=true"]);
+        objects.retain(|one| one["roleRef"]["name"] != "extension-apiserver-authentication-reader");
+        granted(&objects, "ship-longshore-logs")
+    };
+    let mut rights = of("default");
+    rights.extend(of("namespaces"));
+    let group = "apiregistration.k8s.io";
+    let unused = [(
+        "update",
+        group,
+        "apiservices",
+        "its certificate is renewed after 60 days, and the APIService follows",
+    )];
+    let elsewhere = [("get", "", "configmaps", "the role extension-apiserver-authentication-reader")];
+    let found = findings(&rights, &used, &known(&unused), &known(&elsewhere), &[]);
+    assert!(found.is_empty(), "{}", found.join("\n"));
+}
+
 /// A template costs its actions no call: all are read when a process starts, and watched from there. So
 /// they are listed about as often as actions are, however many of these are made of one.
 #[test]
