@@ -1,22 +1,26 @@
 //! From the lines of a container's log to what a reader gets. This is pure.
 
-use std::{borrow::Cow, collections::VecDeque};
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, VecDeque},
+};
 
 use base64::{Engine, prelude::BASE64_STANDARD};
-use k8s_openapi::jiff::Timestamp;
+use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
 use super::request::{Format, Selection, Shape};
-use crate::record::frame::{Ending, Frame, Kind};
+use crate::record::{
+    credit::{Control, MAX_RANGES},
+    frame::{Ending, Frame, Kind},
+    outcome::FrameRange,
+    packed::unpack,
+};
 
-/// A line of a container's log, as the kubelet gives it with timestamps.
-fn stamped(line: &[u8]) -> (Option<Timestamp>, &[u8]) {
-    let time = line.iter().position(|&byte| byte == b' ').and_then(|at| {
-        let time = std::str::from_utf8(&line[..at]).ok()?.parse().ok()?;
-        Some((time, &line[at + 1..]))
-    });
-    time.map_or((None, line), |(time, rest)| (Some(time), rest))
-}
+/// How many bytes of a log wait behind a gap that may still be filled, with what it costs to keep them.
+const HELD: usize = 256 * 1024;
+/// What it costs to keep a frame, beside its text.
+const HELD_FRAME: usize = 128;
 
 /// A part of a log, in order.
 #[derive(Debug, PartialEq)]
@@ -26,7 +30,6 @@ pub(super) enum Piece<'a> {
     /// A frame that the script's output is in.
     Text {
         frame: Frame<'a>,
-        time: Option<Timestamp>,
         /// Whether a line begins with it.
         begins: bool,
     },
@@ -34,17 +37,40 @@ pub(super) enum Piece<'a> {
     End,
 }
 
-/// Follows the frames of a log, over several readings of it. It gives each frame once.
+/// Follows the frames of a log, over several readings of it. It gives each frame once, and in order.
+///
+/// Frames may come again, and out of order ([`crate::record::credit`]). So what comes behind a gap waits for a
+/// while. The operator decides what is sent again, and this reader is not asked. So the gap is named as soon as
+/// it is certain that nothing will fill it, or too much waits, or the caller has waited long enough
+/// ([`Frames::give_up`]).
 #[derive(Debug)]
 pub(super) struct Frames {
     next: u64,
     /// Whether the next text begins a line.
     fresh: bool,
+    /// The frames behind the gap. An exit record may be there without one: it comes ahead of what waits to be
+    /// written.
+    held: BTreeMap<u64, Frame<'static>>,
+    held_bytes: usize,
+    /// The last frame that is known to have been written.
+    written: u64,
+    /// The last frame that the operator has. It is not sent again, and none before it.
+    acked: u64,
+    /// What the runner cannot send any more.
+    dropped: Vec<FrameRange>,
 }
 
 impl Default for Frames {
     fn default() -> Self {
-        Self { next: 1, fresh: true }
+        Self {
+            next: 1,
+            fresh: true,
+            held: BTreeMap::new(),
+            held_bytes: 0,
+            written: 0,
+            acked: 0,
+            dropped: Vec::new(),
+        }
     }
 }
 
@@ -54,26 +80,161 @@ impl Frames {
         self.next
     }
 
+    /// Whether frames are missing that may still come again.
+    pub(super) const fn waits(&self) -> bool {
+        self.next <= self.written
+    }
+
     /// Takes a line, without its newline. What the runner did not write is passed over, as the operator does.
-    pub(super) fn take<'a>(&mut self, line: &'a [u8], mut give: impl FnMut(Piece<'a>)) {
-        let (time, line) = stamped(line);
-        let Some(frame) = Frame::decode(line) else { return };
-        if frame.kind == Kind::Control || frame.sequence < self.next {
-            return;
+    pub(super) fn take(&mut self, line: &[u8], mut give: impl FnMut(Piece<'_>)) {
+        if let Some(frame) = Frame::decode(line) {
+            self.frame(frame, &mut give);
+        } else {
+            for frame in unpack(line).into_iter().flatten().filter_map(Frame::decode) {
+                self.frame(frame, &mut give);
+            }
         }
-        if frame.sequence > self.next {
-            give(Piece::Missing(self.next, frame.sequence - 1));
-            self.fresh = true;
+    }
+
+    fn frame(&mut self, frame: Frame<'_>, give: &mut impl FnMut(Piece<'_>)) {
+        let sequence = frame.sequence;
+        match frame.kind {
+            // No runner counts so far, and there is no next one.
+            _ if sequence == u64::MAX => return,
+            Kind::Control => {
+                // An unknown one is of a later runner.
+                let Ok(Control::Beat(beat)) = serde_json::from_slice(&frame.text) else { return };
+                self.written = self.written.max(sequence);
+                self.acked = self.acked.max(beat.acked);
+                self.dropped = beat.dropped;
+                self.dropped.truncate(MAX_RANGES);
+            }
+            _ if sequence < self.next => return,
+            _ if sequence == self.next => self.pass(frame, give),
+            _ => self.hold(frame),
         }
+        self.settle(give);
+    }
+
+    /// Gives a frame whose turn it is.
+    fn pass(&mut self, frame: Frame<'_>, give: &mut impl FnMut(Piece<'_>)) {
         self.next = frame.sequence.saturating_add(1);
         match frame.kind {
             Kind::Stdout | Kind::Stderr | Kind::Both => {
                 let begins = std::mem::replace(&mut self.fresh, frame.ending != Ending::Continued);
-                give(Piece::Text { frame, time, begins });
+                give(Piece::Text { frame, begins });
             }
             Kind::End => give(Piece::End),
             Kind::Start | Kind::Exit | Kind::Control => {}
         }
+    }
+
+    /// Keeps a frame that is behind a gap.
+    fn hold(&mut self, frame: Frame<'_>) {
+        let Frame { sequence, kind, millis, ending, text } = frame;
+        // An exit record is written ahead of its turn if much waits. It shows no gap, and has no text for us.
+        let exit = kind == Kind::Exit;
+        if !exit || self.held_bytes > HELD {
+            self.written = self.written.max(sequence);
+        }
+        let text = if exit { Cow::Borrowed(&b""[..]) } else { Cow::Owned(text.into_owned()) };
+        let bytes = text.len() + HELD_FRAME;
+        let held = Frame { sequence, kind, millis, ending, text };
+        if self.held.insert(sequence, held).is_none() {
+            self.held_bytes += bytes;
+        }
+    }
+
+    /// Gives what waits as far as it is its turn, and names gaps that nothing will fill.
+    fn settle(&mut self, give: &mut impl FnMut(Piece<'_>)) {
+        loop {
+            while let Some(held) = self.held.first_entry().filter(|held| *held.key() <= self.next) {
+                let frame = held.remove();
+                self.held_bytes -= frame.text.len() + HELD_FRAME;
+                if frame.sequence == self.next {
+                    self.pass(frame, give);
+                }
+            }
+            let gap = self.gap();
+            if gap.is_some_and(|last| self.held_bytes > HELD || self.is_lost(last)) {
+                self.name(gap, give);
+            } else {
+                return;
+            }
+        }
+    }
+
+    /// The last frame of the gap that is open.
+    fn gap(&self) -> Option<u64> {
+        let before = self.held.keys().next().map_or(u64::MAX, |first| first - 1);
+        self.waits().then(|| self.written.min(before))
+    }
+
+    /// Whether no frame from the next one to this one can come again.
+    fn is_lost(&self, last: u64) -> bool {
+        let mut from = self.next.max(self.acked.saturating_add(1));
+        while from <= last {
+            let Some(range) = self.dropped.iter().find(|range| (range.first..=range.last).contains(&from))
+            else {
+                return false;
+            };
+            from = range.last.saturating_add(1);
+        }
+        true
+    }
+
+    fn name(&mut self, gap: Option<u64>, give: &mut impl FnMut(Piece<'_>)) {
+        if let Some(last) = gap {
+            give(Piece::Missing(self.next, last));
+            self.next = last.saturating_add(1);
+        }
+    }
+
+    /// Names the gap that is open: nobody waits for its frames any more.
+    pub(super) fn give_up(&mut self, mut give: impl FnMut(Piece<'_>)) {
+        self.name(self.gap(), &mut give);
+        self.settle(&mut give);
+    }
+
+    /// Names all gaps, since nothing more comes. If the container has ended, frames in front of an exit record
+    /// that came ahead are missing too. Otherwise they are still to come.
+    pub(super) fn finish(&mut self, ended: bool, mut give: impl FnMut(Piece<'_>)) {
+        if ended && let Some(last) = self.held.keys().next_back() {
+            self.written = self.written.max(*last);
+        }
+        while self.waits() {
+            self.give_up(&mut give);
+        }
+    }
+}
+
+/// When a frame was written.
+fn time(started: Option<Timestamp>, millis: u64) -> Option<Timestamp> {
+    let millis = SignedDuration::from_millis(i64::try_from(millis).unwrap_or(i64::MAX));
+    started.and_then(|started| started.saturating_add(millis).ok())
+}
+
+/// Milliseconds, the precision of the runner's clock.
+fn stamp(time: Timestamp) -> String {
+    format!("{time:.3}")
+}
+
+/// The time from which on lines are wanted.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Since {
+    since: Option<Timestamp>,
+    /// When the script's container started. Frames count their time from there.
+    started: Option<Timestamp>,
+}
+
+impl Since {
+    pub(super) const fn new(since: Option<Timestamp>, started: Option<Timestamp>) -> Self {
+        Self { since, started }
+    }
+
+    /// A line without a time counts as old.
+    fn has(self, millis: u64) -> bool {
+        self.since.is_none_or(|since| time(self.started, millis).is_some_and(|time| time >= since))
     }
 }
 
@@ -81,7 +242,7 @@ impl Frames {
 #[derive(Debug)]
 pub(super) struct Tail {
     lines: usize,
-    since: Option<Timestamp>,
+    since: Since,
     /// The frames that the last lines begin with.
     begins: VecDeque<u64>,
     /// How many lines were seen.
@@ -89,13 +250,13 @@ pub(super) struct Tail {
 }
 
 impl Tail {
-    pub(super) fn new(lines: usize, since: Option<Timestamp>) -> Self {
+    pub(super) const fn new(lines: usize, since: Since) -> Self {
         Self { lines, since, begins: VecDeque::new(), seen: 0 }
     }
 
     pub(super) fn take(&mut self, piece: &Piece<'_>) {
-        if let Piece::Text { frame, time, begins: true } = piece
-            && is_since(self.since, *time)
+        if let Piece::Text { frame, begins: true } = piece
+            && self.since.has(frame.millis)
         {
             self.seen += 1;
             self.begins.push_back(frame.sequence);
@@ -114,17 +275,11 @@ impl Tail {
     }
 }
 
-/// A line without a time counts as old. The kubelet gives all lines a time but the parts of a line that the
-/// runner did not write.
-fn is_since(since: Option<Timestamp>, time: Option<Timestamp>) -> bool {
-    since.is_none_or(|since| time.is_some_and(|time| time >= since))
-}
-
 /// Writes the selected lines.
 #[derive(Debug)]
 pub(super) struct Writer {
     shape: Shape,
-    since: Option<Timestamp>,
+    since: Since,
     /// The first frame that is wanted.
     from: u64,
     /// Whether the line that has begun is wanted.
@@ -139,7 +294,7 @@ pub(super) struct Writer {
 struct JsonLine<'a> {
     frame: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
-    time: Option<Timestamp>,
+    time: Option<String>,
     millis: u64,
     stream: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -153,13 +308,23 @@ struct JsonLine<'a> {
 }
 
 impl Writer {
-    pub(super) const fn new(shape: Shape, selection: Selection, from: u64) -> Self {
-        Self { shape, since: selection.since, from, wanted: false, open: false }
+    pub(super) const fn new(shape: Shape, selection: Selection) -> Self {
+        Self { shape, since: Since::new(selection.since, None), from: 0, wanted: false, open: false }
+    }
+
+    /// Notes when the script's container started.
+    pub(super) const fn started(&mut self, at: Option<Timestamp>) {
+        self.since.started = at;
+    }
+
+    /// Leaves out what is in front of this frame.
+    pub(super) const fn begin_at(&mut self, frame: u64) {
+        self.from = frame;
     }
 
     pub(super) fn write(&mut self, piece: &Piece<'_>, out: &mut Vec<u8>) {
         match piece {
-            Piece::Missing(first, last) if *last >= self.from && self.since.is_none() => {
+            Piece::Missing(first, last) if *last >= self.from && self.since.since.is_none() => {
                 match self.shape.format {
                     Format::Text => {
                         if std::mem::take(&mut self.open) {
@@ -175,12 +340,12 @@ impl Writer {
                     }
                 }
             }
-            Piece::Text { frame, time, begins } => {
+            Piece::Text { frame, begins } => {
                 if *begins {
-                    self.wanted = frame.sequence >= self.from && is_since(self.since, *time);
+                    self.wanted = frame.sequence >= self.from && self.since.has(frame.millis);
                 }
                 if self.wanted {
-                    self.text(frame, *time, *begins, out);
+                    self.text(frame, *begins, out);
                 }
             }
             Piece::Missing(..) | Piece::End => {}
@@ -202,7 +367,8 @@ impl Writer {
         }
     }
 
-    fn text(&mut self, frame: &Frame<'_>, time: Option<Timestamp>, begins: bool, out: &mut Vec<u8>) {
+    fn text(&mut self, frame: &Frame<'_>, begins: bool, out: &mut Vec<u8>) {
+        let time = time(self.since.started, frame.millis).map(stamp);
         if self.shape.format == Format::JsonLines {
             let text = std::str::from_utf8(&frame.text).ok();
             let line = JsonLine {
@@ -230,7 +396,8 @@ impl Writer {
             && self.shape.timestamps
             && let Some(time) = time
         {
-            out.extend_from_slice(format!("{time:.9} ").as_bytes());
+            out.extend_from_slice(time.as_bytes());
+            out.push(b' ');
         }
         let text: &Cow<'_, [u8]> = &frame.text;
         out.extend_from_slice(text);
@@ -242,134 +409,4 @@ impl Writer {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Line N is written in second N.
-    fn log(lines: &[&str]) -> Vec<Vec<u8>> {
-        let stamp =
-            |(at, line): (usize, &&str)| format!("2026-01-31T10:42:{:02}.5Z {line}", at + 1).into_bytes();
-        lines.iter().enumerate().map(stamp).collect()
-    }
-
-    fn read(lines: &[Vec<u8>], shape: Shape, selection: Selection) -> String {
-        let from = selection.tail_lines.map_or(0, |count| {
-            let (mut frames, mut tail) = (Frames::default(), Tail::new(count, selection.since));
-            for line in lines {
-                frames.take(line, |piece| tail.take(&piece));
-            }
-            tail.first(frames.next())
-        });
-        let (mut frames, mut out) = (Frames::default(), Vec::new());
-        let mut writer = Writer::new(shape, selection, from);
-        for line in lines {
-            frames.take(line, |piece| writer.write(&piece, &mut out));
-        }
-        String::from_utf8(out).unwrap()
-    }
-
-    const LINES: [&str; 8] = [
-        "1 s 0 {}",
-        "2 o 1 one",
-        "3 e+ 2 two ",
-        "4 e 2 parts",
-        "not the runner's",
-        "5 o 7 three",
-        "6 o- 9 four",
-        "7 z 9 {}",
-    ];
-
-    fn text(tail_lines: Option<usize>, since: Option<&str>) -> String {
-        let since = since.map(|time| time.parse().unwrap());
-        read(&log(&LINES), Shape::default(), Selection { tail_lines, since })
-    }
-
-    #[test]
-    fn a_log_reads_as_the_script_wrote_it() {
-        assert_eq!(text(None, None), "one\ntwo parts\nthree\nfour");
-    }
-
-    #[test]
-    fn the_last_lines_are_lines_of_the_script_and_not_of_the_container() {
-        assert_eq!(text(Some(1), None), "four");
-        assert_eq!(text(Some(3), None), "two parts\nthree\nfour");
-        assert_eq!(text(Some(4), None), "one\ntwo parts\nthree\nfour");
-        assert_eq!(text(Some(9), None), "one\ntwo parts\nthree\nfour");
-        assert_eq!(text(Some(0), None), "");
-    }
-
-    #[test]
-    fn a_line_counts_by_the_time_of_its_beginning() {
-        assert_eq!(text(None, Some("2026-01-31T10:42:03.5Z")), "two parts\nthree\nfour");
-        // Its second part came later than this.
-        assert_eq!(text(None, Some("2026-01-31T10:42:03.6Z")), "three\nfour");
-        assert_eq!(text(Some(1), Some("2026-01-31T10:42:03Z")), "four");
-        assert_eq!(text(Some(9), Some("2026-01-31T10:42:06Z")), "three\nfour");
-        assert_eq!(text(None, Some("2027-01-01T00:00:00Z")), "");
-    }
-
-    #[test]
-    fn timestamps_stand_at_the_beginning_of_lines() {
-        let shape = Shape { timestamps: true, ..Shape::default() };
-        let text = read(&log(&LINES[..4]), shape, Selection::default());
-        assert_eq!(text, "2026-01-31T10:42:02.500000000Z one\n2026-01-31T10:42:03.500000000Z two parts\n");
-    }
-
-    #[test]
-    fn json_has_a_frame_a_line_and_bytes_that_are_no_text_as_base64() {
-        let mut lines = log(&LINES);
-        lines.push(b"2026-01-31T10:42:30Z 8 b 5 \xff\n".strip_suffix(b"\n").unwrap().to_vec());
-        let shape = Shape { format: Format::JsonLines, timestamps: false };
-        let read = read(&lines, shape, Selection::default());
-        let read: Vec<serde_json::Value> =
-            read.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-        assert_eq!(read.len(), 6);
-        assert_eq!(
-            read[1],
-            serde_json::json!({
-                "frame": 3, "time": "2026-01-31T10:42:03.5Z", "millis": 2, "stream": "stderr", "text": "two ",
-                "continued": true,
-            })
-        );
-        assert_eq!(read[4]["noNewline"], true);
-        assert_eq!((&read[5]["base64"], &read[5]["text"]), (&"/w==".into(), &serde_json::Value::Null));
-    }
-
-    #[test]
-    fn a_gap_is_named_where_it_is() {
-        let lines = log(&["3 o 0 a", "4 o+ 0 cut", "9 o 1 b"]);
-        let whole = read(&lines, Shape::default(), Selection::default());
-        assert_eq!(
-            whole,
-            "[longshore: frames 1 to 2 of the log are missing here]\na\ncut\n\
-             [longshore: frames 5 to 8 of the log are missing here]\nb\n"
-        );
-        let json = Shape { format: Format::JsonLines, ..Shape::default() };
-        assert!(read(&lines, json, Selection::default()).starts_with(r#"{"missing":{"first":1,"last":2}}"#));
-        // Somebody who asks for the last line asks for nothing before it.
-        let last = Selection { tail_lines: Some(1), since: None };
-        assert_eq!(read(&lines, Shape::default(), last), "b\n");
-    }
-
-    #[test]
-    fn what_is_read_again_is_given_once() {
-        let lines = log(&LINES);
-        let (mut frames, mut out) = (Frames::default(), Vec::new());
-        let mut writer = Writer::new(Shape::default(), Selection::default(), 0);
-        for line in lines[..4].iter().chain(&lines) {
-            frames.take(line, |piece| writer.write(&piece, &mut out));
-        }
-        assert_eq!(String::from_utf8(out).unwrap(), "one\ntwo parts\nthree\nfour");
-    }
-
-    proptest::proptest! {
-        #[test]
-        fn no_line_panics(lines in proptest::collection::vec(proptest::collection::vec(proptest::prelude::any::<u8>(), 0..64), 0..8)) {
-            let (mut frames, mut out) = (Frames::default(), Vec::new());
-            let mut writer = Writer::new(Shape::default(), Selection::default(), 0);
-            for line in &lines {
-                frames.take(line, |piece| writer.write(&piece, &mut out));
-            }
-        }
-    }
-}
+mod tests;

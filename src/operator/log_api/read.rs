@@ -14,13 +14,16 @@ use axum::{
     http::{HeaderValue, Response, header},
 };
 use futures::{AsyncBufRead, AsyncBufReadExt, stream};
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::{api::core::v1::Pod, jiff::Timestamp};
 use kube::{Api, Client, api::LogParams};
-use tokio::{sync::mpsc, time::timeout};
+use tokio::{
+    sync::mpsc,
+    time::{Instant, timeout},
+};
 use tracing::debug;
 
 use super::{
-    lines::{Frames, Piece, Tail, Writer},
+    lines::{Frames, Piece, Since, Tail, Writer},
     locate::{Found, Located, locate},
     refusal::Refusal,
     request::{Format, LogRequest},
@@ -43,6 +46,8 @@ const WAITING: usize = 4;
 const STALLED: Duration = Duration::from_mins(1);
 /// A stream without a byte for this long counts as broken.
 const SILENCE: Duration = Duration::from_mins(5);
+/// How long a follower waits for frames that may come again, while none comes.
+const GAP: Duration = Duration::from_secs(10);
 /// The pause before a log that is followed is asked for again.
 const AGAIN: Duration = Duration::from_millis(500);
 /// A longer line is cut here, its time included. Our runner never writes one.
@@ -71,14 +76,17 @@ pub(super) async fn answer(
 ) -> Result<Response<Body>, Refusal> {
     let Located { action_uid, found } = locate(&client, &request, None).await?;
     let mut first = None;
-    let mut from = 0;
+    let mut writer = Writer::new(request.shape, request.selection);
     match found {
         Found::NotYet(words) if !request.follow => return Err(Refusal::not_found(words)),
         Found::NotYet(_) => {}
         Found::Pod(view) => {
             settle(&mut request, &view);
             match beginning(&client, &request, &view).await {
-                Ok((stream, line)) => (first, from) = (Some(stream), line),
+                Ok((stream, from)) => {
+                    writer.begin_at(from);
+                    first = Some((stream, view));
+                }
                 Err(error) if request.follow && error.code() == Some(400) => {}
                 Err(error) => return Err(refusal(&view, &error)),
             }
@@ -90,7 +98,8 @@ pub(super) async fn answer(
     let reader = Reader {
         client,
         frames: Frames::default(),
-        writer: Writer::new(shape, request.selection, from),
+        gap: (0, Instant::now()),
+        writer,
         request,
         action_uid,
         chunks,
@@ -153,7 +162,8 @@ async fn beginning(
 ) -> Result<(Stream, u64), CallError> {
     let mut from = 0;
     if let Some(lines) = request.selection.tail_lines {
-        let (mut frames, mut tail) = (Frames::default(), Tail::new(lines, request.selection.since));
+        let since = Since::new(request.selection.since, started(view));
+        let (mut frames, mut tail) = (Frames::default(), Tail::new(lines, since));
         let mut stream = open(client, &request.namespace, &view.name, false).await?;
         let mut splitter = Splitter::default();
         loop {
@@ -170,15 +180,27 @@ async fn beginning(
                 Ok(Err(_)) | Err(_) => return Err(CallError::TimedOut),
             }
         }
+        if !request.follow {
+            frames.finish(has_ended(view), |piece| tail.take(&piece));
+        }
         from = tail.first(frames.next());
     }
     Ok((open(client, &request.namespace, &view.name, request.follow).await?, from))
 }
 
+/// When the script's container started. All times of a log count from there.
+fn started(view: &PodView) -> Option<Timestamp> {
+    view.started_at().map(|time| time.0)
+}
+
+/// Whether the container writes nothing any more.
+fn has_ended(view: &PodView) -> bool {
+    view.terminated().is_some() || view.stillborn.is_some() || view.gone
+}
+
 async fn open(client: &Client, namespace: &str, pod: &str, follow: bool) -> Result<Stream, CallError> {
     let pods: Api<Pod> = Api::namespaced(client.clone(), namespace);
-    let parameters =
-        LogParams { container: Some(CONTAINER.to_owned()), follow, timestamps: true, ..LogParams::default() };
+    let parameters = LogParams { container: Some(CONTAINER.to_owned()), follow, ..LogParams::default() };
     // A log that is followed has no first byte until there is one, but its answer begins at once.
     match timeout(CALL_LIMIT, pods.log_stream(pod, &parameters)).await {
         Ok(stream) => Ok(Box::pin(stream?)),
@@ -230,6 +252,8 @@ struct Reader {
     request: LogRequest,
     action_uid: String,
     frames: Frames,
+    /// The first frame of the gap that is open, and since when it is.
+    gap: (u64, Instant),
     writer: Writer,
     chunks: mpsc::Sender<Bytes>,
     /// Set before the sender is dropped, if the caller has not got all of it.
@@ -239,7 +263,7 @@ struct Reader {
 }
 
 impl Reader {
-    async fn run(mut self, first: Option<Stream>) {
+    async fn run(mut self, first: Option<(Stream, Box<PodView>)>) {
         let chunks = self.chunks.clone();
         let whole = tokio::select! {
             // A caller that has gone away is noticed even if the script is silent.
@@ -252,14 +276,19 @@ impl Reader {
     }
 
     /// Reads to the end. `false` if the caller has not got all of it.
-    async fn read_all(&mut self, mut stream: Option<Stream>) -> bool {
+    async fn read_all(&mut self, mut opened: Option<(Stream, Box<PodView>)>) -> bool {
         let mut ended = false;
         loop {
-            if let Some(stream) = stream.take() {
+            if let Some((stream, view)) = opened.take() {
+                self.writer.started(started(&view));
                 match self.read(stream).await {
                     Reading::End => return true,
-                    // One full reading after the container had ended.
-                    Reading::Stream if ended || !self.request.follow => return true,
+                    // One full reading after the container had ended, or the only one.
+                    Reading::Stream if ended || !self.request.follow => {
+                        let (writer, out) = (&mut self.writer, &mut self.out);
+                        self.frames.finish(has_ended(&view), |piece| writer.write(&piece, out));
+                        return self.send().await;
+                    }
                     Reading::Broken if !self.request.follow => return false,
                     Reading::Stream | Reading::Broken => {}
                     Reading::Left => return false,
@@ -283,14 +312,16 @@ impl Reader {
             };
             settle(&mut self.request, &view);
             if !ended {
-                ended = view.terminated().is_some() || view.stillborn.is_some() || view.gone;
+                ended = has_ended(&view);
                 // What a container that runs says is asked for again a little later.
                 if !ended {
                     tokio::time::sleep(AGAIN).await;
                 }
             }
             match open(&self.client, &self.request.namespace, &view.name, !ended).await {
-                Ok(opened) => stream = Some(opened),
+                // Without the container's start, lines have no times. It is known in a moment.
+                Ok(_) if !ended && view.started_at().is_none() => {}
+                Ok(stream) => opened = Some((stream, view)),
                 Err(error) if ended && matches!(error.code(), Some(400 | 404)) => {
                     self.writer.note(&refusal(&view, &error).message, &mut self.out);
                     return self.send().await;
@@ -305,8 +336,10 @@ impl Reader {
 
     async fn read(&mut self, mut stream: Stream) -> Reading {
         let mut splitter = Splitter::default();
+        let mut heard = Instant::now();
         loop {
             let mut ends = false;
+            let patience = self.patience();
             let (frames, writer, out) = (&mut self.frames, &mut self.writer, &mut self.out);
             let some = splitter.read(&mut stream, |line| {
                 frames.take(line, |piece| {
@@ -314,14 +347,25 @@ impl Reader {
                     writer.write(&piece, out);
                 });
             });
-            let more = match timeout(SILENCE, some).await {
-                Ok(Ok(more)) => more,
+            let more = match timeout(patience.unwrap_or(SILENCE), some).await {
+                Ok(Ok(more)) => {
+                    heard = Instant::now();
+                    more
+                }
                 Ok(Err(error)) => {
                     debug!(%error, "a log stream broke");
                     return Reading::Broken;
                 }
+                Err(_) if patience.is_some() && heard.elapsed() < SILENCE => true,
                 Err(_) => return Reading::Broken,
             };
+            if self.patience() == Some(Duration::ZERO) {
+                let (writer, out) = (&mut self.writer, &mut self.out);
+                self.frames.give_up(|piece| {
+                    ends |= piece == Piece::End;
+                    writer.write(&piece, out);
+                });
+            }
             if !self.send().await {
                 return Reading::Left;
             }
@@ -332,6 +376,17 @@ impl Reader {
                 return Reading::Stream;
             }
         }
+    }
+
+    /// How much longer a follower waits for frames that may come again. `None` without such frames.
+    fn patience(&mut self) -> Option<Duration> {
+        if !self.request.follow || !self.frames.waits() {
+            return None;
+        }
+        if self.gap.0 != self.frames.next() {
+            self.gap = (self.frames.next(), Instant::now());
+        }
+        Some(GAP.saturating_sub(self.gap.1.elapsed()))
     }
 
     /// Passes on what was decoded. `false` if the caller does not take it.
