@@ -33,7 +33,7 @@ use crate::{
     api::CONTAINER,
     operator::{
         call::{CALL_LIMIT, CallError},
-        pod::view::PodView,
+        pod::view::{ContainerView, PodView},
     },
     record::frame::MAX_LINE_BYTES,
 };
@@ -320,7 +320,7 @@ impl Reader {
             }
             match open(&self.client, &self.request.namespace, &view.name, !ended).await {
                 // Without the container's start, lines have no times. It is known in a moment.
-                Ok(_) if !ended && view.started_at().is_none() => {}
+                Ok(_) if matches!(view.container, ContainerView::Waiting) && !ended => {}
                 Ok(stream) => opened = Some((stream, view)),
                 Err(error) if ended && matches!(error.code(), Some(400 | 404)) => {
                     self.writer.note(&refusal(&view, &error).message, &mut self.out);

@@ -24,8 +24,10 @@ const POD: &str = "/api/v1/namespaces/shop/pods/deploy-5f3c9a1b-1-1";
 const LOG: &str = "/apis/log.longshore.dev/v1alpha1/namespaces/shop/deploymentactions/deploy/log";
 const FRAMES: [&str; 4] = ["1 s 0 {}", "2 o 1 one", "3 e 2 two", "4 o 3 three"];
 
-fn stamped(lines: &[&str]) -> String {
-    lines.iter().map(|line| format!("2026-01-31T10:42:00.5Z {line}\n")).collect()
+const STARTED: &str = "2026-01-31T10:42:00Z";
+
+fn log(lines: &[&str]) -> String {
+    lines.iter().map(|line| format!("{line}\n")).collect()
 }
 
 fn action(change: impl FnOnce(&mut Value)) -> Value {
@@ -65,13 +67,13 @@ fn usual(request: &Seen) -> Answer {
             (201, review).into()
         }
         ("GET", ACTION) => (200, action(|_| {})).into(),
-        ("GET", POD) => (200, pod(UID, &json!({"running": {}}))).into(),
+        ("GET", POD) => (200, pod(UID, &json!({"running": {"startedAt": STARTED}}))).into(),
         ("GET", path) if path == format!("{POD}/log") => {
             let mut lines = FRAMES.to_vec();
             if request.query.contains("follow=true") {
                 lines.push("5 z 4 {}");
             }
-            (200, Value::String(stamped(&lines))).into()
+            (200, Value::String(log(&lines))).into()
         }
         other => failure(404, "NotFound", &format!("{other:?}")).into(),
     }
@@ -294,7 +296,7 @@ async fn a_log_that_is_gone_is_named_as_gone() {
     let (code, words) = gone.refused(LOG).await;
     assert!(code == 410 && words.contains("podRetentionSeconds"), "{words}");
     // An action that was made again under the name has a pod of the same name, but not this one.
-    let other = but(POD, (200, pod("predecessor", &json!({"running": {}}))));
+    let other = but(POD, (200, pod("predecessor", &json!({"running": {"startedAt": STARTED}}))));
     assert_eq!(Served::with(other).await.refused(LOG).await.0, 410);
     let waiting = action(|action| action["status"] = json!({"phase": "Pending"}));
     let (code, words) = Served::with(but(ACTION, (200, waiting))).await.refused(LOG).await;
@@ -335,7 +337,7 @@ async fn a_log_is_followed_over_broken_streams_to_its_end() {
         }
         // The second reading has what the first had, and the rest.
         match readings.fetch_add(1, Ordering::Relaxed) {
-            0 => (200, Value::String(stamped(&FRAMES[..2]))).into(),
+            0 => (200, Value::String(log(&FRAMES[..2]))).into(),
             _ => usual(request),
         }
     })
@@ -363,9 +365,7 @@ async fn a_follower_of_a_pod_that_goes_away_learns_it() {
     let looks = Arc::new(AtomicUsize::new(0));
     let served = Served::with(move |request: &Seen| match request.path.as_str() {
         POD if looks.fetch_add(1, Ordering::Relaxed) > 0 => failure(404, "NotFound", "none").into(),
-        path if path.starts_with(POD) && path.ends_with("/log") => {
-            (200, Value::String(stamped(&FRAMES))).into()
-        }
+        path if path.starts_with(POD) && path.ends_with("/log") => (200, Value::String(log(&FRAMES))).into(),
         _ => usual(request),
     })
     .await;
@@ -377,7 +377,7 @@ async fn a_follower_of_a_pod_that_goes_away_learns_it() {
 async fn a_line_is_passed_on_at_once_and_requests_are_bounded() {
     let served = Served::with(|request: &Seen| {
         if request.path.ends_with("pods/deploy-5f3c9a1b-1-1/log") {
-            return Answer::hanging(&stamped(&FRAMES));
+            return Answer::hanging(&log(&FRAMES));
         }
         usual(request)
     })
