@@ -67,7 +67,7 @@ async fn a_log_is_read_by_right_on_the_action_and_without_one_on_pods() {
         let action = Action::script("for n in $(seq 1000); do echo line $n; done; echo end >&2");
         namespace.apply("talks", action).await.finished().await.assert_succeeded();
         let anna = reader(namespace, "anna").await;
-        let whole: String = (1..=1000).map(|n| format!("line {n}\n")).collect::<String>() + "end\n";
+        let whole: String = (1..=1000).map(|n| format!("line {n}\n")).collect::<Vec<_>>().concat() + "end\n";
         assert_eq!(must_read(&anna, namespace, "talks", "").await, whole);
         assert_eq!(must_read(&anna, namespace, "talks", "run=1&attempt=1").await, whole);
         assert_eq!(must_read(&anna, namespace, "talks", "tailLines=2").await, "line 1000\nend\n");

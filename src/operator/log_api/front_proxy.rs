@@ -131,8 +131,8 @@ impl FrontProxy {
         let mut extra: BTreeMap<String, Vec<String>> = BTreeMap::new();
         for (name, value) in headers {
             // Names of headers are in lower case here.
-            let prefixes = self.extra.iter().map(|prefix| prefix.to_ascii_lowercase());
-            if let Some(key) = prefixes.filter_map(|prefix| name.as_str().strip_prefix(&prefix)).next() {
+            let mut prefixes = self.extra.iter().map(|prefix| prefix.to_ascii_lowercase());
+            if let Some(key) = prefixes.find_map(|prefix| name.as_str().strip_prefix(&prefix)) {
                 let key = percent_decode_str(key).decode_utf8_lossy().into_owned();
                 let value = String::from_utf8_lossy(value.as_bytes()).into_owned();
                 extra.entry(key).or_default().push(value);

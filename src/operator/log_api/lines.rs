@@ -19,7 +19,7 @@ use crate::record::{
 
 /// How many bytes of a log wait behind a gap that may still be filled, with what it costs to keep them.
 const HELD: usize = 256 * 1024;
-/// What it costs to keep a frame, beside its text.
+/// The cost of keeping a frame, beside its text.
 const HELD_FRAME: usize = 128;
 
 /// A part of a log, in order.
@@ -56,7 +56,7 @@ pub(super) struct Frames {
     written: u64,
     /// The last frame that the operator has. It is not sent again, and none before it.
     acked: u64,
-    /// What the runner cannot send any more.
+    /// Frames that the runner cannot send any more.
     dropped: Vec<FrameRange>,
 }
 

@@ -16,7 +16,7 @@ use crate::{
 #[derive(Debug, PartialEq, Eq)]
 struct Attempt {
     run: u32,
-    attempt: u32,
+    number: u32,
     /// The pod's UID, if the status has it.
     pod_uid: Option<String>,
     /// Whether its pod may still be created.
@@ -60,7 +60,7 @@ pub(super) async fn locate(
         Ok(attempt) => attempt,
         Err(words) => return Ok(Located { action_uid, found: Found::NotYet(words) }),
     };
-    let pod = pod_name(name, &action_uid, attempt.run, attempt.attempt);
+    let pod = pod_name(name, &action_uid, attempt.run, attempt.number);
     let pods: Api<Pod> = Api::namespaced(client.clone(), namespace);
     let pod = call(pods.get_opt(&pod)).await.map_err(|error| unreadable(namespace, &error))?;
     let found = judge(name, &action_uid, &attempt, pod.as_ref())?;
@@ -112,7 +112,7 @@ fn choose(action: &DeploymentAction, request: &LogRequest) -> Result<Result<Atte
         if attempt == 0 {
             return Err(Refusal::not_found(format!("run {run} of {name} ended before it had a pod")));
         }
-        return Ok(Ok(Attempt { run, attempt, pod_uid: None, to_come: false }));
+        return Ok(Ok(Attempt { run, number: attempt, pod_uid: None, to_come: false }));
     }
     let attempt = request.attempt.unwrap_or(latest.attempt);
     if attempt > latest.attempt {
@@ -133,12 +133,12 @@ fn choose(action: &DeploymentAction, request: &LogRequest) -> Result<Result<Atte
         None => None,
     };
     let to_come = present && ended.is_none() && pod_uid.is_none() && latest.finished_at.is_none();
-    Ok(Ok(Attempt { run, attempt, pod_uid, to_come }))
+    Ok(Ok(Attempt { run, number: attempt, pod_uid, to_come }))
 }
 
 /// Whether this pod is the attempt's. Its name alone proves nothing: others can create pods too.
 fn judge(name: &str, action_uid: &str, attempt: &Attempt, pod: Option<&Pod>) -> Result<Found, Refusal> {
-    let Attempt { run, attempt: number, pod_uid, to_come } = attempt;
+    let Attempt { run, number, pod_uid, to_come } = attempt;
     let of_action = |pod: &&Pod| pod.labels().get(LABEL_ACTION_UID).is_some_and(|uid| uid == action_uid);
     let view = pod.filter(of_action).map(PodView::of).filter(|view| {
         view.owner_uid.as_deref() == Some(action_uid)
@@ -206,7 +206,8 @@ mod tests {
     }
 
     fn chosen(action: &DeploymentAction, query: &str) -> (u32, u32, Option<String>, bool) {
-        let Attempt { run, attempt, pod_uid, to_come } = choose(action, &request(query)).unwrap().unwrap();
+        let Attempt { run, number: attempt, pod_uid, to_come } =
+            choose(action, &request(query)).unwrap().unwrap();
         (run, attempt, pod_uid, to_come)
     }
 
@@ -276,7 +277,7 @@ mod tests {
     }
 
     fn attempt(pod_uid: Option<&str>, to_come: bool) -> Attempt {
-        Attempt { run: 3, attempt: 2, pod_uid: pod_uid.map(str::to_owned), to_come }
+        Attempt { run: 3, number: 2, pod_uid: pod_uid.map(str::to_owned), to_come }
     }
 
     #[test]

@@ -134,8 +134,11 @@ mod tests {
     use super::*;
     use crate::operator::testing::server::{Seen, failure, server};
 
+    /// The `APIService` that the server has.
+    type Stored = Arc<Mutex<Option<Value>>>;
+
     /// A server that has one `APIService`, or none.
-    fn with(stored: Option<Value>) -> (Registration, Arc<Mutex<Option<Value>>>, Arc<Mutex<Vec<Seen>>>) {
+    fn with(stored: Option<Value>) -> (Registration, Stored, Arc<Mutex<Vec<Seen>>>) {
         let stored = Arc::new(Mutex::new(stored));
         let (client, seen) = server({
             let stored = Arc::clone(&stored);

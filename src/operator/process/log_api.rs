@@ -124,12 +124,11 @@ mod tests {
         let begin = Instant::now();
         for _ in 0..12 {
             look.once().await.unwrap();
-            let seen = seen.lock().unwrap();
-            if let Some(delete) = seen.iter().find(|seen| seen.method == "DELETE") {
+            let delete = seen.lock().unwrap().iter().find(|seen| seen.method == "DELETE").cloned();
+            if let Some(delete) = delete {
                 assert_eq!(delete.body["preconditions"]["uid"], "u-1");
                 return Some(begin.elapsed().as_secs());
             }
-            drop(seen);
             tokio::time::sleep(LOOK).await;
         }
         None

@@ -110,12 +110,12 @@ fn a_gap_is_named_where_it_is() {
     // Somebody who asks for the last line asks for nothing before it.
     let last = Selection { tail_lines: Some(1), since: None };
     assert_eq!(read(&lines, Shape::default(), last), "b\n");
-    // What is said of a gap stands on a line of its own.
+    // The words about a gap stand on a line of their own.
     let within = read(&log(&["1 o+ 0 cut", "9 o 1 end"]), Shape::default(), Selection::default());
     assert_eq!(within, "cut\n[longshore: frames 2 to 8 of the log are missing here]\nend\n");
 }
 
-/// What a follower gets, line by line. A line that begins with `|` is a moment.
+/// Somebody who follows a log, line by line.
 struct Follower {
     frames: Frames,
     writer: Writer,
@@ -254,7 +254,7 @@ fn a_follower_that_has_waited_long_enough_goes_on() {
     assert_eq!(follower.gives_up(), format!("{}f\n", missing(5, 5)));
     assert!(!follower.frames.waits());
     assert_eq!(follower.gives_up(), "");
-    // What is known to be written, and never came.
+    // These are known to be written, and never came.
     assert_eq!(follower.takes(&beat(9, 0, &[])), "");
     assert!(follower.frames.waits());
     assert_eq!(follower.gives_up(), missing(7, 9));

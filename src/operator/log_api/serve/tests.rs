@@ -27,7 +27,7 @@ const FRAMES: [&str; 4] = ["1 s 0 {}", "2 o 1 one", "3 e 2 two", "4 o 3 three"];
 const STARTED: &str = "2026-01-31T10:42:00Z";
 
 fn log(lines: &[&str]) -> String {
-    lines.iter().map(|line| format!("{line}\n")).collect()
+    lines.iter().map(|line| format!("{line}\n")).collect::<Vec<_>>().concat()
 }
 
 fn action(change: impl FnOnce(&mut Value)) -> Value {
@@ -424,7 +424,7 @@ async fn strangers_hold_few_connections_and_the_api_server_has_the_others() {
 #[tokio::test]
 async fn a_user_in_thousands_of_groups_is_no_stranger() {
     let served = Served::with(usual).await;
-    let groups: String = (0..2000).map(|at| format!("X-Remote-Group: group-{at}\r\n")).collect();
+    let groups = (0..2000).map(|at| format!("X-Remote-Group: group-{at}\r\n")).collect::<Vec<_>>().concat();
     let stream = served.connected(Some((&served.authority, "front-proxy-client"))).await.unwrap();
     let head = format!("GET {LOG} HTTP/1.1\r\nX-Remote-User: anna\r\n{groups}");
     assert_eq!(exchange(stream, &head).await.0, 200);
