@@ -58,7 +58,7 @@ fn refused(answer: Result<String, (u16, String)>, code: u16, words: &str) {
 }
 
 async fn reader(namespace: &Namespace, user: &str) -> Person {
-    Person::new(namespace, user, &[rule("longshore.dev", "deploymentactions/log", "get")]).await
+    Person::new(namespace, user, &[rule("log.longshore.dev", "deploymentactions/log", "get")]).await
 }
 
 #[tokio::test]

@@ -5,18 +5,16 @@ use k8s_openapi::api::authorization::v1::{ResourceAttributes, SubjectAccessRevie
 use kube::{Api, Client, api::PostParams};
 
 use super::{front_proxy::Caller, refusal::Refusal, request::LogRequest};
-use crate::{
-    api::{GROUP, LOG_GROUP},
-    operator::call::call,
-};
+use crate::{api::LOG_GROUP, operator::call::call};
 
-/// Asks the API server's authorizer whether the caller may `get` `deploymentactions/log`. Each request asks
-/// anew, so a right that is taken away counts at once.
+/// Asks the API server's authorizer whether the caller may `get` `deploymentactions/log` of this API's group. Each
+/// request asks anew, so a right that is taken away counts at once. The API server asks the same before it passes a
+/// request on, so no other right would be enough.
 pub(super) async fn check(client: &Client, caller: &Caller, request: &LogRequest) -> Result<(), Refusal> {
     let attributes = ResourceAttributes {
         namespace: Some(request.namespace.clone()),
         verb: Some("get".to_owned()),
-        group: Some(GROUP.to_owned()),
+        group: Some(LOG_GROUP.to_owned()),
         resource: Some("deploymentactions".to_owned()),
         subresource: Some("log".to_owned()),
         name: Some(request.name.clone()),
@@ -38,7 +36,7 @@ pub(super) async fn check(client: &Client, caller: &Caller, request: &LogRequest
         StatusCode::FORBIDDEN,
         format!(
             "deploymentactions.{LOG_GROUP} {:?} is forbidden: user {:?} cannot get resource \
-             \"deploymentactions/log\" in API group {GROUP:?} in the namespace {:?}",
+             \"deploymentactions/log\" in API group {LOG_GROUP:?} in the namespace {:?}",
             request.name, caller.user, request.namespace
         ),
     ))

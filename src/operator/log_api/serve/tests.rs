@@ -190,7 +190,7 @@ async fn a_log_is_read_by_right_on_the_action() {
     assert_eq!(
         review["resourceAttributes"],
         json!({
-            "namespace": "shop", "verb": "get", "group": "longshore.dev", "resource": "deploymentactions",
+            "namespace": "shop", "verb": "get", "group": "log.longshore.dev", "resource": "deploymentactions",
             "subresource": "log", "name": "deploy",
         })
     );
