@@ -337,6 +337,26 @@ pub(crate) struct Running {
     how: As,
 }
 
+/// A test that fails leaves no runner and no script behind.
+impl Drop for Running {
+    fn drop(&mut self) {
+        if self.child.try_wait().is_ok_and(|status| status.is_some()) {
+            return;
+        }
+        let pid = self.child.id();
+        let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        for script in children.split_whitespace().filter_map(|pid| pid.parse().ok()) {
+            // A script leads a process group.
+            let _ = nix::sys::signal::killpg(
+                nix::unistd::Pid::from_raw(script),
+                nix::sys::signal::Signal::SIGKILL,
+            );
+        }
+    }
+}
+
 impl Running {
     pub(crate) fn signal(&self, signal: nix::sys::signal::Signal) {
         let mut pid = self.child.id();

@@ -109,11 +109,11 @@ impl Supervisor<'_> {
         let mut until = ended + OUTLIVES;
         while !left.is_empty() {
             let now = Instant::now();
-            if !self.report.has_room() {
+            let has_room = self.report.has_room();
+            if !has_room {
                 // Nothing is read from the pipes meanwhile. A process that writes to them waits for the
                 // reader of the log.
                 (active, wrote) = (now, now);
-                until = (now + OUTLIVES).min(ended + STUCK);
             }
             let writes = now < wrote + RESTS && !self.streams.all_closed();
             if stopping.is_asked() {
@@ -128,6 +128,11 @@ impl Supervisor<'_> {
             }
             let look = [Some(now + LOOK), stopping.next()].into_iter().flatten().min();
             let arrived = self.turn(look);
+            if !has_room {
+                // This turn alone does not count. A log that is written as fast as they write has no room
+                // again and again, and they would never end.
+                until = (until + now.elapsed()).min(ended + STUCK);
+            }
             if arrived.child {
                 self.unreaped = Script::reap_rest();
             }
