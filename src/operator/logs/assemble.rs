@@ -74,6 +74,8 @@ pub(super) struct Assembler {
     foreign: (u64, u64),
     /// The latest frame of this reading, 0 if there is none yet.
     latest: u64,
+    /// Whether this reading brought any frame.
+    framed: bool,
     /// Whether the latest line is foreign, and may be the end of one that a rotation cut. If it is, the rest of
     /// the frame is lost. With it, whether it is the first foreign line.
     cut: Option<bool>,
@@ -106,6 +108,7 @@ impl Assembler {
             resumed: true,
             foreign: (0, 0),
             latest: 0,
+            framed: false,
             cut: None,
             fact,
         }
@@ -115,7 +118,7 @@ impl Assembler {
     pub(super) fn reconnected(&mut self) {
         self.foreign.1 = self.foreign.1.max(self.foreign.0);
         self.foreign.0 = 0;
-        (self.latest, self.cut) = (0, None);
+        (self.latest, self.framed, self.cut) = (0, false, None);
         self.aside = Aside::default();
     }
 
@@ -127,6 +130,12 @@ impl Assembler {
     /// Gives up the frames that are missing now: what comes behind them counts.
     pub(super) const fn give_up(&mut self) {
         self.gives_up = true;
+    }
+
+    /// Whether the present reading brought a frame.
+    #[must_use]
+    pub(super) const fn is_framed(&self) -> bool {
+        self.framed
     }
 
     /// Whether the end record was read.
@@ -198,6 +207,7 @@ impl Assembler {
     }
 
     fn frame(&mut self, frame: &Frame<'_>, bytes: usize, now: Timestamp) -> Accepted {
+        self.framed = true;
         if frame.kind == Kind::Control {
             return self.control(frame);
         }

@@ -120,6 +120,7 @@ impl Collector {
                 turns: self.turns.clone(),
                 dialogue: Dialogue::new(source.of.clone()),
                 acknowledger: None,
+                has_text: false,
                 has_news: false,
                 silences: 0,
                 fact: Arc::clone(&fact),
@@ -207,6 +208,8 @@ struct Reader {
     dialogue: Dialogue,
     /// Made once there is something to say.
     acknowledger: Option<Acknowledger>,
+    /// Whether this reading brought anything.
+    has_text: bool,
     /// Whether this reading brought something new.
     has_news: bool,
     /// How many readings in a row brought nothing new until they were given up.
@@ -228,7 +231,14 @@ impl Reader {
             let reading = self.read_once(!ended).await;
             let whole = matches!(reading, Ok(Reading::Stream));
             self.show_news();
-            if reading.is_ok() {
+            // A refusal of the kubelet counts. A kubelet that cannot be reached says nothing. Some refusals come
+            // as a log: its words stand where the frames should.
+            let refused = match &reading {
+                Ok(Reading::Stream) => self.has_text && !self.dialogue.is_framed(),
+                Ok(_) => false,
+                Err(error) => is_refusal(error),
+            };
+            if reading.is_ok() && !refused {
                 refused_since = None;
             }
             if self.has_news {
@@ -237,21 +247,17 @@ impl Reader {
             match reading {
                 Ok(Reading::End) => break,
                 // This was one full reading after the container had ended.
-                Ok(Reading::Stream) if ended => break,
-                Ok(Reading::Stream) => pause = PAUSE.0,
-                Ok(Reading::Broken) => pause = (pause * 2).min(PAUSE.1),
-                Err(error) => {
-                    debug!(pod = self.source.pod, %error, "log cannot be read yet");
-                    // A refusal of the kubelet counts. A kubelet that cannot be reached says nothing.
-                    if ended && is_refusal(&error) {
-                        let since = *refused_since.get_or_insert_with(Instant::now);
-                        if since.elapsed() >= REFUSED_FOR || self.found().await == Found::Gone {
-                            break;
-                        }
-                    }
-                    pause = (pause * 2).min(PAUSE.1);
+                Ok(Reading::Stream) if ended && !refused => break,
+                Ok(_) => {}
+                Err(error) => debug!(pod = self.source.pod, %error, "log cannot be read yet"),
+            }
+            if ended && refused {
+                let since = *refused_since.get_or_insert_with(Instant::now);
+                if since.elapsed() >= REFUSED_FOR || self.found().await == Found::Gone {
+                    break;
                 }
             }
+            pause = (pause * 2).min(PAUSE.1);
             if !ended {
                 ended = self.found().await != Found::Running;
                 if ended && whole {
@@ -312,7 +318,7 @@ impl Reader {
 
     /// Reads the log once. The API begins with the newest file.
     async fn read_once(&mut self, follow: bool) -> Result<Reading, kube::Error> {
-        self.has_news = false;
+        (self.has_text, self.has_news) = (false, false);
         self.dialogue.begins(follow, self.cached().and_then(|pod| limits(&pod)));
         let params = LogParams { container: Some(CONTAINER.to_owned()), follow, ..LogParams::default() };
         let opening = self.api.log_stream(&self.source.pod, &params);
@@ -336,6 +342,7 @@ impl Reader {
                 Ok(Ok(available)) => {
                     heard = Instant::now();
                     let used = available.len();
+                    self.has_text = true;
                     self.take_all(available, &mut line, heard);
                     stream.consume_unpin(used);
                     if self.dialogue.has_end() {

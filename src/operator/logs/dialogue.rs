@@ -202,6 +202,11 @@ impl Dialogue {
         self.log.has_end()
     }
 
+    /// Whether the present reading brought a frame.
+    pub(super) const fn is_framed(&self) -> bool {
+        self.log.is_framed()
+    }
+
     /// Everything that has been read so far.
     pub(super) fn fact(&self) -> LogFact {
         self.log.fact()

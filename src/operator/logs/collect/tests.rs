@@ -33,6 +33,8 @@ enum Log {
     Hanging,
     /// There is no log.
     None,
+    /// So many readings bring this with this code.
+    Not(usize, u16, &'static str),
 }
 
 /// The collected log of an operator with an empty cache. The server answers `pod` for the pod.
@@ -64,8 +66,11 @@ async fn shown(log: Log, pod: (u16, Value), wanted: impl Fn(&LogFact) -> bool) -
         if !request.path.ends_with("/log") {
             return pod.clone().into();
         }
-        let first = readings.fetch_add(1, Ordering::SeqCst) == 0;
+        let reading = readings.fetch_add(1, Ordering::SeqCst);
+        let first = reading == 0;
         let answer = match log {
+            Log::Not(times, code, text) if reading < times => (code, Value::String(text.to_owned())),
+            Log::Not(..) => (200, Value::String(whole())),
             Log::Hanging if first => return Answer::hanging(START),
             Log::Early if first => (200, Value::String(START.to_owned())),
             Log::Early => (200, Value::String(whole())),
@@ -115,6 +120,38 @@ async fn the_log_that_a_node_removed_with_its_evicted_container_is_waited_for_a_
     assert_eq!((fact.state, fact.lines), (LogState::Incomplete, 0));
     let took = begun.elapsed();
     assert!(REFUSED_FOR <= took && took < 3 * REFUSED_FOR, "{took:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_kubelet_says_in_a_log_s_place_is_not_the_log() {
+    let ended = || {
+        json!({"metadata": {"name": "deploy-1", "uid": "p"}, "status": {"containerStatuses": [{
+            "name": "action", "image": "", "imageID": "", "ready": false, "restartCount": 0,
+            "state": {"terminated": {"exitCode": 0}},
+        }]}})
+    };
+    for words in [
+        "unable to retrieve container logs for containerd://5f3c9a1b",
+        "failed to create fsnotify watcher: too many open files\n",
+        "failed to try resolving symlinks in path \"/var/log/pods/0.log\": no such file or directory\n",
+    ] {
+        let fact = collected(Log::Not(3, 200, words), (200, ended())).await;
+        assert_eq!((fact.state, fact.lines), (LogState::Complete, 3), "{words}: {:?}", fact.missing);
+        let begun = Instant::now();
+        let fact = collected(Log::Not(usize::MAX, 200, words), (200, ended())).await;
+        assert_eq!((fact.state, fact.lines), (LogState::Incomplete, 0), "{words}");
+        let took = begun.elapsed();
+        assert!(REFUSED_FOR <= took && took < 3 * REFUSED_FOR, "{took:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_log_that_is_empty_before_its_script_starts_is_asked_for_ever_less_often() {
+    let running = json!({"metadata": {"name": "deploy-1", "uid": "p"}});
+    let begun = Instant::now();
+    let fact = collected(Log::Not(30, 204, ""), (200, running)).await;
+    assert_eq!((fact.state, fact.lines), (LogState::Complete, 3), "{:?}", fact.missing);
+    assert!(begun.elapsed() > Duration::from_mins(1), "{:?}", begun.elapsed());
 }
 
 #[tokio::test(start_paused = true)]
