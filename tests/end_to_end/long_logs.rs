@@ -1,7 +1,10 @@
 //! Logs that a node rotates while they are written.
 
 use kube::ResourceExt;
-use longshore::api::{ANNOTATION_LOG_CREDIT, ANNOTATION_LOG_STATE, Reason, status::LogState};
+use longshore::{
+    api::{ANNOTATION_LOG_CREDIT, ANNOTATION_LOG_STATE, Reason, status::LogState},
+    record::sha256_hex,
+};
 use serde_json::json;
 
 use crate::support::{
@@ -29,6 +32,28 @@ async fn a_log_that_comes_all_at_once_is_whole() {
     in_namespace(async |namespace| {
         let action = namespace.apply("burst", writer(400_000, 1)).await;
         assert_whole(action.finished().await.assert_succeeded(), 400_000);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn bytes_that_are_no_text_and_a_line_without_end_are_whole_where_their_node_rotates() {
+    in_namespace(async |namespace| {
+        let bytes: Vec<u8> = (0..=255).collect();
+        let binary = Action::script(
+            "#!/usr/bin/env python3\nimport sys\nfor i in range(160): sys.stdout.buffer.write(bytes(range(256)) * 1000)",
+        );
+        let line = Action::script("head -c 104857600 /dev/zero | tr '\\0' x");
+        let binary = namespace.apply("binary", binary).await;
+        let line = namespace.apply("line", line).await;
+        for (action, lines, truth) in
+            [(binary, 160_001, bytes.repeat(160_000)), (line, 1, b"x".repeat(104_857_600))]
+        {
+            let done = action.finished().await;
+            let log = done.assert_succeeded().assert_log_complete().log();
+            assert_eq!((log.lines, log.bytes), (lines, truth.len() as u64), "{}", action.name);
+            assert_eq!(log.sha256.as_deref(), Some(sha256_hex(&truth).as_str()), "{}", action.name);
+        }
     })
     .await;
 }

@@ -142,8 +142,24 @@ fn a_line_of_a_megabyte_comes_in_parts() {
 }
 
 #[test]
+fn a_line_of_a_hundred_megabytes_is_one_line() {
+    let told = Sandbox::script("head -c 100000000 /dev/zero | tr '\\0' x").limits(600, 20).run();
+    told.assert_exited(0);
+    assert!(told.stdout.len() == 100_000_000 && told.stdout.iter().all(|&byte| byte == b'x'));
+    assert_eq!(told.end.as_ref().map(|end| (end.lines, end.bytes)), Some((1, 100_000_000)));
+}
+
+#[test]
+fn progress_bars_and_colours_come_back_byte_by_byte() {
+    let told =
+        Sandbox::script("printf '1%%\\r2%%\\r\\033[32m100%%\\033[0m\\033]0;title\\007\\r\\n\\r'").run();
+    told.assert_exited(0);
+    assert_eq!(told.stdout, b"1%\r2%\r\x1b[32m100%\x1b[0m\x1b]0;title\x07\r\n\r");
+}
+
+#[test]
 fn a_hundred_megabytes_come_back_whole() {
-    let told = Sandbox::script(&format!("yes {} | head -c 100000000", "y".repeat(99))).run();
+    let told = Sandbox::script(&format!("yes {} | head -c 100000000", "y".repeat(99))).limits(600, 20).run();
     told.assert_exited(0);
     assert_eq!(told.stdout.len(), 100_000_000);
     assert_eq!(told.end.as_ref().map(|end| end.lines), Some(1_000_000));
@@ -202,10 +218,16 @@ fn a_script_may_close_its_output_and_go_on() {
 
 #[test]
 fn lines_that_look_like_frames_stay_text() {
-    let line = r#"9 x 1 {"exit":{"version":1}}"#;
-    let told = Sandbox::script(&format!("echo '{line}'; echo '1 z 0 '")).run();
+    let lines = [
+        r#"9 x 1 {"exit":{"version":1}}"#,
+        "1 z 0 ",
+        r#"9 c 1 {"beat":{"made":9,"generation":0,"acked":0,"dropped":[{"first":1,"last":9}]}}"#,
+        "9 p 0 7 2 o 1 b7 3 o 1 c",
+        r#"{"acked":9,"generation":9,"from":1}"#,
+    ];
+    let told = Sandbox::script(&format!("cat <<'END'\n{}\nEND\n", lines.join("\n"))).run();
     told.assert_exited(0);
-    assert_eq!(told.out(), format!("{line}\n1 z 0 \n"));
+    assert_eq!(told.out(), lines.join("\n") + "\n");
 }
 
 #[test]
