@@ -91,6 +91,10 @@ bench-archive: ## How fast logs are archived and read again, on this machine's d
 bench-cache: ## What the operator's cache of actions takes in memory, without a cluster
 	@. tests/cluster/settings.sh; static_cargo bench --quiet --locked --profile dev --bench cache
 
+.PHONY: bench-logs
+bench-logs: ## Long logs on the running cluster: PARTS=long,script,stopped,crowd,echo SIZES='1Mi 10Mi' MIB=100 ACTIONS=200; WRITE=1 as for bench
+	@tests/bench_logs.sh
+
 .PHONY: bench-masking
 bench-masking: ## How fast the runner masks, without a cluster
 	@. tests/cluster/settings.sh; static_cargo bench --quiet --locked --profile "$${PROFILE:-release}" --bench masking

@@ -4,6 +4,7 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 . tests/cluster/settings.sh
+. tests/measured.sh
 environment=$(tests/cluster/env.sh)
 eval "$environment"
 kubectl --namespace longshore-system rollout status deployment/longshore --timeout 60s >/dev/null ||
@@ -22,16 +23,7 @@ fi
 static_cargo bench --quiet --locked --profile dev --bench performance
 
 if [ -n "${WRITE:-}" ]; then
-	page=docs/understand/performance.md
-	new=$(mktemp)
-	trap 'rm -f "$new"' EXIT
-	awk -v report="$LONGSHORE_BENCH_DIR/performance.md" '
-		/^<!-- measured: begin/ { print; print ""; while ((getline line < report) > 0) print line; print ""; inside = 1; begun = 1 }
-		/^<!-- measured: end/ { inside = 0; ended = begun }
-		!inside && !/^<!-- measured: begin/
-		END { exit !ended }
-	' "$page" >"$new" || fail "$page has no comments <!-- measured: begin ... --> and <!-- measured: end -->"
-	cat "$new" >"$page"
+	write_measured measured "$LONGSHORE_BENCH_DIR/performance.md"
 	cp "$LONGSHORE_BENCH_DIR/performance.svg" docs/understand/performance.svg
-	say "written to $page and docs/understand/performance.svg"
+	say "written to docs/understand/performance.svg"
 fi

@@ -5,6 +5,7 @@
 program=${1##*/}
 case ${program%-*} in
 on_cluster | on_cluster_alone) how='make test' ;;
+logs) how='make bench-logs' ;;
 performance) how='make bench' ;;
 scale) how='make bench-scale' ;;
 *) exec "$@" ;;
