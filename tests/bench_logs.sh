@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Logs that are longer than a node keeps, on the running cluster with Longshore installed (make deploy). What is
-# measured and how it is set: benches/logs. The table goes to target/bench/logs.md, and with WRITE=1 into
+# Logs that are longer than a node keeps, on the running cluster with Longshore installed (make deploy).
+# benches/logs/main.rs says how it is set. The table goes to target/bench/logs.md, and with WRITE=1 into
 # docs/understand/performance.md.
 #
 # For each of SIZES, the kubelet is started again with this containerLogMaxSize, and so is the operator. Both are as
@@ -57,7 +57,7 @@ say "building the benchmark ..."
 bench() { static_cargo bench --quiet --locked --profile dev --bench logs "$@"; }
 bench --no-run
 for LOG_SIZE in ${SIZES:-1Mi 10Mi}; do
-	# What does not depend on the size is measured at the last one, a node's default.
+	# Parts that do not depend on the size are measured at the last one, a node's default.
 	PARTS=$(tr , '\n' <<<"$wanted" | grep -x long | paste -sd, || true)
 	[ "$LOG_SIZE" != "$(tr ' ' '\n' <<<"${SIZES:-1Mi 10Mi}" | tail -n 1)" ] || PARTS=$wanted
 	[ -n "$PARTS" ] || continue

@@ -1,5 +1,5 @@
-//! `make bench-logs`: logs that are longer than a node keeps, on the real node of the cluster of `make cluster-up`
-//! and with the operator that is deployed there. tests/bench_logs.sh starts this once for each rotation size.
+//! `make bench-logs` measures logs that are longer than a node keeps. It needs the cluster of `make cluster-up`,
+//! with Longshore in it. tests/bench_logs.sh starts this once for each rotation size.
 //!
 //! `PARTS` of `long,script,stopped,crowd,echo`; `MIB` of each long log; `ACTIONS` at once and for how many
 //! `WRITE_SECONDS`; `TURNS` of an echo. `LOG_SIZE` says at which size the node rotates. The rows of the table are

@@ -10,7 +10,7 @@ use crate::Result;
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Writer {
     pub(crate) lines: u64,
-    /// Of a line with its newline, in bytes.
+    /// The length of a line with its newline, in bytes.
     pub(crate) width: usize,
     /// Bytes a second; as fast as it can if this is 0.
     pub(crate) rate: u64,
@@ -19,7 +19,7 @@ pub(crate) struct Writer {
 }
 
 impl Writer {
-    /// Writes so many bytes.
+    /// A writer of this many bytes.
     pub(crate) fn of_bytes(bytes: u64, width: usize, rate: u64) -> Self {
         Self { lines: bytes / width as u64, width, rate, begins: 0.0 }
     }

@@ -18,7 +18,7 @@ const BOTH: [As; 2] = [As::Process, As::UnprivilegedPid1];
 
 /// What its writer needs is over long before; a machine may be busy.
 const BUSY: Duration = Duration::from_secs(30);
-/// A reader who takes nothing may hold up the end for as long as [`BUSY`]. What ends so much sooner had none.
+/// A reader who takes nothing may hold up the end for as long as [`BUSY`]. Without one, it ends so much sooner.
 const OVER: Duration = Duration::from_secs(5);
 
 #[test]
@@ -146,7 +146,7 @@ fn children_without_end_that_are_left_are_ended_in_time() {
     for (left, within) in [
         ("for i in 1 2 3 4; do while :; do (: &); done & done", 2 * BUSY),
         ("for i in $(seq 400); do while :; do sleep 0.01; done & done", 2 * BUSY),
-        // They write as fast as the log takes it. That is no reader who keeps them waiting.
+        // They write as fast as the log takes it, and wait for nobody.
         ("for i in 1 2 3; do setsid sh -c 'trap \"\" TERM; while :; do echo x; done' & done", BUSY - OVER),
     ] {
         let begun = Instant::now();

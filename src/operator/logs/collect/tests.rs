@@ -33,7 +33,7 @@ enum Log {
     Hanging,
     /// There is no log.
     None,
-    /// So many readings bring this with this code.
+    /// The number of readings that bring this text with this code. Then the log comes.
     Not(usize, u16, &'static str),
 }
 
