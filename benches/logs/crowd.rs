@@ -6,8 +6,8 @@ use futures::future;
 use tokio::time::sleep;
 
 use crate::{
-    Result, Scene, log,
-    log::now,
+    Result, Scene,
+    log::{Log, now},
     process::Operator,
     settings::{setting, variable},
     table::{Table, Wanted},
@@ -46,8 +46,8 @@ pub(crate) async fn measure(scene: &Scene, table: &mut Table) -> Result<()> {
     let (took, cpu) = (now() - from, operator.cpu_seconds() - cpu);
     let logs = future::try_join_all(names.iter().map(|name| scene.log(name))).await?;
     let whole = logs.iter().filter(|log| log.is_whole(&writer)).count();
-    let starts = logs.iter().map(log::Log::wrote).collect::<Result<Vec<_>>>()?;
-    let late = starts.iter().filter(|wrote| wrote.begun > begins + 1.0).count();
+    let is_late = |log: &&Log| log.wrote().is_none_or(|wrote| wrote.begun > begins + 1.0);
+    let late = logs.iter().filter(is_late).count();
     let what = format!(
         "{actions} actions at once, each {LINES} lines of {WIDTH} bytes a second for {seconds} s, rotated at {size}"
     );

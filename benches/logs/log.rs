@@ -36,13 +36,19 @@ impl Log {
             && sha256.as_ref() == Some(&writer.sha256(last))
     }
 
-    pub(crate) fn wrote(&self) -> Result<Wrote> {
-        Wrote::parse(self.status.tail.lines().last().unwrap_or_default())
+    /// `None` if the last line was not read.
+    pub(crate) fn wrote(&self) -> Option<Wrote> {
+        Wrote::parse(self.status.tail.lines().last()?)
+    }
+
+    /// Seconds from the script's first to its last line. Not a number if the last one was not read.
+    pub(crate) fn seconds(&self) -> f64 {
+        self.wrote().map_or(f64::NAN, Wrote::seconds)
     }
 
     /// Seconds from the script's last line to the end of its log in the status. The node has this machine's clock.
-    pub(crate) fn rest(&self) -> Result<f64> {
-        Ok(self.seen - self.wrote()?.ended)
+    pub(crate) fn rest(&self) -> f64 {
+        self.wrote().map_or(f64::NAN, |wrote| self.seen - wrote.ended)
     }
 }
 

@@ -7,6 +7,10 @@ use std::{
 
 use k8s_openapi::api::core::v1::Pod;
 use kube::{Api, ResourceExt, api::ListParams};
+use longshore::{
+    api::{ANNOTATION_LOG_CREDIT, LABEL_ACTION},
+    record::credit::Credit,
+};
 use tokio::time::sleep;
 
 use crate::{
@@ -20,9 +24,8 @@ use crate::{
 };
 
 const MB: u64 = 1_000_000;
-/// How long the log is out of reach at a time, and how long in reach in between.
+/// How long the log is out of reach at a time, in seconds.
 const AWAY: f64 = 12.5;
-const THERE: Duration = Duration::from_millis(1500);
 const TIMES: usize = 3;
 
 pub(crate) async fn measure(scene: &Scene, table: &mut Table) -> Result<()> {
@@ -60,7 +63,7 @@ async fn one(scene: &Scene, table: &mut Table, width: usize, rate: u64, cuts: bo
     );
     let is_reached = log.is_whole(&writer) && (!cuts || (cut == TIMES && asked > 0));
     let measured =
-        format!("{}; sent again {asked} times; {}", told(&log, &writer), speed(&log, &writer, cpu)?);
+        format!("{}; sent again {asked} times; {}", told(&log, &writer), speed(&log, &writer, cpu));
     let wanted = if cuts { "complete, sent again at least once" } else { "complete" };
     table.row(&what, &measured, wanted, Wanted::Reached(is_reached))
 }
@@ -79,25 +82,30 @@ fn told(log: &Log, writer: &Writer) -> String {
     }
 }
 
-fn speed(log: &Log, writer: &Writer, cpu: f64) -> Result<String> {
-    let wrote = log.wrote()?.seconds();
+fn speed(log: &Log, writer: &Writer, cpu: f64) -> String {
+    let wrote = log.seconds();
     #[expect(clippy::cast_precision_loss, reason = "lengths of logs fit")]
     let (lines, bytes) = (writer.lines as f64, log.status.bytes as f64);
-    Ok(format!(
+    format!(
         "written in {wrote:.1} s ({:.0} MB/s), read {:.1} s later; the operator took {cpu:.1} s of CPU, {:.0} lines a second of one core",
         bytes / wrote / 1e6,
-        log.rest()?,
+        log.rest(),
         lines / cpu
-    ))
+    )
 }
 
-/// Cuts the API server off the node's logs while the script writes, or what it wrote is read. Returns how often.
+/// Cuts the API server off the node's logs, each time once the operator has read more. Returns how often.
 async fn cut_off(scene: &Scene, name: &str) -> Result<usize> {
-    let is_read = async || Result::Ok(log::read(&scene.actions().get(name).await?).is_some());
-    sleep(Duration::from_secs(1)).await;
+    let mut acked = 0;
     for time in 0..TIMES {
-        if is_read().await? {
-            return Ok(time);
+        loop {
+            if log::read(&scene.actions().get(name).await?).is_some() {
+                return Ok(time);
+            }
+            if self::acked(scene, name).await? > acked {
+                break;
+            }
+            sleep(Duration::from_millis(20)).await;
         }
         // A process of its own: the rule goes even if this program is ended.
         let rule = "INPUT -p tcp --dport 10250 -j REJECT --reject-with tcp-reset";
@@ -108,11 +116,20 @@ async fn cut_off(scene: &Scene, name: &str) -> Result<usize> {
             .stdin(Stdio::null())
             .spawn()?;
         while cutting.try_wait()?.is_none() {
-            sleep(Duration::from_millis(50)).await;
+            sleep(Duration::from_millis(20)).await;
         }
-        sleep(THERE).await;
+        acked = self::acked(scene, name).await?;
     }
     Ok(TIMES)
+}
+
+/// The last frame that the operator has acknowledged.
+async fn acked(scene: &Scene, name: &str) -> Result<u64> {
+    let pods: Api<Pod> = Api::namespaced(scene.client.clone(), &scene.namespace);
+    let of_action = ListParams::default().labels(&format!("{LABEL_ACTION}={name}"));
+    let found = pods.list_metadata(&of_action).await?;
+    let text = found.items.first().and_then(|pod| pod.annotations().get(ANNOTATION_LOG_CREDIT));
+    Ok(text.and_then(|text| Credit::from_text(text.as_bytes())).unwrap_or_default().acked)
 }
 
 /// How often the operator that leads has asked a runner to send again.

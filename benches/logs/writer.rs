@@ -4,8 +4,6 @@ use std::fmt::Write;
 
 use longshore::record::sha256_hex;
 
-use crate::Result;
-
 /// Numbered lines of one length, and a last one with the times of the first and the last of them.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Writer {
@@ -72,11 +70,9 @@ pub(crate) struct Wrote {
 }
 
 impl Wrote {
-    pub(crate) fn parse(line: &str) -> Result<Self> {
-        let times =
-            line.split_once(' ').and_then(|(begun, ended)| Some((begun.parse().ok()?, ended.parse().ok()?)));
-        let (begun, ended) = times.ok_or_else(|| format!("no times of a script: {line:?}"))?;
-        Ok(Self { begun, ended })
+    pub(crate) fn parse(line: &str) -> Option<Self> {
+        let (begun, ended) = line.split_once(' ')?;
+        Some(Self { begun: begun.parse().ok()?, ended: ended.parse().ok()? })
     }
 
     pub(crate) fn seconds(self) -> f64 {
