@@ -72,10 +72,9 @@ pub(super) struct Assembler {
     resumed: bool,
     /// Foreign lines in this reading, and the most in any reading.
     foreign: (u64, u64),
-    /// The latest frame of this reading, 0 if there is none yet.
-    latest: u64,
-    /// Whether this reading brought any frame.
-    framed: bool,
+    /// The latest frame of this reading, or 0 if it brought nothing but the runner's words so far. `None` before
+    /// the first frame.
+    latest: Option<u64>,
     /// Whether the latest line is foreign, and may be the end of one that a rotation cut. If it is, the rest of
     /// the frame is lost. With it, whether it is the first foreign line.
     cut: Option<bool>,
@@ -107,8 +106,7 @@ impl Assembler {
             gives_up: false,
             resumed: true,
             foreign: (0, 0),
-            latest: 0,
-            framed: false,
+            latest: None,
             cut: None,
             fact,
         }
@@ -118,7 +116,7 @@ impl Assembler {
     pub(super) fn reconnected(&mut self) {
         self.foreign.1 = self.foreign.1.max(self.foreign.0);
         self.foreign.0 = 0;
-        (self.latest, self.framed, self.cut) = (0, false, None);
+        (self.latest, self.cut) = (None, None);
         self.aside = Aside::default();
     }
 
@@ -135,7 +133,7 @@ impl Assembler {
     /// Whether the present reading brought a frame.
     #[must_use]
     pub(super) const fn is_framed(&self) -> bool {
-        self.framed
+        self.latest.is_some()
     }
 
     /// Whether the end record was read.
@@ -207,8 +205,8 @@ impl Assembler {
     }
 
     fn frame(&mut self, frame: &Frame<'_>, bytes: usize, now: Timestamp) -> Accepted {
-        self.framed = true;
         if frame.kind == Kind::Control {
+            self.latest.get_or_insert_default();
             return self.control(frame);
         }
         self.follows_cut(frame.sequence);
@@ -297,8 +295,8 @@ impl Assembler {
 
     /// A foreign line in front of a frame that does not follow the one before is the end of a lost one.
     fn follows_cut(&mut self, sequence: u64) {
-        let follows = sequence == self.latest.saturating_add(1);
-        self.latest = sequence;
+        let follows = sequence == self.latest.unwrap_or_default().saturating_add(1);
+        self.latest = Some(sequence);
         let Some(first) = self.cut.take().filter(|_| !follows) else { return };
         self.foreign.0 = self.foreign.0.saturating_sub(1);
         if first {

@@ -70,10 +70,9 @@ async fn shown(log: Log, pod: (u16, Value), wanted: impl Fn(&LogFact) -> bool) -
         let first = reading == 0;
         let answer = match log {
             Log::Not(times, code, text) if reading < times => (code, Value::String(text.to_owned())),
-            Log::Not(..) => (200, Value::String(whole())),
             Log::Hanging if first => return Answer::hanging(START),
             Log::Early if first => (200, Value::String(START.to_owned())),
-            Log::Early => (200, Value::String(whole())),
+            Log::Early | Log::Not(..) => (200, Value::String(whole())),
             Log::Open => (200, Value::String(START.to_owned())),
             Log::Hanging | Log::None => {
                 server::failure(400, "BadRequest", "container \"action\" is not available")
