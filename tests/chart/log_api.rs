@@ -34,7 +34,7 @@ fn replicas(count: u8) {
 
 async fn is_gone(namespace: &Namespace) {
     let namespaces: Api<KubeNamespace> = namespace.namespaces();
-    within(Duration::from_secs(60), "the namespace is gone", async || {
+    within(Duration::from_mins(1), "the namespace is gone", async || {
         namespaces.get_opt(&namespace.name).await.expect("reading a namespace").is_none().then_some(())
     })
     .await;
@@ -44,7 +44,7 @@ async fn is_gone(namespace: &Namespace) {
 async fn without_its_log_server_a_cluster_works_and_namespaces_go() {
     changing_the_release(async |release, namespace| {
         release.install(&["--set", "logApi.enabled=true"]);
-        within(Duration::from_secs(60), "the log server is there", async || {
+        within(Duration::from_mins(1), "the log server is there", async || {
             (available(&namespace.client).await == Some(true)).then_some(())
         })
         .await;
@@ -60,7 +60,7 @@ async fn without_its_log_server_a_cluster_works_and_namespaces_go() {
         namespace.apply("works", Action::script("echo hi")).await.finished().await.assert_succeeded();
 
         replicas(1);
-        within(Duration::from_secs(60), "the log server is back", async || {
+        within(Duration::from_mins(1), "the log server is back", async || {
             (available(&namespace.client).await == Some(true)).then_some(())
         })
         .await;
@@ -84,7 +84,7 @@ async fn an_upgrade_leaves_the_certificate_alone() {
             kubectl(&["get", "secret/longshore-logs", "--namespace", NAMESPACE, content])
         };
         release.install(&["--set", "logApi.enabled=true"]);
-        within(Duration::from_secs(60), "the log server is there", async || {
+        within(Duration::from_mins(1), "the log server is there", async || {
             (available(&namespace.client).await == Some(true)).then_some(())
         })
         .await;
