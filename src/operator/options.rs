@@ -1,11 +1,17 @@
 //! The operator's flags. Each can also be given as an environment variable.
 
+pub mod archive;
+mod units;
+
 use std::{net::SocketAddr, sync::Arc};
 
 use clap::{Parser, ValueEnum};
 
+use self::{
+    archive::{ArchiveOptions, RetentionOptions},
+    units::bytes,
+};
 use super::pod::attempt::{Delivery, FetchDefaults, PodDefaults};
-use crate::record::quoted;
 
 /// How the runner gets into pods.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -110,6 +116,14 @@ pub struct Options {
     #[arg(long, env = "LONGSHORE_LOG_API")]
     pub log_api: bool,
 
+    /// Where logs are archived.
+    #[command(flatten)]
+    pub archive: ArchiveOptions,
+
+    /// How long they are kept there.
+    #[command(flatten)]
+    pub retention: RetentionOptions,
+
     /// Base URL of an OTLP receiver (HTTP) that gets a trace of each run, such as
     /// `http://collector.monitoring:4318`. Without it, no trace is sent.
     #[arg(long, env = "LONGSHORE_OTLP_ENDPOINT")]
@@ -152,39 +166,6 @@ impl Options {
             scratch_limit: self.scratch_limit.clone(),
             log_rotation_bytes: self.container_log_max_size,
             fetch: Arc::clone(fetch),
-        }
-    }
-}
-
-/// A whole number of bytes, or of Ki, Mi, Gi or Ti.
-fn bytes(text: &str) -> Result<u64, String> {
-    let units = [("Ki", 10), ("Mi", 20), ("Gi", 30), ("Ti", 40)];
-    let unit = units.iter().find_map(|(unit, shift)| Some((text.strip_suffix(unit)?, *shift)));
-    let (number, shift) = unit.unwrap_or((text, 0));
-    number
-        .parse::<u64>()
-        .ok()
-        .and_then(|number| number.checked_mul(1 << shift))
-        .filter(|bytes| *bytes > 0)
-        .ok_or_else(|| {
-            format!(
-                "{} is not a size: write a whole number with Ki, Mi or Gi, for example 512Mi",
-                quoted(text)
-            )
-        })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::bytes;
-
-    #[test]
-    fn sizes() {
-        for (text, expected) in [("1", 1), ("2Ki", 2048), ("512Mi", 512 << 20), ("1Gi", 1 << 30)] {
-            assert_eq!(bytes(text), Ok(expected), "{text}");
-        }
-        for bad in ["", "0", "Mi", "-1", "1.5Gi", "1M", "99999999999Gi", "1 Mi"] {
-            assert!(bytes(bad).is_err(), "{bad}");
         }
     }
 }
