@@ -49,6 +49,7 @@ conditions! {
     Stalled, usual "The latest run failed, and nothing more happens by itself.";
     OutputsLost, own "The script's outputs were lost with its log, or the Secret with the sensitive ones could not be created, or the API server did not store the whole status. The verdict stands. The message says what is lost.";
     OutputsPending, own "The Secret with the sensitive outputs could not be created yet. The operator tries again, at most for an hour, or for a minute if another run follows. The verdict stands. The message says why.";
+    LogNotStored, own "The archive did not take the log, or not all of it. The verdict stands. The message says what is missing.";
     OutputsDropped, own "Outputs of the script were dropped because they are undeclared, too long or malformed. The message names them.";
     ValuesUnmasked, own "A secret value or a sensitive output is too short to be masked in the log, or the script asked to mask a value that is too short, too long or one too many. The message says which.";
     InputsAdjusted, own "The script's line endings or its byte order mark were removed, keys of variablesFrom cannot be variables or cannot be read by a shell, or another user runs than the image names. The message says which.";

@@ -116,7 +116,7 @@ pub struct Options {
     #[arg(long, env = "LONGSHORE_LOG_API")]
     pub log_api: bool,
 
-    /// Where logs are archived.
+    /// The place of the archive.
     #[command(flatten)]
     pub archive: ArchiveOptions,
 

@@ -156,6 +156,8 @@ impl Known<'_> {
             lock: LockFact::default(),
             keys: None,
             secret: SecretFact::default(),
+            // Nothing that is decided about a script depends on it.
+            archive: None,
         };
         let step = decide(&facts, at(self.now));
         if let Some(action) = stand_in(&self.action.action) {

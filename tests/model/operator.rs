@@ -286,6 +286,7 @@ impl Lifecycle {
             | Step::MarkLock { .. }
             | Step::ReleaseLock { .. }
             | Step::KeepOutputs { .. }
+            | Step::StoreLog { .. }
             | Step::DeleteAction => {
                 state.told.fault = Some("a step was taken that nothing in the model asks for");
                 false

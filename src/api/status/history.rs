@@ -5,7 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use super::run::AttemptStatus;
-use super::run::Trigger;
+use super::{log::StoredLogStatus, run::Trigger};
 use crate::api::reason::{Class, Reason};
 
 /// The most runs that `status.history` keeps, the latest first.
@@ -78,6 +78,9 @@ pub struct PastRun {
     /// The exit code of its last attempt.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exit_code: Option<i32>,
+    /// The log of its last attempt in the archive.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stored: Option<StoredLogStatus>,
 }
 
 /// A package of a run that has ended.

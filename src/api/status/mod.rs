@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use self::history::PastRun;
 pub use self::{
-    log::{LogState, LogStatus},
+    log::{LogState, LogStatus, MAX_STORED_MESSAGE_BYTES, StoredLogStatus, StoredState},
     phase::Phase,
     run::{AttemptStatus, Deadlines, Launcher, LockStatus, RunStatus, Trigger},
 };

@@ -1,5 +1,7 @@
 //! Facts about one action at one moment: all that `decide` looks at.
 
+use std::collections::BTreeMap;
+
 use k8s_openapi::jiff::Timestamp;
 
 use super::{cause::Cause, lock_facts::LockFact, requests::Requests};
@@ -7,7 +9,7 @@ use crate::{
     api::{
         DeploymentAction, Reason,
         packages::PackageStatus,
-        status::{LogState, OutputsSecret},
+        status::{LogState, OutputsSecret, StoredLogStatus},
     },
     operator::{
         pod::view::PodView,
@@ -76,6 +78,28 @@ pub struct Facts<'a> {
     pub keys: Option<&'a Masters>,
     /// The Secret with the sensitive outputs of the current pod.
     pub secret: SecretFact,
+    /// The archive. `None` if logs are not archived.
+    pub archive: Option<Archiving>,
+}
+
+/// The action's logs that this process stores in the archive, by the pods' UIDs.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Archiving(pub BTreeMap<String, Storing>);
+
+/// The state of one log that is stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Storing {
+    /// The record of its attempt is missing yet.
+    Open,
+    /// It is being brought to its end.
+    Finishing {
+        /// Its folder in the archive.
+        key: String,
+        /// The latest error.
+        problem: Option<String>,
+    },
+    /// All is done, or nothing more is tried.
+    Ended(StoredLogStatus),
 }
 
 /// The Secret with the sensitive outputs of a pod, as far as this process knows it.

@@ -95,7 +95,7 @@ fn history(status: &mut DeploymentActionStatus) {
     let latest = status.run.as_ref().map(|run| run.number);
     status.history.retain(|past| Some(past.number) >= latest);
     for past in &mut status.history {
-        (past.image, past.packages) = (None, Vec::new());
+        (past.image, past.packages, past.stored) = (None, Vec::new(), None);
     }
     if let Some(run) = &mut status.run {
         run.attempts.drain(..run.attempts.len().saturating_sub(1));

@@ -19,7 +19,8 @@ use crate::{
         packages::PackageStatus,
         reason::Class,
         status::{
-            ImageStatus, LogState, LogStatus, MAX_MISSING, OutputsSecret, RunStatus, TemplateStatus, Trigger,
+            ImageStatus, LogState, LogStatus, MAX_MISSING, OutputsSecret, RunStatus, StoredLogStatus,
+            StoredState, TemplateStatus, Trigger,
         },
     },
     record::outcome::truncate,
@@ -269,6 +270,7 @@ fn past(
         started_at: run.attempts.iter().find_map(|of| of.started_at.clone()),
         finished_at: run.finished_at.clone(),
         exit_code: run.exit_code,
+        stored: None,
     }
 }
 
@@ -447,6 +449,38 @@ pub fn with_kept(status: &DeploymentActionStatus, now: Timestamp, kept: &Kept) -
     }
 }
 
+/// The status with the end of a log in the archive. It is of the run with this number, which has ended.
+#[must_use]
+pub fn with_stored(
+    status: &DeploymentActionStatus,
+    now: Timestamp,
+    number: u32,
+    stored: &StoredLogStatus,
+) -> DeploymentActionStatus {
+    let mut status = status.clone();
+    if let Some(past) = status.history.iter_mut().find(|past| past.number == number) {
+        past.stored = Some(stored.clone());
+    }
+    if status.run.as_ref().is_none_or(|run| run.number != number) {
+        return status;
+    }
+    let log = status.log.as_mut();
+    let whole = log.as_ref().is_none_or(|log| log.state != LogState::Incomplete);
+    if let Some(log) = log {
+        log.stored = Some(stored.clone());
+    }
+    match (&stored.message, stored.state) {
+        (Some(message), StoredState::Failed) => {
+            with_condition(&status, now, ConditionType::LogNotStored, message)
+        }
+        // A log that was not read whole has its own words.
+        (Some(message), StoredState::Incomplete) if whole => {
+            with_condition(&status, now, ConditionType::LogNotStored, message)
+        }
+        _ => status,
+    }
+}
+
 /// The status of a run that has ended, with what was read of its log since the verdict.
 #[must_use]
 pub fn with_log(status: &DeploymentActionStatus, now: Timestamp, log: &LogFact) -> DeploymentActionStatus {
@@ -544,6 +578,7 @@ pub fn log_status(log: &LogFact) -> LogStatus {
         missing,
         foreign_lines: log.foreign,
         tail: log.tail.clone(),
+        stored: None,
     }
 }
 

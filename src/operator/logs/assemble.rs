@@ -10,6 +10,7 @@ use k8s_openapi::jiff::Timestamp;
 use super::{
     kept::Kept,
     state::{Gap, MAX_GAPS, State},
+    tap::Tap,
 };
 use crate::{
     api::status::LogState,
@@ -78,6 +79,8 @@ pub(super) struct Assembler {
     /// Whether the latest line is foreign, and may be the end of one that a rotation cut. If it is, the rest of
     /// the frame is lost. With it, whether it is the first foreign line.
     cut: Option<bool>,
+    /// The frames for the archive, if there is one.
+    tap: Option<Tap>,
     fact: LogFact,
 }
 
@@ -108,8 +111,24 @@ impl Assembler {
             foreign: (0, 0),
             latest: None,
             cut: None,
+            tap: None,
             fact,
         }
+    }
+
+    /// Passes frames on to an archive, from this one on.
+    pub(super) fn archive_from(&mut self, next: u64) {
+        self.tap = Some(Tap::from(next));
+    }
+
+    /// The frames for the archive.
+    pub(super) const fn tap(&mut self) -> Option<&mut Tap> {
+        self.tap.as_mut()
+    }
+
+    /// The same, to look at.
+    pub(super) const fn tapped(&self) -> Option<&Tap> {
+        self.tap.as_ref()
     }
 
     /// The log is read again from its beginning, or from the beginning of its newest file.
@@ -211,6 +230,7 @@ impl Assembler {
         }
         self.follows_cut(frame.sequence);
         if frame.sequence < self.next {
+            self.offer(frame);
             return self.had(frame, now);
         }
         if frame.sequence > self.next {
@@ -234,6 +254,7 @@ impl Assembler {
             }
             Kind::Start | Kind::Exit | Kind::End => self.record(frame, now),
         };
+        self.offer(frame);
         self.skip();
         self.fact.read_at = Some(now);
         Accepted { bytes: bytes as u64, record, ..Accepted::default() }
@@ -277,6 +298,16 @@ impl Assembler {
         if let Some(range) = self.ahead.filter(|range| range.first == self.next) {
             self.before_exit = Some(self.state());
             self.next = range.last.saturating_add(1);
+            if let Some(tap) = &mut self.tap {
+                tap.pass(range.first, range.last, &self.gaps);
+            }
+        }
+    }
+
+    /// Passes a frame that the log has on to the archive.
+    fn offer(&mut self, frame: &Frame<'_>) {
+        if let Some(tap) = &mut self.tap {
+            tap.offer(frame, &self.gaps);
         }
     }
 

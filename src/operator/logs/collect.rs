@@ -26,6 +26,7 @@ use tracing::{debug, warn};
 
 use super::{
     acknowledge::{self, Acknowledger, Addressee},
+    archivist::{Archivist, Feed},
     dialogue::{Deed, Dialogue},
 };
 use crate::{
@@ -33,6 +34,7 @@ use crate::{
         ANNOTATION_LOG_CREDIT, ANNOTATION_LOG_LIMITS, ANNOTATION_LOG_STATE, CONTAINER, DeploymentAction,
         status::LogState,
     },
+    archive::LogKey,
     operator::{
         call::call, fair::Turns, lifecycle::facts::LogFact, pod::view::PodView, telemetry::metrics::Metrics,
     },
@@ -62,6 +64,12 @@ const PAUSE: (Duration, Duration) = (Duration::from_millis(50), Duration::from_s
 /// How long a kubelet is asked again for the log of an ended container if it says that it has none. It
 /// removes the containers of an evicted pod at once, and its answers may be a moment behind what it reports.
 const REFUSED_FOR: Duration = Duration::from_secs(5);
+/// How long a log is read again for an archive that had no room for all of it.
+const CATCH_UP: Duration = Duration::from_mins(10);
+/// The most frames that are handed over to the archive at once.
+pub(super) const BATCH: usize = 64;
+/// How often the reader of a log looks for room in the archive, if nothing wakes it.
+const LOOK_FOR_ROOM: Duration = Duration::from_secs(1);
 /// A longer line is cut here. Our runner never writes one.
 const LONGEST_LINE: usize = 4 * MAX_LINE_BYTES;
 
@@ -76,6 +84,8 @@ pub(crate) struct Source {
     pub of: Identity,
     /// The time from SIGTERM to SIGKILL for the pod's container.
     pub grace: Duration,
+    /// The log's name in the archive, if there is one.
+    pub key: Option<LogKey>,
 }
 
 struct Entry {
@@ -90,6 +100,7 @@ pub(crate) struct Collector {
     news: mpsc::UnboundedSender<ObjectRef<DeploymentAction>>,
     metrics: Metrics,
     turns: Turns,
+    archivist: Option<Archivist>,
     entries: Mutex<HashMap<String, Entry>>,
 }
 
@@ -101,8 +112,17 @@ impl Collector {
         pods: Store<Pod>,
         news: mpsc::UnboundedSender<ObjectRef<DeploymentAction>>,
         metrics: Metrics,
+        archivist: Option<Archivist>,
     ) -> Self {
-        Self { client, pods, news, metrics, turns: acknowledge::turns(), entries: Mutex::default() }
+        Self {
+            client,
+            pods,
+            news,
+            metrics,
+            turns: acknowledge::turns(),
+            archivist,
+            entries: Mutex::default(),
+        }
     }
 
     /// Starts to read this log. A second call for the same pod changes nothing.
@@ -112,13 +132,20 @@ impl Collector {
         entries.entry(uid).or_insert_with(|| {
             let fact =
                 Arc::new(Mutex::new(LogFact { pod_uid: source.of.pod_uid.clone(), ..LogFact::default() }));
+            let archivist = self.archivist.as_ref();
+            let feed = archivist
+                .zip(source.key.as_ref())
+                .and_then(|(archivist, key)| archivist.open(key, &source.action));
+            let dialogue = Dialogue::new(source.of.clone());
             let reader = Reader {
                 api: Api::namespaced(self.client.clone(), &source.namespace),
                 pods: self.pods.clone(),
                 news: self.news.clone(),
                 metrics: self.metrics.clone(),
                 turns: self.turns.clone(),
-                dialogue: Dialogue::new(source.of.clone()),
+                dialogue: if feed.is_some() { dialogue.archived() } else { dialogue },
+                feed,
+                catches_up: false,
                 acknowledger: None,
                 has_text: false,
                 has_news: false,
@@ -156,6 +183,9 @@ impl Collector {
 
     /// Stops reading, and forgets the log.
     pub(crate) fn forget(&self, pod_uid: &str) {
+        if let Some(archivist) = &self.archivist {
+            archivist.forget(pod_uid);
+        }
         let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(entry) = entries.remove(pod_uid) {
             entry.task.abort();
@@ -166,6 +196,9 @@ impl Collector {
     pub(crate) fn keep(&self, pod_uids: &HashSet<String>) {
         let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
         entries.retain(|uid, entry| pod_uids.contains(uid) || !entry.task.is_finished());
+        if let Some(archivist) = &self.archivist {
+            archivist.keep(|uid| pod_uids.contains(uid));
+        }
     }
 
     /// How many logs are being read or kept.
@@ -184,6 +217,8 @@ enum Reading {
     Stream,
     /// Before the end of the stream. More may follow.
     Broken,
+    /// Before the end of the stream, because the archive has room for what was read before.
+    Again,
 }
 
 /// The state of the pod.
@@ -206,6 +241,10 @@ struct Reader {
     metrics: Metrics,
     turns: Turns,
     dialogue: Dialogue,
+    /// Takes the frames for the archive.
+    feed: Option<Feed>,
+    /// Whether the log is only read for the archive any more.
+    catches_up: bool,
     /// Made once there is something to say.
     acknowledger: Option<Acknowledger>,
     /// Whether this reading brought anything.
@@ -248,6 +287,7 @@ impl Reader {
                 Ok(Reading::End) => break,
                 // This was one full reading after the container had ended.
                 Ok(Reading::Stream) if ended && !refused => break,
+                Ok(Reading::Again) => continue,
                 Ok(_) => {}
                 Err(error) => debug!(pod = self.source.pod, %error, "log cannot be read yet"),
             }
@@ -280,6 +320,29 @@ impl Reader {
         }
         // The runner may end now.
         self.settle_up();
+        self.catch_up(ended).await;
+    }
+
+    /// Reads again what the archive had no room for, and tells the runner once it has all.
+    async fn catch_up(&mut self, ended: bool) {
+        let until = Instant::now() + CATCH_UP;
+        self.catches_up = true;
+        while let Some(feed) = self.feed.as_ref().filter(|feed| !feed.is_over() && Instant::now() < until) {
+            let behind = self.dialogue.archive_is_behind();
+            if !behind && !self.dialogue.owes_archive() {
+                return;
+            }
+            // It wakes up for each step of the archive.
+            let _ = tokio::time::timeout(LOOK_FOR_ROOM, feed.progress()).await;
+            self.settle_up();
+            if behind && self.dialogue.archive_wants_again() {
+                let reading = self.read_once(!ended).await;
+                self.pass_on();
+                if reading.is_err() && self.found().await == Found::Gone {
+                    return;
+                }
+            }
+        }
     }
 
     /// Goes on where another operator stopped, if that operator told the runner anything. Nobody else can read
@@ -304,7 +367,8 @@ impl Reader {
         let credit = annotation(ANNOTATION_LOG_CREDIT).and_then(|text| Credit::from_text(text.as_bytes()));
         let Some(credit) = credit else { return };
         let state = annotation(ANNOTATION_LOG_STATE).map(String::as_str);
-        self.dialogue = Dialogue::resumed(self.source.of.clone(), credit, state);
+        let resumed = Dialogue::resumed(self.source.of.clone(), credit, state);
+        self.dialogue = if self.feed.is_some() { resumed.archived() } else { resumed };
     }
 
     /// How long the stream may be silent.
@@ -319,6 +383,11 @@ impl Reader {
     /// Reads the log once. The API begins with the newest file.
     async fn read_once(&mut self, follow: bool) -> Result<Reading, kube::Error> {
         (self.has_text, self.has_news) = (false, false);
+        if let Some(feed) = &self.feed
+            && let Some(at) = self.cached().and_then(|pod| PodView::of(&pod).started_at())
+        {
+            feed.started(at.0);
+        }
         self.dialogue.begins(follow, self.cached().and_then(|pod| limits(&pod)));
         let params = LogParams { container: Some(CONTAINER.to_owned()), follow, ..LogParams::default() };
         let opening = self.api.log_stream(&self.source.pod, &params);
@@ -337,7 +406,18 @@ impl Reader {
             let silence = self.silence();
             let wake = (heard.max(looked) + LOOK_EVERY).min(heard + silence);
             let wake = self.dialogue.next(now).map_or(wake, |due| due.min(wake));
-            match tokio::time::timeout_at(wake, stream.fill_buf()).await {
+            if self.is_wanted_again() {
+                return Ok(Reading::Again);
+            }
+            let read = tokio::select! {
+                biased;
+                read = tokio::time::timeout_at(wake, stream.fill_buf()) => read,
+                () = progress(self.feed.as_ref()) => {
+                    self.settle_up();
+                    continue;
+                }
+            };
+            match read {
                 Ok(Ok([])) => return Ok(Reading::Stream),
                 Ok(Ok(available)) => {
                     heard = Instant::now();
@@ -345,7 +425,9 @@ impl Reader {
                     self.has_text = true;
                     self.take_all(available, &mut line, heard);
                     stream.consume_unpin(used);
-                    if self.dialogue.has_end() {
+                    let over =
+                        if self.catches_up { self.dialogue.has_all() } else { self.dialogue.has_end() };
+                    if over {
                         return Ok(Reading::End);
                     }
                     self.settle_up();
@@ -402,6 +484,9 @@ impl Reader {
 
     fn take(&mut self, line: &[u8], time: Timestamp, now: Instant) {
         let news = self.dialogue.take(line, time, now);
+        if self.dialogue.has_for_archive() >= BATCH {
+            self.pass_on();
+        }
         if news.fresh {
             (self.has_news, self.silences) = (true, 0);
         }
@@ -411,8 +496,26 @@ impl Reader {
         }
     }
 
+    /// Leaves frames for the archive, and notes what it has.
+    fn pass_on(&mut self) {
+        if self.feed.is_none() {
+            return;
+        }
+        let deleted = self.cached().is_some_and(|pod| pod.metadata.deletion_timestamp.is_some());
+        if let Some(feed) = &mut self.feed {
+            feed.leave(self.dialogue.for_archive());
+            self.dialogue.archive_has(feed.stored(), feed.has_room(), feed.holds(deleted));
+        }
+    }
+
+    /// Whether to begin the log again for the archive.
+    fn is_wanted_again(&self) -> bool {
+        self.dialogue.is_wanted_again() && self.feed.as_ref().is_some_and(|feed| !feed.is_over())
+    }
+
     /// Does what is due: mostly tells the runner how much is read.
     fn settle_up(&mut self) {
+        self.pass_on();
         let now = Instant::now();
         if let Some(told) = self.acknowledger.as_ref().and_then(Acknowledger::told) {
             self.dialogue.told(told, now);
@@ -489,6 +592,14 @@ impl Reader {
     fn has_ended(pod: &Pod) -> bool {
         let view = PodView::of(pod);
         view.terminated().is_some() || view.stillborn.is_some() || view.gone
+    }
+}
+
+/// Waits until the archive has more, or room. Without an archive, for ever.
+async fn progress(feed: Option<&Feed>) {
+    match feed {
+        Some(feed) => feed.progress().await,
+        None => std::future::pending().await,
     }
 }
 

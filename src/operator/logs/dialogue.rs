@@ -9,11 +9,13 @@ use super::{
     assemble::Assembler,
     ledger::{Due, Ledger},
     state::State,
+    tap::Tap,
 };
 use crate::{
     operator::lifecycle::facts::LogFact,
     record::{
-        credit::{Credit, Limits},
+        credit::{Credit, Limits, SPOOL_BYTES},
+        frame::Frame,
         outcome::Identity,
     },
 };
@@ -71,6 +73,14 @@ pub(super) struct Dialogue {
     latest_beat: Option<u64>,
     /// The latest request to send again.
     generation: u32,
+    /// The last frame that the archive has, as long as the runner must keep what follows.
+    stored: Option<u64>,
+    /// The frames and bytes that this operator has taken.
+    taken: (u64, u64),
+    /// How much the runner's spool holds, in bytes.
+    spool: u64,
+    /// Whether so much waits in the spool that it could run over.
+    crowded: bool,
 }
 
 impl Dialogue {
@@ -84,7 +94,75 @@ impl Dialogue {
             exit_at: None,
             latest_beat: None,
             generation: 0,
+            stored: None,
+            taken: (0, 0),
+            spool: SPOOL_BYTES,
+            crowded: false,
         }
+    }
+
+    /// The same for a log that is archived, too. The runner still has what it was not told that it may forget.
+    pub(super) fn archived(mut self) -> Self {
+        self.log.archive_from(self.ledger.acknowledged().saturating_add(1));
+        self
+    }
+
+    /// Says what the archive has now: all frames in front of `next`, and whether it has room. With `holds`, the
+    /// operator acknowledges no more than that.
+    pub(super) fn archive_has(&mut self, next: u64, has_room: bool, holds: bool) {
+        if let Some(tap) = self.log.tap() {
+            tap.has(next);
+            tap.set_open(has_room);
+            self.stored = holds.then(|| next.saturating_sub(1));
+        }
+    }
+
+    /// How many frames there are for the archive.
+    pub(super) fn has_for_archive(&self) -> usize {
+        self.log.tapped().map_or(0, Tap::len)
+    }
+
+    /// Takes the frames for the archive.
+    pub(super) fn for_archive(&mut self) -> Vec<Frame<'static>> {
+        self.log.tap().map(Tap::take).unwrap_or_default()
+    }
+
+    /// Whether the log must be read again for the archive. Its runner cannot send it again, or need not be asked:
+    /// a short log is still on the node.
+    pub(super) fn is_wanted_again(&self) -> bool {
+        self.log.tapped().is_some_and(Tap::wants_again) && !self.can_ask_for_archive()
+    }
+
+    /// Whether the archive has room again for frames that it was not given.
+    pub(super) fn archive_wants_again(&self) -> bool {
+        self.log.tapped().is_some_and(Tap::wants_again)
+    }
+
+    /// Whether frames have been read that the archive was not given.
+    pub(super) fn archive_is_behind(&self) -> bool {
+        self.log.tapped().is_some_and(Tap::is_behind)
+    }
+
+    /// Whether the log was read to its end, also for the archive.
+    pub(super) fn has_all(&self) -> bool {
+        self.has_end() && self.log.tapped().is_none_or(|tap| tap.next() >= self.log.next())
+    }
+
+    /// Whether the runner waits to hear that the archive has the rest.
+    pub(super) fn owes_archive(&self) -> bool {
+        self.waits() && self.stored.is_some_and(|stored| stored < self.log.next().saturating_sub(1))
+    }
+
+    fn can_ask_for_archive(&self) -> bool {
+        let next = self.log.tapped().map_or(0, Tap::next);
+        self.follows && self.ledger.waits() && !self.ledger.deaf() && next > self.ledger.acknowledged()
+    }
+
+    /// The first frame that is missing, to the log or to the archive.
+    fn wanted(&self) -> u64 {
+        let next = self.log.next();
+        let archive = self.log.tapped().filter(|tap| tap.wants_again() && self.can_ask_for_archive());
+        archive.map_or(next, |tap| tap.next().min(next))
     }
 
     /// Goes on where another operator stopped. `state` is what that one wrote beside `credit`, if it can be
@@ -106,9 +184,16 @@ impl Dialogue {
         if let Some(per_second) = limits.and_then(|limits| limits.acknowledged_per_second) {
             self.ledger.pace(per_second);
         }
+        self.spool = limits.map_or(self.spool, |limits| limits.spool_bytes);
         self.follows = follows;
         self.log.reconnected();
         self.ledger.reconnected();
+        if self.is_wanted_again()
+            && let Some(tap) = self.log.tap()
+        {
+            // Frames that this reading does not bring are lost.
+            tap.give_up();
+        }
         self.hope(limits.is_some() || self.ledger.waits());
     }
 
@@ -119,27 +204,33 @@ impl Dialogue {
 
     /// Takes a line, without its newline.
     pub(super) fn take(&mut self, line: &[u8], time: Timestamp, now: Instant) -> News {
+        let before = self.log.next();
         let accepted = self.log.accept(line, time);
         let mut fresh = false;
         // A beat that answers a request shows nothing about what follows it. So it comes second.
         let idle = self.read_at.is_none_or(|at| now >= at + NO_FRAME);
-        if accepted.lost && (accepted.beat.is_none() || idle) {
-            self.ledger.lost(self.log.next(), now);
+        let wanted = self.wanted();
+        if (accepted.lost || wanted < self.log.next()) && (accepted.beat.is_none() || idle) {
+            self.ledger.lost(wanted, now);
         }
         if let Some((beat, millis)) = accepted.beat {
             fresh = self.latest_beat.is_none_or(|latest| millis > latest);
             self.latest_beat = self.latest_beat.max(Some(millis));
+            self.crowded = self.backlog(beat.made) > self.spool / 2;
             self.ledger.beat(&beat);
             self.hope(true);
             if self.follows && std::mem::take(&mut self.resumed) && !self.log.has_start() {
                 // The runner then writes its records again, which no annotation can prove.
-                self.ledger.lost(self.log.next(), now);
+                let archive = self.log.tapped().map_or(u64::MAX, Tap::next);
+                self.ledger.lost(self.log.next().min(archive), now);
             }
         }
         let text = accepted.bytes > 0;
         if text {
+            self.taken =
+                (self.taken.0 + self.log.next().saturating_sub(before), self.taken.1 + accepted.bytes);
             self.read_at = Some(now);
-            self.ledger.taken(self.log.next(), accepted.bytes, now);
+            self.ledger.taken(self.wanted(), accepted.bytes, now);
         }
         if self.log.has_exit() {
             self.exit_at.get_or_insert(now);
@@ -154,9 +245,14 @@ impl Dialogue {
         }
         let state = self.acknowledgeable(now);
         let end = self.log.has_end() && self.acknowledges_exit_at(now).is_none();
-        match self.ledger.due(state.next.saturating_sub(1), end, now)? {
+        match self.ledger.due(self.acknowledged(&state), end, now)? {
             Due::GiveUp => {
-                self.log.give_up();
+                let only_archive = self.wanted() < self.log.next();
+                if !only_archive {
+                    self.log.give_up();
+                } else if let Some(tap) = self.log.tap() {
+                    tap.give_up();
+                }
                 self.hope(true);
                 Some(Deed::GaveUp)
             }
@@ -173,13 +269,26 @@ impl Dialogue {
         if !self.follows {
             return None;
         }
-        let has = self.acknowledgeable(now).next.saturating_sub(1);
+        let has = self.acknowledged(&self.acknowledgeable(now));
         self.ledger.next(has, now).into_iter().chain(self.acknowledges_exit_at(now)).min()
     }
 
     /// When the exit record may be acknowledged. `None` if it may, or is not read yet.
     pub(super) fn acknowledges_exit_at(&self, now: Instant) -> Option<Instant> {
         self.exit_at.map(|at| at + VERDICT).filter(|at| *at > now)
+    }
+
+    /// The last frame that the runner need not keep. No log loses lines because its archive is slow.
+    fn acknowledged(&self, state: &State) -> u64 {
+        let has = state.next.saturating_sub(1);
+        self.stored.filter(|_| !self.crowded).map_or(has, |stored| stored.min(has))
+    }
+
+    /// How much the runner has made that was not read yet, in bytes, if its frames are like those before.
+    fn backlog(&self, made: u64) -> u64 {
+        let (frames, bytes) = self.taken;
+        let waiting = made.saturating_sub(self.log.next().saturating_sub(1));
+        waiting.saturating_mul(bytes / frames.max(1))
     }
 
     /// Where another operator has to go on.

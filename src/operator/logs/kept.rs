@@ -1,4 +1,5 @@
-//! What becomes of a log's frames. Each comes here once, in order, and this is the only place where they come.
+//! A log's frames, for the verdict and the status. Each comes here once, in order. The archive
+//! takes its own way (`tap.rs`), because it may be slower and may have been told less.
 
 use super::tail::Tail;
 use crate::record::{
@@ -9,8 +10,7 @@ use crate::record::{
 /// How much of the end of standard error is kept, in bytes.
 const MAX_ERRORS_BYTES: usize = 2048;
 
-/// Everything that is made of a log while it is read. Whoever wants each line, in order and once, takes it
-/// here.
+/// Everything that is made of a log while it is read.
 #[derive(Debug)]
 pub(super) struct Kept {
     transcript: Transcript,

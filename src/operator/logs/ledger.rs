@@ -85,6 +85,11 @@ impl Ledger {
         self.waits
     }
 
+    /// The last frame that the runner was told it may forget.
+    pub(super) const fn acknowledged(&self) -> u64 {
+        self.credit.acked
+    }
+
     /// Whether the runner answers no requests, however often it was asked.
     pub(super) const fn deaf(&self) -> bool {
         self.deaf
@@ -97,7 +102,7 @@ impl Ledger {
         }
     }
 
-    /// Frames were taken. The log goes on at `next`.
+    /// Frames were taken. All in front of `next` are there.
     pub(super) fn taken(&mut self, next: u64, bytes: u64, now: Instant) {
         self.unacknowledged += bytes;
         self.read_at = Some(now);

@@ -1,6 +1,7 @@
-//! Pods' logs: reads them, puts them together, tells their runners, keeps the end of them.
+//! Pods' logs: reads them, puts them together, tells their runners, keeps the end of them, stores them.
 
 mod acknowledge;
+pub(super) mod archivist;
 mod assemble;
 pub(super) mod collect;
 mod dialogue;
@@ -9,3 +10,4 @@ mod ledger;
 mod shown_line;
 mod state;
 mod tail;
+mod tap;

@@ -10,11 +10,11 @@ use crate::archive::{Archive, Retention, Settings, SetupError};
 /// The beginnings of the variables that the clouds' own tools read.
 const OF_CLOUDS: [&str; 3] = ["AWS_", "AZURE_", "GOOGLE_"];
 
-/// Where logs are archived. Credentials are the clouds' own environment variables.
+/// The place of the archive. Credentials are the clouds' own environment variables.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Args)]
 pub struct ArchiveOptions {
-    /// URL of the archive for logs: file:///folder, s3://bucket/prefix, gs://bucket/prefix or
-    /// az://container/prefix. Without it, a log goes with its pod.
+    /// URL of the archive for logs: `file:///folder`, `s3://bucket/prefix`, `gs://bucket/prefix` or
+    /// `az://container/prefix`. Without it, a log goes with its pod.
     #[arg(id = "archive-url", long, env = "LONGSHORE_ARCHIVE_URL")]
     pub url: Option<String>,
 
@@ -65,7 +65,7 @@ pub enum ArchiveOptionsError {
 }
 
 impl ArchiveOptions {
-    /// What [`Archive::connect`] needs, with what is in the environment of this process. `None` without an
+    /// The settings for [`Archive::connect`], with what is in the environment of this process. `None` without an
     /// archive.
     ///
     /// # Errors

@@ -22,6 +22,7 @@ use super::{
 };
 use crate::{
     api::DeploymentAction,
+    archive::Archive,
     operator::{
         caches::{
             action_policies::ActionPolicies, cached::Cached, lock_queue::LockIndex, memory::Memories,
@@ -30,7 +31,7 @@ use crate::{
         },
         fair::{Limits, Turns},
         leadership::Term,
-        logs::collect::Collector,
+        logs::{archivist::Archivist, collect::Collector},
         options::Options,
         pod::attempt::FetchDefaults,
         reconcile::{Context, admission::Admission, after_error, reconcile, strays::Strays},
@@ -66,6 +67,7 @@ pub(super) struct Tellers {
 pub(super) async fn lead(
     (client, term): (Client, Term),
     (registry, fetch): (Registry, Arc<FetchDefaults>),
+    archive: Option<Archive>,
     options: Options,
     Tellers { metrics, traces }: Tellers,
     health: Health,
@@ -93,10 +95,13 @@ pub(super) async fn lead(
     if !namespaces.is_empty() {
         info!(?namespaces, "the operator runs only the actions of these namespaces");
     }
+    let archivist = archive
+        .map(|archive| Archivist::new(archive, options.retention.retention(), news.clone(), metrics.clone()));
     let pod_index = PodIndex::default();
     let locks = LockIndex::new(news.clone());
     let memories = Memories::default();
-    let strays = Strays::new(client.clone(), locks.clone(), memories.clone(), nodes.clone());
+    let strays =
+        Strays::new(client.clone(), locks.clone(), memories.clone(), nodes.clone(), archivist.clone());
     let warnings = Warnings::default();
     let caches = (pod_index.clone(), locks.clone(), warnings.clone());
     let pods = watch_pods(&client, &namespaces, caches, strays.clone(), news.clone());
@@ -148,7 +153,14 @@ pub(super) async fn lead(
         sources,
         traces,
         events: Events::new(client.clone(), &options.identity),
-        collector: Collector::new(client.clone(), pods.clone(), news.clone(), metrics.clone()),
+        collector: Collector::new(
+            client.clone(),
+            pods.clone(),
+            news.clone(),
+            metrics.clone(),
+            archivist.clone(),
+        ),
+        archivist,
         client,
         term,
         process,

@@ -1,5 +1,6 @@
 //! The process: how its parts are connected, what it watches, and whether it is healthy.
 
+mod archive;
 mod health;
 mod lead;
 pub(crate) mod log_api;

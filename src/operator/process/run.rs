@@ -8,13 +8,14 @@ use tokio::net::TcpListener;
 use tracing::{error, info, warn};
 
 use super::{
+    archive,
     health::{self, Health},
     lead::{Tellers, lead},
 };
 use crate::{
     operator::{
         leadership::Leadership,
-        options::Options,
+        options::{Options, archive::ArchiveOptionsError},
         pod::attempt::FetchDefaults,
         telemetry::{
             metrics::Metrics,
@@ -53,6 +54,9 @@ pub enum RunError {
         /// Why.
         source: std::io::Error,
     },
+    /// The archive cannot be used.
+    #[error(transparent)]
+    Archive(#[from] ArchiveOptionsError),
     /// The address cannot be listened on.
     #[error("--listen {address}: {source}")]
     Listen {
@@ -121,6 +125,8 @@ pub async fn run_with(
         }
     });
 
+    let archive = archive::connect(&options).await?;
+
     // An instance that waits for the lease is as ready as it can be.
     health.set_ready(true);
     let mut leadership = Leadership::new(client.clone(), &options.namespace, &options.identity);
@@ -136,6 +142,7 @@ pub async fn run_with(
     let work = lead(
         (client, leadership.term()),
         (registry, fetch),
+        archive,
         options,
         Tellers { metrics: metrics.clone(), traces },
         health,

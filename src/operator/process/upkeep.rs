@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use kube::{Client, ResourceExt, runtime::reflector::Store};
 use tokio::sync::{Notify, mpsc};
 
-use super::health::Health;
+use super::{archive, health::Health};
 use crate::{
     api::{DeploymentAction, LABEL_ACTION_UID, Phase},
     operator::{
@@ -41,6 +41,7 @@ pub(super) async fn tell_ready(actions: Arc<Notify>, context: Arc<Context>, heal
     actions.notified().await;
     context.action_policies.wait_until_filled().await;
     health.set_ready(true);
+    tokio::spawn(archive::sweep(context));
 }
 
 /// Counts runs that are under way, for the metrics.
@@ -59,6 +60,9 @@ pub(super) async fn count(actions: Store<Cached>, context: Arc<Context>) {
         }
         context.metrics.active(active);
         context.metrics.waiting(context.admission.waiting(), context.jobs.waiting());
+        if let Some(archivist) = &context.archivist {
+            context.metrics.archive_waiting.set(i64::try_from(archivist.waiting()).unwrap_or(i64::MAX));
+        }
         context.metrics.policy_missing.set(i64::from(context.use_policy.missing().is_some()));
         tokio::time::sleep(COUNT).await;
     }

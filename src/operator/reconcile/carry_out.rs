@@ -15,11 +15,12 @@ use crate::{
         call::CallError,
         lifecycle::decide::Step,
         logs::collect::Source,
-        pod::{attempt, tombstone::Owner},
+        pod::{attempt, names::run_id, tombstone::Owner},
         steps::{
             delete_action, keep_outputs,
             launch::{self},
             observe, release, stop,
+            store_log::{self, Of},
         },
     },
     record::outcome::Identity,
@@ -92,7 +93,7 @@ impl Pass<'_> {
                 let launched = launch::entomb(client, &owner, run, attempt).await;
                 return self.entombed(launched).await;
             }
-            Step::Follow { name, uid } => self.follow(&namespace, name, uid),
+            Step::Follow { name, uid } => self.follow(name, uid),
             Step::Stop { name, uid, reason } => {
                 info!(pod = name, "telling the script why it must stop");
                 stop::announce(client, &namespace, &name, &uid, &reason, Timestamp::now())
@@ -102,6 +103,9 @@ impl Pass<'_> {
                 return Ok(Some(Action::requeue(Duration::from_secs(2))));
             }
             Step::KeepOutputs { pod_uid } => self.keep_outputs(&pod_uid).await,
+            Step::StoreLog { name, uid, run, attempt, has_log } => {
+                self.store_log((name, uid), (run, attempt), has_log);
+            }
             Step::Delete { name, uid } => {
                 info!(pod = name, "deleting the pod");
                 stop::delete(client, &namespace, &name, &uid).await.map_err(failed("deleting the pod"))?;
@@ -138,17 +142,42 @@ impl Pass<'_> {
         lock(self.memory).outputs.tried(Timestamp::now(), pod_uid, kept);
     }
 
-    fn follow(&self, namespace: &str, pod: String, uid: String) {
+    /// Hands over the record of an attempt. Another process may have read the log: then it is read again.
+    fn store_log(&self, (name, uid): (String, String), (run, attempt): (u32, u32), has_log: bool) {
+        let Some(archivist) = &self.context.archivist else { return };
+        if has_log && self.context.collector.fact(&uid).is_none() {
+            self.follow_attempt(name.clone(), uid.clone(), (run, attempt));
+        }
+        let log = self.context.collector.fact(&uid);
+        let of = Of { run, attempt, pod: &name, pod_uid: &uid };
+        if let Err(error) = store_log::store_log(archivist, &self.action, &of, log.as_ref()) {
+            warn!(%error, "the log cannot be stored");
+        }
+    }
+
+    fn follow(&self, pod: String, uid: String) {
+        let run = self.action.status.as_ref().and_then(|status| status.run.as_ref());
+        if let Some(attempt) = run.map(|run| (run.number, run.attempt)) {
+            self.follow_attempt(pod, uid, attempt);
+        }
+    }
+
+    fn follow_attempt(&self, pod: String, uid: String, (number, attempt): (u32, u32)) {
         let Some(status) = &self.action.status else { return };
         let Some(run) = &status.run else { return };
+        let earlier = run_id(self.action.metadata.uid.as_deref().unwrap_or_default(), number);
         let deadlines = run.deadlines.unwrap_or_else(|| self.action.spec.deadlines());
         let grace = u64::try_from(attempt::grace_seconds(deadlines)).unwrap_or_default();
         self.context.collector.follow(Source {
             action: ObjectRef::from_obj(&self.action),
-            namespace: namespace.to_owned(),
-            pod,
-            of: Identity { pod_uid: uid, run_id: run.id.clone() },
+            namespace: self.action.namespace().unwrap_or_default(),
             grace: Duration::from_secs(grace),
+            key: store_log::key(&self.action, &Of { run: number, attempt, pod: &pod, pod_uid: &uid }).ok(),
+            pod,
+            of: Identity {
+                pod_uid: uid,
+                run_id: if run.number == number { run.id.clone() } else { earlier },
+            },
         });
     }
 }

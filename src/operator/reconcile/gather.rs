@@ -11,7 +11,7 @@ use crate::operator::{
     lifecycle::{
         cause::{cause, explain},
         decide::needs_spec,
-        facts::{Facts, LogFact, PodFact, Resolution},
+        facts::{Archiving, Facts, LogFact, PodFact, Resolution},
         requests::Requests,
     },
     pod::view::PodView,
@@ -173,6 +173,11 @@ impl Pass<'_> {
             pod.settled = pod.attempt.is_some_and(|attempt| memory.creations.has_all(attempt));
         }
         previous.retain(|pod| pod.may_run(now));
+        let archive = self.context.archivist.as_ref().map(|archivist| {
+            let ran = run.and_then(|run| run.pod_uid.as_ref());
+            let uids = pod.view().into_iter().chain(&older).map(|pod| &pod.uid).chain(ran);
+            Archiving(uids.filter_map(|uid| Some((uid.clone(), archivist.storing(uid)?))).collect())
+        });
         let node =
             pod.view().and_then(|view| view.node.as_deref()).or(run.and_then(|run| run.node_name.as_deref()));
         let resolver = observe::resolver(&self.context.pods, &self.action, &memory);
@@ -206,6 +211,7 @@ impl Pass<'_> {
             lock: self.lock_fact(&memory, now),
             keys: self.keys.as_deref(),
             secret: memory.outputs.fact(),
+            archive,
         }
     }
 

@@ -32,7 +32,7 @@ use crate::{
             facts::{PodFact, Resolution},
             lock_facts::LockSeen,
         },
-        logs::collect::Collector,
+        logs::{archivist::Archivist, collect::Collector},
         options::Options,
         pod::{attempt::FetchDefaults, view::PodView},
         spec::expanded::Expanded,
@@ -67,6 +67,8 @@ pub(crate) struct Context {
     pub pod_index: PodIndex,
     /// Reads the logs of pods.
     pub collector: Collector,
+    /// Stores logs, if there is an archive.
+    pub archivist: Option<Archivist>,
     /// The queue of each lock.
     pub locks: LockIndex,
     /// The nodes at the last reading.

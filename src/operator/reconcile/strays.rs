@@ -26,12 +26,13 @@ use crate::{
     operator::{
         caches::{lock_queue::LockIndex, memory::Memories, nodes::Nodes},
         call::{CallError, call},
-        lifecycle::decide::NAME_NEEDED_SECONDS,
+        lifecycle::{decide::NAME_NEEDED_SECONDS, facts::Storing},
+        logs::archivist::Archivist,
         pod::{
             names::run_id,
             view::{PodView, is_held},
         },
-        steps::{lock_lease, release},
+        steps::{lock_lease, release, store_log},
     },
 };
 
@@ -55,6 +56,7 @@ pub(crate) struct Strays {
     locks: LockIndex,
     memories: Memories,
     nodes: Nodes,
+    archivist: Option<Archivist>,
     /// The UIDs of pods for which a task waits, and the reason. There is one task for each.
     waiting: Arc<Mutex<HashSet<(String, Awaited)>>>,
 }
@@ -71,6 +73,13 @@ enum Awaited {
 /// How often the operator looks at a pod whose node does not say whether it runs, in seconds. Somebody may
 /// mark the node as out of service, and no event says so.
 const LOOK_AT_NODE_SECONDS: i64 = 60;
+
+/// How long such a pod waits for the archive, in seconds.
+const STORED_SECONDS: i64 = 60;
+
+fn later(time: Timestamp, seconds: i64) -> Timestamp {
+    time.saturating_add(SignedDuration::from_secs(seconds)).unwrap_or(Timestamp::MAX)
+}
 
 /// The decision about a pod.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -89,8 +98,14 @@ impl Strays {
     /// Releases pods by `client`. `memories` say which creations can still arrive. `nodes` say which pods no
     /// longer run because their node is out of service.
     #[must_use]
-    pub(crate) fn new(client: Client, locks: LockIndex, memories: Memories, nodes: Nodes) -> Self {
-        Self { client, locks, memories, nodes, waiting: Arc::default() }
+    pub(crate) fn new(
+        client: Client,
+        locks: LockIndex,
+        memories: Memories,
+        nodes: Nodes,
+        archivist: Option<Archivist>,
+    ) -> Self {
+        Self { client, locks, memories, nodes, archivist, waiting: Arc::default() }
     }
 
     /// Releases the pod if its action is gone or does not name it. If its run has a lock, the pod must first
@@ -167,6 +182,9 @@ impl Strays {
         if view.may_run(Timestamp::now()) {
             return Ok(Fate::MayRunUntil(view.runs_at_most_until()));
         }
+        if self.is_being_stored(pod) && Timestamp::now() < later(noticed, STORED_SECONDS) {
+            return Ok(Fate::NotBefore(later(Timestamp::now(), 1)));
+        }
         let needed = SignedDuration::from_secs(NAME_NEEDED_SECONDS);
         let free = noticed.saturating_add(needed).unwrap_or(Timestamp::MAX);
         if self.is_name_needed(pod, &view) && Timestamp::now() < free {
@@ -194,6 +212,16 @@ impl Strays {
         }
         let until = lock_lease::holds_until(client, &namespace, lock, (uid, &run)).await?;
         Ok(until.is_none_or(|until| Timestamp::now() >= until) && !view.is_seen_running())
+    }
+
+    /// Whether the pod's log is on its way into the archive. No other part says that its attempt is over.
+    fn is_being_stored(&self, pod: &Pod) -> bool {
+        let Some(archivist) = &self.archivist else { return false };
+        match archivist.storing(pod.metadata.uid.as_deref().unwrap_or_default()) {
+            None | Some(Storing::Ended(_)) => false,
+            Some(Storing::Finishing { .. }) => true,
+            Some(Storing::Open) => store_log::store_log_of_gone(archivist, pod).is_ok(),
+        }
     }
 
     /// Whether a creation of the same attempt can still arrive.
@@ -298,7 +326,7 @@ mod tests {
         });
         let (news, _) = tokio::sync::mpsc::unbounded_channel();
         let nodes = Nodes::new(DeliveryOption::Auto);
-        (Strays::new(client, LockIndex::new(news), memories, nodes), seen)
+        (Strays::new(client, LockIndex::new(news), memories, nodes, None), seen)
     }
 
     /// The memory of a process that sent all creations of these runs.

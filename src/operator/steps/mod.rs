@@ -9,4 +9,5 @@ mod pull_secrets;
 pub(super) mod release;
 pub(super) mod resolve;
 pub(super) mod stop;
+pub(super) mod store_log;
 pub(super) mod write_status;

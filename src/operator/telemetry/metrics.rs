@@ -12,7 +12,14 @@ use prometheus_client::{
 };
 
 use super::{process_usage::Process, stages::Timing};
-use crate::api::{Reason, history::RunOutcome, status::LogState};
+use crate::{
+    api::{
+        Reason,
+        history::RunOutcome,
+        status::{LogState, StoredState},
+    },
+    archive::{self, ArchiveError},
+};
 
 /// The controller's name in its metrics.
 const CONTROLLER: &str = "deploymentaction";
@@ -88,6 +95,12 @@ struct GapLabels {
     result: &'static str,
 }
 
+/// Label of an error of the archive, from a closed list.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ArchiveLabels {
+    reason: &'static str,
+}
+
 /// All metrics of the process.
 #[derive(Debug, Clone)]
 pub struct Metrics {
@@ -100,6 +113,11 @@ pub struct Metrics {
     log_acknowledgements: Family<AcknowledgementLabels, Counter>,
     log_gaps: Family<GapLabels, Counter>,
     resends: Family<ResendLabels, Counter>,
+    stored_logs: Family<LogLabels, Counter>,
+    stored_bytes: Counter,
+    archive_errors: Family<ArchiveLabels, Counter>,
+    /// Bytes of logs that wait for the archive.
+    pub archive_waiting: Gauge,
     looks: Family<LookLabels, Counter>,
     look_errors: Family<ControllerLabels, Counter>,
     look_error_categories: Family<ErrorLabels, Counter>,
@@ -118,6 +136,7 @@ pub struct Metrics {
 }
 
 impl Default for Metrics {
+    #[allow(clippy::too_many_lines, reason = "all metrics, one after the other")]
     fn default() -> Self {
         let metrics = Self {
             registry: Arc::default(),
@@ -134,6 +153,10 @@ impl Default for Metrics {
             log_acknowledgements: Family::default(),
             log_gaps: Family::default(),
             resends: Family::default(),
+            stored_logs: Family::default(),
+            stored_bytes: Counter::default(),
+            archive_errors: Family::default(),
+            archive_waiting: Gauge::default(),
             looks: Family::default(),
             look_errors: Family::default(),
             look_error_categories: Family::default(),
@@ -169,6 +192,26 @@ impl Default for Metrics {
             "resends",
             "Requests sent to the API server again, because they went unanswered or broke off",
             metrics.resends.clone(),
+        );
+        own.register(
+            "stored_logs",
+            "Logs for which all was done in the archive, by result",
+            metrics.stored_logs.clone(),
+        );
+        own.register(
+            "stored_log_bytes",
+            "Bytes of logs in the archive, not compressed",
+            metrics.stored_bytes.clone(),
+        );
+        own.register(
+            "archive_errors",
+            "Calls of the archive that failed, by cause",
+            metrics.archive_errors.clone(),
+        );
+        own.register(
+            "archive_waiting_bytes",
+            "Bytes of logs that wait for the archive",
+            metrics.archive_waiting.clone(),
         );
         own.register("logs_active", "Logs that are being read or kept", metrics.logs.clone());
         own.register(
@@ -251,6 +294,34 @@ impl Metrics {
         };
         self.logs_read.get_or_create(&LogLabels { state }).inc();
         self.log_bytes.inc_by(bytes);
+    }
+
+    /// Counts a log for which all is done in the archive.
+    pub fn log_stored(&self, state: StoredState, bytes: u64) {
+        let state = match state {
+            StoredState::Complete => "Complete",
+            StoredState::Incomplete => "Incomplete",
+            StoredState::Failed => "Failed",
+        };
+        self.stored_logs.get_or_create(&LogLabels { state }).inc();
+        self.stored_bytes.inc_by(bytes);
+    }
+
+    /// Counts a call of the archive that failed.
+    pub fn archive_failed(&self, error: &ArchiveError) {
+        let reason = match error {
+            ArchiveError::Unavailable { reason, .. } => match reason {
+                archive::Reason::Denied => "denied",
+                archive::Reason::Missing => "missing",
+                archive::Reason::Full => "full",
+                archive::Reason::Unreachable => "unreachable",
+                archive::Reason::Failed => "failed",
+            },
+            ArchiveError::OutOfOrder { .. } | ArchiveError::NotFound(_) | ArchiveError::Damaged { .. } => {
+                "damaged"
+            }
+        };
+        self.archive_errors.get_or_create(&ArchiveLabels { reason }).inc();
     }
 
     /// Counts a log stream that is opened again.
@@ -361,6 +432,14 @@ mod tests {
         has(&metrics, "longshore_log_bytes_total 42");
         metrics.log_read(LogState::Collecting, 1);
         has(&metrics, "longshore_log_bytes_total 42");
+        metrics.log_stored(StoredState::Incomplete, 7);
+        has(&metrics, r#"longshore_stored_logs_total{state="Incomplete"} 1"#);
+        has(&metrics, "longshore_stored_log_bytes_total 7");
+        let full = ArchiveError::Unavailable { reason: archive::Reason::Full, detail: String::new() };
+        metrics.archive_failed(&full);
+        has(&metrics, r#"longshore_archive_errors_total{reason="full"} 1"#);
+        metrics.archive_waiting.set(9);
+        has(&metrics, "longshore_archive_waiting_bytes 9");
         metrics.waiting(3, 4);
         has(&metrics, "longshore_looks_waiting 3");
         has(&metrics, "longshore_resolutions_waiting 4");

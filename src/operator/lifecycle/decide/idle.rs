@@ -12,6 +12,7 @@ use super::{
     settle::{left_to_themselves_until, own_pod, settle},
     start::{Start, fresh_run, start},
     step::{Step, write_or},
+    store,
 };
 use crate::{
     api::{DeploymentActionStatus, Reason, condition::ConditionType, history::RunOutcome, status::RunStatus},
@@ -41,6 +42,7 @@ pub(super) fn step(facts: &Facts<'_>, now: Timestamp, status: &DeploymentActionS
         .unwrap_or_else(|| rest(facts, now, status))
         .not_beyond(lock::latest(facts, run, now), now)
         .not_beyond(left, now)
+        .not_beyond(own_pod(facts, run).and_then(|pod| store::until(facts, pod, now)), now)
 }
 
 /// The last run is settled, as far as that is possible now.

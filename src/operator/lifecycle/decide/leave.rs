@@ -8,6 +8,7 @@ use super::{
     lock,
     retire::{name_needed_until, older_name_needed_until},
     step::Step,
+    store,
 };
 use crate::operator::lifecycle::facts::Facts;
 
@@ -41,6 +42,11 @@ pub(super) fn leave(facts: &Facts<'_>, now: Timestamp) -> Step {
     ours.find_map(|(pod, needed)| match pod {
         _ if !pod.deleting && !orphaned && !pod.tombstone => Some(Step::delete(pod)),
         _ if pod.finalizer && now < needed => Some(Step::until(needed, now)),
+        _ if pod.finalizer
+            && let Some(step) = store::leave(facts, now, pod) =>
+        {
+            Some(step)
+        }
         _ if pod.finalizer => Some(Step::release(pod)),
         _ => None,
     })

@@ -13,6 +13,7 @@
 //! - [`retry`]: the run waits for its next attempt.
 //! - [`lock`]: the run needs or has a lock.
 //! - [`outputs`]: the Secret with the sensitive outputs of a run that ends.
+//! - [`store`]: the log of an attempt in the archive.
 //! - [`rebuilt`]: the status was lost.
 //! - [`rest`]: nothing is asked of the action.
 
@@ -34,6 +35,7 @@ mod retry;
 mod settle;
 mod start;
 mod step;
+mod store;
 mod superseded;
 #[cfg(test)]
 mod tests;

@@ -9,7 +9,7 @@ use crate::{
         ANNOTATION_CANCEL, ANNOTATION_RERUN, DeploymentAction, DeploymentActionSpec, DeploymentActionStatus,
         action::{RunPolicy, Script},
         condition::ConditionType,
-        status::{LogState, LogStatus, RunStatus, TemplateStatus},
+        status::{LogState, LogStatus, RunStatus, StoredLogStatus, TemplateStatus},
     },
     operator::lifecycle::{requests::Requests, status::is_held_back},
 };
@@ -116,7 +116,12 @@ pub fn stand_in(action: &DeploymentAction) -> Option<DeploymentAction> {
                 .as_ref()
                 .map(|template| TemplateStatus { sha256: String::new(), ..template.clone() }),
             last_handled_rerun: last_handled_rerun.clone(),
-            log: log.as_ref().map(|log| LogStatus { state: log.state, ..LogStatus::default() }),
+            log: log.as_ref().map(|log| LogStatus {
+                state: log.state,
+                // Whether something is there says that nothing is left to do.
+                stored: log.stored.as_ref().map(|_| StoredLogStatus::default()),
+                ..LogStatus::default()
+            }),
             conditions: kept.into_iter().cloned().collect(),
             run: Some(of_run(run)),
             ..DeploymentActionStatus::default()

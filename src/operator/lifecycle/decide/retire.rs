@@ -2,7 +2,7 @@
 
 use k8s_openapi::jiff::Timestamp;
 
-use super::{clocks::after, step::Step};
+use super::{clocks::after, step::Step, store};
 use crate::{
     api::{DeploymentActionStatus, status::RunStatus},
     operator::{lifecycle::facts::Facts, pod::view::PodView},
@@ -37,7 +37,13 @@ pub(super) fn retire(facts: &Facts<'_>, now: Timestamp, status: &DeploymentActio
     let latest_too = latest_too.filter(|(pod, run)| !pod.tombstone && may_be_let_go(run, pod));
     let latest_too = latest_too.map(|(pod, run)| (pod, name_needed_until(facts, run, pod, now)));
     let owned = |(pod, _): &(&PodView, _)| pod.owner_uid == facts.action.metadata.uid;
-    let free = ended.chain(latest_too).filter(owned).min_by_key(|(_, due)| *due);
+    let ready = |(pod, _): &(&PodView, _)| !store::holds(facts, pod, now);
+    let free = ended.chain(latest_too).filter(owned).filter(ready).min_by_key(|(_, due)| *due);
+    let stored = facts.older.iter().filter(|pod| pod.finalizer && pod.terminated().is_some());
+    let mut stored = stored.filter(|pod| pod.owner_uid == facts.action.metadata.uid);
+    if let Some(step) = stored.find_map(|pod| store::settle_older(facts, now, status, pod)) {
+        return step;
+    }
     if let Some((pod, due)) = free
         && now >= due
     {

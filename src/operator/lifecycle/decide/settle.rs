@@ -8,6 +8,7 @@ use super::{
     retire::{may_be_let_go, name_needed_until},
     start::may_start,
     step::Step,
+    store,
 };
 use crate::{
     api::{
@@ -63,6 +64,9 @@ pub(super) fn settle(
     if let Some(step) = outputs::settle(facts, now, status, run, own) {
         return Some(step);
     }
+    if let Some(step) = store::settle(facts, now, status, run, own) {
+        return Some(step);
+    }
     let pod = own?;
     if let Some(dispute) = dispute(facts, run, pod)
         && !status.conditions().is_true(ConditionType::VerdictDisputed)
@@ -74,7 +78,7 @@ pub(super) fn settle(
             &dispute,
         ))));
     }
-    let free = now >= name_needed_until(facts, run, pod, now);
+    let free = now >= name_needed_until(facts, run, pod, now) && !store::holds(facts, pod, now);
     (may_be_let_go(run, pod) && free).then(|| Step::release(pod))
 }
 

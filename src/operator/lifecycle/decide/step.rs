@@ -73,6 +73,19 @@ pub enum Step {
         /// The pod's UID.
         pod_uid: String,
     },
+    /// Hand over the record of this attempt, to be stored with the log of this pod.
+    StoreLog {
+        /// The pod's name.
+        name: String,
+        /// Its UID.
+        uid: String,
+        /// The run.
+        run: u32,
+        /// The attempt.
+        attempt: u32,
+        /// Whether the pod may have a log.
+        has_log: bool,
+    },
     /// Delete this very pod.
     Delete {
         /// The pod's name.
@@ -144,6 +157,7 @@ impl Step {
             Self::Follow { .. } => "Follow",
             Self::Stop { .. } => "Stop",
             Self::KeepOutputs { .. } => "KeepOutputs",
+            Self::StoreLog { .. } => "StoreLog",
             Self::Delete { .. } => "Delete",
             Self::Release { .. } => "Release",
             Self::LookAtLock { .. } => "LookAtLock",
@@ -165,6 +179,16 @@ impl Step {
 
     pub(super) fn release(pod: &PodView) -> Self {
         Self::Release { name: pod.name.clone(), uid: pod.uid.clone() }
+    }
+
+    pub(super) fn store_log(pod: &PodView, (run, attempt): (u32, u32)) -> Self {
+        Self::StoreLog {
+            name: pod.name.clone(),
+            uid: pod.uid.clone(),
+            run,
+            attempt,
+            has_log: pod.started || pod.terminated().is_some() || pod.stillborn.is_some(),
+        }
     }
 
     pub(super) fn follow(pod: &PodView) -> Self {

@@ -1,5 +1,6 @@
 //! Tables of what is decided: a state and a fact give the next step.
 
+mod archive;
 mod bad_input;
 mod beginning;
 mod cancel;
@@ -40,7 +41,8 @@ use crate::{
         lifecycle::{
             cause::Cause,
             facts::{
-                Creation, LogFact, NodeState, PodFact, Refusal, Resolution, Resolver, SecretFact, Source,
+                Archiving, Creation, LogFact, NodeState, PodFact, Refusal, Resolution, Resolver, SecretFact,
+                Source,
             },
             lock_facts::{LockFact, Place},
             requests::Requests,
@@ -104,6 +106,7 @@ struct World {
     lock: LockFact,
     keys: Option<Masters>,
     secret: SecretFact,
+    archive: Option<Archiving>,
 }
 
 impl World {
@@ -136,6 +139,7 @@ impl World {
             lock: LockFact { place: Place { known: true, ..Place::default() }, ..LockFact::default() },
             keys: Some(Masters::default()),
             secret: SecretFact::default(),
+            archive: None,
         }
     }
 
@@ -211,6 +215,7 @@ impl World {
             lock: self.lock.clone(),
             keys: self.keys.as_ref(),
             secret: self.secret.clone(),
+            archive: self.archive.clone(),
         }
     }
 

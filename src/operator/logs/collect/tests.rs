@@ -48,13 +48,14 @@ fn following(
     pods: Store<Pod>,
 ) -> (Collector, mpsc::UnboundedReceiver<ObjectRef<DeploymentAction>>) {
     let (news, looks) = mpsc::unbounded_channel();
-    let collector = Collector::new(client, pods, news, Metrics::default());
+    let collector = Collector::new(client, pods, news, Metrics::default(), None);
     collector.follow(Source {
         action: ObjectRef::new("deploy").within("shop"),
         namespace: "shop".into(),
         pod: "deploy-1".into(),
         of: Identity { pod_uid: "p".into(), run_id: "r-1".into() },
         grace: GRACE,
+        key: None,
     });
     (collector, looks)
 }

@@ -1,5 +1,7 @@
 //! A runner, a node that loses lines, and operators that come and go, against the truth.
 
+mod archive;
+
 use std::collections::BTreeMap;
 
 use proptest::{collection::vec, prelude::*};
