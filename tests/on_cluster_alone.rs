@@ -16,6 +16,7 @@ mod support {
 }
 
 mod action_policy;
+mod archived_logs;
 mod chart;
 mod cluster_faults;
 mod fake_node;

@@ -75,6 +75,7 @@ if step "cluster" cluster_up && step "install" tests/install.sh; then
 	step "what GitOps tools see" gitops
 	step "mutated resources" on_cluster fuzz::
 	step "the operator restarts" on_cluster_alone operator_restart::
+	step "stored logs" on_cluster_alone archived_logs::
 	if [ "${LONGSHORE_CLUSTER:-}" = current ]; then
 		say "== faults, hostile neighbours: not tried, for a cluster of one's own has no fake node, and its parts are not ours to kill"
 	else
