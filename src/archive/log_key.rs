@@ -87,6 +87,17 @@ impl LogKey {
         &self.pod_uid
     }
 
+    /// The name of an attempt's folder.
+    pub(super) fn attempt_folder(run: u32, attempt: u32) -> String {
+        format!("{run:010}-{attempt:02}")
+    }
+
+    /// Run and attempt in the name of an attempt's folder.
+    pub(super) fn numbers(folder: &str) -> Option<(u32, u32)> {
+        let (run, attempt) = folder.split_once('-')?;
+        Some((run.parse().ok()?, attempt.parse().ok()?))
+    }
+
     /// The folder of all logs of one action, below the archive's own.
     pub(super) fn action_folder(namespace: &str, action_uid: &str) -> Result<String, KeyError> {
         let any = Self::new(namespace, action_uid, 0, 0, "any")?;
@@ -98,7 +109,8 @@ impl LogKey {
 impl fmt::Display for LogKey {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { namespace, action_uid, run, attempt, pod_uid } = self;
-        write!(formatter, "{LOGS}/{namespace}/{action_uid}/{run:010}-{attempt:02}/{pod_uid}")
+        let attempt = Self::attempt_folder(*run, *attempt);
+        write!(formatter, "{LOGS}/{namespace}/{action_uid}/{attempt}/{pod_uid}")
     }
 }
 
@@ -111,9 +123,8 @@ impl FromStr for LogKey {
         let [VERSION, "logs", namespace, action_uid, numbers, pod_uid] = parts[..] else {
             return Err(wrong());
         };
-        let (run, attempt) = numbers.split_once('-').ok_or_else(wrong)?;
-        let number = |digits: &str| digits.parse().map_err(|_| wrong());
-        let key = Self::new(namespace, action_uid, number(run)?, number(attempt)?, pod_uid)?;
+        let (run, attempt) = Self::numbers(numbers).ok_or_else(wrong)?;
+        let key = Self::new(namespace, action_uid, run, attempt, pod_uid)?;
         // One log has one name.
         if key.to_string() == text { Ok(key) } else { Err(wrong()) }
     }

@@ -15,9 +15,9 @@ use super::{
 };
 use crate::record::frame::{Ending, Kind};
 
-/// So much, compressed and not, is read with one request, and at least one chunk. It may all be in memory, and
-/// what is made of short lines is a few times as large.
-const READ: (u64, u64) = (512 * 1024, 1024 * 1024);
+/// One request reads at most this many bytes of frames, and at least one chunk. They are all in memory, and the
+/// entries of short lines take a few times as much. A log server reads many logs at the same time.
+const READ: u64 = 256 * 1024;
 
 /// How often the store is asked whether a log that is followed has grown.
 const POLL: Duration = Duration::from_secs(2);
@@ -32,6 +32,8 @@ pub enum Begin {
     Line(u64),
     /// This many lines before the end.
     Last(u64),
+    /// At the frame with this number. It may be in the middle of a line. If it is missing, the reading says so.
+    Frame(u64),
     /// At the first frame that is not older, in milliseconds since the script's start.
     Millis(u64),
 }
@@ -132,10 +134,43 @@ impl Archive {
     /// # Errors
     /// If the namespace or the UID cannot be one, or the store cannot be read.
     pub async fn logs_of(&self, namespace: &str, action_uid: &str) -> Result<Vec<LogKey>, ArchiveError> {
+        let folder = Self::folder_of(namespace, action_uid)?;
+        let attempts = self.folders(&folder).await?;
+        self.logs_in(&folder, attempts).await
+    }
+
+    /// The logs of one run of an action, the last attempt last. With `attempt`, those of this attempt alone: one,
+    /// unless a cluster was restored from a backup.
+    ///
+    /// # Errors
+    /// If the namespace or the UID cannot be one, or the store cannot be read.
+    pub async fn logs_of_run(
+        &self,
+        namespace: &str,
+        action_uid: &str,
+        run: u32,
+        attempt: Option<u32>,
+    ) -> Result<Vec<LogKey>, ArchiveError> {
+        let folder = Self::folder_of(namespace, action_uid)?;
+        let attempts = match attempt {
+            Some(attempt) => vec![LogKey::attempt_folder(run, attempt)],
+            None => {
+                let of_run = |name: &String| LogKey::numbers(name).is_some_and(|(number, _)| number == run);
+                self.folders(&folder).await?.into_iter().filter(of_run).collect()
+            }
+        };
+        self.logs_in(&folder, attempts).await
+    }
+
+    fn folder_of(namespace: &str, action_uid: &str) -> Result<String, ArchiveError> {
         let none = |_| ArchiveError::NotFound(format!("of {namespace}/{action_uid}"));
-        let folder = LogKey::action_folder(namespace, action_uid).map_err(none)?;
+        LogKey::action_folder(namespace, action_uid).map_err(none)
+    }
+
+    /// The logs in these folders of attempts.
+    async fn logs_in(&self, folder: &str, attempts: Vec<String>) -> Result<Vec<LogKey>, ArchiveError> {
         let mut logs = Vec::new();
-        for attempt in self.folders(&folder).await? {
+        for attempt in attempts {
             for pod in self.folders(&format!("{folder}/{attempt}")).await? {
                 logs.extend(format!("{folder}/{attempt}/{pod}").parse::<LogKey>());
             }
@@ -285,6 +320,10 @@ impl Reading {
                 };
                 self.begin_at(end.begun_lines().saturating_sub(lines), &objects)
             }
+            Begin::Frame(frame) => {
+                self.next = Some(frame);
+                objects.iter().rposition(|object| begins_at(object).0 <= frame).unwrap_or(0)
+            }
             Begin::Millis(millis) => {
                 self.from_millis = Some(millis);
                 self.object_at(millis, &objects).await?
@@ -295,7 +334,7 @@ impl Reading {
                 self.query.lines.map(|lines| self.from_line.saturating_add(lines))
             }
             // Known with the first line.
-            Begin::Millis(_) => None,
+            Begin::Frame(_) | Begin::Millis(_) => None,
         };
         self.objects = objects.into_iter().skip(first).collect();
         self.begun = true;
@@ -335,6 +374,9 @@ impl Reading {
         };
         let index = self.archive.index(&object).await?;
         let mut chunk = holds_line(index.chunks.iter().map(|chunk| chunk.first.lines), self.from_line);
+        if let Some(next) = self.next {
+            chunk = chunk.max(index.chunks.iter().rposition(|chunk| chunk.first.next <= next).unwrap_or(0));
+        }
         if let Some(millis) = self.from_millis {
             let since = (0..index.chunks.len()).find(|chunk| index.end_of(*chunk).millis >= millis);
             chunk = chunk.max(since.unwrap_or(index.chunks.len()));
@@ -353,7 +395,7 @@ impl Reading {
         let mut plain = first.plain;
         for chunk in &chunks[1..] {
             plain += chunk.plain;
-            if chunk.at + chunk.size - first.at > READ.0 || plain > READ.1 {
+            if plain > READ {
                 break;
             }
             end = chunk.at + chunk.size;
@@ -393,7 +435,8 @@ impl Reading {
                     entries.push(Entry::Missing { from, to });
                     continue;
                 }
-                if self.from_millis.take().is_some() {
+                self.from_millis = None;
+                if self.to_line.is_none() {
                     self.to_line = self.query.lines.map(|lines| before.lines.saturating_add(lines));
                 }
                 entries.push(Entry::Text(Text {

@@ -281,6 +281,34 @@ fn anybody_s_zstd_reads_an_object() {
     });
 }
 
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn from_a_frame_on_is_what_the_whole_has_there(frames in frames(), from in 1..60u64, flush in 0..60usize) {
+        block_on(async {
+            let archive = memory();
+            let mut writer = archive.open(key()).await.unwrap();
+            let (first, rest) = frames.split_at(flush.min(frames.len()));
+            append_all(&mut writer, first.iter().cloned()).await;
+            writer.flush().await.unwrap();
+            append_all(&mut writer, rest.iter().cloned()).await;
+            writer.finish(&record()).await.unwrap();
+
+            let wanted: Vec<Entry> = expected(&frames)
+                .into_iter()
+                .filter_map(|entry| match entry {
+                    Entry::Missing { from: first, to } => (to >= from).then_some(Entry::Missing { from: first, to }),
+                    Entry::Text(text) => (text.sequence >= from).then_some(Entry::Text(text)),
+                })
+                .collect();
+            let query = Query { from: Begin::Frame(from), ..Query::default() };
+            prop_assert_eq!(all(&archive, &key(), query).await, wanted);
+            Ok(())
+        })?;
+    }
+}
+
 #[test]
 fn an_action_made_again_does_not_open_its_predecessor_s_log() {
     block_on(async {
@@ -301,6 +329,17 @@ fn an_action_made_again_does_not_open_its_predecessor_s_log() {
         assert_eq!(archive.logs_of("orders", "uid-1").await.unwrap(), [key()]);
         assert_eq!(archive.logs_of("orders", "uid-2").await.unwrap(), []);
         assert!(archive.logs_of("orders", "..").await.is_err());
+        for (uid, run, attempt, found) in [
+            ("uid-1", 3, None, true),
+            ("uid-1", 3, Some(1), true),
+            ("uid-1", 3, Some(2), false),
+            ("uid-1", 33, None, false),
+            ("uid-2", 3, None, false),
+        ] {
+            let logs = archive.logs_of_run("orders", uid, run, attempt).await.unwrap();
+            assert_eq!(logs, if found { vec![key()] } else { vec![] }, "{uid} {run} {attempt:?}");
+        }
+        assert!(archive.logs_of_run("..", "uid-1", 3, None).await.is_err());
     });
 }
 
