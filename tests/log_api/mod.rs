@@ -1,6 +1,8 @@
 //! The log server on a real cluster: people read logs by their right on the action. The suite's release has
 //! `logApi.enabled`.
 
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
 use futures::{AsyncBufReadExt, StreamExt};
 use k8s_openapi::api::core::v1::Pod;
 use kube::{
@@ -164,6 +166,31 @@ async fn a_log_is_followed_from_before_its_script_starts() {
         assert_eq!(lines.next().await.expect("a line").expect("it is whole"), "ended");
         assert!(lines.next().await.is_none(), "the log ends with the script");
         action.finished().await.assert_succeeded();
+    })
+    .await;
+}
+
+/// The node is this machine, so both times are of one clock.
+#[tokio::test]
+async fn a_line_can_be_read_within_two_seconds_of_being_written() {
+    in_namespace(async |namespace: &Namespace| {
+        let anna = reader(namespace, "anna").await;
+        let script = "for n in $(seq 60); do date +%s%N; sleep 0.1; done";
+        namespace.apply("ticks", Action::script(script)).await;
+        let request =
+            http::Request::get(path(namespace, "ticks", "follow=true")).body(Vec::new()).expect("a request");
+        let stream = anna.client.request_stream(request).await.expect("a stream");
+        let mut lines = Box::pin(stream.lines());
+        let mut late = Vec::new();
+        while let Some(line) = lines.next().await {
+            let written: u64 = line.expect("it is whole").parse().expect("nanoseconds");
+            let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("a time after 1970");
+            late.push(now.saturating_sub(Duration::from_nanos(written)));
+        }
+        assert_eq!(late.len(), 60);
+        late.sort_unstable();
+        println!("a line is read after {:?}, at most after {:?}", late[30], late[59]);
+        assert!(late[59] < Duration::from_secs(2), "{:?}", late[59]);
     })
     .await;
 }

@@ -37,6 +37,21 @@ pub(super) enum Piece<'a> {
     End,
 }
 
+impl Piece<'_> {
+    /// The same, to be kept.
+    pub(super) fn into_owned(self) -> Piece<'static> {
+        match self {
+            Self::Missing(first, last) => Piece::Missing(first, last),
+            Self::Text { frame, begins } => {
+                let Frame { sequence, kind, millis, ending, text } = frame;
+                let text = Cow::Owned(text.into_owned());
+                Piece::Text { frame: Frame { sequence, kind, millis, ending, text }, begins }
+            }
+            Self::End => Piece::End,
+        }
+    }
+}
+
 /// Follows the frames of a log, over several readings of it. It gives each frame once, and in order.
 ///
 /// Frames may come again, and out of order ([`crate::record::credit`]). So what comes behind a gap waits for a
@@ -315,6 +330,11 @@ impl Writer {
     /// Notes when the script's container started.
     pub(super) const fn started(&mut self, at: Option<Timestamp>) {
         self.since.started = at;
+    }
+
+    /// When the script's container started, as far as it is known.
+    pub(super) const fn start(&self) -> Option<Timestamp> {
+        self.since.started
     }
 
     /// Leaves out what is in front of this frame.

@@ -1,9 +1,9 @@
-//! Which pod has the log that is asked for.
+//! Finds the pod that has the log, or the log in the archive.
 
 use k8s_openapi::api::core::v1::Pod;
 use kube::{Api, Client, ResourceExt};
 
-use super::{refusal::Refusal, request::LogRequest};
+use super::{refusal::Refusal, request::LogRequest, stored::Sought};
 use crate::{
     api::{DeploymentAction, LABEL_ACTION_UID, Phase},
     operator::{
@@ -17,6 +17,8 @@ use crate::{
 struct Attempt {
     run: u32,
     number: u32,
+    /// Whether the action no longer says how many attempts the run had.
+    guessed: bool,
     /// The pod's UID, if the status has it.
     pod_uid: Option<String>,
     /// Whether its pod may still be created.
@@ -28,6 +30,8 @@ struct Attempt {
 pub(super) enum Found {
     /// In this pod.
     Pod(Box<PodView>),
+    /// In no pod. The archive may have it. If it does not, this is the answer.
+    Gone(Sought, Refusal),
     /// The script has not started. The sentence says so.
     NotYet(String),
 }
@@ -40,8 +44,6 @@ pub(super) struct Located {
 }
 
 /// Finds the log. With `uid`, the action must still be that one.
-///
-/// A stored log would be asked for here, where a pod is gone.
 pub(super) async fn locate(
     client: &Client,
     request: &LogRequest,
@@ -50,20 +52,32 @@ pub(super) async fn locate(
     let LogRequest { namespace, name, .. } = request;
     let actions: Api<DeploymentAction> = Api::namespaced(client.clone(), namespace);
     let action = call(actions.get_opt(name)).await.map_err(|error| unreadable(namespace, &error))?;
-    let none = || Refusal::not_found(format!("there is no DeploymentAction {name:?} in {namespace:?}"));
+    let none = || {
+        Refusal::not_found(format!(
+            "there is no DeploymentAction {name:?} in {namespace:?}. Logs are read by a right on the action, so \
+             the log of a deleted one cannot be read here, even if it is stored"
+        ))
+    };
     let action = action.ok_or_else(none)?;
     let action_uid = action.uid().ok_or_else(none)?;
     if uid.is_some_and(|uid| uid != action_uid) {
         return Err(none());
     }
-    let attempt = match choose(&action, request)? {
-        Ok(attempt) => attempt,
-        Err(words) => return Ok(Located { action_uid, found: Found::NotYet(words) }),
+    let has_run = action.status.as_ref().is_some_and(|status| status.run.is_some());
+    let attempt = match (choose(&action, request), request.run) {
+        (Ok(Ok(attempt)), _) => attempt,
+        (Ok(Err(words)), _) => return Ok(Located { action_uid, found: Found::NotYet(words) }),
+        // A status can be lost. The archive still knows the run.
+        (Err(refusal), Some(run)) if !has_run => {
+            let sought = Sought { run, attempt: request.attempt, pod_uid: None };
+            return Ok(Located { action_uid, found: Found::Gone(sought, refusal) });
+        }
+        (Err(refusal), _) => return Err(refusal),
     };
     let pod = pod_name(name, &action_uid, attempt.run, attempt.number);
     let pods: Api<Pod> = Api::namespaced(client.clone(), namespace);
     let pod = call(pods.get_opt(&pod)).await.map_err(|error| unreadable(namespace, &error))?;
-    let found = judge(name, &action_uid, &attempt, pod.as_ref())?;
+    let found = judge(name, &action_uid, &attempt, pod.as_ref());
     Ok(Located { action_uid, found })
 }
 
@@ -108,11 +122,12 @@ fn choose(action: &DeploymentAction, request: &LogRequest) -> Result<Result<Atte
                 past.attempts
             )));
         }
-        let attempt = request.attempt.or(past.map(|past| past.attempts)).unwrap_or(1);
+        let known = request.attempt.or(past.map(|past| past.attempts));
+        let (attempt, guessed) = (known.unwrap_or(1), known.is_none());
         if attempt == 0 {
             return Err(Refusal::not_found(format!("run {run} of {name} ended before it had a pod")));
         }
-        return Ok(Ok(Attempt { run, number: attempt, pod_uid: None, to_come: false }));
+        return Ok(Ok(Attempt { run, number: attempt, guessed, pod_uid: None, to_come: false }));
     }
     let attempt = request.attempt.unwrap_or(latest.attempt);
     if attempt > latest.attempt {
@@ -133,12 +148,12 @@ fn choose(action: &DeploymentAction, request: &LogRequest) -> Result<Result<Atte
         None => None,
     };
     let to_come = present && ended.is_none() && pod_uid.is_none() && latest.finished_at.is_none();
-    Ok(Ok(Attempt { run, number: attempt, pod_uid, to_come }))
+    Ok(Ok(Attempt { run, number: attempt, guessed: false, pod_uid, to_come }))
 }
 
 /// Whether this pod is the attempt's. Its name alone proves nothing: others can create pods too.
-fn judge(name: &str, action_uid: &str, attempt: &Attempt, pod: Option<&Pod>) -> Result<Found, Refusal> {
-    let Attempt { run, number, pod_uid, to_come } = attempt;
+fn judge(name: &str, action_uid: &str, attempt: &Attempt, pod: Option<&Pod>) -> Found {
+    let Attempt { run, number, guessed, pod_uid, to_come } = attempt;
     let of_action = |pod: &&Pod| pod.labels().get(LABEL_ACTION_UID).is_some_and(|uid| uid == action_uid);
     let view = pod.filter(of_action).map(PodView::of).filter(|view| {
         view.owner_uid.as_deref() == Some(action_uid)
@@ -147,15 +162,16 @@ fn judge(name: &str, action_uid: &str, attempt: &Attempt, pod: Option<&Pod>) -> 
             && pod_uid.as_ref().is_none_or(|uid| *uid == view.uid)
     });
     match view {
-        Some(view) => Ok(Found::Pod(Box::new(view))),
-        None if *to_come => {
-            Ok(Found::NotYet(format!("run {run}, attempt {number} of {name} has no pod yet")))
-        }
-        None => Err(Refusal::gone(format!(
-            "the log of run {run}, attempt {number} of {name} is gone: it was kept in a pod that no longer \
-             exists. spec.podRetentionSeconds says how long a pod is kept. status.log.tail has the end of the \
-             latest run's log"
-        ))),
+        Some(view) => Found::Pod(Box::new(view)),
+        None if *to_come => Found::NotYet(format!("run {run}, attempt {number} of {name} has no pod yet")),
+        None => Found::Gone(
+            Sought { run: *run, attempt: (!guessed).then_some(*number), pod_uid: pod_uid.clone() },
+            Refusal::gone(format!(
+                "the log of run {run}, attempt {number} of {name} is gone: it was kept in a pod that no longer \
+                 exists, and it is in no archive. spec.podRetentionSeconds says how long a pod is kept. An archive \
+                 keeps logs for longer. status.log.tail has the end of the latest run's log"
+            )),
+        ),
     }
 }
 
@@ -206,7 +222,7 @@ mod tests {
     }
 
     fn chosen(action: &DeploymentAction, query: &str) -> (u32, u32, Option<String>, bool) {
-        let Attempt { run, number: attempt, pod_uid, to_come } =
+        let Attempt { run, number: attempt, pod_uid, to_come, .. } =
             choose(action, &request(query)).unwrap().unwrap();
         (run, attempt, pod_uid, to_come)
     }
@@ -277,13 +293,13 @@ mod tests {
     }
 
     fn attempt(pod_uid: Option<&str>, to_come: bool) -> Attempt {
-        Attempt { run: 3, number: 2, pod_uid: pod_uid.map(str::to_owned), to_come }
+        Attempt { run: 3, number: 2, guessed: false, pod_uid: pod_uid.map(str::to_owned), to_come }
     }
 
     #[test]
     fn only_the_attempt_s_own_pod_has_its_log() {
         let of = |pod: Option<&Pod>| judge("deploy", UID, &attempt(Some("pod-3-2"), false), pod);
-        assert!(matches!(of(Some(&pod(|_| {}))), Ok(Found::Pod(view)) if view.uid == "pod-3-2"));
+        assert!(matches!(of(Some(&pod(|_| {}))), Found::Pod(view) if view.uid == "pod-3-2"));
         let others: [fn(&mut Value); 6] = [
             |pod| pod["metadata"]["uid"] = "another".into(),
             |pod| pod["metadata"]["labels"]["longshore.dev/action-uid"] = "predecessor".into(),
@@ -293,16 +309,30 @@ mod tests {
             |pod| pod["metadata"]["labels"] = json!({}),
         ];
         for change in others {
-            let refusal = of(Some(&pod(change))).unwrap_err();
-            assert_eq!(refusal.code, StatusCode::GONE);
+            assert!(matches!(of(Some(&pod(change))), Found::Gone(..)));
         }
-        let refusal = of(None).unwrap_err();
+        // In the archive it is that of the same pod.
+        let Found::Gone(sought, refusal) = of(None) else { panic!() };
+        assert_eq!(sought, Sought { run: 3, attempt: Some(2), pod_uid: Some("pod-3-2".into()) });
+        assert_eq!(refusal.code, StatusCode::GONE);
         assert!(refusal.message.contains("podRetentionSeconds"), "{}", refusal.message);
     }
 
     #[test]
     fn a_pod_that_may_still_come_is_waited_for() {
-        assert!(matches!(judge("deploy", UID, &attempt(None, true), None), Ok(Found::NotYet(_))));
-        assert!(judge("deploy", UID, &attempt(None, false), None).is_err());
+        assert!(matches!(judge("deploy", UID, &attempt(None, true), None), Found::NotYet(_)));
+        assert!(matches!(judge("deploy", UID, &attempt(None, false), None), Found::Gone(..)));
+    }
+
+    #[test]
+    fn of_a_run_that_the_status_has_forgotten_the_last_stored_attempt_is_sought() {
+        let forgotten = action(|status| status.history.clear());
+        let sought = |query: &str| {
+            let attempt = choose(&forgotten, &request(query)).unwrap().unwrap();
+            let Found::Gone(sought, _) = judge("deploy", UID, &attempt, None) else { panic!() };
+            (sought.run, sought.attempt)
+        };
+        assert_eq!(sought("run=2"), (2, None));
+        assert_eq!(sought("run=2&attempt=3"), (2, Some(3)));
     }
 }

@@ -5,7 +5,7 @@
 //!
 //! A request goes through these steps: [`front_proxy`] says who asks, [`request`] what is asked for,
 //! [`access`] whether it is allowed, [`turns`] whether there is room, [`locate`] where the log is. [`read`] reads
-//! it, and [`lines`] makes of it what the caller gets.
+//! it, from the node or from the archive ([`stored`]), and [`lines`] makes of it what the caller gets.
 
 mod access;
 mod certificates;
@@ -18,6 +18,7 @@ mod refusal;
 mod registration;
 mod request;
 pub mod serve;
+mod stored;
 #[cfg(test)]
 mod testing;
 mod turns;

@@ -1,7 +1,12 @@
-//! Reads a log from the kubelet and passes it on, as fast as the caller takes it.
+//! Reads a log from the kubelet or from the archive, and passes it on as fast as the caller takes it.
+//!
+//! A pod has the log as long as it exists, and its node may have rotated a part away. The archive has what the
+//! operator stored, a minute late while the script runs. So the log of a run that has ended is read from the
+//! archive if all of it is there, and from the pod otherwise. Frames that the node no longer has are taken from
+//! the archive. Without an archive, they are named.
 
 use std::{
-    pin::Pin,
+    pin::{Pin, pin},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -11,31 +16,33 @@ use std::{
 
 use axum::{
     body::{Body, Bytes},
-    http::{HeaderValue, Response, header},
+    http::{HeaderValue, Response, StatusCode, header},
 };
-use futures::{AsyncBufRead, AsyncBufReadExt, stream};
+use futures::{AsyncBufRead, AsyncBufReadExt, TryStreamExt, stream};
 use k8s_openapi::{api::core::v1::Pod, jiff::Timestamp};
 use kube::{Api, Client, api::LogParams};
 use tokio::{
     sync::mpsc,
     time::{Instant, timeout},
 };
-use tracing::debug;
+use tracing::{debug, warn};
 
 use super::{
     lines::{Frames, Piece, Since, Tail, Writer},
     locate::{Found, Located, locate},
     refusal::Refusal,
     request::{Format, LogRequest},
+    stored::{self, Part, Stored},
     turns::Turn,
 };
 use crate::{
     api::CONTAINER,
+    archive::{Archive, ArchiveError, Begin, LogKey, Query, Reason},
     operator::{
         call::{CALL_LIMIT, CallError},
         pod::view::{ContainerView, PodView},
     },
-    record::frame::MAX_LINE_BYTES,
+    record::frame::{Ending, MAX_LINE_BYTES},
 };
 
 /// How many bytes are passed on at once, and are decoded at once.
@@ -48,10 +55,17 @@ const STALLED: Duration = Duration::from_mins(1);
 const SILENCE: Duration = Duration::from_mins(5);
 /// How long a follower waits for frames that may come again, while none comes.
 const GAP: Duration = Duration::from_secs(10);
+/// How long the archive may take to say whether it has a log.
+const ARCHIVE: Duration = Duration::from_secs(20);
+/// The same for a log that a pod has too.
+const ARCHIVE_FIRST: Duration = Duration::from_secs(3);
 /// The pause before a log that is followed is asked for again.
 const AGAIN: Duration = Duration::from_millis(500);
 /// A longer line is cut here, its time included. Our runner never writes one.
 const LONGEST_LINE: usize = 2 * MAX_LINE_BYTES;
+
+/// The last words of a log whose end is nowhere.
+const UNFINISHED: &str = "the log ends here: the rest was not stored";
 
 type Stream = Pin<Box<dyn AsyncBufRead + Send>>;
 
@@ -68,35 +82,56 @@ enum Reading {
     Left,
 }
 
+/// A log, found and open.
+enum Source {
+    /// It is to come.
+    NotYet,
+    Pod(Stream, Box<PodView>),
+    Archive(Box<Stored>),
+}
+
 /// Answers a request that is allowed.
 pub(super) async fn answer(
     client: Client,
+    archive: Option<Archive>,
     mut request: LogRequest,
     turn: Turn,
 ) -> Result<Response<Body>, Refusal> {
     let Located { action_uid, found } = locate(&client, &request, None).await?;
-    let mut first = None;
     let mut writer = Writer::new(request.shape, request.selection);
-    match found {
+    let source = match found {
         Found::NotYet(words) if !request.follow => return Err(Refusal::not_found(words)),
-        Found::NotYet(_) => {}
+        Found::NotYet(_) => Source::NotYet,
+        Found::Gone(sought, refusal) => {
+            let Some(archive) = &archive else { return Err(refusal) };
+            let found =
+                timeout(ARCHIVE, Stored::find(archive, &request.namespace, &action_uid, &sought)).await;
+            let found = found.map_err(|_| unreadable(&slow()))?.map_err(|error| unreadable(&error))?;
+            Source::Archive(Box::new(found.ok_or(refusal)?))
+        }
         Found::Pod(view) => {
             settle(&mut request, &view);
-            match beginning(&client, &request, &view).await {
-                Ok((stream, from)) => {
-                    writer.begin_at(from);
-                    first = Some((stream, view));
-                }
-                Err(error) if request.follow && error.code() == Some(400) => {}
-                Err(error) => return Err(refusal(&view, &error)),
+            let stored = stored_whole(archive.as_ref(), &request, &action_uid, &view).await;
+            match stored {
+                Ok(Some(stored)) => Source::Archive(Box::new(stored)),
+                Ok(None) | Err(_) => match beginning(&client, &request, &view).await {
+                    Ok((stream, from)) => {
+                        writer.begin_at(from);
+                        Source::Pod(stream, view)
+                    }
+                    Err(error) if request.follow && error.code() == Some(400) => Source::NotYet,
+                    Err(error) => return Err(refusal(&view, &error, stored.err())),
+                },
             }
         }
-    }
+    };
     let (chunks, mut taken) = mpsc::channel(WAITING);
     let broken = Arc::new(AtomicBool::new(false));
     let shape = request.shape;
     let reader = Reader {
         client,
+        archive,
+        key: None,
         frames: Frames::default(),
         gap: (0, Instant::now()),
         writer,
@@ -109,7 +144,7 @@ pub(super) async fn answer(
     tokio::spawn(async move {
         // The place is taken until the last byte is on its way.
         let _turn = turn;
-        reader.run(first).await;
+        reader.run(source).await;
     });
     let mut over = false;
     let body = stream::poll_fn(move |context| {
@@ -133,6 +168,29 @@ pub(super) async fn answer(
     Ok(response)
 }
 
+/// The log of a pod whose container has ended, if all of it is stored: the node may have rotated a part away.
+async fn stored_whole(
+    archive: Option<&Archive>,
+    request: &LogRequest,
+    action_uid: &str,
+    view: &PodView,
+) -> Result<Option<Stored>, ArchiveError> {
+    let Some(archive) = archive.filter(|_| has_ended(view)) else { return Ok(None) };
+    let Some(key) = key(request, action_uid, view) else { return Ok(None) };
+    let stored = timeout(ARCHIVE_FIRST, Stored::with_key(archive, key)).await;
+    let stored = stored.unwrap_or_else(|_| Err(slow()));
+    if let Err(error) = &stored {
+        debug!(%error, pod = view.name, "the log is read from the pod");
+    }
+    Ok(stored?.filter(Stored::has_ended))
+}
+
+/// The log's name in the archive.
+fn key(request: &LogRequest, action_uid: &str, view: &PodView) -> Option<LogKey> {
+    let (run, attempt) = view.attempt?;
+    LogKey::new(&request.namespace, action_uid, run, attempt, &view.uid).ok()
+}
+
 /// From here on this attempt is meant, even if another one follows.
 fn settle(request: &mut LogRequest, view: &PodView) {
     if let Some((run, attempt)) = view.attempt {
@@ -140,17 +198,31 @@ fn settle(request: &mut LogRequest, view: &PodView) {
     }
 }
 
-fn refusal(view: &PodView, error: &CallError) -> Refusal {
-    match error.code() {
-        Some(400) => Refusal::not_found(format!(
+fn refusal(view: &PodView, error: &CallError, archive: Option<ArchiveError>) -> Refusal {
+    match (error.code(), archive) {
+        (Some(400), _) => Refusal::not_found(format!(
             "the script in pod {} has not started, so it has no log yet",
             view.name
         )),
-        Some(404) => {
+        // The archive may have it, and does not say so.
+        (Some(404), Some(error)) => unreadable(&error),
+        (Some(404), None) => {
             Refusal::gone(format!("the log of pod {} is gone: its node no longer has it", view.name))
         }
         _ => Refusal::unavailable(&format!("the log of pod {} cannot be read", view.name), error),
     }
+}
+
+fn slow() -> ArchiveError {
+    let detail = "it takes too long".to_owned();
+    ArchiveError::Unavailable { reason: Reason::Unreachable, detail }
+}
+
+fn unreadable(error: &ArchiveError) -> Refusal {
+    Refusal::new(
+        StatusCode::SERVICE_UNAVAILABLE,
+        format!("the log is in no pod any more, and its archive cannot be read: {error}"),
+    )
 }
 
 /// The stream, and the first frame that is wanted of it. To find the last lines, the log is read twice: a line of
@@ -208,6 +280,30 @@ async fn open(client: &Client, namespace: &str, pod: &str, follow: bool) -> Resu
     }
 }
 
+/// Parts of a log on their way to the caller. Those behind a gap that the archive may fill wait for it.
+struct Pieces {
+    fills: bool,
+    waiting: Vec<Piece<'static>>,
+    /// Whether the end record was among them.
+    end: bool,
+}
+
+impl Pieces {
+    const fn new(fills: bool) -> Self {
+        Self { fills, waiting: Vec::new(), end: false }
+    }
+
+    fn take(&mut self, piece: Piece<'_>, writer: &mut Writer, out: &mut Vec<u8>) {
+        self.end |= piece == Piece::End;
+        let waits = !self.waiting.is_empty() || (self.fills && matches!(piece, Piece::Missing(..)));
+        if waits {
+            self.waiting.push(piece.into_owned());
+        } else {
+            writer.write(&piece, out);
+        }
+    }
+}
+
 /// Splits a stream into lines.
 #[derive(Debug, Default)]
 struct Splitter {
@@ -249,6 +345,9 @@ impl Splitter {
 
 struct Reader {
     client: Client,
+    archive: Option<Archive>,
+    /// The log's name in the archive, once its pod is known.
+    key: Option<LogKey>,
     request: LogRequest,
     action_uid: String,
     frames: Frames,
@@ -263,12 +362,19 @@ struct Reader {
 }
 
 impl Reader {
-    async fn run(mut self, first: Option<(Stream, Box<PodView>)>) {
+    async fn run(mut self, source: Source) {
         let chunks = self.chunks.clone();
+        let read = async {
+            match source {
+                Source::NotYet => self.read_all(None).await,
+                Source::Pod(stream, view) => self.read_all(Some((stream, view))).await,
+                Source::Archive(stored) => self.read_stored(&stored).await,
+            }
+        };
         let whole = tokio::select! {
             // A caller that has gone away is noticed even if the script is silent.
             () = chunks.closed() => return,
-            whole = self.read_all(first) => whole,
+            whole = read => whole,
         };
         if !whole {
             self.broken.store(true, Ordering::Release);
@@ -281,13 +387,15 @@ impl Reader {
         loop {
             if let Some((stream, view)) = opened.take() {
                 self.writer.started(started(&view));
+                self.key = key(&self.request, &self.action_uid, &view);
                 match self.read(stream).await {
                     Reading::End => return true,
                     // One full reading after the container had ended, or the only one.
                     Reading::Stream if ended || !self.request.follow => {
+                        let mut pieces = Pieces::new(self.fills());
                         let (writer, out) = (&mut self.writer, &mut self.out);
-                        self.frames.finish(has_ended(&view), |piece| writer.write(&piece, out));
-                        return self.send().await;
+                        self.frames.finish(has_ended(&view), |piece| pieces.take(piece, writer, out));
+                        return self.send().await && self.settle_pieces(pieces).await;
                     }
                     Reading::Broken if !self.request.follow => return false,
                     Reading::Stream | Reading::Broken => {}
@@ -300,6 +408,7 @@ impl Reader {
                     tokio::time::sleep(AGAIN).await;
                     continue;
                 }
+                Ok(Located { found: Found::Gone(_, refusal), .. }) => return self.read_rest(&refusal).await,
                 Err(refusal) if refusal.code.is_server_error() => {
                     debug!(%refusal, "a log that is followed");
                     tokio::time::sleep(AGAIN).await;
@@ -323,8 +432,7 @@ impl Reader {
                 Ok(_) if matches!(view.container, ContainerView::Waiting) && !ended => {}
                 Ok(stream) => opened = Some((stream, view)),
                 Err(error) if ended && matches!(error.code(), Some(400 | 404)) => {
-                    self.writer.note(&refusal(&view, &error).message, &mut self.out);
-                    return self.send().await;
+                    return self.read_rest(&refusal(&view, &error, None)).await;
                 }
                 Err(error) => {
                     debug!(%error, pod = view.name, "a log that is followed");
@@ -338,14 +446,11 @@ impl Reader {
         let mut splitter = Splitter::default();
         let mut heard = Instant::now();
         loop {
-            let mut ends = false;
             let patience = self.patience();
+            let mut pieces = Pieces::new(self.fills());
             let (frames, writer, out) = (&mut self.frames, &mut self.writer, &mut self.out);
             let some = splitter.read(&mut stream, |line| {
-                frames.take(line, |piece| {
-                    ends |= piece == Piece::End;
-                    writer.write(&piece, out);
-                });
+                frames.take(line, |piece| pieces.take(piece, writer, out));
             });
             let more = match timeout(patience.unwrap_or(SILENCE), some).await {
                 Ok(Ok(more)) => {
@@ -361,12 +466,10 @@ impl Reader {
             };
             if self.patience() == Some(Duration::ZERO) {
                 let (writer, out) = (&mut self.writer, &mut self.out);
-                self.frames.give_up(|piece| {
-                    ends |= piece == Piece::End;
-                    writer.write(&piece, out);
-                });
+                self.frames.give_up(|piece| pieces.take(piece, writer, out));
             }
-            if !self.send().await {
+            let ends = pieces.end;
+            if !self.send().await || !self.settle_pieces(pieces).await {
                 return Reading::Left;
             }
             if ends {
@@ -376,6 +479,151 @@ impl Reader {
                 return Reading::Stream;
             }
         }
+    }
+
+    /// Whether gaps are to be filled from the archive. With `tailLines`, a gap in front of the lines that the node
+    /// has could hide more lines than were asked for.
+    fn fills(&self) -> bool {
+        self.archive.is_some() && self.key.is_some() && self.request.selection.tail_lines.is_none()
+    }
+
+    /// Writes what waits for a gap to be filled. `false` if the caller does not take it.
+    async fn settle_pieces(&mut self, pieces: Pieces) -> bool {
+        // Whether a line is open behind what came from the archive.
+        let mut open = None;
+        for piece in pieces.waiting {
+            match piece {
+                Piece::Missing(first, last) => match self.fill(first, last).await {
+                    Some(filled) => open = filled.or(open),
+                    None => return false,
+                },
+                Piece::Text { frame, begins } => {
+                    let begins = open.take().map_or(begins, |open: bool| !open);
+                    self.writer.write(&Piece::Text { frame, begins }, &mut self.out);
+                }
+                Piece::End => {}
+            }
+            if self.out.len() >= CHUNK && !self.send().await {
+                return false;
+            }
+        }
+        self.send().await
+    }
+
+    /// Writes frames that the node no longer has, as far as the archive has them, and names the others. Returns
+    /// whether a line is open behind them, if that is known. `None` if the caller does not take it.
+    async fn fill(&mut self, first: u64, last: u64) -> Option<Option<bool>> {
+        let mut open = None;
+        let mut next = first;
+        if let (Some(archive), Some(key)) = (self.archive.clone(), self.key.clone()) {
+            let from = match (self.request.selection.since, self.writer.start()) {
+                (Some(since), Some(started)) => Begin::Millis(stored::millis(started, since)),
+                _ => Begin::Frame(first),
+            };
+            let mut entries = pin!(archive.read(&key, Query { from, ..Query::default() }));
+            loop {
+                let piece = match entries.try_next().await {
+                    Ok(Some(entry)) => stored::piece(entry),
+                    // Behind the last text there can be records.
+                    Ok(None) => {
+                        let end = archive.summary(&key).await.map_or(next, |summary| summary.next);
+                        next = next.max(end);
+                        break;
+                    }
+                    Err(error) => {
+                        debug!(%error, %key, "a gap is not filled");
+                        break;
+                    }
+                };
+                let piece = match piece {
+                    Piece::Text { ref frame, .. } if frame.sequence < next => continue,
+                    Piece::Missing(_, to) if to < next => continue,
+                    Piece::Text { ref frame, .. } if frame.sequence <= last => {
+                        next = frame.sequence.saturating_add(1);
+                        open = Some(frame.ending == Ending::Continued);
+                        piece
+                    }
+                    Piece::Missing(from, to) if from <= last => {
+                        let missing = Piece::Missing(from.max(next), to.min(last));
+                        next = to.saturating_add(1);
+                        missing
+                    }
+                    _ => {
+                        next = last.saturating_add(1);
+                        break;
+                    }
+                };
+                self.writer.write(&piece, &mut self.out);
+                if self.out.len() >= CHUNK && !self.send().await {
+                    return None;
+                }
+            }
+        }
+        if next <= last {
+            self.writer.write(&Piece::Missing(next, last), &mut self.out);
+        }
+        Some(open)
+    }
+
+    /// Writes a log that is in the archive. `false` if the caller has not got all of it.
+    async fn read_stored(&mut self, stored: &Stored) -> bool {
+        let Some(archive) = self.archive.clone() else { return false };
+        self.writer.started(stored.started());
+        let selection = self.request.selection;
+        let whole = match stored.part(selection) {
+            Some(part) => self.read_part(&archive, &stored.key, part).await,
+            None => true,
+        };
+        if whole && !stored.has_ended() {
+            self.writer.note(UNFINISHED, &mut self.out);
+        }
+        whole && self.send().await
+    }
+
+    async fn read_part(&mut self, archive: &Archive, key: &LogKey, mut part: Part) -> bool {
+        let mut entries = pin!(archive.read(key, part.query));
+        loop {
+            match entries.try_next().await {
+                Ok(Some(entry)) => {
+                    let piece = stored::piece(entry);
+                    if part.has(&piece) {
+                        self.writer.write(&piece, &mut self.out);
+                    }
+                }
+                Ok(None) => return self.send().await,
+                Err(error) => {
+                    warn!(%error, %key, "a stored log");
+                    return false;
+                }
+            }
+            if self.out.len() >= CHUNK && !self.send().await {
+                return false;
+            }
+        }
+    }
+
+    /// The log's pod went away while the log was read. The rest is in the archive, or is gone.
+    async fn read_rest(&mut self, refusal: &Refusal) -> bool {
+        if let (Some(archive), Some(key)) = (self.archive.clone(), self.key.clone()) {
+            match Stored::with_key(&archive, key).await {
+                Ok(Some(stored)) => {
+                    let query = Query { from: Begin::Frame(self.frames.next()), ..Query::default() };
+                    let part = Part { query, first_is_text: false };
+                    let whole = self.read_part(&archive, &stored.key, part).await;
+                    if whole && !stored.has_ended() {
+                        self.writer.note(UNFINISHED, &mut self.out);
+                    }
+                    return whole && self.send().await;
+                }
+                Ok(None) => {}
+                Err(error) => {
+                    warn!(%error, "the rest of a log");
+                    return false;
+                }
+            }
+        }
+        self.writer.note(&refusal.message, &mut self.out);
+        self.send().await
     }
 
     /// How much longer a follower waits for frames that may come again. `None` without such frames.

@@ -37,9 +37,15 @@ use super::{
     request::Asked,
     turns::Turns,
 };
-use crate::operator::{
-    call::{CallError, call},
-    options::LogFormat,
+use crate::{
+    archive::Archive,
+    operator::{
+        call::{CallError, call},
+        options::{
+            LogFormat,
+            archive::{ArchiveOptions, ArchiveOptionsError},
+        },
+    },
 };
 
 /// How often certificates, the front proxy and the `APIService` are looked at.
@@ -98,6 +104,10 @@ pub struct ServeLogsOptions {
     #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=400))]
     pub max_requests_of_user: u16,
 
+    /// The archive in which the operator stores logs.
+    #[command(flatten)]
+    pub archive: ArchiveOptions,
+
     /// Format of the server's own log.
     #[arg(long, env = "LONGSHORE_LOG_FORMAT", value_enum, default_value = "text")]
     pub log_format: LogFormat,
@@ -116,6 +126,9 @@ pub enum ServeError {
     /// The client cannot be made.
     #[error("no client for the API server: {0}")]
     Client(#[from] kube::Error),
+    /// The archive cannot be as the flags say.
+    #[error(transparent)]
+    Archive(#[from] ArchiveOptionsError),
     /// The address cannot be listened on.
     #[error("{address}: {source}")]
     Listen {
@@ -151,6 +164,7 @@ struct Live {
 /// What all requests share.
 pub(super) struct Server {
     client: Client,
+    archive: Option<Archive>,
     turns: Turns,
     live: Mutex<Option<Live>>,
     connections: Arc<Semaphore>,
@@ -158,9 +172,10 @@ pub(super) struct Server {
 }
 
 impl Server {
-    pub(super) fn new(client: Client, options: &ServeLogsOptions) -> Self {
+    pub(super) fn new(client: Client, archive: Option<Archive>, options: &ServeLogsOptions) -> Self {
         Self {
             client,
+            archive,
             turns: Turns::new(options.max_requests.into(), options.max_requests_of_user.into()),
             live: Mutex::default(),
             connections: Arc::new(Semaphore::new(CONNECTIONS)),
@@ -254,7 +269,7 @@ impl Server {
         let turn = self.turns.take(&caller.user)?;
         access::check(&self.client, &caller, &log).await?;
         debug!(caller.user, log.namespace, log.name, "a log is read");
-        read::answer(self.client.clone(), log, turn).await
+        read::answer(self.client.clone(), self.archive.clone(), log, turn).await
     }
 }
 
@@ -315,7 +330,8 @@ pub async fn serve_logs(options: ServeLogsOptions, stop: impl Future<Output = ()
     let mut config = Config::infer().await?;
     config.default_retry = false;
     let client = Client::try_from(config)?;
-    let server = Arc::new(Server::new(client.clone(), &options));
+    let archive = options.archive.connect()?;
+    let server = Arc::new(Server::new(client.clone(), archive, &options));
     let listen = async |address| {
         let bound = TcpListener::bind(address).await;
         bound.map_err(|source| ServeError::Listen { address, source })

@@ -89,6 +89,14 @@ struct Served {
 
 impl Served {
     async fn with(answer: impl Fn(&Seen) -> Answer + Send + Sync + Clone + 'static) -> Self {
+        Self::and(None, answer).await
+    }
+
+    /// The same, with an archive.
+    async fn and(
+        archive: Option<Archive>,
+        answer: impl Fn(&Seen) -> Answer + Send + Sync + Clone + 'static,
+    ) -> Self {
         let (client, seen) = server(answer);
         let options = ServeLogsOptions::parse_from([
             "serve-logs",
@@ -97,7 +105,7 @@ impl Served {
             "--max-requests=3",
             "--max-requests-of-user=2",
         ]);
-        let own = Arc::new(Server::new(client, &options));
+        let own = Arc::new(Server::new(client, archive, &options));
         let authority = Authority::new("front-proxy");
         let proxy = FrontProxy::read(&map(&authority, r#"["front-proxy-client"]"#)).unwrap();
         // The Secret has no content yet.
@@ -430,4 +438,164 @@ async fn a_user_in_thousands_of_groups_is_no_stranger() {
     assert_eq!(exchange(stream, &head).await.0, 200);
     let seen = served.seen.lock().unwrap();
     assert_eq!(seen[0].body["spec"]["groups"].as_array().unwrap().len(), 2000);
+}
+
+fn memory() -> Archive {
+    Archive::on(Arc::new(object_store::memory::InMemory::new()), object_store::path::Path::default())
+}
+
+/// The frames as the operator stored them, of an action with this UID. With `ended`, it stored all.
+async fn keep(archive: &Archive, uid: &str, frames: &[&str], ended: bool) {
+    use crate::archive::run_record::{ActionRecord, PodRecord, RunNumber, RunRecord};
+    let key = crate::archive::LogKey::new("shop", uid, 1, 1, "pod-1").unwrap();
+    let mut writer = archive.open(key).await.unwrap();
+    writer.started(STARTED.parse().unwrap());
+    for line in frames {
+        let frame = crate::record::frame::Frame::decode(line.as_bytes()).unwrap();
+        if frame.sequence < writer.next() {
+            continue;
+        }
+        writer.skip_to(frame.sequence).await.unwrap();
+        writer.append(&frame).await.unwrap();
+    }
+    writer.flush().await.unwrap();
+    if ended {
+        let record = RunRecord::new(ActionRecord::default(), RunNumber::default(), PodRecord::default());
+        writer.finish(&record).await.unwrap();
+    }
+}
+
+fn without_pod(request: &Seen) -> Answer {
+    if request.path == POD { failure(404, "NotFound", "none").into() } else { usual(request) }
+}
+
+#[tokio::test]
+async fn a_log_whose_pod_is_gone_is_read_from_the_archive() {
+    let archive = memory();
+    keep(&archive, UID, &FRAMES, true).await;
+    let stored = Served::and(Some(archive.clone()), without_pod).await;
+    let live = Served::with(usual).await;
+    for query in [
+        "",
+        "?run=1&attempt=1",
+        "?tailLines=2",
+        "?tailLines=0",
+        "?tailLines=1&format=jsonl&follow=true",
+        "?timestamps=true&sinceTime=2026-01-31T10:42:00.002Z",
+    ] {
+        let (code, _, body) = stored.asked("anna", &format!("{LOG}{query}")).await;
+        assert_eq!(code, 200, "{query}: {body}");
+        let of_pod = live.asked("anna", &format!("{LOG}{}", query.replace("&follow=true", ""))).await;
+        assert_eq!(body, of_pod.2, "{query}");
+    }
+    assert_eq!(stored.asked("anna", &format!("{LOG}?tailLines=2")).await.2, "two\nthree\n");
+    // The right is asked for as always.
+    assert_eq!(stored.asked("bert", LOG).await.0, 403);
+    // The archive still knows the runs of a status that was lost.
+    let lost = Served::and(Some(archive.clone()), |request: &Seen| match request.path.as_str() {
+        ACTION => (200, action(|action| action["status"] = json!({"phase": "Idle"}))).into(),
+        _ => without_pod(request),
+    })
+    .await;
+    assert_eq!(lost.asked("anna", &format!("{LOG}?run=1")).await.2, "one\ntwo\nthree\n");
+    assert_eq!(lost.refused(&format!("{LOG}?run=2")).await.0, 404);
+}
+
+#[tokio::test]
+async fn a_stored_log_is_never_that_of_a_predecessor_or_of_a_deleted_action() {
+    let archive = memory();
+    keep(&archive, "predecessor", &FRAMES, true).await;
+    let served = Served::and(Some(archive.clone()), without_pod).await;
+    let (code, words) = served.refused(LOG).await;
+    assert!(code == 410 && words.contains("in no archive"), "{words}");
+    let deleted = Served::and(Some(archive), but(ACTION, failure(404, "NotFound", "none"))).await;
+    let (code, words) = deleted.refused(LOG).await;
+    assert!(code == 404 && words.contains("deleted"), "{words}");
+}
+
+#[tokio::test]
+async fn a_log_that_was_not_stored_to_its_end_says_so() {
+    let archive = memory();
+    keep(&archive, UID, &FRAMES[..3], false).await;
+    let served = Served::and(Some(archive), without_pod).await;
+    let (code, _, body) = served.asked("anna", LOG).await;
+    assert!(code == 200 && body.starts_with("one\ntwo\n[longshore: the log ends here"), "{body}");
+}
+
+/// A folder in which nothing can be read, since a file is in the way.
+fn broken(folder: &std::path::Path) -> Archive {
+    std::fs::create_dir_all(folder.join("v1/logs")).unwrap();
+    std::fs::write(folder.join("v1/logs/shop"), "a file").unwrap();
+    let url = format!("file://{}", folder.display());
+    Archive::connect(&crate::archive::Settings { url, ..Default::default() }).unwrap()
+}
+
+#[tokio::test]
+async fn an_archive_that_is_down_is_named_and_logs_in_pods_are_read() {
+    let folder = std::env::temp_dir().join(format!("longshore-no-archive-{}", std::process::id()));
+    let archive = broken(&folder);
+    let (code, words) = Served::and(Some(archive.clone()), without_pod).await.refused(LOG).await;
+    assert!(code == 503 && words.contains("archive"), "{code} {words}");
+    let ended = |request: &Seen| match request.path.as_str() {
+        POD => (200, pod(UID, &json!({"terminated": {"exitCode": 0, "startedAt": STARTED}}))).into(),
+        _ => usual(request),
+    };
+    for answer in [Served::and(Some(archive.clone()), ended).await, Served::and(Some(archive), usual).await] {
+        let (code, _, body) = answer.asked("anna", LOG).await;
+        assert_eq!((code, body.as_str()), (200, "one\ntwo\nthree\n"));
+    }
+    std::fs::remove_dir_all(folder).unwrap();
+}
+
+#[tokio::test]
+async fn what_a_node_has_rotated_away_comes_from_the_archive() {
+    let rotated = |request: &Seen| match request.path.as_str() {
+        path if path.ends_with("pods/deploy-5f3c9a1b-1-1/log") => {
+            (200, Value::String(log(&["6 o 9 six", "7 o 9 seven"]))).into()
+        }
+        _ => usual(request),
+    };
+    let none = Served::with(rotated).await;
+    let named = "[longshore: frames 1 to 5 of the log are missing here]\nsix\nseven\n";
+    assert_eq!(none.asked("anna", LOG).await.2, named);
+    // A minute late, and without a frame that never came. The last line is open.
+    let archive = memory();
+    keep(&archive, UID, &["1 s 0 {}", "2 o 1 two", "4 o+ 3 four "], false).await;
+    let some = Served::and(Some(archive.clone()), rotated).await;
+    let missing =
+        |frame: u64| format!("[longshore: frames {frame} to {frame} of the log are missing here]\n");
+    let filled = format!("two\n{}four \n{}six\nseven\n", missing(3), missing(5));
+    assert_eq!(some.asked("anna", LOG).await.2, filled);
+    // With all of it, a line that goes on has one time.
+    keep(&archive, UID, &["1 s 0 {}", "2 o 1 two", "4 o+ 3 four ", "5 o+ 4 five "], false).await;
+    let stamped =
+        some.asked("anna", &format!("{LOG}?timestamps=true&sinceTime=2026-01-31T10:42:00.003Z")).await.2;
+    assert_eq!(stamped, "2026-01-31T10:42:00.003Z four five six\n2026-01-31T10:42:00.009Z seven\n");
+    // The last lines are those that the node has. Nothing is put in front of them.
+    assert_eq!(some.asked("anna", &format!("{LOG}?tailLines=1")).await.2, "seven\n");
+    // Once all is stored and the script has ended, the archive is read alone.
+    keep(&archive, UID, &["6 o 9 six", "7 o 9 seven"], true).await;
+    let ended = Served::and(Some(archive), move |request: &Seen| match request.path.as_str() {
+        POD => (200, pod(UID, &json!({"terminated": {"exitCode": 0, "startedAt": STARTED}}))).into(),
+        _ => rotated(request),
+    })
+    .await;
+    let whole = format!("two\n{}four five six\nseven\n", missing(3));
+    assert_eq!(ended.asked("anna", LOG).await.2, whole);
+    assert!(!ended.seen.lock().unwrap().iter().any(|seen| seen.path.ends_with("/log")));
+}
+
+#[tokio::test]
+async fn a_follower_whose_pod_goes_away_gets_the_rest_from_the_archive() {
+    let archive = memory();
+    keep(&archive, UID, &[&FRAMES[..], &["5 o 4 four", "6 z 4 {}"]].concat(), true).await;
+    let looks = Arc::new(AtomicUsize::new(0));
+    let served = Served::and(Some(archive), move |request: &Seen| match request.path.as_str() {
+        POD if looks.fetch_add(1, Ordering::Relaxed) > 0 => failure(404, "NotFound", "none").into(),
+        path if path.starts_with(POD) && path.ends_with("/log") => (200, Value::String(log(&FRAMES))).into(),
+        _ => usual(request),
+    })
+    .await;
+    let (_, _, body) = served.asked("anna", &format!("{LOG}?follow=true")).await;
+    assert_eq!(body, "one\ntwo\nthree\nfour\n");
 }
