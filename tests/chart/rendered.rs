@@ -5,8 +5,16 @@ use serde_json::{Value, json};
 use super::tools::{CHART, helm, names, output, render, text, the, values_file, values_files};
 
 fn operator_arguments(objects: &[Value], name: &str) -> Vec<String> {
-    let container = &the(objects, "Deployment", name)["spec"]["template"]["spec"]["containers"][0];
+    arguments(&the(objects, "Deployment", name)["spec"]["template"]["spec"]["containers"][0])
+}
+
+fn arguments(container: &Value) -> Vec<String> {
     container["args"].as_array().unwrap().iter().map(|one| text(one).to_owned()).collect()
+}
+
+/// The flags of the archive, in order.
+fn of_archive(container: &Value) -> Vec<String> {
+    arguments(container).into_iter().filter(|one| one.starts_with("--archive-")).collect()
 }
 
 #[test]
@@ -44,6 +52,29 @@ fn what_is_misspelled_or_cannot_work_is_refused() {
         ("logApi.enable=true", "enable"),
         ("logApi.maxRequests=0", "maxRequests"),
         ("image.repository=", "image.repository is empty"),
+        ("archive.bucket=logs", "bucket"),
+        ("archive.url=file:///logs", "archive.volume.size"),
+        ("archive.url=s3:bucket", "write s3://bucket/prefix"),
+        ("archive.url=https://bucket/logs", "write s3://bucket/prefix"),
+        ("archive.url=s3://key:word@bucket", "\"s3://…@bucket\": write"),
+        ("archive.url=s3://bucket?region=eu", "archive.env"),
+        ("archive.url=s3://logs,archive.volume.size=1Gi", "or a volume"),
+        ("archive.volume.size=1Gi,archive.volume.existingClaim=logs", "existingClaim and size"),
+        ("archive.volume.size=big", "archive.volume.size is \"big\""),
+        ("archive.volume.storageClass=fast", "archive.volume.size"),
+        ("archive.volume.size=1Gi,replicas=2", "set replicas to 1"),
+        ("archive.volume.existingClaim=logs,replicas=2", "set replicas to 1"),
+        ("archive.volume.size=1Gi,logApi.enabled=true,logApi.replicas=2", "set logApi.replicas to 1"),
+        ("archive.volume.size=1Gi,archive.credentialsSecret=aws", "archive.url"),
+        ("archive.credentialsSecret=aws", "give archive.url"),
+        ("archive.retention.keepFor=90d", "give archive.url"),
+        ("archive.retention.keepRuns=3", "give archive.url"),
+        ("archive.url=s3://logs,archive.retention.keepFor=3 months", "archive.retention.keepFor"),
+        ("archive.url=s3://logs,archive.retention.keepFor=90", "keepFor"),
+        ("archive.url=s3://logs,archive.retention.keepRuns=-1", "keepRuns"),
+        ("archive.url=s3://logs,archive.retention.maxBytes=50G", "archive.retention.maxBytes"),
+        ("archive.url=s3://logs,archive.caBundle=ca.pem", "--set-file archive.caBundle"),
+        ("networkPolicy.archivePorts={0}", "archivePorts"),
     ] {
         let arguments = ["template", "ship", CHART, "--values", &values, "--set", set];
         let output = output("helm", &arguments, "");
@@ -86,7 +117,7 @@ fn names_and_labels_are_as_the_values_say() {
     );
     let variables = pod["containers"][0]["env"].as_array().unwrap();
     let proxy = json!({"name": "HTTPS_PROXY", "value": "http://proxy.internal:3128"});
-    assert!(variables.len() == 4 && variables.contains(&proxy), "{variables:?}");
+    assert!(variables.len() == 5 && variables.contains(&proxy), "{variables:?}");
     // A template in a value, as an object and as a text.
     assert_eq!(the(&objects, "ConfigMap", "ships-operator-note")["data"]["replicas"], "3");
     assert_eq!(the(&objects, "ConfigMap", "text")["metadata"]["namespace"], "system");
@@ -192,8 +223,9 @@ fn the_network_policy_names_the_ports_that_the_values_need() {
         .iter()
         .map(|rule| rule["ports"].as_array().unwrap().iter().map(|port| &port["port"]).collect())
         .collect();
-    let expected: [&[u16]; 5] = [&[53, 53], &[6443], &[443, 5000, 80], &[4317], &[3128]];
+    let expected: [&[u16]; 6] = [&[53, 53], &[6443], &[443, 5000, 80], &[9000], &[4317], &[3128]];
     assert_eq!(json!(ports), json!(expected));
+    assert_eq!(policy["egress"][3]["to"][0]["ipBlock"]["cidr"], "203.0.113.0/24");
     let pods = &policy["podSelector"]["matchExpressions"][0]["values"];
     assert_eq!(pods, &json!(["ships", "ships-uninstall", "ships-test", "ships-logs"]));
     assert_eq!(policy["ingress"][1], json!({"ports": [{"port": 8443, "protocol": "TCP"}]}));
@@ -250,5 +282,116 @@ fn a_log_server_of_some_namespaces_reads_logs_in_them_alone() {
                 assert_eq!(rule["verbs"], json!(["get"]), "{rule}");
             }
         }
+    }
+}
+
+#[test]
+fn with_a_volume_one_pod_has_operator_and_log_server() {
+    let objects = render("system", &values_file("volume"), &[]);
+    let deployments: Vec<_> = objects.iter().filter(|one| one["kind"] == "Deployment").collect();
+    assert_eq!(deployments.len(), 1);
+    let deployment = &deployments[0]["spec"];
+    assert_eq!((&deployment["replicas"], &deployment["strategy"]), (&json!(1), &json!({"type": "Recreate"})));
+    let pod = &deployment["template"]["spec"];
+    assert_eq!(pod["securityContext"]["fsGroup"], 65532);
+    let (operator, logs) = (&pod["containers"][0], &pod["containers"][1]);
+    let url = "--archive-url=file:///var/lib/longshore/archive";
+    assert_eq!(of_archive(operator), [url, "--archive-max-bytes=40Gi"]);
+    assert_eq!((text(&logs["name"]), of_archive(logs)), ("logs", vec![url.to_owned()]));
+    let mount = |read_only: bool| json!({"name": "archive", "mountPath": "/var/lib/longshore/archive", "readOnly": read_only});
+    assert_eq!(operator["volumeMounts"], json!([mount(false)]));
+    // The log server only reads. It is not the operator, whose token would be mounted in this place.
+    let token = json!({
+        "name": "logs-token", "mountPath": "/var/run/secrets/kubernetes.io/serviceaccount", "readOnly": true,
+    });
+    assert_eq!(logs["volumeMounts"], json!([mount(true), token]));
+    assert_eq!(pod["serviceAccountName"], "ship-longshore");
+    assert_eq!(pod["volumes"][0]["persistentVolumeClaim"]["claimName"], "ship-longshore-archive");
+    assert_eq!(pod["volumes"][1]["secret"]["secretName"], "ship-longshore-logs-token");
+    let secret = the(&objects, "Secret", "ship-longshore-logs-token");
+    let account = &secret["metadata"]["annotations"]["kubernetes.io/service-account.name"];
+    assert_eq!(
+        (account, &secret["type"]),
+        (&json!("ship-longshore-logs"), &json!("kubernetes.io/service-account-token"))
+    );
+    the(&objects, "ServiceAccount", "ship-longshore-logs");
+    // Both listen in one network.
+    let ports: Vec<&Value> =
+        [operator, logs].iter().flat_map(|one| one["ports"].as_array().unwrap()).collect();
+    let mut numbers: Vec<_> = ports.iter().map(|port| port["containerPort"].as_u64().unwrap()).collect();
+    numbers.sort_unstable();
+    assert_eq!(numbers, [8080, 8081, 8443]);
+    assert!(arguments(logs).contains(&"--health-listen=0.0.0.0:8081".to_owned()));
+    let selector = &the(&objects, "Service", "ship-longshore-logs")["spec"]["selector"];
+    assert_eq!(selector, &deployment["selector"]["matchLabels"]);
+    // The logs outlive the release.
+    let claim = the(&objects, "PersistentVolumeClaim", "ship-longshore-archive");
+    assert_eq!(claim["metadata"]["annotations"]["helm.sh/resource-policy"], "keep");
+    assert_eq!(claim["spec"]["storageClassName"], "fast");
+    assert_eq!(claim["spec"]["resources"]["requests"]["storage"], "50Gi");
+}
+
+#[test]
+fn a_claim_of_one_s_own_is_used_and_none_is_made() {
+    let set =
+        ["--set", "archive.volume.size=,archive.volume.storageClass=,archive.volume.existingClaim=mine"];
+    let objects = render("system", &values_file("volume"), &set);
+    assert!(!objects.iter().any(|one| one["kind"] == "PersistentVolumeClaim"));
+    let pod = &the(&objects, "Deployment", "ship-longshore")["spec"]["template"]["spec"];
+    assert_eq!(pod["volumes"][0]["persistentVolumeClaim"]["claimName"], "mine");
+}
+
+#[test]
+fn without_a_log_server_a_volume_is_the_operators_alone() {
+    let objects = render("system", &values_file("volume"), &["--set", "logApi.enabled=false"]);
+    let pod = &the(&objects, "Deployment", "ship-longshore")["spec"]["template"]["spec"];
+    assert_eq!(pod["containers"].as_array().unwrap().len(), 1);
+    assert_eq!(pod["volumes"].as_array().unwrap().len(), 1);
+    assert!(!names(&objects).iter().any(|name| name.contains("-logs")));
+}
+
+#[test]
+fn with_an_object_store_operator_and_log_server_scale_apart() {
+    let objects = render("system", &values_file("everything"), &[]);
+    let deployment = |name| &the(&objects, "Deployment", name)["spec"];
+    let (operator, logs) = (deployment("ships-operator"), deployment("ships-operator-logs"));
+    assert_eq!((&operator["replicas"], &logs["replicas"]), (&json!(3), &json!(2)));
+    assert_eq!(operator["strategy"]["type"], "RollingUpdate");
+    let container = |deployment: &Value| deployment["template"]["spec"]["containers"][0].clone();
+    let shared = ["--archive-url=s3://ships/logs", "--archive-ca-file=/etc/longshore/archive-ca/ca.crt"];
+    let limits = [
+        "--archive-keep-for=90d",
+        "--archive-keep-runs=20",
+        "--archive-max-bytes=1Ti",
+        "--archive-max-bytes-of-namespace=50Gi",
+    ];
+    assert_eq!(of_archive(&container(operator)), [&shared[..], &limits].concat());
+    assert_eq!(of_archive(&container(logs)), shared);
+    for deployment in [operator, logs] {
+        let container = container(deployment);
+        assert_eq!(container["envFrom"], json!([{"secretRef": {"name": "archive-credentials"}}]));
+        let region = json!({"name": "AWS_REGION", "value": "eu-central-1"});
+        assert!(container["env"].as_array().unwrap().contains(&region));
+        let mount = json!({"name": "archive-ca", "mountPath": "/etc/longshore/archive-ca", "readOnly": true});
+        assert!(container["volumeMounts"].as_array().unwrap().contains(&mount));
+        let template = &deployment["template"];
+        assert!(!template["metadata"]["annotations"]["longshore.dev/archive-ca-sha256"].is_null());
+        assert!(template["spec"]["securityContext"]["fsGroup"].is_null());
+    }
+    // Each may have a workload identity of its own.
+    for (account, role) in [("ships", "ships"), ("ships-logs", "ships-logs")] {
+        let annotations = &the(&objects, "ServiceAccount", account)["metadata"]["annotations"];
+        assert_eq!(annotations["example.com/role"], role);
+    }
+    assert!(!objects.iter().any(|one| one["kind"] == "PersistentVolumeClaim"));
+}
+
+#[test]
+fn without_an_archive_there_is_none() {
+    let objects = render("system", &values_file("default"), &["--set", "logApi.enabled=true"]);
+    for name in ["ship-longshore", "ship-longshore-logs"] {
+        let pod = &the(&objects, "Deployment", name)["spec"]["template"]["spec"];
+        assert_eq!(of_archive(&pod["containers"][0]), [""; 0]);
+        assert!(pod["containers"][0]["envFrom"].is_null() && pod["volumes"].is_null(), "{pod}");
     }
 }
