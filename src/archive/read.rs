@@ -152,12 +152,11 @@ impl Archive {
         attempt: Option<u32>,
     ) -> Result<Vec<LogKey>, ArchiveError> {
         let folder = Self::folder_of(namespace, action_uid)?;
-        let attempts = match attempt {
-            Some(attempt) => vec![LogKey::attempt_folder(run, attempt)],
-            None => {
-                let of_run = |name: &String| LogKey::numbers(name).is_some_and(|(number, _)| number == run);
-                self.folders(&folder).await?.into_iter().filter(of_run).collect()
-            }
+        let attempts = if let Some(attempt) = attempt {
+            vec![LogKey::attempt_folder(run, attempt)]
+        } else {
+            let of_run = |name: &String| LogKey::numbers(name).is_some_and(|(number, _)| number == run);
+            self.folders(&folder).await?.into_iter().filter(of_run).collect()
         };
         self.logs_in(&folder, attempts).await
     }

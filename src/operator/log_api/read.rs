@@ -65,7 +65,7 @@ const AGAIN: Duration = Duration::from_millis(500);
 const LONGEST_LINE: usize = 2 * MAX_LINE_BYTES;
 
 /// The last words of a log whose end is nowhere.
-const UNFINISHED: &str = "the log ends here: the rest was not stored";
+const UNFINISHED: &str = "the log ends here: nothing more of it is stored";
 
 type Stream = Pin<Box<dyn AsyncBufRead + Send>>;
 
@@ -111,16 +111,32 @@ pub(super) async fn answer(
         }
         Found::Pod(view) => {
             settle(&mut request, &view);
-            let stored = stored_whole(archive.as_ref(), &request, &action_uid, &view).await;
-            match stored {
-                Ok(Some(stored)) => Source::Archive(Box::new(stored)),
-                Ok(None) | Err(_) => match beginning(&client, &request, &view).await {
+            let place = archive.as_ref().zip(key(&request, &action_uid, &view));
+            // The node may have rotated a part away.
+            let whole = match &place {
+                Some((archive, key)) if has_ended(&view) => in_archive(archive, key, ARCHIVE_FIRST).await,
+                _ => Ok(None),
+            };
+            match whole {
+                Ok(Some(whole)) if whole.has_ended() => Source::Archive(Box::new(whole)),
+                _ => match beginning(&client, &request, &view).await {
                     Ok((stream, from)) => {
                         writer.begin_at(from);
                         Source::Pod(stream, view)
                     }
-                    Err(error) if request.follow && error.code() == Some(400) => Source::NotYet,
-                    Err(error) => return Err(refusal(&view, &error, stored.err())),
+                    Err(error) if error.code() == Some(400) && request.follow => Source::NotYet,
+                    Err(error) if error.code() == Some(400) => return Err(refusal(&view, &error, None)),
+                    Err(error) => {
+                        let part = match &place {
+                            Some((archive, key)) => in_archive(archive, key, ARCHIVE).await,
+                            None => Ok(None),
+                        };
+                        match part {
+                            Ok(Some(part)) => Source::Archive(Box::new(part)),
+                            Ok(None) => return Err(refusal(&view, &error, None)),
+                            Err(why) => return Err(refusal(&view, &error, Some(why))),
+                        }
+                    }
                 },
             }
         }
@@ -168,21 +184,17 @@ pub(super) async fn answer(
     Ok(response)
 }
 
-/// The log of a pod whose container has ended, if all of it is stored: the node may have rotated a part away.
-async fn stored_whole(
-    archive: Option<&Archive>,
-    request: &LogRequest,
-    action_uid: &str,
-    view: &PodView,
+/// The log as far as the archive has it.
+async fn in_archive(
+    archive: &Archive,
+    key: &LogKey,
+    limit: Duration,
 ) -> Result<Option<Stored>, ArchiveError> {
-    let Some(archive) = archive.filter(|_| has_ended(view)) else { return Ok(None) };
-    let Some(key) = key(request, action_uid, view) else { return Ok(None) };
-    let stored = timeout(ARCHIVE_FIRST, Stored::with_key(archive, key)).await;
-    let stored = stored.unwrap_or_else(|_| Err(slow()));
+    let stored = timeout(limit, Stored::with_key(archive, key.clone())).await.unwrap_or_else(|_| Err(slow()));
     if let Err(error) = &stored {
-        debug!(%error, pod = view.name, "the log is read from the pod");
+        debug!(%error, %key, "the archive does not say whether it has a log");
     }
-    Ok(stored?.filter(Stored::has_ended))
+    stored
 }
 
 /// The log's name in the archive.

@@ -80,11 +80,10 @@ impl Stored {
         let Selection { tail_lines, since } = selection;
         let lines = tail_lines.map(|lines| lines as u64).filter(|lines| *lines < self.summary.lines);
         let from = match (lines, since, self.started()) {
-            (Some(0), ..) => return None,
+            // Without times, no line is known to be new enough. The writer leaves all out.
+            (Some(0), ..) | (None, Some(_), None) => return None,
             (Some(lines), ..) => Begin::Last(lines),
             (None, Some(since), Some(started)) => Begin::Millis(millis(started, since)),
-            // Without times, no line is known to be new enough. The writer leaves all out.
-            (None, Some(_), None) => return None,
             (None, None, _) => Begin::Start,
         };
         let query = Query { from, ..Query::default() };

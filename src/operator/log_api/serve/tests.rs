@@ -548,6 +548,24 @@ async fn an_archive_that_is_down_is_named_and_logs_in_pods_are_read() {
 }
 
 #[tokio::test]
+async fn what_a_node_does_not_give_comes_from_the_archive() {
+    const POD_LOG: &str = "/api/v1/namespaces/shop/pods/deploy-5f3c9a1b-1-1/log";
+    let archive = memory();
+    keep(&archive, UID, &FRAMES[..3], false).await;
+    for kubelet in [
+        failure(404, "NotFound", "no such file"),
+        failure(500, "InternalError", "dial tcp: no route to host"),
+    ] {
+        let served = Served::and(Some(archive.clone()), but(POD_LOG, kubelet)).await;
+        let (code, _, body) = served.asked("anna", LOG).await;
+        assert!(code == 200 && body.starts_with("one\ntwo\n[longshore: the log ends here"), "{body}");
+    }
+    // A script that has not started has no log there either.
+    let waits = but(POD_LOG, failure(400, "BadRequest", "container is waiting to start"));
+    assert_eq!(Served::and(Some(archive), waits).await.refused(LOG).await.0, 404);
+}
+
+#[tokio::test]
 async fn what_a_node_has_rotated_away_comes_from_the_archive() {
     let rotated = |request: &Seen| match request.path.as_str() {
         path if path.ends_with("pods/deploy-5f3c9a1b-1-1/log") => {
