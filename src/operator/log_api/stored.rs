@@ -69,10 +69,11 @@ impl Stored {
         self.summary.record.is_some()
     }
 
-    /// When the script's container started. All times of the log count from there.
+    /// When the script's container started, as its node said. All times of the log count from there.
     pub(super) fn started(&self) -> Option<Timestamp> {
+        // The record has the status's time, which a node with a wrong clock does not decide alone.
         let recorded = self.summary.record.as_ref().and_then(|record| record.times.started_at);
-        recorded.or(self.summary.started)
+        self.summary.started.or(recorded)
     }
 
     /// The part to read. Nothing if nothing is wanted.

@@ -38,7 +38,7 @@ async fn store(archive: &Archive, key: &LogKey, frames: &[Frame<'static>], at: T
         }
     }
     let mut record = RunRecord::new(ActionRecord::default(), RunNumber::default(), PodRecord::default());
-    record.times.started_at = Some(at);
+    record.times.started_at = Some(at + jiff::SignedDuration::from_secs(1));
     writer.finish(&record).await.unwrap();
 }
 
