@@ -116,7 +116,7 @@ async fn with_a_volume_a_log_outlives_its_pod() {
     changing_the_release(async |release, namespace| {
         let _volume = Volume::new();
         release.install(&["--set", Volume::SET]);
-        within(Duration::from_secs(60), "the log server is there", async || {
+        within(Duration::from_mins(1), "the log server is there", async || {
             (available(&namespace.client).await == Some(true)).then_some(())
         })
         .await;
@@ -138,7 +138,7 @@ async fn with_a_volume_a_log_outlives_its_pod() {
         // A new pod of the operator has them too.
         kubectl(&["rollout", "restart", "deployment/longshore", "--namespace", NAMESPACE]);
         kubectl(&["rollout", "status", "deployment/longshore", "--namespace", NAMESPACE, "--timeout=2m"]);
-        within(Duration::from_secs(60), "the log is read again", async || {
+        within(Duration::from_mins(1), "the log is read again", async || {
             let read = output("kubectl", &["get", "--raw", &format!("{path}?tailLines=1")], "");
             (String::from_utf8_lossy(&read.stdout) == "end\n").then_some(())
         })
