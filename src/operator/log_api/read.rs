@@ -120,6 +120,10 @@ pub(super) async fn answer(
             match whole {
                 Ok(Some(whole)) if whole.has_ended() => Source::Archive(Box::new(whole)),
                 _ => match beginning(&client, &request, &view).await {
+                    // It started a moment ago. Without its start, lines have no times.
+                    Ok(_) if request.follow && matches!(view.container, ContainerView::Waiting) => {
+                        Source::NotYet
+                    }
                     Ok((stream, from)) => {
                         writer.begin_at(from);
                         Source::Pod(stream, view)
