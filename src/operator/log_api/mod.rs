@@ -4,20 +4,25 @@
 //! own with rights of its own: it reads actions, pods and logs, and changes nothing of them.
 //!
 //! A request goes through these steps: [`front_proxy`] says who asks, [`request`] what is asked for,
-//! [`access`] whether it is allowed, [`turns`] whether there is room, [`locate`] where the log is. [`read`] reads
-//! it, from the node or from the archive ([`stored`]), and [`lines`] makes of it what the caller gets.
+//! [`access`] whether it is allowed, [`turns`] whether there is room, [`locate`] where the log is. [`source`] opens
+//! it, at the node or in the archive ([`stored`]). [`reader`] reads it, [`frames`] puts frames into order, and
+//! [`lines`] makes of them what the caller gets.
 
 mod access;
 mod certificates;
 mod discovery;
+mod frames;
 mod front_proxy;
 mod lines;
 mod locate;
 mod read;
+mod reader;
 mod refusal;
 mod registration;
 mod request;
 pub mod serve;
+mod source;
+mod splitter;
 mod stored;
 #[cfg(test)]
 mod testing;

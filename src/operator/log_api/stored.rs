@@ -2,7 +2,7 @@
 
 use k8s_openapi::jiff::Timestamp;
 
-use super::{lines::Piece, request::Selection};
+use super::{frames::Piece, request::Selection};
 use crate::{
     archive::{Archive, ArchiveError, Begin, Entry, LogKey, Query, Summary},
     record::frame::Frame,

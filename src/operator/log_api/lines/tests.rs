@@ -1,5 +1,12 @@
 use super::*;
-use crate::record::{credit::Beat, packed::Packer};
+use crate::{
+    operator::log_api::frames::{Frames, HELD, HELD_FRAME},
+    record::{
+        credit::{Beat, Control},
+        outcome::FrameRange,
+        packed::Packer,
+    },
+};
 
 /// The script's container started here. Frames count milliseconds from there.
 fn started() -> Timestamp {
@@ -227,12 +234,12 @@ fn a_gap_is_named_if_too_much_waits_behind_it() {
         if !text.is_empty() {
             break text;
         }
-        assert!(follower.frames.held_bytes <= HELD);
+        assert!(follower.frames.held().1 <= HELD);
     };
     assert!((20..30).contains(&waiting), "{waiting}");
     assert_eq!(text.lines().count(), waiting + 1);
     assert!(text.starts_with(&missing(1, 1)) && !follower.frames.waits());
-    assert_eq!((follower.frames.held_bytes, follower.frames.held.len()), (0, 0));
+    assert_eq!(follower.frames.held(), (0, 0));
 }
 
 #[test]
@@ -240,7 +247,7 @@ fn short_frames_that_wait_count_with_what_it_costs_to_keep_them() {
     let mut follower = Follower::new();
     for sequence in 2..100_000 {
         follower.takes(format!("{sequence} o 0 ").as_bytes());
-        assert!(follower.frames.held.len() <= HELD / HELD_FRAME);
+        assert!(follower.frames.held().0 <= HELD / HELD_FRAME);
     }
 }
 
@@ -338,7 +345,7 @@ proptest::proptest! {
             }
         }
         frames.finish(true, &mut check);
-        assert!(frames.held.is_empty() && frames.held_bytes == 0);
+        assert_eq!(frames.held(), (0, 0));
         assert_eq!(next, frames.next());
     }
 }

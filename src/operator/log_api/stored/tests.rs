@@ -8,7 +8,8 @@ use super::*;
 use crate::{
     archive::run_record::{ActionRecord, PodRecord, RunNumber, RunRecord},
     operator::log_api::{
-        lines::{Frames, Since, Tail, Writer},
+        frames::Frames,
+        lines::{Since, Tail, Writer},
         request::{Format, Shape},
     },
     record::frame::{Ending, Kind},
