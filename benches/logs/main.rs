@@ -68,24 +68,33 @@ async fn main() -> Result<()> {
     let image = format!("{}/examples:0.1.0", variable("LONGSHORE_REGISTRY")?);
     let client = Client::try_default().await?;
     let mut table = Table::open(variable("RESULT")?.as_ref())?;
-    let place = Place::new(&client, Kind::Action, &image).await?;
-    let scene = Scene { client, cluster: Cluster::running(), namespace: place.namespace.clone(), image };
-    let measured = measure(&scene, &place, &mut table).await;
-    place.remove().await?;
+    let mut places = Vec::new();
+    let measured = async {
+        for kind in Kind::ALL {
+            places.push(Place::new(&client, kind, &image).await?);
+            // The first of each pulls images, and does not count.
+            places.last().ok_or("no place")?.run(&["warm".to_owned()]).await?;
+        }
+        let namespace = places.last().ok_or("no place")?.namespace.clone();
+        let scene = Scene { client, cluster: Cluster::running(), namespace, image };
+        measure(&scene, &places, &mut table).await
+    }
+    .await;
+    for place in &places {
+        place.remove().await?;
+    }
     measured
 }
 
-async fn measure(scene: &Scene, place: &Place, table: &mut Table) -> Result<()> {
+async fn measure(scene: &Scene, places: &[Place], table: &mut Table) -> Result<()> {
     let parts = variable("PARTS")?;
-    // The first one pulls images, and does not count.
-    place.run(&["warm".to_owned()]).await?;
     for part in parts.split(',') {
         match part {
             "long" => long::measure(scene, table).await?,
             "script" => pace::measure(scene, table).await?,
             "stopped" => stopped::measure(scene, table).await?,
             "crowd" => crowd::measure(scene, table).await?,
-            "echo" => echo(scene, table).await?,
+            "echo" => echo(scene, places, table).await?,
             other => return Err(format!("PARTS has {other:?}, which is none").into()),
         }
     }
@@ -93,25 +102,15 @@ async fn measure(scene: &Scene, place: &Place, table: &mut Table) -> Result<()> 
 }
 
 /// As `make bench` has it, with fewer turns and without its other parts.
-async fn echo(scene: &Scene, table: &mut Table) -> Result<()> {
+async fn echo(scene: &Scene, places: &[Place], table: &mut Table) -> Result<()> {
     let mut audit = AuditLog::open(variable("LONGSHORE_AUDIT_LOG")?.into())?;
-    let mut places = Vec::new();
-    let measured = async {
-        for kind in Kind::ALL {
-            places.push(Place::new(&scene.client, kind, &scene.image).await?);
-        }
-        for place in &places {
-            place.run(&["warm".to_owned()]).await?;
-            place.settle().await?;
-        }
-        let mut operator = Operator::find(&scene.client).await?;
-        in_turn::measure(&places, setting("TURNS", 10)?, Some(&mut audit), &mut operator).await
+    for place in places {
+        place.clear().await?;
+        place.settle().await?;
     }
-    .await;
-    for place in &places {
-        place.remove().await?;
-    }
-    let measured = measured?;
+    let mut operator = Operator::find(&scene.client).await?;
+    let turns = setting("TURNS", 10)?;
+    let measured = in_turn::measure(places, turns, Some(&mut audit), &mut operator).await?;
     let median = |kind| samples::Values::took(&measured.samples[&kind]).median();
     let what = format!("an echo, {} in turn", measured.turns);
     let (action, pod) = (median(Kind::Action), median(Kind::Pod));

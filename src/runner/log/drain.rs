@@ -8,6 +8,7 @@ use std::{
 };
 
 use super::{
+    flood::Flood,
     sink::Sink,
     spool::{CHUNK_BYTES, Spool},
     terms::Terms,
@@ -110,6 +111,7 @@ pub(super) struct Drain {
     sink: Sink,
     /// The bytes in the node's files so far.
     filed: u64,
+    flood: Flood,
     credit: Counts,
     /// The last frame that was written, or is next.
     sent: u64,
@@ -148,6 +150,7 @@ impl Drain {
             terms,
             sink,
             filed: 0,
+            flood: Flood::new(now),
             credit: Counts::NotYet,
             sent: 0,
             sent_at: 0,
@@ -178,6 +181,7 @@ impl Drain {
         self.began = began;
         if batch.frames > 0 {
             self.spool.append(batch.frames, &batch.bytes, now);
+            self.flood.add(batch.bytes.len() as u64, now);
         }
         if let Some(ahead) = batch.ahead.take().filter(|_| self.terms.limits.is_some()) {
             self.ahead = Some(ahead);
@@ -202,7 +206,8 @@ impl Drain {
         // A beat waits for a reader like everything else.
         let beat = (owed && self.sink.waiting() < STAGED_BYTES).then_some(self.beat_at);
         let alive = (self.phase != Phase::Running).then(|| now + ALIVE);
-        poll.into_iter().chain(beat).chain(alive).min()
+        let flood = self.gives_way_until(now);
+        poll.into_iter().chain(beat).chain(alive).chain(flood).min()
     }
 
     /// Does what can be done now. `hurried` is when the runner was asked to stop, if it was.
@@ -303,7 +308,7 @@ impl Drain {
                     self.write_records();
                 }
             }
-            self.held = self.is_full();
+            self.held = self.is_full() || self.gives_way_until(now).is_some();
             if self.held || !self.spool.read(&mut self.chunk) {
                 break;
             }
@@ -396,6 +401,14 @@ impl Drain {
             (self.poll_at, self.beat_at) = (now, now);
         }
         leaves
+    }
+
+    /// When to go on, if the log is to give way to a script that floods. There is room for it in the spool.
+    fn gives_way_until(&self, now: Instant) -> Option<Instant> {
+        let cap =
+            self.terms.limits.filter(|_| self.phase == Phase::Running && self.spool.keeps())?.spool_bytes;
+        let has_room = self.spool.backlog() > 0 && self.spool.backlog() < cap / 2;
+        self.flood.until().filter(|until| has_room && now < *until)
     }
 
     /// Whether no more may be written without an answer. If frames are not kept, waiting would gain nothing.

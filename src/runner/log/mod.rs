@@ -7,6 +7,7 @@
 //! ```
 
 pub(super) mod drain;
+mod flood;
 mod lines;
 pub(super) mod outlet;
 mod ranges;

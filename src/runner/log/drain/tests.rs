@@ -61,8 +61,14 @@ impl Test {
         line
     }
 
-    /// Lines of the script's.
+    /// Lines of the script's, which takes its time.
     fn say(&mut self, lines: u64) {
+        self.flood(lines);
+        self.drain.flood = Flood::new(self.now);
+    }
+
+    /// Lines of the script's, all at once.
+    fn flood(&mut self, lines: u64) {
         for _ in 0..lines {
             let bytes = self.frame(Kind::Both, &[b'x'; LINE]);
             let mut batch = Batch { frames: 1, bytes, ..Batch::default() };
@@ -443,4 +449,28 @@ fn a_reader_that_takes_nothing_for_30_seconds_is_given_up() {
         test.stuck(Phase::Ending, POLL);
         assert_eq!(test.reached, Reached::Ended(false));
     }
+}
+
+#[test]
+fn a_log_gives_way_to_a_script_that_floods_while_there_is_room_in_the_spool() {
+    let flooded = |limits, lines| {
+        let mut test = Test::new(limits);
+        test.flood(lines);
+        test
+    };
+    let half = LIMITS.spool_bytes / 2;
+    let mut test = flooded(Some(LIMITS), 8000);
+    assert!(test.run().is_empty());
+    // The script pauses.
+    let due = test.drain.next(test.now).unwrap();
+    assert!(due > test.now && due < test.now + Duration::from_millis(200));
+    assert!(!test.turn(Phase::Running, None, Duration::from_millis(200)).is_empty());
+    // It goes on until the spool is half full, or ends.
+    let mut test = flooded(Some(LIMITS), per_line(half) + 2000);
+    assert!(!test.run().is_empty());
+    assert!(test.drain.spool.backlog() < half && test.drain.spool.backlog() > half / 2);
+    let mut test = flooded(Some(LIMITS), 8000);
+    assert!(!test.turn(Phase::Draining, None, POLL).is_empty());
+    // Without a spool the script would wait as well.
+    assert!(!flooded(None, 200).run().is_empty());
 }
