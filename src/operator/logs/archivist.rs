@@ -303,9 +303,15 @@ impl Archivist {
         self.entries().remove(pod_uid);
     }
 
-    /// Forgets the logs of pods that are gone and need nothing any more.
+    /// Forgets the logs of pods that are gone, once all is done for them, or if nobody reads them or wants them
+    /// finished any more.
     pub(crate) fn keep(&self, has_pod: impl Fn(&str) -> bool) {
-        self.entries().retain(|uid, entry| has_pod(uid) || !entry.task.is_finished());
+        self.entries().retain(|uid, entry| {
+            // The third one is the reader's.
+            let is_read = Arc::strong_count(&entry.account) > 2;
+            let is_open = is_read || entry.record.borrow().is_some();
+            has_pod(uid) || (is_open && !entry.task.is_finished())
+        });
     }
 
     /// How many bytes wait for the store, of all logs.

@@ -51,6 +51,14 @@ pub(super) fn settle(
     match (storing(facts, uid), held) {
         (Some(Storing::Ended(stored)), _) => tell(stored),
         (None | Some(Storing::Open), Some(pod)) => Some(Step::store_log(pod, (run.number, run.attempt))),
+        // Somebody removed the pod with its finalizer. The part of its log that was read is stored all the same.
+        (Some(Storing::Open), None) => Some(Step::StoreLog {
+            name: run.pod_name.clone().unwrap_or_default(),
+            uid: uid.to_owned(),
+            run: run.number,
+            attempt: run.attempt,
+            has_log: false,
+        }),
         (Some(Storing::Finishing { key, problem }), Some(pod)) if is_late(pod, now) => {
             let why = problem.as_deref().unwrap_or("it takes too long");
             let mut message = format!("the pod was deleted before its log was stored: {why}");

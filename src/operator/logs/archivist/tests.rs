@@ -330,6 +330,22 @@ async fn a_log_that_was_not_read_whole_is_no_fault_of_the_archive() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_log_that_nobody_wants_any_more_is_forgotten_and_what_was_read_of_it_is_stored() {
+    let world = World::new();
+    let feed = world.open();
+    feed.leave(lines(1..=3));
+    let is_kept = |has_pod: bool| {
+        world.archivist.keep(|_| has_pod);
+        world.archivist.has(&key())
+    };
+    assert!(is_kept(false), "it is being read");
+    drop(feed);
+    tokio::time::sleep(LOOK_EVERY).await;
+    assert!(is_kept(true) && !is_kept(false));
+    assert_eq!(world.stored().await.0, [1, 2, 3]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_log_that_grows_slowly_is_stored_after_a_minute() {
     let world = World::new();
     let feed = world.open();

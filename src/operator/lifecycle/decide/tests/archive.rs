@@ -143,6 +143,20 @@ fn another_run_does_not_wait_for_the_archive_and_the_pod_stays_for_it() {
 }
 
 #[test]
+fn what_was_read_of_a_pod_that_vanished_is_stored() {
+    let mut world = over(0);
+    world.pod = PodFact::Absent;
+    assert!(matches!(world.step(4), Step::Wait(_)), "this process has read nothing: {:?}", world.step(4));
+    set(&mut world, Storing::Open);
+    assert!(matches!(world.step(4), Step::StoreLog { has_log: false, .. }), "{:?}", world.step(4));
+    set(&mut world, finishing(None));
+    assert!(matches!(world.step(5), Step::Wait(_)), "{:?}", world.step(5));
+    set(&mut world, ended(StoredState::Complete, None));
+    world.write(6);
+    assert_eq!(stored(&world), Some(StoredState::Complete));
+}
+
+#[test]
 fn another_process_hands_the_record_of_an_earlier_pod_over_again() {
     let world = with_older();
     assert!(is_handed_over(&world.step(200), (1, 1)), "{:?}", world.step(200));
