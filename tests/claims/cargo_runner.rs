@@ -9,7 +9,7 @@ use std::{
 
 use regex::Regex;
 
-const PROGRAMS: [&str; 4] = ["on_cluster", "on_cluster_alone", "performance", "scale"];
+const PROGRAMS: [&str; 5] = ["on_cluster", "on_cluster_alone", "logs", "performance", "scale"];
 
 /// Starts a program of this name as cargo does, with these variables. It says `started`.
 fn start(program: &str, variables: &[(&str, &str)]) -> String {
