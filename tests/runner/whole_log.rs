@@ -403,8 +403,10 @@ fn on_a_disk_that_fills_up_nothing_fails_and_what_is_missing_is_named() {
     let end = read.end.expect("an end record");
     assert_eq!(end.lines, 40_000);
     let missing: u64 = read.missing.iter().map(|range| range.last - range.first + 1).sum();
-    assert!(missing > 0);
-    assert_eq!(read.transcript.lines() + missing, 40_000, "{:?}", read.missing);
+    // The exit record comes before lines that a busy runner reads late, and may be lost with them.
+    let lines = missing - u64::from(read.exit.is_none());
+    assert!(lines > 0);
+    assert_eq!(read.transcript.lines() + lines, 40_000, "{:?}", read.missing);
 }
 
 #[test]
