@@ -102,8 +102,34 @@ show_log() {
 show_log_by_right() {
 	local path=/apis/log.longshore.dev/v1alpha1/namespaces/$1/deploymentactions/$2/log
 	kubectl wait apiservice v1alpha1.log.longshore.dev --for condition=Available --timeout 60s >/dev/null ||
-		fail "the log server does not answer: kubectl --namespace longshore-system logs deployment/longshore-logs"
+		fail "the log server does not answer: kubectl --namespace longshore-system logs --selector app.kubernetes.io/instance=longshore --all-containers"
 	show kubectl get --raw "$path?tailLines=3"
+}
+
+# The archive of logs, in a volume, as flags of helm. Nothing if the cluster has none to give.
+archive_flags() {
+	local class=longshore-archive folder=$state/archive
+	if [ "${LONGSHORE_CLUSTER:-}" = current ]; then
+		class=$(kubectl get storageclass --output \
+			'jsonpath={.items[?(@.metadata.annotations.storageclass\.kubernetes\.io/is-default-class=="true")].metadata.name}')
+		[ -n "$class" ] || return 0
+		class=${class%% *}
+	else
+		# The node is this machine, and the operator's user is 65532.
+		mkdir -p "$folder"
+		chown 65532:65532 "$folder"
+		kubectl apply --filename - >/dev/null <<-VOLUME
+			apiVersion: v1
+			kind: PersistentVolume
+			metadata: {name: longshore-archive}
+			spec:
+			  capacity: {storage: 2Gi}
+			  accessModes: [ReadWriteOnce]
+			  storageClassName: $class
+			  hostPath: {path: $folder, type: Directory}
+		VOLUME
+	fi
+	printf '%s\n' --set "archive.volume.size=2Gi,archive.volume.storageClass=$class,archive.retention.maxBytes=1Gi"
 }
 
 begin_step "Looking at what this machine has"
@@ -121,7 +147,13 @@ eval "$environment"
 
 begin_step "Building Longshore and installing it by helm (the first time about 5 minutes, then seconds)"
 images/build.sh
-"$cluster_dir/deploy.sh" --hide-notes # ours are at the end
+flags=$(archive_flags)
+mapfile -t flags <<<"$flags"
+if [ -z "${flags[0]}" ]; then
+	flags=()
+	say "the cluster has no default storage class, so logs go with their pods"
+fi
+"$cluster_dir/deploy.sh" --hide-notes "${flags[@]}" # our notes are at the end
 
 begin_step "Applying the examples"
 for example in "${examples[@]}"; do
@@ -143,6 +175,11 @@ kubectl get deploymentaction deploy-workload --namespace shop --output yaml | se
 
 show_log default python
 show_log_by_right default python
+if [ "${#flags[@]}" -gt 0 ]; then
+	printf '\nThe log outlives its pod:\n'
+	show kubectl delete pod "$(field default hello .status.run.podName)" --namespace default --ignore-not-found
+	show_log_by_right default hello
+fi
 
 printf '\nAnd what an action that failed says of itself:\n'
 show kubectl get deploymentaction failing --namespace default \
