@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// How many are created in a second, and how long the last ones may need to start.
-const A_SECOND: usize = 4;
+const A_SECOND: usize = 2;
 const START: f64 = 40.0;
 /// The lines of each in a second.
 const LINES: u64 = 100;

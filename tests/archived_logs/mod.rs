@@ -36,7 +36,7 @@ impl Away {
         let replicas = format!("--replicas={replicas}");
         let scaled = tool("kubectl")
             .args(["scale", "deployment/longshore", "--namespace=longshore-system", &replicas])
-            .stdout(Stdio::null())
+            .stdout(Stdio::inherit())
             .status();
         assert!(scaled.expect("kubectl").success());
     }
@@ -85,7 +85,7 @@ impl Operator {
             .args(flags)
             .env("KUBECONFIG", kubeconfig)
             .stdin(Stdio::null())
-            .stdout(Stdio::null());
+            .stdout(Stdio::inherit());
         // Registries have addresses in the cluster's network. A process begins in the network of its thread.
         let started = std::thread::spawn(move || {
             cluster.enter();

@@ -173,7 +173,7 @@ fn an_operator_of_some_namespaces_has_rights_in_them_alone() {
             .collect();
         assert_eq!(given, taken, "{namespace}");
     }
-    assert_eq!(taken.len(), 13);
+    assert_eq!(taken.len(), 14);
     // The cluster's ActionPolicy is in the operator's namespace, which need not be among those.
     let own: Vec<_> = rules(&some, "Role").into_iter().filter(|(of, _)| *of == "system").collect();
     assert!(own.iter().any(|(_, rule)| rule["resources"] == json!(["actionpolicies"])), "{own:?}");

@@ -147,8 +147,7 @@ impl Collector {
                 feed,
                 catches_up: false,
                 acknowledger: None,
-                has_text: false,
-                has_news: false,
+                brought: Brought::Nothing,
                 silences: 0,
                 fact: Arc::clone(&fact),
                 shown: Instant::now(),
@@ -233,6 +232,15 @@ enum Found {
     Gone,
 }
 
+/// What a reading brought. The later ones include the earlier ones.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Brought {
+    Nothing,
+    Text,
+    /// Something that no reading before had.
+    News,
+}
+
 struct Reader {
     source: Source,
     api: Api<Pod>,
@@ -247,10 +255,8 @@ struct Reader {
     catches_up: bool,
     /// Made once there is something to say.
     acknowledger: Option<Acknowledger>,
-    /// Whether this reading brought anything.
-    has_text: bool,
-    /// Whether this reading brought something new.
-    has_news: bool,
+    /// What this reading brought.
+    brought: Brought,
     /// How many readings in a row brought nothing new until they were given up.
     silences: u32,
     fact: Arc<Mutex<LogFact>>,
@@ -273,14 +279,14 @@ impl Reader {
             // A refusal of the kubelet counts. A kubelet that cannot be reached says nothing. Some refusals come
             // as a log: its words stand where the frames should.
             let refused = match &reading {
-                Ok(Reading::Stream) => self.has_text && !self.dialogue.is_framed(),
+                Ok(Reading::Stream) => self.brought > Brought::Nothing && !self.dialogue.is_framed(),
                 Ok(_) => false,
                 Err(error) => is_refusal(error),
             };
             if reading.is_ok() && !refused {
                 refused_since = None;
             }
-            if self.has_news {
+            if self.brought == Brought::News {
                 pause = PAUSE.0;
             }
             match reading {
@@ -382,7 +388,7 @@ impl Reader {
 
     /// Reads the log once. The API begins with the newest file.
     async fn read_once(&mut self, follow: bool) -> Result<Reading, kube::Error> {
-        (self.has_text, self.has_news) = (false, false);
+        self.brought = Brought::Nothing;
         if let Some(feed) = &self.feed
             && let Some(at) = self.cached().and_then(|pod| PodView::of(&pod).started_at())
         {
@@ -422,7 +428,7 @@ impl Reader {
                 Ok(Ok(available)) => {
                     heard = Instant::now();
                     let used = available.len();
-                    self.has_text = true;
+                    self.brought = self.brought.max(Brought::Text);
                     self.take_all(available, &mut line, heard);
                     stream.consume_unpin(used);
                     let over =
@@ -440,7 +446,8 @@ impl Reader {
                     self.settle_up();
                     let now = Instant::now();
                     if now >= heard + silence {
-                        self.silences = if self.has_news { 0 } else { self.silences.saturating_add(1) };
+                        self.silences =
+                            if self.brought == Brought::News { 0 } else { self.silences.saturating_add(1) };
                         return Ok(Reading::Broken);
                     }
                     if now < heard.max(looked) + LOOK_EVERY {
@@ -488,7 +495,7 @@ impl Reader {
             self.pass_on();
         }
         if news.fresh {
-            (self.has_news, self.silences) = (true, 0);
+            (self.brought, self.silences) = (Brought::News, 0);
         }
         self.unshown |= news.text;
         if news.record || (news.text && self.shown.elapsed() >= SHOW_EVERY) {
