@@ -1,7 +1,10 @@
 //! The time that a script needs for its output, beside the same program in a bare pod.
 
 use k8s_openapi::api::core::v1::Pod;
-use kube::{Api, api::PostParams};
+use kube::{
+    Api,
+    api::{DeleteParams, PostParams},
+};
 use serde_json::json;
 use tokio::time::{Duration, sleep};
 
@@ -80,6 +83,8 @@ async fn in_bare_pod(scene: &Scene, name: &str, writer: &Writer) -> Result<Wrote
                 let containers = status.container_statuses.unwrap_or_default();
                 let ended = containers.into_iter().find_map(|container| container.state?.terminated);
                 let text = ended.and_then(|ended| ended.message).unwrap_or_default();
+                // A part that follows waits until all pods of actions are gone.
+                pods.delete(name, &DeleteParams::default()).await?;
                 return Wrote::parse(&text).ok_or_else(|| format!("no times of pod {name}: {text:?}").into());
             }
             Some("Failed") => return Err(format!("pod {name} failed").into()),
