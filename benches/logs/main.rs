@@ -1,5 +1,5 @@
 //! `make bench-logs` measures logs that are longer than a node keeps. It needs the cluster of `make cluster-up`,
-//! with Longshore in it. tests/bench_logs.sh starts this once for each rotation size.
+//! with Longshore in it. `tests/bench_logs.sh` starts this once for each rotation size.
 //!
 //! `PARTS` of `long,script,stopped,crowd,echo`; `MIB` of each long log; `ACTIONS` at once and for how many
 //! `WRITE_SECONDS`; `TURNS` of an echo. `LOG_SIZE` says at which size the node rotates. The rows of the table are
@@ -23,7 +23,7 @@ mod in_turn;
 #[allow(dead_code, reason = "make bench shows all of it")]
 #[path = "../performance/kinds.rs"]
 mod kinds;
-#[allow(dead_code, reason = "the tests use all of it")]
+#[allow(dead_code, clippy::expect_used, reason = "the tests use all of it, and nobody there takes an error")]
 #[path = "../../tests/support/metrics.rs"]
 mod metrics;
 #[allow(dead_code, reason = "the tests use all of it")]
