@@ -30,7 +30,7 @@
 //! writer.flush().await?;                            returns up to where all is safe
 //! writer.finish(&record).await?;                    the run has ended
 //!
-//! archive.read(&key, query)                         a stream of entries, for [`render`]
+//! archive.read(&key, query)                         a stream of entries
 //! archive.sweep(&retention, now, is_under_way)      removes what need not be kept
 //! ```
 //!
@@ -41,7 +41,6 @@ mod log_key;
 mod object;
 mod position;
 mod read;
-pub mod render;
 mod retention;
 pub mod run_record;
 mod store;
