@@ -79,6 +79,10 @@ pub(super) struct Dialogue {
     taken: (u64, u64),
     /// How much the runner's spool holds, in bytes.
     spool: u64,
+    /// Whether the runner keeps what it wrote, as far as its pod says.
+    keeps: bool,
+    /// The first frame that the archive lacked when the log was last begun again for it.
+    again_from: Option<u64>,
     /// Whether so much waits in the spool that it could run over.
     crowded: bool,
 }
@@ -97,6 +101,8 @@ impl Dialogue {
             stored: None,
             taken: (0, 0),
             spool: SPOOL_BYTES,
+            keeps: false,
+            again_from: None,
             crowded: false,
         }
     }
@@ -128,9 +134,11 @@ impl Dialogue {
     }
 
     /// Whether the log must be read again for the archive. Its runner cannot send it again, or need not be asked:
-    /// a short log is still on the node.
+    /// a short log is still on the node. Once is enough: a reading that brings nothing shows that the log is longer,
+    /// and then the runner will say that it waits.
     pub(super) fn is_wanted_again(&self) -> bool {
-        self.log.tapped().is_some_and(Tap::wants_again) && !self.can_ask_for_archive()
+        let wanted = self.log.tapped().filter(|tap| tap.wants_again() && !self.can_ask_for_archive());
+        wanted.is_some_and(|tap| !self.may_be_sent_again() || self.again_from != Some(tap.next()))
     }
 
     /// Whether the archive has room again for frames that it was not given.
@@ -186,20 +194,24 @@ impl Dialogue {
         }
         self.spool = limits.map_or(self.spool, |limits| limits.spool_bytes);
         self.follows = follows;
+        self.keeps = limits.is_some();
         self.log.reconnected();
         self.ledger.reconnected();
-        if self.is_wanted_again()
-            && let Some(tap) = self.log.tap()
-        {
-            // Frames that this reading does not bring are lost.
-            tap.give_up();
+        let (again, may_be_sent_again) = (self.is_wanted_again(), self.may_be_sent_again());
+        self.again_from = None;
+        if again && let Some(tap) = self.log.tap() {
+            self.again_from = Some(tap.next());
+            if !may_be_sent_again {
+                // Frames that this reading does not bring are lost.
+                tap.give_up();
+            }
         }
-        self.hope(limits.is_some() || self.ledger.waits());
+        self.log.may_come_again(may_be_sent_again);
     }
 
-    /// A container that has ended sends nothing again.
-    const fn hope(&mut self, keeps: bool) {
-        self.log.may_come_again(self.follows && keeps && !self.ledger.deaf());
+    /// Whether lost frames may come again. A container that has ended sends nothing.
+    const fn may_be_sent_again(&self) -> bool {
+        self.follows && (self.keeps || self.ledger.waits()) && !self.ledger.deaf()
     }
 
     /// Takes a line, without its newline.
@@ -209,6 +221,13 @@ impl Dialogue {
         let mut fresh = false;
         // A beat that answers a request shows nothing about what follows it. So it comes second.
         let idle = self.read_at.is_none_or(|at| now >= at + NO_FRAME);
+        let next = self.log.next();
+        if idle
+            && accepted.beat.is_some()
+            && let Some(tap) = self.log.tap()
+        {
+            tap.all_went_by(next);
+        }
         let wanted = self.wanted();
         if (accepted.lost || wanted < self.log.next()) && (accepted.beat.is_none() || idle) {
             self.ledger.lost(wanted, now);
@@ -218,7 +237,7 @@ impl Dialogue {
             self.latest_beat = self.latest_beat.max(Some(millis));
             self.crowded = self.backlog(beat.made) > self.spool / 2;
             self.ledger.beat(&beat);
-            self.hope(true);
+            self.log.may_come_again(self.may_be_sent_again());
             if self.follows && std::mem::take(&mut self.resumed) && !self.log.has_start() {
                 // The runner then writes its records again, which no annotation can prove.
                 let archive = self.log.tapped().map_or(u64::MAX, Tap::next);
@@ -253,7 +272,7 @@ impl Dialogue {
                 } else if let Some(tap) = self.log.tap() {
                     tap.give_up();
                 }
-                self.hope(true);
+                self.log.may_come_again(self.may_be_sent_again());
                 Some(Deed::GaveUp)
             }
             Due::Tell(credit) => {

@@ -54,6 +54,12 @@ impl Tap {
         self.behind
     }
 
+    /// Nothing comes any more, and all frames in front of `next` have gone by. Those that were not passed on were lost
+    /// while they came again.
+    pub(super) const fn all_went_by(&mut self, next: u64) {
+        self.behind |= self.next < next;
+    }
+
     /// Takes the next frame, whatever its number: those in front of it never come any more.
     pub(super) const fn give_up(&mut self) {
         (self.jumps, self.behind) = (true, false);

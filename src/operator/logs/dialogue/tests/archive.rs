@@ -151,3 +151,48 @@ fn a_log_without_an_archive_is_passed_on_to_nobody() {
     assert!(world.dialogue.for_archive().is_empty());
     assert!(!world.dialogue.owes_archive() && world.dialogue.has_all());
 }
+
+#[test]
+fn frames_that_are_lost_while_they_come_again_for_the_archive_are_asked_for_once_more() {
+    let mut archived = Archived::new(20);
+    let all = archived.world.runner.truth.last();
+    archived.world.happens(&Event::Write(40, false));
+    archived.world.dialogue.archive_has(1, false, true);
+    archived.world.read(usize::MAX);
+    assert!(archived.world.dialogue.archive_is_behind());
+    // There is room again, and the runner sends all of it again. One frame comes, the others are lost.
+    archived.happens(&Event::Wait(20), 0);
+    for event in [Event::Write(1, false), Event::Read(100), Event::Wait(20), Event::Deliver] {
+        archived.happens(&event, 0);
+    }
+    archived.happens(&Event::Write(40, false), 0);
+    while archived.world.dialogue.archive_is_behind() {
+        assert!(archived.world.at < archived.world.runner.file.len(), "it was not asked");
+        archived.happens(&Event::Read(1), 0);
+    }
+    archived.happens(&Event::Reconnect(0), 0);
+    assert!(archived.archive.waiting.len() < 5, "{:?}", archived.archive.waiting);
+    for _ in 0..20 {
+        for event in [Event::Write(20, false), Event::Read(200), Event::Wait(5), Event::Deliver] {
+            archived.happens(&event, 8);
+        }
+    }
+    assert_eq!(archived.archive.next(), all + 1);
+}
+
+#[test]
+fn a_log_that_is_read_again_in_vain_is_asked_for_once_its_runner_waits() {
+    let mut archived = Archived::new(20);
+    let all = archived.world.runner.truth.last();
+    archived.happens(&Event::Write(28, false), 0);
+    // The archive has room for one frame less than this, and then for more.
+    archived.happens(&Event::Read(13), 12);
+    // The node has rotated what was to be read again, with the word of the runner that it waits.
+    archived.happens(&Event::Lose(13), 0);
+    for _ in 0..20 {
+        for event in [Event::Write(20, false), Event::Read(200), Event::Wait(5), Event::Deliver] {
+            archived.happens(&event, 8);
+        }
+    }
+    assert_eq!(archived.archive.stored, (1..=all).collect::<Vec<_>>());
+}
