@@ -7,6 +7,14 @@ pub const GROUP: &str = "longshore.dev";
 pub const ANNOTATION_RERUN: &str = "longshore.dev/rerun";
 /// Annotation on an action: the id of the run to cancel.
 pub const ANNOTATION_CANCEL: &str = "longshore.dev/cancel";
+/// Annotation on an action: the person for whom its author claims to act.
+pub const ANNOTATION_ON_BEHALF_OF: &str = "longshore.dev/on-behalf-of";
+/// Annotation on an action: the user who wrote the spec. An admission policy writes it.
+pub const ANNOTATION_SPEC_BY: &str = "longshore.dev/spec-by";
+/// Annotation on an action: the user who wrote [`ANNOTATION_RERUN`]. An admission policy writes it.
+pub const ANNOTATION_RERUN_BY: &str = "longshore.dev/rerun-by";
+/// Annotation on an action: the user who wrote [`ANNOTATION_CANCEL`]. An admission policy writes it.
+pub const ANNOTATION_CANCEL_BY: &str = "longshore.dev/cancel-by";
 /// Label on a pod: the action's name.
 pub const LABEL_ACTION: &str = "longshore.dev/action";
 /// Label on a pod: the action's UID. An action that is created again with the same name has another UID.

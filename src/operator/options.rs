@@ -45,6 +45,15 @@ pub enum UsePolicyOption {
     Off,
 }
 
+/// Whether admission policies record users.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum RequesterPolicyOption {
+    /// Nobody but the API server can write the annotations that name users.
+    Enforced,
+    /// Anybody who may change an action can write them, so they are ignored.
+    Off,
+}
+
 /// How the operator writes its own log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum LogFormat {
@@ -106,6 +115,11 @@ pub struct Options {
     /// is missing or altered.
     #[arg(long, env = "LONGSHORE_USE_POLICY", value_enum, default_value = "enforced")]
     pub use_policy: UsePolicyOption,
+
+    /// Whether admission policies record the users who ask for something in annotations of the action. If not,
+    /// the operator ignores these annotations.
+    #[arg(long, env = "LONGSHORE_REQUESTER_POLICY", value_enum, default_value = "off")]
+    pub requester_policy: RequesterPolicyOption,
 
     /// Namespace whose actions are run. May be given several times. Without it, all namespaces.
     #[arg(long = "watch-namespace", env = "LONGSHORE_WATCH_NAMESPACES", value_delimiter = ',')]

@@ -14,3 +14,4 @@ mod operator;
 mod releases;
 mod requester;
 mod templates;
+mod users;

@@ -75,7 +75,11 @@ pub(crate) async fn in_force(namespace: &Namespace) {
         // Those of the operator are on its user, whom the chart alone knows.
         if matches!(
             name,
-            policy::USE | policy::USE_TEMPLATES | policy::USE_CLUSTER_TEMPLATES | policy::LATEST
+            policy::USE
+                | policy::USE_TEMPLATES
+                | policy::USE_CLUSTER_TEMPLATES
+                | policy::LATEST
+                | policy::REQUESTER
         ) {
             apply(&namespace.client, document).await;
         }

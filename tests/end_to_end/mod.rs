@@ -31,3 +31,4 @@ mod ssh;
 mod stops;
 mod success;
 mod templates;
+mod who_asked;

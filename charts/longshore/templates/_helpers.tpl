@@ -144,6 +144,13 @@ metricRelabelings:
 {{- end }}
 {{- end -}}
 
+{{- /* Not empty if admission policies record who asked. Before Kubernetes 1.36 there are none. */ -}}
+{{- define "longshore.recordsRequesters" -}}
+{{- if and .Values.policies.requester.enabled (.Capabilities.APIVersions.Has "admissionregistration.k8s.io/v1/MutatingAdmissionPolicy") -}}
+true
+{{- end -}}
+{{- end -}}
+
 {{- define "longshore.uninstallAnnotations" -}}
 helm.sh/hook: pre-delete
 # After a failure the Job stays, to be looked at.

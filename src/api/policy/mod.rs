@@ -1,7 +1,7 @@
 //! The admission policies that come with Longshore, as data. The chart installs what is printed here, and the
 //! operator compares the cluster with it.
 //!
-//! They are `ValidatingAdmissionPolicy` objects: the API server itself decides, without a webhook that could be
+//! They are `ValidatingAdmissionPolicy` objects, and one `MutatingAdmissionPolicy`: the API server itself decides, without a webhook that could be
 //! down. CEL costs from a budget (`apiserver/pkg/apis/cel/config.go`: 1,000,000 an expression, 10,000,000 a
 //! policy, 2,500,000 for the match conditions). One question to the authorizer costs 350,000 of it
 //! (`apiserver/pkg/cel/library/cost.go`). They use only what Kubernetes 1.33 knows: `distinct()`, for one, came
@@ -13,6 +13,7 @@ mod latest;
 mod operator;
 mod parts;
 mod requester;
+mod stamps;
 
 use serde_json::{Value, json};
 
@@ -24,6 +25,7 @@ pub use operator::{
     operator_secrets_policy,
 };
 pub use requester::{use_cluster_templates_policy, use_policy, use_templates_policy};
+pub use stamps::{stamp_binding, stamp_check_policy, stamp_policy};
 
 /// The policy on people who create or change an action: may they use what it names?
 pub const USE: &str = "longshore-use";
@@ -49,6 +51,9 @@ pub const LOG_SERVER: &str = "longshore-log-server";
 pub const ACTION_POLICY: &str = "longshore-action-policy";
 /// Its binding for the cluster's.
 pub const ACTION_POLICY_CLUSTER: &str = "longshore-action-policy-cluster";
+
+/// The policies that record who asked.
+pub const REQUESTER: &str = "longshore-requester";
 
 /// A placeholder for the operator's user in the printed policies. The chart replaces it by
 /// `system:serviceaccount:NAMESPACE:NAME`.
@@ -104,6 +109,12 @@ pub fn documents(operator_user: &str) -> Vec<Value> {
         object("ValidatingAdmissionPolicyBinding", ACTION_POLICY, &own_binding(ACTION_POLICY)),
         object("ValidatingAdmissionPolicyBinding", ACTION_POLICY_CLUSTER, &cluster),
     ]);
+    documents.extend([
+        object("MutatingAdmissionPolicy", REQUESTER, &stamp_policy()),
+        object("MutatingAdmissionPolicyBinding", REQUESTER, &stamp_binding(REQUESTER)),
+        object("ValidatingAdmissionPolicy", REQUESTER, &stamp_check_policy()),
+        object("ValidatingAdmissionPolicyBinding", REQUESTER, &binding(REQUESTER)),
+    ]);
     documents
 }
 
@@ -124,15 +135,17 @@ mod tests {
     fn every_policy_has_its_binding_and_fails_closed() {
         let documents = documents(OPERATOR_USER);
         let (policies, bindings): (Vec<_>, Vec<_>) =
-            documents.iter().partition(|document| document["kind"] == "ValidatingAdmissionPolicy");
-        assert_eq!((policies.len(), bindings.len()), (10, 11));
+            documents.iter().partition(|document| !document["kind"].as_str().unwrap().ends_with("Binding"));
+        assert_eq!((policies.len(), bindings.len()), (12, 13));
         for policy in policies {
             assert_eq!(policy["spec"]["failurePolicy"], "Fail");
             let name = &policy["metadata"]["name"];
             assert!(bindings.iter().any(|binding| binding["metadata"]["name"] == *name), "{name}");
         }
         for binding in bindings {
-            assert_eq!(binding["spec"]["validationActions"], json!(["Deny"]));
+            if binding["kind"] == "ValidatingAdmissionPolicyBinding" {
+                assert_eq!(binding["spec"]["validationActions"], json!(["Deny"]));
+            }
             let name = binding["metadata"]["name"].as_str().unwrap();
             assert!(name.starts_with(binding["spec"]["policyName"].as_str().unwrap()), "{name}");
         }

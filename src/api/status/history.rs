@@ -5,7 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use super::run::AttemptStatus;
-use super::{log::StoredLogStatus, run::Trigger};
+use super::{log::StoredLogStatus, requester::Requester, run::Trigger};
 use crate::api::reason::{Class, Reason};
 
 /// The most runs that `status.history` keeps, the latest first.
@@ -61,6 +61,12 @@ pub struct PastRun {
     pub reason: String,
     /// What started it.
     pub trigger: Trigger,
+    /// Who asked for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub requested_by: Option<Requester>,
+    /// Who asked to cancel it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cancel_requested_by: Option<Requester>,
     /// Its image with the digest, `repository@digest`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 1024))]

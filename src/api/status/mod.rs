@@ -3,6 +3,7 @@
 pub mod history;
 mod log;
 mod phase;
+mod requester;
 mod run;
 
 use std::collections::BTreeMap;
@@ -15,6 +16,7 @@ use self::history::PastRun;
 pub use self::{
     log::{LogState, LogStatus, MAX_STORED_MESSAGE_BYTES, StoredLogStatus, StoredState},
     phase::Phase,
+    requester::{MAX_NAME_CHARACTERS, PendingRerun, Requester},
     run::{AttemptStatus, Deadlines, Launcher, LockStatus, RunStatus, Trigger},
 };
 use super::{condition::Conditions, packages::PackageStatus, rules, template_ref::TemplateKind};
@@ -69,6 +71,10 @@ pub struct DeploymentActionStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 253))]
     pub last_handled_rerun: Option<String>,
+    /// A rerun that the operator has seen while another run was under way or held back. Its run follows, even
+    /// if the annotation is removed meanwhile. Flux, for one, removes annotations that kubectl has written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pending_rerun: Option<PendingRerun>,
     /// The last 10 runs that have ended, the latest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 10), extend("x-kubernetes-list-type" = "atomic"))]

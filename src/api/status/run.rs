@@ -5,6 +5,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use strum::Display;
 
+use super::requester::Requester;
+
 /// A run. It executes the script in at most one pod at a time, whatever crashes.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -20,6 +22,9 @@ pub struct RunStatus {
     pub attempt: u32,
     /// The event that started the run.
     pub trigger: Trigger,
+    /// Who asked for the run: the user who wrote the spec, or for a rerun its annotation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub requested_by: Option<Requester>,
     /// The run token at the start of the run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 253))]
@@ -97,6 +102,9 @@ pub struct RunStatus {
     /// When the operator saw the request to cancel the run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cancel_requested_at: Option<Time>,
+    /// Who asked to cancel the run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cancel_requested_by: Option<Requester>,
     /// When the operator saw that the spec had changed before the script started. The run yields to the next
     /// one.
     #[serde(default, skip_serializing_if = "Option::is_none")]

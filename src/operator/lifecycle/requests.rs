@@ -3,10 +3,14 @@
 //! A request counts from when the operator has seen it, and the status says what came of it. Removing the
 //! annotation later changes nothing.
 
+use k8s_openapi::jiff::Timestamp;
+
+use super::status::seconds;
 use crate::{
     api::{
-        ANNOTATION_CANCEL, ANNOTATION_RERUN, DeploymentAction, DeploymentActionStatus,
-        status::{MAX_TOKEN_CHARACTERS, RunStatus},
+        ANNOTATION_CANCEL, ANNOTATION_CANCEL_BY, ANNOTATION_ON_BEHALF_OF, ANNOTATION_RERUN,
+        ANNOTATION_RERUN_BY, ANNOTATION_SPEC_BY, DeploymentAction, DeploymentActionStatus,
+        status::{MAX_NAME_CHARACTERS, MAX_TOKEN_CHARACTERS, PendingRerun, Requester, RunStatus, Trigger},
     },
     operator::pod::names::run_id,
 };
@@ -19,6 +23,8 @@ pub struct Requests<'a> {
     rerun: Option<&'a str>,
     /// The id of the run that the annotation cancels.
     cancel: Option<&'a str>,
+    /// Whether an admission policy writes the users, so that nobody else can.
+    recorded: bool,
     /// Requests that cannot be fulfilled, for people.
     ignored: Option<String>,
 }
@@ -35,8 +41,15 @@ impl<'a> Requests<'a> {
             action,
             rerun: rerun.and_then(Result::ok),
             cancel: cancel.map(String::as_str),
+            recorded: false,
             ignored: (!wrong.is_empty()).then(|| wrong.join("; ")),
         }
+    }
+
+    /// The same where an admission policy records the users.
+    #[must_use]
+    pub fn recorded(self, recorded: bool) -> Self {
+        Self { recorded, ..self }
     }
 
     /// The action.
@@ -55,19 +68,74 @@ impl<'a> Requests<'a> {
     /// request: an applied file or a restored backup may hold an old one.
     #[must_use]
     pub fn wants_rerun(&self, status: &DeploymentActionStatus) -> bool {
-        let Some(token) = self.rerun else { return false };
-        !is_new(status) && status.last_handled_rerun.as_deref() != Some(token)
+        self.new_token(status).is_some() || status.pending_rerun.is_some()
     }
 
     /// The token that counts as handled once a status about `run` is written. If that run is new, it is the
     /// present token: many requests give one run.
     #[must_use]
     pub fn handled(&self, status: &DeploymentActionStatus, run: Option<u32>) -> Option<String> {
-        let begins = run.is_some() && run != status.run.as_ref().map(|run| run.number);
+        let pending = || status.pending_rerun.as_ref().map(|pending| pending.token.clone());
         match self.rerun {
-            Some(token) if begins || is_new(status) => Some(token.to_owned()),
+            Some(token) if begins(status, run) || is_new(status) => Some(token.to_owned()),
+            None if begins(status, run) => pending().or_else(|| status.last_handled_rerun.clone()),
             _ => status.last_handled_rerun.clone(),
         }
+    }
+
+    /// The rerun that still follows once a status about `run` is written.
+    #[must_use]
+    pub fn pending(
+        &self,
+        status: &DeploymentActionStatus,
+        run: Option<u32>,
+        now: Timestamp,
+    ) -> Option<PendingRerun> {
+        if begins(status, run) {
+            return None;
+        }
+        let before = status.pending_rerun.as_ref();
+        match self.new_token(status) {
+            Some(token) if before.is_none_or(|before| before.token != token) => Some(PendingRerun {
+                token: token.to_owned(),
+                requested_by: self.writer_of(ANNOTATION_RERUN_BY),
+                seen_at: Some(seconds(now)),
+            }),
+            _ => before.cloned(),
+        }
+    }
+
+    /// The token of a rerun, if no run has begun for it.
+    fn new_token(&self, status: &DeploymentActionStatus) -> Option<&'a str> {
+        self.rerun.filter(|token| !is_new(status) && status.last_handled_rerun.as_deref() != Some(token))
+    }
+
+    /// Who asks for the run that this begins.
+    #[must_use]
+    pub fn requester(&self, status: &DeploymentActionStatus, trigger: Trigger) -> Option<Requester> {
+        match (trigger, self.new_token(status)) {
+            (Trigger::Rerun, Some(_)) => self.writer_of(ANNOTATION_RERUN_BY),
+            (Trigger::Rerun, None) => status.pending_rerun.as_ref()?.requested_by.clone(),
+            _ => self.writer_of(ANNOTATION_SPEC_BY),
+        }
+    }
+
+    /// Who asks to cancel the run.
+    #[must_use]
+    pub fn canceller(&self) -> Option<Requester> {
+        self.writer_of(ANNOTATION_CANCEL_BY)
+    }
+
+    /// What this annotation says about who wrote something, and the person that they claim to act for.
+    fn writer_of(&self, annotation: &str) -> Option<Requester> {
+        let text = |name: &str| {
+            let text = self.action.metadata.annotations.as_ref()?.get(name)?;
+            let text: String = text.chars().filter(|c| !c.is_control()).take(MAX_NAME_CHARACTERS).collect();
+            Some(text).filter(|text| !text.is_empty())
+        };
+        let user = text(annotation).filter(|_| self.recorded);
+        let claimed_on_behalf_of = text(ANNOTATION_ON_BEHALF_OF);
+        (user.is_some() || claimed_on_behalf_of.is_some()).then_some(Requester { user, claimed_on_behalf_of })
     }
 
     /// Whether the annotation cancels this very run. The id holds a part of the action's UID.
@@ -94,6 +162,11 @@ fn rerun(action: &DeploymentAction) -> Option<Result<&str, String>> {
         "annotation {ANNOTATION_RERUN} {what} and is not acted on: write a text of 1 to {MAX_TOKEN_CHARACTERS} \
          characters, another one for each run"
     )))
+}
+
+/// Whether a run with this number is not the one of the status.
+fn begins(status: &DeploymentActionStatus, run: Option<u32>) -> bool {
+    run.is_some() && run != status.run.as_ref().map(|run| run.number)
 }
 
 /// Whether the operator has never written a status of this action.

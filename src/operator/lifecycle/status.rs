@@ -66,6 +66,7 @@ pub fn progress(
         observed_generation: Some(generation),
         phase: Some(phase),
         last_handled_rerun: of.handled(&before, Some(run.number)),
+        pending_rerun: of.pending(&before, Some(run.number), now),
         packages: packages_of(&before, &run),
         template: template(&before, &run),
         history: before.history,
@@ -167,6 +168,10 @@ pub fn terminal(
         // If no bound was set, nothing was ever started, and the lock is free at once.
         lock.held_until.get_or_insert_with(|| seconds(now));
     }
+    if verdict.reason == Reason::Cancelled && run.cancel_requested_at.is_none() {
+        // Nothing had to be stopped, so this is the first that is said of it.
+        run.cancel_requested_by = of.canceller();
+    }
     run.exit_code = verdict.exit_code;
     run.duration_seconds = verdict.millis.and_then(|millis| i64::try_from((millis + 500) / 1000).ok());
     end_attempt(&mut run, now, verdict, image.as_ref());
@@ -212,6 +217,7 @@ pub fn terminal(
     DeploymentActionStatus {
         observed_generation: Some(generation),
         last_handled_rerun: of.handled(&before, Some(run.number)),
+        pending_rerun: of.pending(&before, Some(run.number), now),
         packages,
         template: template(&before, &run),
         history: before.history,
@@ -262,6 +268,8 @@ fn past(
         outcome: RunOutcome::of(verdict.reason),
         reason: verdict.reason.as_str().to_owned(),
         trigger: run.trigger,
+        requested_by: run.requested_by.clone(),
+        cancel_requested_by: run.cancel_requested_by.clone(),
         image: image.map(|image| image.resolved.clone()),
         packages: packages
             .iter()
@@ -299,6 +307,7 @@ pub fn not_requested(of: &Requests<'_>, now: Timestamp) -> DeploymentActionStatu
             .when(ConditionType::RequestIgnored, "RequestIgnored", of.ignored())
             .build(&before.conditions, generation, &seconds(now)),
         last_handled_rerun: of.handled(&before, None),
+        pending_rerun: of.pending(&before, None, now),
         ..before
     }
 }
@@ -320,6 +329,7 @@ pub fn suspended(of: &Requests<'_>, now: Timestamp, trigger: Trigger) -> Deploym
             .when(ConditionType::RequestIgnored, "RequestIgnored", of.ignored())
             .build(&before.conditions, generation, &seconds(now)),
         last_handled_rerun: of.handled(&before, None),
+        pending_rerun: of.pending(&before, None, now),
         ..before
     }
 }
@@ -338,6 +348,7 @@ pub fn waits_for_own_lock(of: &Requests<'_>, now: Timestamp, message: &str) -> D
             .when(ConditionType::RequestIgnored, "RequestIgnored", of.ignored())
             .build(&before.conditions, generation, &seconds(now)),
         last_handled_rerun: of.handled(&before, None),
+        pending_rerun: of.pending(&before, None, now),
         ..before
     }
 }
@@ -369,6 +380,16 @@ pub fn outcome_again(of: &Requests<'_>, now: Timestamp) -> Option<DeploymentActi
             .build(&before.conditions, generation, &seconds(now)),
         ..before
     })
+}
+
+/// The same status, with the rerun that was seen now. `None` if no rerun is new.
+#[must_use]
+pub fn with_rerun(of: &Requests<'_>, now: Timestamp) -> Option<DeploymentActionStatus> {
+    let before = of.action().status.as_ref()?;
+    let number = before.run.as_ref().map(|run| run.number);
+    let pending_rerun = of.pending(before, number, now);
+    (pending_rerun != before.pending_rerun)
+        .then(|| DeploymentActionStatus { pending_rerun, ..before.clone() })
 }
 
 /// The same status for the action as it is now, which starts no run.

@@ -77,10 +77,8 @@ pub(super) struct Dialogue {
     stored: Option<u64>,
     /// The frames and bytes that this operator has taken.
     taken: (u64, u64),
-    /// How much the runner's spool holds, in bytes.
-    spool: u64,
-    /// Whether the runner keeps what it wrote, as far as its pod says.
-    keeps: bool,
+    /// How much the runner's spool holds, in bytes, if it keeps what it wrote, as far as its pod says.
+    spool: Option<u64>,
     /// The first frame that the archive lacked when the log was last begun again for it.
     again_from: Option<u64>,
     /// Whether so much waits in the spool that it could run over.
@@ -100,8 +98,7 @@ impl Dialogue {
             generation: 0,
             stored: None,
             taken: (0, 0),
-            spool: SPOOL_BYTES,
-            keeps: false,
+            spool: None,
             again_from: None,
             crowded: false,
         }
@@ -192,9 +189,8 @@ impl Dialogue {
         if let Some(per_second) = limits.and_then(|limits| limits.acknowledged_per_second) {
             self.ledger.pace(per_second);
         }
-        self.spool = limits.map_or(self.spool, |limits| limits.spool_bytes);
+        self.spool = limits.map(|limits| limits.spool_bytes);
         self.follows = follows;
-        self.keeps = limits.is_some();
         self.log.reconnected();
         self.ledger.reconnected();
         let (again, may_be_sent_again) = (self.is_wanted_again(), self.may_be_sent_again());
@@ -211,7 +207,7 @@ impl Dialogue {
 
     /// Whether lost frames may come again. A container that has ended sends nothing.
     const fn may_be_sent_again(&self) -> bool {
-        self.follows && (self.keeps || self.ledger.waits()) && !self.ledger.deaf()
+        self.follows && (self.spool.is_some() || self.ledger.waits()) && !self.ledger.deaf()
     }
 
     /// Takes a line, without its newline.
@@ -235,7 +231,7 @@ impl Dialogue {
         if let Some((beat, millis)) = accepted.beat {
             fresh = self.latest_beat.is_none_or(|latest| millis > latest);
             self.latest_beat = self.latest_beat.max(Some(millis));
-            self.crowded = self.backlog(beat.made) > self.spool / 2;
+            self.crowded = self.backlog(beat.made) > self.spool.unwrap_or(SPOOL_BYTES) / 2;
             self.ledger.beat(&beat);
             self.log.may_come_again(self.may_be_sent_again());
             if self.follows && std::mem::take(&mut self.resumed) && !self.log.has_start() {

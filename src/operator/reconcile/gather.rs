@@ -14,6 +14,7 @@ use crate::operator::{
         facts::{Archiving, Facts, LogFact, PodFact, Resolution},
         requests::Requests,
     },
+    options::RequesterPolicyOption,
     pod::view::PodView,
     spec::{
         expand::Lookup,
@@ -189,7 +190,8 @@ impl Pass<'_> {
         Facts {
             process: &self.context.process,
             action: &self.action,
-            requests: Requests::of(&self.action),
+            requests: Requests::of(&self.action)
+                .recorded(self.context.options.requester_policy == RequesterPolicyOption::Enforced),
             spec: &self.spec.checked,
             template: self.spec.template.as_ref(),
             source: self.context.sources.of(&self.action, &self.context.templates),

@@ -53,8 +53,10 @@ impl Active<'_> {
 
     /// The status of a run that is being cancelled.
     pub(super) fn cancelling(&self, run: RunStatus) -> DeploymentActionStatus {
+        let first = run.cancel_requested_at.is_none();
+        let by = if first { self.facts.requests.canceller() } else { run.cancel_requested_by.clone() };
         let since = run.cancel_requested_at.clone().unwrap_or_else(|| seconds(self.now));
-        let run = RunStatus { cancel_requested_at: Some(since), ..run };
+        let run = RunStatus { cancel_requested_at: Some(since), cancel_requested_by: by, ..run };
         self.progress(Reason::Stopping, BY_WHOM, run)
     }
 

@@ -45,12 +45,22 @@ use k8s_openapi::jiff::Timestamp;
 
 use self::{leave::leave, start::is_over};
 pub use self::{rest::stand_in, retire::NAME_NEEDED_SECONDS, start::needs_spec, step::Step};
-use super::facts::Facts;
+use super::{facts::Facts, status::with_rerun};
 use crate::api::DeploymentActionStatus;
 
 /// The next step for an action.
 #[must_use]
 pub fn decide(facts: &Facts<'_>, now: Timestamp) -> Step {
+    match next(facts, now) {
+        // A request counts once it was seen, and somebody may remove it. A run that begins has its own record.
+        wait @ Step::Wait(_) if facts.resolution.is_none() => {
+            with_rerun(&facts.requests, now).map_or(wait, |status| Step::WriteStatus(Box::new(status)))
+        }
+        step => step,
+    }
+}
+
+fn next(facts: &Facts<'_>, now: Timestamp) -> Step {
     if facts.action.metadata.deletion_timestamp.is_some() {
         return leave(facts, now);
     }

@@ -73,6 +73,8 @@ pub fn stand_in(action: &DeploymentAction) -> Option<DeploymentAction> {
         phase,
         template,
         last_handled_rerun,
+        // An action that has one does not rest.
+        pending_rerun: _,
         log,
         conditions: _,
         run: _,
@@ -142,6 +144,8 @@ fn of_run(run: &RunStatus) -> RunStatus {
         repeats: None,
         settings_hash: None,
         required_outputs: Vec::new(),
+        requested_by: None,
+        cancel_requested_by: None,
         duration_seconds: None,
         attempts: Vec::new(),
         // A later record of the script's end is compared with this.

@@ -148,6 +148,7 @@ pub(super) fn fresh_run(
         generation: generation(action),
         attempt: 1,
         trigger,
+        requested_by: facts.requests.requester(status, trigger),
         run_token: action.spec.run_token.clone(),
         repeats: repeated(facts, status, trigger),
         spec_hash: executed(action),

@@ -12,6 +12,7 @@ mod lifecycle;
 mod lock;
 mod node;
 mod packages;
+mod requester;
 mod rerun;
 mod restored;
 mod retry;
@@ -193,7 +194,7 @@ impl World {
         Facts {
             process: PROCESS,
             action: &self.action,
-            requests: Requests::of(&self.action),
+            requests: Requests::of(&self.action).recorded(true),
             spec: &self.spec,
             template: self.template.as_ref(),
             source: self.source.clone(),

@@ -15,7 +15,7 @@ use crate::{
         DeploymentActionStatus, Reason,
         condition::ConditionType,
         reason::Class,
-        status::{LogState, RunStatus},
+        status::{LogState, RunStatus, Trigger},
     },
     operator::{
         lifecycle::{
@@ -57,6 +57,9 @@ impl Active<'_> {
         run.generation = action.metadata.generation.unwrap_or_default();
         run.spec_hash = start::executed(action);
         run.settings_hash = Some(start::settings(action));
+        if run.trigger != Trigger::Rerun {
+            run.requested_by = self.facts.requests.requester(self.status, run.trigger);
+        }
         run.run_token.clone_from(&action.spec.run_token);
         begin::begin(self.facts, self.now, run)
     }

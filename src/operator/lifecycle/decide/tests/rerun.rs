@@ -13,6 +13,11 @@ fn handled(world: &World) -> Option<&str> {
     world.action.status.as_ref().unwrap().last_handled_rerun.as_deref()
 }
 
+fn pending(world: &World) -> Option<&str> {
+    let pending = world.action.status.as_ref().unwrap().pending_rerun.as_ref();
+    pending.map(|pending| pending.token.as_str())
+}
+
 fn under(policy: RunPolicy) -> World {
     let mut world = done();
     world.action.spec.run_policy = policy;
@@ -66,6 +71,8 @@ fn asked_for_many_times_in_mid_run_one_more_run_is_done() {
     let mut world = World::running();
     for token in ["a", "b", "c"] {
         ask(&mut world, Some(token));
+        world.write(3);
+        assert_eq!((world.phase().as_str(), pending(&world)), ("Running", Some(token)));
         assert!(matches!(world.step(3), Step::Wait(Some(_))), "the run under way is not disturbed");
     }
     world.log = Some(log_with(exit(Outcome::Exited { code: 0 }), LogState::Complete, 3));
@@ -74,7 +81,38 @@ fn asked_for_many_times_in_mid_run_one_more_run_is_done() {
     (world.pod, world.log) = (PodFact::NotSeen, None);
     world.resolution = Some(resolved());
     world.write(5);
-    assert_eq!((world.run_number(), handled(&world)), (2, Some("c")));
+    assert_eq!((world.run_number(), handled(&world), pending(&world)), (2, Some("c"), None));
+}
+
+#[test]
+fn a_request_that_was_seen_in_mid_run_counts_although_its_annotation_is_removed() {
+    let mut world = World::running();
+    ask(&mut world, Some("a"));
+    world.write(3);
+    ask(&mut world, None);
+    world.log = Some(log_with(exit(Outcome::Exited { code: 0 }), LogState::Complete, 3));
+    world.ends(4, Reason::Succeeded);
+    (world.pod, world.log) = (PodFact::NotSeen, None);
+    assert!(matches!(world.step(5), Step::Resolve { .. }));
+    world.resolution = Some(resolved());
+    world.write(5);
+    assert_eq!((world.run_number(), handled(&world), pending(&world)), (2, Some("a"), None));
+    assert_eq!(run(&world).trigger, Trigger::Rerun);
+}
+
+#[test]
+fn a_request_that_suspend_holds_back_counts_although_its_annotation_is_removed() {
+    let mut world = done();
+    world.change(|spec| spec.suspend = Some(true));
+    ask(&mut world, Some("a"));
+    world.write(4);
+    assert_eq!((world.phase().as_str(), pending(&world)), ("Suspended", Some("a")));
+    ask(&mut world, None);
+    assert!(matches!(world.step(5), Step::Wait(_)), "{:?}", world.step(5));
+    world.change(|spec| spec.suspend = None);
+    world.resolution = Some(resolved());
+    world.write(6);
+    assert_eq!((world.run_number(), handled(&world), pending(&world)), (2, Some("a"), None));
 }
 
 #[test]

@@ -257,6 +257,7 @@ fn a_run_that_ends_between_two_attempts_is_followed_when_nothing_of_the_one_befo
             world.ends(11, Reason::Cancelled);
             let annotations = world.action.metadata.annotations.get_or_insert_default();
             annotations.insert(ANNOTATION_RERUN.into(), "again".into());
+            world.write(12);
         } else {
             correct(&mut world);
             world.gives_way(11);
