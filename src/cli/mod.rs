@@ -1,18 +1,34 @@
 //! The kubectl plugin: `kubectl longshore`.
 //!
-//! It reads with the rights of the person who calls it.
+//! It reads and writes with the rights of the person who calls it.
+//!
+//! | files | what they do |
+//! |---|---|
+//! | [`connect`], [`lookup`], [`error`], [`right`] | the connection, finding objects, and what to say if something is wrong |
+//! | [`terminal`] | what the output goes to |
+//! | one for each command | the command |
 
-mod error;
+pub mod connect;
+pub mod error;
 mod logs;
+pub mod lookup;
+pub mod right;
+pub mod terminal;
 
 use clap::{Parser, Subcommand};
 
+use self::connect::{Connection, Session};
 pub use self::error::CliError;
 
-/// Looks at deployment actions.
+/// Who writes, as the API server records it. Flux removes fields of managers whose names begin with `kubectl`.
+pub const FIELD_MANAGER: &str = "longshore-cli";
+
+/// Looks at deployment actions, and acts on them.
 #[derive(Debug, Parser)]
 #[command(name = "kubectl longshore", bin_name = "kubectl longshore", version, about)]
 pub struct Arguments {
+    #[command(flatten)]
+    connection: Connection,
     #[command(subcommand)]
     command: Command,
 }
@@ -28,7 +44,13 @@ enum Command {
 /// # Errors
 /// The command failed.
 pub async fn run(arguments: Arguments) -> Result<(), CliError> {
-    match arguments.command {
-        Command::Logs(logs) => logs.run().await,
+    let session = arguments.connection.session().await?;
+    let server = session.server.clone();
+    with_server(arguments.command, session).await.map_err(|error| error.at(&server))
+}
+
+async fn with_server(command: Command, session: Session) -> Result<(), CliError> {
+    match command {
+        Command::Logs(logs) => logs.run(&session).await,
     }
 }
