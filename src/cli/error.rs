@@ -76,6 +76,8 @@ pub const UNREACHABLE: u8 = 5;
 pub const REFUSED: u8 = 6;
 /// Exit code: Longshore is not installed, or does not work.
 pub const NOT_INSTALLED: u8 = 7;
+/// Exit code of `diff --exit-code`: a run would begin.
+pub const WOULD_RUN: u8 = 8;
 
 impl CliError {
     /// The exit code of the program (docs/reference/plugin.md).

@@ -10,8 +10,12 @@
 //! | one for each command | the command |
 
 mod act;
+mod check;
+mod completion;
 pub mod connect;
 mod describe;
+mod diff;
+mod documents;
 pub mod error;
 mod history;
 mod jsonpath;
@@ -24,7 +28,11 @@ mod outputs;
 mod pages;
 pub mod right;
 mod table;
+mod templates;
 pub mod terminal;
+mod trial;
+mod validate;
+mod version;
 pub mod view;
 
 use clap::{Parser, Subcommand};
@@ -59,6 +67,12 @@ enum Command {
     Outputs(outputs::Outputs),
     /// Show who holds the locks, and who waits.
     Locks(locks::Locks),
+    /// List templates, and say what one asks for.
+    Templates(templates::Templates),
+    /// Check objects as the API server and the operator would.
+    Validate(validate::Validate),
+    /// Say what would run if files were applied, and why.
+    Diff(diff::Diff),
     /// Ask for another run of an action.
     Rerun(act::Rerun),
     /// Cancel the run that is under way.
@@ -67,6 +81,15 @@ enum Command {
     Suspend(act::Suspend),
     /// Let the runs of an action begin again.
     Resume(act::Resume),
+    /// Check whether Longshore works here, and what you may do.
+    Check(check::Check),
+    /// Print the versions of plugin, operator and API server.
+    Version(version::VersionOf),
+    /// Print a script that completes the plugin in a shell.
+    Completion(completion::Completion),
+    /// Answer kubectl's completion.
+    #[command(name = "__complete", hide = true)]
+    Complete(completion::Complete),
 }
 
 /// Runs the command.
@@ -74,22 +97,35 @@ enum Command {
 /// # Errors
 /// The command failed.
 pub async fn run(arguments: Arguments) -> Result<(), CliError> {
-    let session = arguments.connection.session().await?;
-    let server = session.server.clone();
-    with_server(arguments.command, session).await.map_err(|error| error.at(&server))
+    let Arguments { connection, command } = arguments;
+    match command {
+        Command::Completion(completion) => completion.run(),
+        Command::Complete(complete) => complete.run().await,
+        Command::Version(version) => version.run(&connection).await,
+        command => {
+            let session = connection.session().await?;
+            in_session(command, &session).await.map_err(|error| error.at(&session.server))
+        }
+    }
 }
 
-async fn with_server(command: Command, session: Session) -> Result<(), CliError> {
+async fn in_session(command: Command, session: &Session) -> Result<(), CliError> {
     match command {
-        Command::List(list) => list.run(&session).await,
-        Command::Describe(describe) => describe.run(&session).await,
-        Command::Logs(logs) => logs.run(&session).await,
-        Command::History(history) => history.run(&session).await,
-        Command::Outputs(outputs) => outputs.run(&session).await,
-        Command::Locks(locks) => locks.run(&session).await,
-        Command::Rerun(rerun) => rerun.run(&session).await,
-        Command::Cancel(cancel) => cancel.run(&session).await,
-        Command::Suspend(suspend) => suspend.run(&session).await,
-        Command::Resume(resume) => resume.run(&session).await,
+        Command::List(list) => list.run(session).await,
+        Command::Describe(describe) => describe.run(session).await,
+        Command::Logs(logs) => logs.run(session).await,
+        Command::History(history) => history.run(session).await,
+        Command::Outputs(outputs) => outputs.run(session).await,
+        Command::Locks(locks) => locks.run(session).await,
+        Command::Templates(templates) => templates.run(session).await,
+        Command::Validate(validate) => validate.run(session).await,
+        Command::Diff(diff) => diff.run(session).await,
+        Command::Rerun(rerun) => rerun.run(session).await,
+        Command::Cancel(cancel) => cancel.run(session).await,
+        Command::Suspend(suspend) => suspend.run(session).await,
+        Command::Resume(resume) => resume.run(session).await,
+        Command::Check(check) => check.run(session).await,
+        // These need no session, or make their own.
+        Command::Version(_) | Command::Completion(_) | Command::Complete(_) => Ok(()),
     }
 }
