@@ -25,7 +25,7 @@ pub(super) struct Rerun {
     /// The text that asks for the run, in the annotation longshore.dev/rerun. Asking again with the same text starts
     /// no further run. Default: the time.
     #[arg(long, value_name = "TEXT")]
-    token: Option<String>,
+    rerun_token: Option<String>,
 }
 
 /// Cancels the run that is under way.
@@ -55,7 +55,7 @@ pub(super) struct Resume {
 impl Rerun {
     pub(super) async fn run(&self, session: &Session) -> Result<(), CliError> {
         let action = session.action(&self.name).await?;
-        let token = self.token.clone().unwrap_or_else(|| Timestamp::now().to_string());
+        let token = self.rerun_token.clone().unwrap_or_else(|| Timestamp::now().to_string());
         let asked = with_annotation(&action, ANNOTATION_RERUN, &token);
         let status = action.status.clone().unwrap_or_default();
         let requests = Requests::of(&asked);
@@ -81,7 +81,7 @@ impl Rerun {
         match requests.ignored() {
             Some(why) => CliError::Usage(why.to_owned()),
             None => CliError::Failed(format!(
-                "{}: a run for this text was started before: choose another --token",
+                "{}: a run for this text was started before: choose another --rerun-token",
                 self.name
             )),
         }
@@ -217,7 +217,7 @@ mod tests {
     }
 
     fn rerun(token: &str) -> Rerun {
-        Rerun { name: "deploy".into(), token: Some(token.into()) }
+        Rerun { name: "deploy".into(), rerun_token: Some(token.into()) }
     }
 
     fn cancel(run: Option<u32>) -> Cancel {
@@ -253,7 +253,7 @@ mod tests {
             assert_eq!(written(&seen), Vec::<Value>::new());
             error
         };
-        assert!(refused(|_| {}, rerun("old")).await.contains("choose another --token"));
+        assert!(refused(|_| {}, rerun("old")).await.contains("choose another --rerun-token"));
         assert!(refused(|_| {}, rerun("")).await.contains("write a text of 1 to 253 characters"));
         let unseen = |action: &mut Value| action["status"]["observedGeneration"] = (-1).into();
         assert!(refused(unseen, rerun("new")).await.contains("has not seen it yet"));

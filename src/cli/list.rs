@@ -1,6 +1,6 @@
 //! `kubectl longshore list`: the actions, the latest activity first.
 
-use std::{cmp::Reverse, collections::HashMap, pin::pin};
+use std::{cmp::Reverse, collections::HashMap, fmt::Debug, pin::pin};
 
 use clap::Args;
 use futures::StreamExt;
@@ -11,6 +11,7 @@ use kube::{
     core::ApiResource,
     runtime::{WatchStreamExt, watcher},
 };
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::{
@@ -67,43 +68,57 @@ impl List {
         } else {
             Api::namespaced_with(client, &session.namespace, &kind)
         };
-        if self.watch { self.follow(api).await } else { self.once(session, api).await }
-    }
-
-    async fn once(&self, session: &Session, api: Api<DynamicObject>) -> Result<(), CliError> {
+        if self.watch {
+            return self.follow(api).await;
+        }
         match &self.output {
-            None | Some(Output::Wide | Output::Name) => {
-                // Of each page only the lines are kept, so that many actions need little memory.
-                let mut rows = Vec::new();
-                self.pages(&api, |object| rows.extend(object.try_parse().ok().as_ref().map(Summary::of)))
-                    .await?;
-                sort(&mut rows);
-                if self.output == Some(Output::Name) {
-                    return print(&rows.iter().map(name).collect::<String>());
-                }
-                if rows.is_empty() {
-                    let place = if self.all_namespaces { "the cluster" } else { &session.namespace };
-                    let such = if self.phase.is_empty() && self.selector.is_none() { "" } else { " such" };
-                    tell(&format!("no{such} actions in {place}"));
-                    return Ok(());
-                }
-                let table = self.table(&rows, Timestamp::now());
-                print(&table.text(&Terminal::stdout(), "", !self.no_headers))
-            }
+            None | Some(Output::Wide | Output::Name) => self.lines(session, &api).await,
             Some(form) => {
                 let mut objects = Vec::new();
-                self.pages(&api, |object| objects.extend(serde_json::to_value(&object).map(shown))).await?;
+                let take = |object: DynamicObject| objects.extend(serde_json::to_value(&object).map(shown));
+                self.pages(&api, dynamic_phase, take).await?;
                 print(&whole(form, &list(objects))?)
             }
         }
     }
 
+    /// Prints a line for each action.
+    async fn lines(&self, session: &Session, api: &Api<DynamicObject>) -> Result<(), CliError> {
+        let typed: Api<DeploymentAction> =
+            if self.all_namespaces { Api::all(session.client.clone()) } else { session.actions() };
+        // Of each page only the lines are kept, so that many actions need little memory.
+        let mut rows = Vec::new();
+        match self.pages(&typed, typed_phase, |action| rows.push(Summary::of(&action))).await {
+            // Another version wrote an action that this one cannot read. The others are read all the same.
+            Err(CliError::Kube(error)) if matches!(*error, kube::Error::SerdeError(_)) => {
+                rows.clear();
+                self.pages(api, dynamic_phase, |object| rows.push(summary(object))).await?;
+            }
+            read => read?,
+        }
+        sort(&mut rows);
+        if self.output == Some(Output::Name) {
+            return print(&rows.iter().map(name).collect::<String>());
+        }
+        if rows.is_empty() {
+            let place = if self.all_namespaces { "the cluster" } else { &session.namespace };
+            let such = if self.phase.is_empty() && self.selector.is_none() { "" } else { " such" };
+            tell(&format!("no{such} actions in {place}"));
+            return Ok(());
+        }
+        print(&self.table(&rows, Timestamp::now()).text(&Terminal::stdout(), "", !self.no_headers))
+    }
+
     /// Reads all actions that are asked for, page by page.
-    async fn pages(
+    async fn pages<K>(
         &self,
-        api: &Api<DynamicObject>,
-        mut take: impl FnMut(DynamicObject),
-    ) -> Result<(), CliError> {
+        api: &Api<K>,
+        phase: impl Fn(&K) -> &str,
+        mut take: impl FnMut(K),
+    ) -> Result<(), CliError>
+    where
+        K: Clone + DeserializeOwned + Debug,
+    {
         let mut parameters = ListParams::default();
         parameters.label_selector.clone_from(&self.selector);
         // A field selector names one phase at most.
@@ -111,15 +126,14 @@ impl List {
             parameters = parameters.fields(&format!("status.phase={phase}"));
         }
         each(api, parameters, |object| {
-            if self.has_phase(&object) {
+            if self.wants(phase(&object)) {
                 take(object);
             }
         })
         .await
     }
 
-    fn has_phase(&self, object: &DynamicObject) -> bool {
-        let phase = object.data.pointer("/status/phase").and_then(Value::as_str).unwrap_or_default();
+    fn wants(&self, phase: &str) -> bool {
         self.phase.is_empty() || self.phase.iter().any(|wanted| <&str>::from(wanted) == phase)
     }
 
@@ -212,13 +226,12 @@ struct Printer<'a> {
 impl Printer<'_> {
     /// Prints the actions of a new list. After a gap these are those that changed meanwhile.
     fn first(&mut self, objects: Vec<DynamicObject>) -> Result<(), CliError> {
-        let wanted = objects.into_iter().filter(|object| self.list.has_phase(object));
+        let wanted = objects.into_iter().filter(|object| self.list.wants(dynamic_phase(object)));
         let mut new: Vec<DynamicObject> = wanted.filter(|object| self.is_new(object)).collect();
         if self.widths.is_some() || self.prints_objects() {
             return new.iter().try_for_each(|object| self.print(object, false));
         }
-        let mut rows: Vec<Summary> =
-            new.drain(..).filter_map(|object| object.try_parse().ok().as_ref().map(Summary::of)).collect();
+        let mut rows: Vec<Summary> = new.drain(..).map(summary).collect();
         sort(&mut rows);
         let table = self.list.table(&rows, Timestamp::now());
         self.widths = Some(table.widths());
@@ -226,7 +239,7 @@ impl Printer<'_> {
     }
 
     fn change(&mut self, object: &DynamicObject, deleted: bool) -> Result<(), CliError> {
-        if !self.list.has_phase(object) || !(self.is_new(object) || deleted) {
+        if !self.list.wants(dynamic_phase(object)) || !(self.is_new(object) || deleted) {
             return Ok(());
         }
         self.print(object, deleted)
@@ -243,23 +256,43 @@ impl Printer<'_> {
     }
 
     fn print(&self, object: &DynamicObject, deleted: bool) -> Result<(), CliError> {
-        let summary = object.clone().try_parse().ok().as_ref().map(Summary::of);
         match &self.list.output {
             None | Some(Output::Wide) => {
-                let Some(summary) = summary else { return Ok(()) };
+                let summary = summary(object.clone());
                 let mut row = self.list.row(&summary, Timestamp::now());
                 if deleted && let Some(phase) = row.get_mut(usize::from(self.list.all_namespaces) + 1) {
                     *phase = Cell::toned("(deleted)", Tone::Quiet);
                 }
                 print(&row_text(&row, self.widths.as_deref().unwrap_or_default(), &Terminal::stdout()))
             }
-            Some(Output::Name) => print(&summary.as_ref().map(name).unwrap_or_default()),
+            Some(Output::Name) => print(&name(&summary(object.clone()))),
             Some(form) => {
                 let value = serde_json::to_value(object).map(shown).unwrap_or_default();
                 let before = if *form == Output::Yaml { "---\n" } else { "" };
                 print(&format!("{before}{}", whole(form, &value)?))
             }
         }
+    }
+}
+
+fn typed_phase(action: &DeploymentAction) -> &str {
+    action.status.as_ref().and_then(|status| status.phase).map_or("", Into::into)
+}
+
+fn dynamic_phase(object: &DynamicObject) -> &str {
+    object.data.pointer("/status/phase").and_then(Value::as_str).unwrap_or_default()
+}
+
+/// An action in one line. Of one that another version wrote in a way that this one cannot read, only the metadata.
+fn summary(object: DynamicObject) -> Summary {
+    let metadata = object.metadata.clone();
+    match object.try_parse::<DeploymentAction>() {
+        Ok(action) => Summary::of(&action),
+        Err(error) => Summary {
+            message: format!("this plugin cannot read the action ({error}): update the plugin"),
+            reason: "(not readable)".to_owned(),
+            ..Summary::of(&DeploymentAction { metadata, ..DeploymentAction::default() })
+        },
     }
 }
 

@@ -45,7 +45,8 @@ pub const FIELD_MANAGER: &str = "longshore-cli";
 
 /// Looks at deployment actions, and acts on them.
 #[derive(Debug, Parser)]
-#[command(name = "kubectl longshore", bin_name = "kubectl longshore", version, about)]
+#[command(name = "kubectl longshore", bin_name = "kubectl longshore", version)]
+#[command(about = "Looks at deployment actions, and acts on them")]
 pub struct Arguments {
     #[command(flatten)]
     connection: Connection,
@@ -127,5 +128,59 @@ async fn in_session(command: Command, session: &Session) -> Result<(), CliError>
         Command::Check(check) => check.run(session).await,
         // These need no session, or make their own.
         Command::Version(_) | Command::Completion(_) | Command::Complete(_) => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_flags_of_each_command_are_told_apart() {
+        for line in [
+            "list -A -o wide -w --phase Failed -l a=b --no-headers",
+            "describe deploy --tail 3 -n shop",
+            "logs deploy -f",
+            "history deploy -o json",
+            "outputs deploy url --context c",
+            "locks prod -A",
+            "templates -A",
+            "templates describe release --cluster-template --example --cluster c",
+            "validate -f a.yaml -f -",
+            "diff -f a.yaml,b.yaml --exit-code",
+            "rerun deploy --rerun-token x --request-timeout 3s",
+            "cancel deploy --run 3",
+            "suspend deploy --as alice --as-group a",
+            "resume deploy --server https://x --token t",
+            "check -f a.yaml -o yaml",
+            "version --client",
+            "completion bash",
+            "__complete describe -n shop -- de",
+        ] {
+            let words = std::iter::once("kubectl-longshore").chain(line.split(' '));
+            assert!(Arguments::try_parse_from(words).is_ok(), "{line}");
+        }
+    }
+
+    #[test]
+    fn no_command_has_a_flag_of_the_connection() {
+        use clap::{Command, CommandFactory};
+
+        fn below(command: &Command, globals: &[String]) {
+            for inner in command.get_subcommands() {
+                for flag in inner.get_arguments() {
+                    assert!(!globals.contains(&flag.get_id().to_string()), "{} {flag}", inner.get_name());
+                }
+                below(inner, globals);
+            }
+        }
+        let root = Arguments::command();
+        let globals: Vec<String> = root
+            .get_arguments()
+            .filter(|flag| flag.is_global_set())
+            .map(|flag| flag.get_id().to_string())
+            .collect();
+        assert!(globals.len() >= 11, "{globals:?}");
+        below(&root, &globals);
     }
 }

@@ -66,16 +66,24 @@ impl Table {
         self.rows.is_empty()
     }
 
-    /// The width of each column.
+    /// The width of each column, with its title.
     pub(super) fn widths(&self) -> Vec<usize> {
+        self.widths_with(true)
+    }
+
+    fn widths_with(&self, titles: bool) -> Vec<usize> {
         let width =
             |at: usize| self.rows.iter().filter_map(|row| row.get(at)).map(|cell| cell.text.width()).max();
-        self.header.iter().enumerate().map(|(at, title)| title.len().max(width(at).unwrap_or(0))).collect()
+        self.header
+            .iter()
+            .enumerate()
+            .map(|(at, title)| if titles { title.len() } else { 0 }.max(width(at).unwrap_or(0)))
+            .collect()
     }
 
     /// The table's text, with each line after `indent`.
     pub(super) fn text(&self, terminal: &Terminal, indent: &str, header: bool) -> String {
-        let widths = self.widths();
+        let widths = self.widths_with(header);
         let mut text = String::new();
         if header {
             let titles: Vec<Cell> = self.header.iter().map(|title| Cell::of(title)).collect();

@@ -48,7 +48,7 @@ enum Which {
         name: String,
         /// Take the cluster's template.
         #[arg(long)]
-        cluster: bool,
+        cluster_template: bool,
         /// Print an action to fill in instead.
         #[arg(long)]
         example: bool,
@@ -98,10 +98,10 @@ impl From<ClusterDeploymentActionTemplate> for Template {
 
 impl Templates {
     pub(super) async fn run(&self, session: &Session) -> Result<(), CliError> {
-        let Some(Which::Describe { name, cluster, example: wants_example }) = &self.which else {
+        let Some(Which::Describe { name, cluster_template, example: wants_example }) = &self.which else {
             return self.list(session).await;
         };
-        let template = find(session, name, *cluster).await?;
+        let template = find(session, name, *cluster_template).await?;
         if *wants_example {
             print(&example(&template, &session.namespace))
         } else if let Some(form) = self.output {
@@ -236,7 +236,7 @@ fn described(of: &Template, namespace: &str, terminal: &Terminal) -> String {
             text.push_str(&format!("  {script_line}\n"));
         }
     }
-    let cluster = if of.namespace.is_none() { " --cluster" } else { "" };
+    let cluster = if of.namespace.is_none() { " --cluster-template" } else { "" };
     text.push_str(&format!(
         "an action to fill in: kubectl longshore templates describe {}{cluster} -n {namespace} --example\n",
         line(&of.name)

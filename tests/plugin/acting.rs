@@ -14,12 +14,12 @@ async fn a_rerun_runs_once_for_each_token() {
     in_namespace(async |namespace: &Namespace| {
         let handle = namespace.apply("deploy", Action::script("true")).await;
         handle.finished().await.assert_succeeded();
-        longshore(namespace, &["rerun", "deploy", "--token", "again"]).out();
+        longshore(namespace, &["rerun", "deploy", "--rerun-token", "again"]).out();
         let done =
             handle.until("the second run has ended", |done| done.is_over() && done.run().number == 2).await;
         done.assert_succeeded();
-        let refused = longshore(namespace, &["rerun", "deploy", "--token", "again"]).err(1);
-        assert!(refused.contains("choose another --token"), "{refused}");
+        let refused = longshore(namespace, &["rerun", "deploy", "--rerun-token", "again"]).err(1);
+        assert!(refused.contains("choose another --rerun-token"), "{refused}");
         let action = handle.get().await;
         let managers: Vec<_> =
             action.managed_fields().iter().filter_map(|entry| entry.manager.clone()).collect();

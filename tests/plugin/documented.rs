@@ -21,7 +21,9 @@ fn commands() -> Vec<String> {
         fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/reference/plugin.md")).unwrap();
     page.lines()
         .filter_map(|line| line.strip_prefix("    "))
-        .filter(|line| line.starts_with("kubectl longshore "))
+        .filter(|line| {
+            ["kubectl longshore ", "printf ", "chmod "].iter().any(|begin| line.starts_with(begin))
+        })
         .map(str::to_owned)
         .collect()
 }
@@ -29,7 +31,9 @@ fn commands() -> Vec<String> {
 /// Runs a line as a shell of a person in this folder would.
 fn shell(folder: &Path, line: &str) -> Output {
     let program = Path::new(program().get_program()).to_owned();
-    let path = format!("{}:{}", program.parent().unwrap().display(), std::env::var("PATH").unwrap());
+    let own = folder.join(".local/bin");
+    let rest = std::env::var("PATH").unwrap();
+    let path = format!("{}:{}:{rest}", program.parent().unwrap().display(), own.display());
     let line = if line.contains("--watch") {
         // It goes on until it is ended.
         format!("timeout 3 {line}; test $? -eq 124")
@@ -40,6 +44,7 @@ fn shell(folder: &Path, line: &str) -> Output {
         .args(["-c", &line])
         .current_dir(folder)
         .env("PATH", path)
+        .env("HOME", folder)
         .env("KUBECONFIG", folder.join("kubeconfig"))
         .output()
         .unwrap()
@@ -49,7 +54,7 @@ fn shell(folder: &Path, line: &str) -> Output {
 async fn the_commands_on_the_plugin_s_page_work() {
     in_namespace(async |namespace: &Namespace| {
         let folder = std::env::temp_dir().join(&namespace.name);
-        fs::create_dir_all(&folder).unwrap();
+        fs::create_dir_all(folder.join(".local/bin")).unwrap();
         fs::copy(setting("KUBECONFIG"), folder.join("kubeconfig")).unwrap();
         let own = folder.join("kubeconfig").display().to_string();
         let set = tool("kubectl")
@@ -86,6 +91,10 @@ async fn the_commands_on_the_plugin_s_page_work() {
             })
             .await;
         }
+        // By now kubectl finds the program that completes.
+        let completed = shell(&folder, "kubectl __complete longshore describe deploy-o");
+        let offered = String::from_utf8(completed.stdout).unwrap();
+        assert!(offered.starts_with("deploy-orders\n"), "{offered}");
         fs::remove_dir_all(&folder).unwrap();
     })
     .await;

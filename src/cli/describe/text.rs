@@ -48,7 +48,7 @@ pub(super) fn of(found: &Found, tail: usize, now: Timestamp, terminal: &Terminal
     }
     writer.outputs(status);
     writer.notes(status);
-    if let Some(run) = status.run.as_ref().filter(|run| !run.attempts.is_empty()) {
+    if let Some(run) = status.run.as_ref().filter(|run| run.attempts.len() > 1 || run.attempt > 1) {
         writer.section("Attempts", &history::attempts(run).text(terminal, "  ", true));
     }
     let earlier = history::runs(action, now);
@@ -102,7 +102,8 @@ impl Writer<'_> {
     }
 
     fn advice(&mut self, summary: &Summary) {
-        if let Some(reason) = Reason::parse(&summary.reason) {
+        let told = Reason::parse(&summary.reason).filter(|reason| *reason != Reason::Succeeded);
+        if let Some(reason) = told {
             self.field("Meaning", reason.when());
             self.painted("What to do", reason.advice(), BUSY);
         }

@@ -65,6 +65,32 @@ fn the_latest_activity_is_first() {
 }
 
 #[test]
+fn an_action_of_another_version_is_listed_too() {
+    let mut other = action("other", "Running", 1, Some(run(1)));
+    other["status"]["run"]["trigger"] = "Moon".into();
+    let row = summary(serde_json::from_value(other).unwrap());
+    assert_eq!((row.name.as_str(), row.reason.as_str()), ("other", "(not readable)"));
+    assert!(row.message.contains("update the plugin"), "{}", row.message);
+}
+
+#[tokio::test]
+async fn an_action_of_another_version_does_not_hide_the_others() {
+    let (client, seen) = server(|_| {
+        let mut other = action("other", "Running", 1, Some(run(1)));
+        other["status"]["run"]["trigger"] = "Moon".into();
+        let items = [action("known", "Failed", 1, None), other];
+        (
+            200,
+            json!({"kind": "DeploymentActionList", "apiVersion": "longshore.dev/v1alpha1",
+            "metadata": {}, "items": items}),
+        )
+    });
+    let session = Session { client, namespace: "shop".into(), server: String::new() };
+    parsed(&[]).run(&session).await.unwrap();
+    assert_eq!(seen.lock().unwrap().len(), 2);
+}
+
+#[test]
 fn the_columns_are_those_of_kubectl_get() {
     let definition = serde_json::to_value(crd::deployment_action().unwrap()).unwrap();
     let printed = definition["spec"]["versions"][0]["additionalPrinterColumns"].as_array().unwrap();

@@ -29,8 +29,17 @@ pub struct Moment {
 pub fn moments(run: &RunStatus, events: &[Event]) -> Vec<Moment> {
     let mut moments = milestones(run);
     moments.extend(events.iter().filter_map(of_event));
-    moments.sort_by_key(|moment| moment.at);
+    // Most times have whole seconds. Within a second the usual order counts.
+    moments.sort_by_key(|moment| (moment.at.as_second(), place(&moment.what)));
     moments
+}
+
+/// The place of what happens to a run in their usual order.
+fn place(what: &str) -> usize {
+    const USUAL: [&str; 7] = ["Begun", "Locked", "Retried", "Scheduled", "Pulling", "Pulled", "Created"];
+    const LAST: [&str; 3] = ["Started", "AttemptEnded", "Ended"];
+    let of = |all: &[&str]| all.iter().position(|one| *one == what);
+    of(&USUAL).or_else(|| of(&LAST).map(|at| USUAL.len() + 1 + at)).unwrap_or(USUAL.len())
 }
 
 fn milestones(run: &RunStatus) -> Vec<Moment> {
@@ -112,6 +121,7 @@ mod tests {
         };
         let events = [
             event("BackOff", json!({"lastTimestamp": "2026-01-01T00:00:04Z", "count": 3})),
+            event("Pulled", json!({"lastTimestamp": "2026-01-01T00:00:01Z"})),
             event("Scheduled", json!({"eventTime": "2026-01-01T00:00:01.500000Z"})),
             event("Timeless", json!({})),
         ];
@@ -127,6 +137,9 @@ mod tests {
                 )
             })
             .collect();
-        assert_eq!(told, ["run Begun 1", "p Scheduled 1", "p BackOff 3!", "run Started 1", "run Ended 1"]);
+        assert_eq!(
+            told,
+            ["run Begun 1", "p Scheduled 1", "p Pulled 1", "p BackOff 3!", "run Started 1", "run Ended 1"]
+        );
     }
 }
