@@ -61,11 +61,10 @@ impl Complete {
             Offer::Files => (Vec::new(), 0),
             Offer::Nothing => (Vec::new(), 4),
         };
-        let mut text: String = offers
-            .into_iter()
-            .filter(|offer| offer.starts_with(written))
-            .map(|offer| format!("{offer}\n"))
-            .collect();
+        let mut text = String::new();
+        for offer in offers.iter().filter(|offer| offer.starts_with(written)) {
+            text.push_str(&format!("{offer}\n"));
+        }
         text.push_str(&format!(":{directive}\n"));
         print(&text)
     }

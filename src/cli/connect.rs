@@ -192,12 +192,11 @@ impl FromStr for Timeout {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let wrong = || "write seconds, such as 30, or a time such as 500ms, 30s or 2m".to_owned();
-        let limit = match text.parse::<u64>() {
-            Ok(seconds) => Duration::from_secs(seconds),
-            Err(_) => {
-                let time: SignedDuration = text.parse().map_err(|_| wrong())?;
-                Duration::try_from(time).map_err(|_| wrong())?
-            }
+        let limit = if let Ok(seconds) = text.parse::<u64>() {
+            Duration::from_secs(seconds)
+        } else {
+            let time: SignedDuration = text.parse().map_err(|_| wrong())?;
+            Duration::try_from(time).map_err(|_| wrong())?
         };
         Ok(Self((!limit.is_zero()).then_some(limit)))
     }

@@ -125,14 +125,12 @@ impl CliError {
             },
             404 => {
                 let details = status.details.as_ref();
-                match details.filter(|details| !details.name.is_empty()) {
-                    Some(_) => Self::NotFound(status.message.clone()),
-                    None => {
-                        let kind = details.map_or("", |details| details.kind.as_str());
-                        let kind = if kind.is_empty() { "the kinds of longshore.dev" } else { kind };
-                        Self::NotInstalled(kind.to_owned())
-                    }
+                if details.is_some_and(|details| !details.name.is_empty()) {
+                    return Self::NotFound(status.message.clone());
                 }
+                let kind = details.map_or("", |details| details.kind.as_str());
+                let kind = if kind.is_empty() { "the kinds of longshore.dev" } else { kind };
+                Self::NotInstalled(kind.to_owned())
             }
             400 | 405 | 409 | 413 | 415 | 422 => Self::Refused(status.message.clone()),
             _ => Self::Kube(Box::new(kube::Error::Api(Box::new(status.clone())))),

@@ -77,7 +77,7 @@ impl List {
                 let mut objects = Vec::new();
                 let take = |object: DynamicObject| objects.extend(serde_json::to_value(&object).map(shown));
                 self.pages(&api, dynamic_phase, take).await?;
-                print(&whole(form, &list(objects))?)
+                print(&whole(form, &list(&objects))?)
             }
         }
     }

@@ -88,13 +88,12 @@ fn table(locks: &[LockView], namespaces: bool, now: Timestamp) -> Table {
             }
             table.add(row);
         };
-        match &lock.holder {
-            Some(holder) => add(Cell::toned("held", Tone::Busy), holder, note(holder, now)),
-            None => {
-                let nobody =
-                    Claim { action: String::new(), run: None, since: None, until: None, only_lease: false };
-                add(Cell::toned("free", Tone::Good), &nobody, String::new());
-            }
+        if let Some(holder) = &lock.holder {
+            add(Cell::toned("held", Tone::Busy), holder, note(holder, now));
+        } else {
+            let nobody =
+                Claim { action: String::new(), run: None, since: None, until: None, only_lease: false };
+            add(Cell::toned("free", Tone::Good), &nobody, String::new());
         }
         for (at, claim) in lock.waiting.iter().enumerate() {
             add(Cell::of(format!("waits, place {}", at + 1)), claim, String::new());
@@ -118,7 +117,7 @@ mod tests {
 
     use super::*;
 
-    fn action(name: &str, lock: Value, finished: Option<&str>) -> DeploymentAction {
+    fn action(name: &str, lock: &Value, finished: Option<&str>) -> DeploymentAction {
         serde_json::from_value(json!({"apiVersion": "longshore.dev/v1alpha1", "kind": "DeploymentAction",
             "metadata": {"name": name, "namespace": "shop"}, "spec": {}, "status": {"run": {
                 "number": 4, "id": "x-4", "generation": 1, "attempt": 1, "trigger": "Created", "specHash": "",
@@ -129,17 +128,17 @@ mod tests {
     #[test]
     fn holders_and_those_who_wait_are_listed_in_their_order() {
         let acquired = "2026-01-01T00:00:10Z";
-        let actions = [
-            action("late", json!({"name": "prod", "ticket": "1000"}), None),
-            action("soon", json!({"name": "prod", "ticket": "999"}), None),
-            action("holds", json!({"name": "prod", "ticket": "5", "acquiredAt": acquired}), None),
-            action("gave-up", json!({"name": "prod", "ticket": "6"}), Some(acquired)),
+        let actions = vec![
+            action("late", &json!({"name": "prod", "ticket": "1000"}), None),
+            action("soon", &json!({"name": "prod", "ticket": "999"}), None),
+            action("holds", &json!({"name": "prod", "ticket": "5", "acquiredAt": acquired}), None),
+            action("gave-up", &json!({"name": "prod", "ticket": "6"}), Some(acquired)),
             action(
                 "ended",
-                json!({"name": "test", "ticket": "5", "acquiredAt": acquired, "heldUntil": "2026-01-01T00:02:10Z"}),
+                &json!({"name": "test", "ticket": "5", "acquiredAt": acquired, "heldUntil": "2026-01-01T00:02:10Z"}),
                 Some(acquired),
             ),
-            action("next", json!({"name": "free", "ticket": "7"}), None),
+            action("next", &json!({"name": "free", "ticket": "7"}), None),
         ];
         let lease: Lease = serde_json::from_value(json!({
             "metadata": {"name": "longshore-lock-old", "namespace": "shop", "labels": {"longshore.dev/lock": "old"}},

@@ -63,7 +63,7 @@ impl Format {
 }
 
 /// Objects as kubectl's list.
-pub(super) fn list(objects: Vec<Value>) -> Value {
+pub(super) fn list(objects: &[Value]) -> Value {
     json!({"apiVersion": "v1", "items": objects, "kind": "List", "metadata": {"resourceVersion": ""}})
 }
 

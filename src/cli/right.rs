@@ -104,9 +104,12 @@ impl Right {
     fn usual_role(&self) -> Option<&'static str> {
         let reads = matches!(self.verb.as_str(), "get" | "list" | "watch");
         match (self.group.as_str(), self.resource.as_str()) {
-            ("", "pods" | "pods/log" | "events" | "configmaps" | "serviceaccounts") if reads => Some("view"),
-            (LOG_GROUP, _) if reads => Some("view"),
-            (GROUP, _) if reads => Some("view"),
+            ("", "pods" | "pods/log" | "events" | "configmaps" | "serviceaccounts")
+            | (LOG_GROUP | GROUP, _)
+                if reads =>
+            {
+                Some("view")
+            }
             (GROUP, "deploymentactions" | "deploymentactiontemplates")
                 if matches!(self.verb.as_str(), "create" | "update" | "patch" | "delete") =>
             {

@@ -86,7 +86,7 @@ impl Table {
         let widths = self.widths_with(header);
         let mut text = String::new();
         if header {
-            let titles: Vec<Cell> = self.header.iter().map(|title| Cell::of(title)).collect();
+            let titles: Vec<Cell> = self.header.iter().map(Cell::of).collect();
             text.push_str(indent);
             text.push_str(&row_text(&titles, &widths, terminal));
         }

@@ -125,7 +125,7 @@ impl Templates {
             Ok(everyones) => templates.extend(everyones),
             // A role of the namespace alone lets nobody read these.
             Err(CliError::Forbidden(denied)) => {
-                tell(&format!("the cluster's templates are not shown: {denied}"))
+                tell(&format!("the cluster's templates are not shown: {denied}"));
             }
             Err(other) => return Err(other),
         }
@@ -157,9 +157,9 @@ async fn find(session: &Session, name: &str, cluster: bool) -> Result<Template, 
     }
     match everyones.get_opt(name).await {
         Ok(Some(template)) => return Ok(template.into()),
-        Ok(None) => {}
         Err(error) if cluster => return Err(error.into()),
-        Err(_) => {}
+        // Somebody who may not read the cluster's templates is told about those of the namespace.
+        Ok(None) | Err(_) => {}
     }
     if cluster {
         let names = everyones.list_metadata(&ListParams::default()).await.map(|list| list.items);

@@ -34,18 +34,12 @@ pub(super) async fn try_out(session: &Session, document: &Document, path: &str) 
     }
     let name = object["metadata"]["name"].as_str().unwrap_or_default().to_owned();
     let live = if name.is_empty() { None } else { get(session, &format!("{path}/{name}")).await? };
-    let request = match &live {
-        Some(live) => {
-            let body = serde_json::to_vec(&merged(live, &object)).unwrap_or_default();
-            Request::put(format!("{path}/{name}?{query}"))
-                .header("content-type", "application/json")
-                .body(body)
-        }
-        None => {
-            let body = serde_json::to_vec(&object).unwrap_or_default();
-            Request::post(format!("{path}?{query}")).header("content-type", "application/json").body(body)
-        }
+    let (request, body) = match &live {
+        Some(live) => (Request::put(format!("{path}/{name}?{query}")), merged(live, &object)),
+        None => (Request::post(format!("{path}?{query}")), object),
     };
+    let body = serde_json::to_vec(&body).unwrap_or_default();
+    let request = request.header("content-type", "application/json").body(body);
     let request = request.map_err(|error| CliError::Usage(format!("{}: {error}", document.place)))?;
     Ok(Tried { live, after: session.client.request(request).await? })
 }
@@ -164,13 +158,13 @@ pub(super) fn faults(error: &CliError) -> Vec<String> {
         _ => return text.lines().map(str::to_owned).collect(),
     };
     let mut faults = vec![head.to_owned()];
-    for part in list.split(", ") {
-        let begins = part.split_once(": ").is_some_and(|(field, _)| {
+    for cause in list.split(", ") {
+        let begins = cause.split_once(": ").is_some_and(|(field, _)| {
             !field.is_empty() && !field.contains(' ') && field.chars().next().is_some_and(char::is_lowercase)
         });
         match faults.last_mut() {
-            Some(last) if !begins && last != head => last.push_str(&format!(", {part}")),
-            _ => faults.push(part.to_owned()),
+            Some(before) if !begins && before != head => before.push_str(&format!(", {cause}")),
+            _ => faults.push(cause.to_owned()),
         }
     }
     faults

@@ -56,10 +56,10 @@ impl Validate {
             Some(form) => form.text(&reports)?,
             None => reports.iter().map(|report| text(report, &Terminal::stdout())).collect(),
         })?;
-        match reports.iter().any(|report| report.verdict == Verdict::Refused) {
-            true => Err(CliError::Ended(REFUSED)),
-            false => Ok(()),
+        if reports.iter().any(|report| report.verdict == Verdict::Refused) {
+            return Err(CliError::Ended(REFUSED));
         }
+        Ok(())
     }
 }
 
@@ -145,7 +145,7 @@ mod tests {
     use super::*;
     use crate::operator::testing::server::{failure, server};
 
-    fn document(spec: Value) -> Document {
+    fn document(spec: &Value) -> Document {
         let object = json!({"apiVersion": "longshore.dev/v1alpha1", "kind": "DeploymentAction",
             "metadata": {"name": "deploy"}, "spec": spec});
         Document { place: "f.yaml".into(), object }
@@ -157,7 +157,7 @@ mod tests {
         let (client, seen) = server(move |request| match request.path.rsplit_once('/').unwrap() {
             (_, "release") => template.clone(),
             _ if request.method == "POST" && stored.0 == 200 => {
-                let mut object = document(body.clone()).object;
+                let mut object = document(&body).object;
                 object["metadata"]["namespace"] = "shop".into();
                 object["metadata"]["uid"] = "u-1".into();
                 (200, object)
@@ -170,7 +170,7 @@ mod tests {
             }
         });
         let session = Session { client, namespace: "shop".into(), server: String::new() };
-        let report = report(&session, &document(spec)).await.unwrap();
+        let report = report(&session, &document(&spec)).await.unwrap();
         for request in seen.lock().unwrap().iter().filter(|request| request.method == "POST") {
             for part in ["dryRun=All", "fieldManager=longshore-cli", "fieldValidation=Strict"] {
                 assert!(request.query.contains(part), "{}", request.query);

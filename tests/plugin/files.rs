@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::{longshore, longshore_with};
 use crate::support::{
-    action::Action,
+    action::{Action, Done},
     namespace::{Namespace, examples_image, in_namespace},
 };
 
@@ -83,7 +83,7 @@ async fn what_is_foretold_of_a_change_comes_true() {
             "{changed:?}"
         );
         handle.patch_spec(json!({"runDeadlineSeconds": 60})).await;
-        handle.until("the change was seen", |done| done.is_seen()).await;
+        handle.until("the change was seen", Done::is_seen).await;
         assert_eq!(handle.get().await.status.unwrap().run.unwrap().number, 1);
         handle.patch_spec(json!({"args": ["b"]})).await;
         handle.until("the second run has ended", |done| done.is_over() && done.run().number == 2).await;

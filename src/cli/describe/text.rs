@@ -241,8 +241,11 @@ impl Writer<'_> {
             LogState::Complete => "complete",
             LogState::Incomplete => "incomplete",
         };
-        let body: String = last.iter().map(|text| format!("  {}\n", lines(text))).collect();
-        self.section(&format!("Log (the last {} of {} lines, {state})", last.len(), log.lines), &body);
+        let body: Vec<String> = last.iter().map(|text| format!("  {}\n", lines(text))).collect();
+        self.section(
+            &format!("Log (the last {} of {} lines, {state})", last.len(), log.lines),
+            &body.concat(),
+        );
         let missing: Vec<String> = log.missing.iter().map(|range| format!("  {}\n", line(range))).collect();
         self.section("Missing in the log", &missing.concat());
     }

@@ -19,7 +19,7 @@ fn parsed(flags: &[&str]) -> List {
     Alone::parse_from(["list"].iter().chain(flags)).list
 }
 
-fn action(name: &str, phase: &str, second: u32, run: Option<Value>) -> Value {
+fn action(name: &str, phase: &str, second: u32, run: Option<&Value>) -> Value {
     let time = format!("2026-01-01T00:00:{second:02}Z");
     json!({"apiVersion": "longshore.dev/v1alpha1", "kind": "DeploymentAction",
         "metadata": {"name": name, "namespace": "shop", "creationTimestamp": "2026-01-01T00:00:00Z"},
@@ -45,8 +45,8 @@ fn table(list: &List, actions: Vec<Value>) -> String {
 fn the_latest_activity_is_first() {
     let actions = || {
         vec![
-            action("old", "Succeeded", 1, Some(run(12))),
-            action("new", "Running", 9, Some(run(1))),
+            action("old", "Succeeded", 1, Some(&run(12))),
+            action("new", "Running", 9, Some(&run(1))),
             action("fresh", "Pending", 5, None),
         ]
     };
@@ -66,7 +66,7 @@ fn the_latest_activity_is_first() {
 
 #[test]
 fn an_action_of_another_version_is_listed_too() {
-    let mut other = action("other", "Running", 1, Some(run(1)));
+    let mut other = action("other", "Running", 1, Some(&run(1)));
     other["status"]["run"]["trigger"] = "Moon".into();
     let row = summary(serde_json::from_value(other).unwrap());
     assert_eq!((row.name.as_str(), row.reason.as_str()), ("other", "(not readable)"));
@@ -76,7 +76,7 @@ fn an_action_of_another_version_is_listed_too() {
 #[tokio::test]
 async fn an_action_of_another_version_does_not_hide_the_others() {
     let (client, seen) = server(|_| {
-        let mut other = action("other", "Running", 1, Some(run(1)));
+        let mut other = action("other", "Running", 1, Some(&run(1)));
         other["status"]["run"]["trigger"] = "Moon".into();
         let items = [action("known", "Failed", 1, None), other];
         (

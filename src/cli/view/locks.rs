@@ -44,11 +44,14 @@ pub struct Claim {
     pub only_lease: bool,
 }
 
+/// The holder of a lock, and those who wait with their tickets.
+type Found = (Option<Claim>, Vec<(u128, Claim)>);
+
 /// The locks that these actions and Leases tell of, by namespace and name. The Leases may be left out: they only add
 /// holders whose action is gone.
 #[must_use]
 pub fn locks<'a>(actions: impl IntoIterator<Item = &'a DeploymentAction>, leases: &[Lease]) -> Vec<LockView> {
-    let mut locks: BTreeMap<(String, String), (Option<Claim>, Vec<(u128, Claim)>)> = BTreeMap::new();
+    let mut locks: BTreeMap<(String, String), Found> = BTreeMap::new();
     for action in actions {
         let Some(run) = action.status.as_ref().and_then(|status| status.run.as_ref()) else { continue };
         let Some(lock) = &run.lock else { continue };

@@ -124,12 +124,12 @@ mod tests {
 
     use super::*;
 
-    fn told(run: serde_json::Value, pod: Option<serde_json::Value>) -> Vec<String> {
+    fn told(run: &serde_json::Value, pod: Option<&serde_json::Value>) -> Vec<String> {
         let mut whole = json!({"number": 1, "id": "a-1", "generation": 1, "attempt": 1, "trigger": "Created",
             "specHash": "v2:0"});
         whole.as_object_mut().unwrap().extend(run.as_object().unwrap().clone());
         let run: RunStatus = serde_json::from_value(whole).unwrap();
-        let pod: Option<Pod> = pod.map(|pod| serde_json::from_value(pod).unwrap());
+        let pod: Option<Pod> = pod.map(|pod| serde_json::from_value(pod.clone()).unwrap());
         let now: Timestamp = "2026-01-01T00:01:40Z".parse().unwrap();
         parts(&run, pod.as_ref())
             .iter()
@@ -152,21 +152,21 @@ mod tests {
         let ended = json!({"requestedAt": at(0), "lock": lock, "podName": "p", "startedAt": at(20),
             "finishedAt": at(32), "durationSeconds": 11});
         assert_eq!(
-            told(ended.clone(), Some(pod.clone())),
+            told(&ended, Some(&pod)),
             ["queue 10s", "resolve 2s", "schedule 1s", "pull 7s", "run 11s"]
         );
-        assert_eq!(told(ended, None), ["queue 10s", "start 10s", "run 11s"]);
+        assert_eq!(told(&ended, None), ["queue 10s", "start 10s", "run 11s"]);
         let pulls = json!({"requestedAt": at(11), "podName": "p"});
-        assert_eq!(told(pulls, Some(pod)), ["resolve 1s", "schedule 1s", "pull 87s so far"]);
+        assert_eq!(told(&pulls, Some(&pod)), ["resolve 1s", "schedule 1s", "pull 87s so far"]);
     }
 
     #[test]
     fn a_run_that_waits_or_never_started_has_no_further_parts() {
         let lock = json!({"name": "l", "ticket": "1"});
-        assert_eq!(told(json!({"requestedAt": at(40), "lock": lock}), None), ["queue 60s so far"]);
-        assert_eq!(told(json!({"requestedAt": at(40), "finishedAt": at(43)}), None), ["resolve 3s"]);
+        assert_eq!(told(&json!({"requestedAt": at(40), "lock": lock}), None), ["queue 60s so far"]);
+        assert_eq!(told(&json!({"requestedAt": at(40), "finishedAt": at(43)}), None), ["resolve 3s"]);
         let unscheduled = json!({"metadata": {"creationTimestamp": at(41)}});
         let run = json!({"requestedAt": at(40), "podName": "p"});
-        assert_eq!(told(run, Some(unscheduled)), ["resolve 1s", "schedule 59s so far"]);
+        assert_eq!(told(&run, Some(&unscheduled)), ["resolve 1s", "schedule 59s so far"]);
     }
 }
