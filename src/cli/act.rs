@@ -11,7 +11,12 @@ use kube::{
 };
 use serde_json::{Value, json};
 
-use super::{FIELD_MANAGER, connect::Session, error::CliError, right::quoted, terminal::print};
+use super::{
+    connect::{FIELD_MANAGER, Session},
+    error::CliError,
+    right::quoted,
+    terminal::print,
+};
 use crate::{
     api::{ANNOTATION_CANCEL, ANNOTATION_RERUN, DeploymentAction, action::RunPolicy},
     operator::lifecycle::requests::Requests,

@@ -1,18 +1,19 @@
 //! `kubectl longshore check`: whether Longshore works here, and what you may do with it.
 
+mod finding;
 mod installation;
 mod rights;
 
 use std::path::PathBuf;
 
 use clap::Args;
-use serde::Serialize;
 
+use self::finding::{Finding, Verdict};
 pub(super) use self::installation::{VERSION, deployments, version};
 use super::{
     connect::Session,
     documents::read,
-    error::{CliError, FORBIDDEN, NOT_INSTALLED, REFUSED},
+    error::{CliError, FORBIDDEN, REFUSED},
     output::Format,
     table::{Cell, Table, style},
     terminal::{TITLE, Terminal, lines, print},
@@ -30,46 +31,6 @@ pub(super) struct Check {
     /// Print JSON or YAML.
     #[arg(short, long, value_name = "FORM")]
     output: Option<Format>,
-}
-
-/// Something that was checked.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Finding {
-    what: String,
-    verdict: Verdict,
-    message: String,
-    /// What to do about it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    next: Option<String>,
-    /// The exit code if the verdict is bad.
-    #[serde(skip)]
-    code: u8,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-enum Verdict {
-    Ok,
-    /// Something works less well.
-    Note,
-    /// You may not see it.
-    Unknown,
-    Bad,
-}
-
-impl Finding {
-    fn new(what: &str, verdict: Verdict, message: impl Into<String>) -> Self {
-        Self { what: what.to_owned(), verdict, message: message.into(), next: None, code: NOT_INSTALLED }
-    }
-
-    fn next(self, next: impl Into<String>) -> Self {
-        Self { next: Some(next.into()), ..self }
-    }
-
-    fn code(self, code: u8) -> Self {
-        Self { code, ..self }
-    }
 }
 
 impl Check {

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use clap::{Arg, Args, Command, CommandFactory, FromArgMatches};
+use clap::{Arg, Args, Command, FromArgMatches};
 use clap_complete::Shell;
 use kube::{ResourceExt, api::ListParams};
 
-use super::{Arguments, connect::Connection, error::CliError, terminal::print};
+use super::{connect::Connection, error::CliError, terminal::print};
 
 /// The name of the program, which kubectl finds for `kubectl longshore`.
 const PROGRAM: &str = "kubectl-longshore";
@@ -31,9 +31,9 @@ pub(super) struct Complete {
 }
 
 impl Completion {
-    pub(super) fn run(&self) -> Result<(), CliError> {
+    pub(super) fn run(&self, root: &Command) -> Result<(), CliError> {
         let mut script = Vec::new();
-        clap_complete::generate(self.shell, &mut Arguments::command(), PROGRAM, &mut script);
+        clap_complete::generate(self.shell, &mut root.clone(), PROGRAM, &mut script);
         print(&String::from_utf8_lossy(&script))
     }
 }
@@ -50,14 +50,14 @@ enum Offer {
 
 impl Complete {
     /// Prints the offers, one in a line, and a directive as cobra writes it: 4 is "no files", 0 is "files".
-    pub(super) async fn run(&self) -> Result<(), CliError> {
+    pub(super) async fn run(&self, root: &Command) -> Result<(), CliError> {
         let (before, written) = match self.words.split_last() {
             Some((written, before)) => (before, written.as_str()),
             None => (&[][..], ""),
         };
-        let (offers, directive) = match offer(before, written) {
+        let (offers, directive) = match offer(root, before, written) {
             Offer::Words(words) => (words, 4),
-            Offer::Actions => (self.names().await, 4),
+            Offer::Actions => (self.names(root).await, 4),
             Offer::Files => (Vec::new(), 0),
             Offer::Nothing => (Vec::new(), 4),
         };
@@ -70,9 +70,9 @@ impl Complete {
     }
 
     /// The names of the actions where the words so far point to. If they cannot be read, there are none.
-    async fn names(&self) -> Vec<String> {
+    async fn names(&self, root: &Command) -> Vec<String> {
         let words = std::iter::once(PROGRAM).chain(self.words.iter().map(String::as_str));
-        let Ok(matches) = Arguments::command().ignore_errors(true).try_get_matches_from(words) else {
+        let Ok(matches) = root.clone().ignore_errors(true).try_get_matches_from(words) else {
             return Vec::new();
         };
         let Ok(connection) = Connection::from_arg_matches(&matches) else { return Vec::new() };
@@ -87,9 +87,8 @@ impl Complete {
 }
 
 /// What may follow these words.
-fn offer(before: &[String], written: &str) -> Offer {
-    let root = Arguments::command();
-    let mut command = &root;
+fn offer(root: &Command, before: &[String], written: &str) -> Offer {
+    let mut command = root;
     let mut globals: Vec<&Arg> = root.get_arguments().collect();
     let mut positionals = 0;
     let mut words = before.iter();
@@ -159,11 +158,14 @@ fn flags(command: &Command, globals: &[&Arg]) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
+    use clap::CommandFactory;
+
     use super::*;
+    use crate::cli::Arguments;
 
     fn offered(before: &[&str], written: &str) -> Offer {
         let before: Vec<String> = before.iter().map(ToString::to_string).collect();
-        offer(&before, written)
+        offer(&Arguments::command(), &before, written)
     }
 
     #[test]

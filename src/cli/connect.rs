@@ -10,7 +10,10 @@ use kube::{
 };
 use secrecy::SecretString;
 
-use super::error::CliError;
+use super::error::{CliError, chain};
+
+/// The writer's name, as the API server records it. Flux removes fields of managers whose names begin with `kubectl`.
+pub const FIELD_MANAGER: &str = "longshore-cli";
 
 /// Kubectl's flags for the connection. They mean what they mean for kubectl.
 #[derive(Debug, Clone, Default, Args)]
@@ -166,21 +169,6 @@ impl From<InferConfigError> for CliError {
             }
         }
     }
-}
-
-/// An error with its causes, each once.
-pub(super) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        let told = cause.to_string();
-        if !text.contains(&told) {
-            text.push_str(": ");
-            text.push_str(&told);
-        }
-        next = cause.source();
-    }
-    text
 }
 
 /// How long to wait. `None` is without end.

@@ -2,10 +2,7 @@
 
 use kube::core::Status;
 
-use super::{
-    connect::chain,
-    right::{Denied, Right},
-};
+use super::right::{Denied, Right};
 
 /// Why a command failed.
 ///
@@ -160,6 +157,21 @@ impl From<std::io::Error> for CliError {
             _ => Self::Io(error),
         }
     }
+}
+
+/// An error with its causes, each once.
+pub(super) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        let told = cause.to_string();
+        if !text.contains(&told) {
+            text.push_str(": ");
+            text.push_str(&told);
+        }
+        next = cause.source();
+    }
+    text
 }
 
 /// What to check if the server does not answer.

@@ -35,13 +35,10 @@ mod validate;
 mod version;
 pub mod view;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 use self::connect::{Connection, Session};
 pub use self::error::CliError;
-
-/// Who writes, as the API server records it. Flux removes fields of managers whose names begin with `kubectl`.
-pub const FIELD_MANAGER: &str = "longshore-cli";
 
 /// Looks at deployment actions, and acts on them.
 #[derive(Debug, Parser)]
@@ -100,8 +97,8 @@ enum Command {
 pub async fn run(arguments: Arguments) -> Result<(), CliError> {
     let Arguments { connection, command } = arguments;
     match command {
-        Command::Completion(completion) => completion.run(),
-        Command::Complete(complete) => complete.run().await,
+        Command::Completion(completion) => completion.run(&Arguments::command()),
+        Command::Complete(complete) => complete.run(&Arguments::command()).await,
         Command::Version(version) => version.run(&connection).await,
         command => {
             let session = connection.session().await?;
@@ -164,7 +161,7 @@ mod tests {
 
     #[test]
     fn no_command_has_a_flag_of_the_connection() {
-        use clap::{Command, CommandFactory};
+        use clap::Command;
 
         fn below(command: &Command, globals: &[String]) {
             for inner in command.get_subcommands() {

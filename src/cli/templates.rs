@@ -7,7 +7,7 @@ use std::fmt::Debug;
 use clap::{Args, Subcommand};
 use k8s_openapi::{NamespaceResourceScope, jiff::Timestamp};
 use kube::{Api, Resource, ResourceExt, api::ListParams};
-use serde::{Serialize, de::DeserializeOwned};
+use serde::de::DeserializeOwned;
 
 use self::example::example;
 use super::{
@@ -18,12 +18,15 @@ use super::{
     pages::all,
     table::{Cell, Table},
     terminal::{TITLE, Terminal, line, lines, print, tell},
-    view::{duration::age, summary::at},
+    view::{
+        duration::age,
+        template::{Template, allowed},
+    },
 };
 use crate::api::{
     ClusterDeploymentActionTemplate, DeploymentActionTemplate,
     action::Script,
-    parameters::{Parameter, ParameterType},
+    parameters::ParameterType,
     template::{TemplateKind, TemplateSpec},
 };
 
@@ -53,47 +56,6 @@ enum Which {
         #[arg(long)]
         example: bool,
     },
-}
-
-/// A template of either kind.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub(super) struct Template {
-    pub(super) kind: TemplateKind,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) namespace: Option<String>,
-    pub(super) name: String,
-    pub(super) uid: String,
-    pub(super) generation: i64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) created: Option<Timestamp>,
-    pub(super) spec: TemplateSpec,
-}
-
-impl Template {
-    fn new<K: Resource>(kind: TemplateKind, of: &K, spec: TemplateSpec) -> Self {
-        Self {
-            kind,
-            namespace: of.namespace(),
-            name: of.name_any(),
-            uid: of.uid().unwrap_or_default(),
-            generation: of.meta().generation.unwrap_or_default(),
-            created: at(of.meta().creation_timestamp.as_ref()),
-            spec,
-        }
-    }
-}
-
-impl From<DeploymentActionTemplate> for Template {
-    fn from(of: DeploymentActionTemplate) -> Self {
-        Self::new(TemplateKind::DeploymentActionTemplate, &of, of.spec.0.clone())
-    }
-}
-
-impl From<ClusterDeploymentActionTemplate> for Template {
-    fn from(of: ClusterDeploymentActionTemplate) -> Self {
-        Self::new(TemplateKind::ClusterDeploymentActionTemplate, &of, of.spec.0.clone())
-    }
 }
 
 impl Templates {
@@ -268,24 +230,6 @@ fn parameters(spec: &TemplateSpec) -> Table {
         ]);
     }
     table
-}
-
-/// What a parameter's value must be, in words.
-fn allowed(of: &Parameter) -> String {
-    let mut rules = Vec::new();
-    if !of.allowed.is_empty() {
-        let values: Vec<String> = of.allowed.iter().map(ToString::to_string).collect();
-        rules.push(values.join("|"));
-    }
-    match (of.minimum, of.maximum) {
-        (Some(least), Some(most)) => rules.push(format!("{least} to {most}")),
-        (Some(least), None) => rules.push(format!("{least} or more")),
-        (None, Some(most)) => rules.push(format!("{most} or less")),
-        (None, None) => {}
-    }
-    rules.extend(of.pattern.as_ref().map(|pattern| format!("matches {pattern}")));
-    rules.extend(of.max_length.map(|most| format!("at most {most} characters")));
-    rules.join(", ")
 }
 
 fn packages(spec: &TemplateSpec) -> Table {

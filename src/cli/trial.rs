@@ -4,7 +4,11 @@ use http::Request;
 use kube::{Api, core::Status};
 use serde_json::{Map, Value, json};
 
-use super::{FIELD_MANAGER, connect::Session, documents::Document, error::CliError};
+use super::{
+    connect::{FIELD_MANAGER, Session},
+    documents::Document,
+    error::CliError,
+};
 use crate::{
     api::{
         ClusterDeploymentActionTemplate, DeploymentAction, DeploymentActionTemplate, Reason,

@@ -15,7 +15,7 @@ use semver::Version;
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 
-use super::{Finding, Verdict};
+use super::finding::{Finding, Verdict};
 use crate::{
     api::{
         DeploymentAction, GROUP, LOG_GROUP, LOG_VERSION,

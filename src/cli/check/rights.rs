@@ -7,7 +7,7 @@ use k8s_openapi::api::{
 };
 use kube::{Api, api::PostParams};
 
-use super::{Finding, Verdict};
+use super::finding::{Finding, Verdict};
 use crate::{
     api::LOG_GROUP,
     cli::{

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::{
     api::{DeploymentAction, policy},
+    cli::error::NOT_INSTALLED,
     operator::testing::server::{Seen, failure, server},
 };
 

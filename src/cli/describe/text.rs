@@ -3,7 +3,7 @@
 use anstyle::Style;
 use k8s_openapi::jiff::Timestamp;
 
-use super::Found;
+use super::found::Found;
 use crate::{
     api::{
         ConditionType, DeploymentAction, DeploymentActionStatus, Reason,

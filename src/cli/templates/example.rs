@@ -1,9 +1,11 @@
 //! An action of a template, to be filled in.
 
-use super::{Template, allowed};
 use crate::{
     api::parameters::{Parameter, ParameterType},
-    cli::terminal::line,
+    cli::{
+        terminal::line,
+        view::template::{Template, allowed},
+    },
 };
 
 /// What a person has to replace.

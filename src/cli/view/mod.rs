@@ -6,3 +6,4 @@ pub mod locks;
 pub mod moments;
 pub mod parts;
 pub mod summary;
+pub mod template;
