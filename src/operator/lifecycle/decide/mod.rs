@@ -16,7 +16,7 @@
 //! - [`store`]: the log of an attempt in the archive.
 //! - [`rebuilt`]: the status was lost.
 //! - [`rest`]: nothing is asked of the action.
-//! - [`foresee`]: what would follow, for people who ask before they apply.
+//! - [`mod@foresee`]: what would follow, for people who ask before they apply.
 
 mod active;
 mod begin;
