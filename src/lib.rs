@@ -11,7 +11,7 @@
 //! | [`fetch`] | what fetches packages that nodes do not mount, in an init container | `record`, `registry` |
 //! | [`archive`] | stored logs: in a folder, S3, GCS or Azure | `record`, no Kubernetes |
 //! | [`operator`] | the operator, in wings along the way of one action | all above but `runner` and `fetch` |
-//! | [`cli`] | the kubectl plugin | `api`, `record` |
+//! | [`cli`] | the kubectl plugin | `api`, `record`, and of `operator` what decides without a client |
 
 #![forbid(unsafe_code)]
 

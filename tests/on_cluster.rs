@@ -24,3 +24,4 @@ mod examples;
 mod fuzz;
 mod gitops;
 mod log_api;
+mod plugin;

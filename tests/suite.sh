@@ -68,6 +68,7 @@ if step "cluster" cluster_up && step "install" tests/install.sh; then
 	step "who may do what" on_cluster access::
 	step "end to end" on_cluster end_to_end::
 	step "logs by right" on_cluster log_api::
+	step "the plugin" on_cluster plugin::
 	step "the fake node" on_cluster_alone fake_node::
 	# Nothing before needs this image.
 	step "worker-tools" make --no-print-directory worker-tools

@@ -3,7 +3,10 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use longshore::cli;
+use longshore::cli::{
+    self,
+    terminal::{lines, tell},
+};
 
 fn main() -> ExitCode {
     let arguments = cli::Arguments::parse();
@@ -21,8 +24,10 @@ fn main() -> ExitCode {
     match runtime.block_on(cli::run(arguments)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("kubectl longshore: {error}");
-            ExitCode::FAILURE
+            if !error.is_told() {
+                tell(&format!("kubectl longshore: {}", lines(&error.to_string())));
+            }
+            ExitCode::from(error.code())
         }
     }
 }

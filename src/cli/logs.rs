@@ -5,9 +5,9 @@ use std::io::Write;
 use clap::Args;
 use futures::{AsyncBufReadExt, StreamExt, io::Lines};
 use k8s_openapi::api::core::v1::Pod;
-use kube::{Api, Client, Config, api::LogParams, config::KubeConfigOptions};
+use kube::{Api, api::LogParams};
 
-use super::error::CliError;
+use super::{connect::Session, error::CliError};
 use crate::{
     api::{CONTAINER, DeploymentAction},
     record::{
@@ -21,12 +21,6 @@ use crate::{
 pub(super) struct Logs {
     /// The action's name.
     name: String,
-    /// The action's namespace. Default: the context's.
-    #[arg(short, long)]
-    namespace: Option<String>,
-    /// The kubeconfig's context to use.
-    #[arg(long)]
-    context: Option<String>,
     /// Follow the log until the script has ended.
     #[arg(short, long)]
     follow: bool,
@@ -37,27 +31,16 @@ pub(super) struct Logs {
 }
 
 impl Logs {
-    pub(super) async fn run(&self) -> Result<(), CliError> {
-        let config = match &self.context {
-            None => Config::infer().await?,
-            Some(context) => {
-                let options =
-                    KubeConfigOptions { context: Some(context.clone()), ..KubeConfigOptions::default() };
-                Config::from_kubeconfig(&options).await?
-            }
-        };
-        let namespace = self.namespace.clone().unwrap_or_else(|| config.default_namespace.clone());
-        let client = Client::try_from(config)?;
-        let actions: Api<DeploymentAction> = Api::namespaced(client.clone(), &namespace);
-        let action = actions.get(&self.name).await?;
+    pub(super) async fn run(&self, session: &Session) -> Result<(), CliError> {
+        let action = session.action(&self.name).await?;
         let run = action.status.as_ref().and_then(|status| status.run.as_ref());
         let Some(pod) = run.and_then(|run| run.pod_name.clone()) else {
-            return Err(CliError::Nothing(format!(
+            return Err(CliError::Failed(format!(
                 "{} has no pod: kubectl describe da {} says why",
                 self.name, self.name
             )));
         };
-        let pods: Api<Pod> = Api::namespaced(client, &namespace);
+        let pods: Api<Pod> = Api::namespaced(session.client.clone(), &session.namespace);
         let parameters =
             LogParams { container: Some(CONTAINER.to_owned()), follow: self.follow, ..LogParams::default() };
         match pods.log_stream(&pod, &parameters).await {
@@ -84,7 +67,7 @@ impl Logs {
     fn tail(&self, action: &DeploymentAction) -> Result<(), CliError> {
         let log = action.status.as_ref().and_then(|status| status.log.as_ref());
         let Some(log) = log else {
-            return Err(CliError::Nothing(format!("the pod of {} is gone, and its log with it", self.name)));
+            return Err(CliError::Failed(format!("the pod of {} is gone, and its log with it", self.name)));
         };
         eprintln!("the pod is gone; the last lines are those that the status keeps");
         print!("{}", log.tail);

@@ -1,6 +1,12 @@
 //! Compares what is in the cluster with what is expected there.
 
+use serde::Serialize;
 use serde_json::{Value, json};
+
+/// The kind of a policy.
+pub const POLICY: &str = "ValidatingAdmissionPolicy";
+/// The kind of a policy's binding.
+pub const BINDING: &str = "ValidatingAdmissionPolicyBinding";
 
 /// The default that the API server sets for a field (`apis/admissionregistration/v1/defaults.go`). The path
 /// leaves out places in lists.
@@ -18,6 +24,16 @@ fn is_default(path: &str, value: &Value) -> bool {
             *value == json!("*")
         }
         _ => false,
+    }
+}
+
+/// Why an object with this name and kind is not as it was installed.
+#[must_use]
+pub fn fault<K: Serialize>((name, kind): (&str, &str), expected: &Value, live: Option<&K>) -> Option<String> {
+    let Some(live) = live else { return Some(format!("{kind} {name} is missing")) };
+    match serde_json::to_value(live) {
+        Ok(live) => differs(expected, &live["spec"]).map(|what| format!("{kind} {name} was altered: {what}")),
+        Err(error) => Some(format!("{kind} {name} cannot be read: {error}")),
     }
 }
 

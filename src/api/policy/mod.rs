@@ -18,7 +18,7 @@ mod stamps;
 use serde_json::{Value, json};
 
 pub use actions::{action_policy, cluster_binding, own_binding};
-pub use differs::differs;
+pub use differs::{BINDING, POLICY, differs, fault};
 pub use latest::latest_policy;
 pub use operator::{
     log_server_policy, operator_actions_policy, operator_leases_policy, operator_pods_policy,

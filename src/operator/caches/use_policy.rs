@@ -21,7 +21,10 @@ use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 use tracing::{info, warn};
 
-use crate::{api::policy, operator::options::UsePolicyOption};
+use crate::{
+    api::policy::{self, BINDING, POLICY, fault},
+    operator::options::UsePolicyOption,
+};
 
 /// The state of the use policies. Clones share it.
 #[derive(Debug, Clone)]
@@ -116,20 +119,6 @@ impl UsePolicy {
                 _ => {}
             }
         }
-    }
-}
-
-const POLICY: &str = "ValidatingAdmissionPolicy";
-const BINDING: &str = "ValidatingAdmissionPolicyBinding";
-
-/// Why this object is not as it was installed.
-fn fault<K: Serialize>((name, kind): (&str, &str), expected: &Value, live: Option<&K>) -> Option<String> {
-    let Some(live) = live else { return Some(format!("{kind} {name} is missing")) };
-    match serde_json::to_value(live) {
-        Ok(live) => {
-            policy::differs(expected, &live["spec"]).map(|what| format!("{kind} {name} was altered: {what}"))
-        }
-        Err(error) => Some(format!("{kind} {name} cannot be read: {error}")),
     }
 }
 

@@ -7,7 +7,7 @@ use kube::api::ObjectMeta;
 
 use crate::{
     api::{
-        DeploymentAction, DeploymentActionSpec,
+        DeploymentAction, DeploymentActionSpec, Reason,
         action::Script,
         packages::{PackageKind, PackageStatus},
         status::{Deadlines, RunStatus},
@@ -57,6 +57,11 @@ pub(crate) fn finished(verdict: &Verdict, log: Option<&LogFact>) -> DeploymentAc
     };
     action.status = Some(terminal(&Requests::of(&action), Timestamp::UNIX_EPOCH, verdict, run, None, log));
     action
+}
+
+/// The same, for a reason alone.
+pub(crate) fn ended(reason: Reason) -> DeploymentAction {
+    finished(&Verdict::of(reason, String::new()), None)
 }
 
 pub(crate) fn pod_view() -> PodView {

@@ -16,11 +16,13 @@
 //! - [`store`]: the log of an attempt in the archive.
 //! - [`rebuilt`]: the status was lost.
 //! - [`rest`]: nothing is asked of the action.
+//! - [`mod@foresee`]: what would follow, for people who ask before they apply.
 
 mod active;
 mod begin;
 mod cancel;
 mod clocks;
+mod foresee;
 mod frozen;
 mod idle;
 mod launching;
@@ -43,8 +45,14 @@ mod under_way;
 
 use k8s_openapi::jiff::Timestamp;
 
+pub use self::{
+    foresee::{Foreseen, foresee},
+    rest::stand_in,
+    retire::NAME_NEEDED_SECONDS,
+    start::needs_spec,
+    step::Step,
+};
 use self::{leave::leave, start::is_over};
-pub use self::{rest::stand_in, retire::NAME_NEEDED_SECONDS, start::needs_spec, step::Step};
 use super::{facts::Facts, status::with_rerun};
 use crate::api::DeploymentActionStatus;
 

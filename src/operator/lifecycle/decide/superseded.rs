@@ -40,7 +40,7 @@ fn verdict(when: &str) -> Verdict {
 
 /// Whether the action now asks for another run than the one under way: something that affects the attempt was
 /// changed, or the token was.
-fn asks_for_another(action: &DeploymentAction, run: &RunStatus) -> bool {
+pub(super) fn asks_for_another(action: &DeploymentAction, run: &RunStatus) -> bool {
     let before = run.attempt_settings_hash.as_ref().or(run.settings_hash.as_ref());
     start::executes_another(action, run)
         || start::has_another_token(action, run)
