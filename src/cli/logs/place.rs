@@ -115,7 +115,7 @@ mod tests {
                     "podName": "deploy-3-2",
                     "attempts": [{"attempt": 1, "reason": "ScriptFailed", "podName": "deploy-3-1"}],
                 },
-                "log": {"state": "Complete", "tail": "last\n", "lines": 1},
+                "log": {"state": "Complete", "tail": "last\n", "lines": 1, "bytes": 5},
                 "history": [
                     {"number": 3, "id": "x-3", "attempts": 2, "outcome": "Failed", "reason": "ScriptFailed",
                      "trigger": "Created", "exitCode": 7},
