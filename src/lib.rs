@@ -10,8 +10,9 @@
 //! | [`registry`] | tag to digest, the image's user, what a package is made of | nothing of ours |
 //! | [`fetch`] | what fetches packages that nodes do not mount, in an init container | `record`, `registry` |
 //! | [`archive`] | stored logs: in a folder, S3, GCS or Azure | `record`, no Kubernetes |
+//! | [`reading`] | from the lines of a log to what a reader gets | `record` |
 //! | [`operator`] | the operator, in wings along the way of one action | all above but `runner` and `fetch` |
-//! | [`cli`] | the kubectl plugin | `api`, `record`, and of `operator` what decides without a client |
+//! | [`cli`] | the kubectl plugin | `api`, `reading`, `record`, and of `operator` what decides without a client |
 
 #![forbid(unsafe_code)]
 
@@ -20,6 +21,7 @@ pub mod archive;
 pub mod cli;
 pub mod fetch;
 pub mod operator;
+pub mod reading;
 pub mod record;
 pub mod registry;
 pub mod runner;

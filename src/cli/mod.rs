@@ -34,6 +34,7 @@ mod trial;
 mod validate;
 mod version;
 pub mod view;
+mod wait_for;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
@@ -137,7 +138,7 @@ mod tests {
         for line in [
             "list -A -o wide -w --phase Failed -l a=b --no-headers",
             "describe deploy --tail 3 -n shop",
-            "logs deploy -f",
+            "logs deploy -f --run 3 --attempt all --tail 5 --since 5m --timestamps -o jsonl --exit-code",
             "history deploy -o json",
             "outputs deploy url --context c",
             "locks prod -A",

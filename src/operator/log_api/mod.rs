@@ -11,9 +11,7 @@
 mod access;
 mod certificates;
 mod discovery;
-mod frames;
 mod front_proxy;
-mod lines;
 mod locate;
 mod read;
 mod reader;

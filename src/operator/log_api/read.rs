@@ -13,14 +13,8 @@ use futures::stream;
 use kube::Client;
 use tokio::sync::mpsc;
 
-use super::{
-    reader::Reader,
-    refusal::Refusal,
-    request::{Format, LogRequest},
-    source::find,
-    turns::Turn,
-};
-use crate::archive::Archive;
+use super::{reader::Reader, refusal::Refusal, request::LogRequest, source::find, turns::Turn};
+use crate::{archive::Archive, reading::Format};
 
 /// How many chunks wait for a slow caller.
 const WAITING: usize = 4;

@@ -21,8 +21,6 @@ use tokio::{
 use tracing::{debug, warn};
 
 use super::{
-    frames::{Frames, Piece},
-    lines::Writer,
     locate::{Found, Located, locate},
     refusal::Refusal,
     request::LogRequest,
@@ -33,6 +31,7 @@ use super::{
 use crate::{
     archive::{Archive, Begin, LogKey, Query},
     operator::pod::view::{ContainerView, PodView},
+    reading::{Frames, Piece, Writer},
     record::frame::Ending,
 };
 

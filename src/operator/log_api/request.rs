@@ -6,6 +6,7 @@ use k8s_openapi::jiff::Timestamp;
 use super::refusal::Refusal;
 use crate::{
     api::{LOG_GROUP, LOG_VERSION},
+    reading::{Format, Selection, Shape},
     record::quoted,
 };
 
@@ -47,33 +48,6 @@ pub(super) struct LogRequest {
     pub(super) follow: bool,
     pub(super) shape: Shape,
     pub(super) selection: Selection,
-}
-
-/// How the lines are written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) struct Shape {
-    pub(super) format: Format,
-    /// Whether each line begins with its time.
-    pub(super) timestamps: bool,
-}
-
-/// The form of the answer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) enum Format {
-    /// The bytes that the script wrote.
-    #[default]
-    Text,
-    /// A JSON object for each frame.
-    JsonLines,
-}
-
-/// Which lines are wanted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) struct Selection {
-    /// Only the last ones.
-    pub(super) tail_lines: Option<usize>,
-    /// Only those that were written at this time or later.
-    pub(super) since: Option<Timestamp>,
 }
 
 impl Asked {
@@ -208,7 +182,7 @@ mod tests {
         let query = "run=3&attempt=2&tailLines=0&sinceTime=2026-01-31T10%3A42%3A00%2B01%3A00&follow=true&timestamps=1&format=jsonl";
         let Asked::Log(all) = read(BASE, query).unwrap() else { panic!() };
         assert_eq!((all.run, all.attempt, all.follow), (Some(3), Some(2), true));
-        assert_eq!(all.shape, Shape { format: Format::JsonLines, timestamps: true });
+        assert_eq!(all.shape, Shape { format: Format::JsonLines, timestamps: true, ..Shape::default() });
         let since = Some("2026-01-31T09:42:00Z".parse().unwrap());
         assert_eq!(all.selection, Selection { tail_lines: Some(0), since });
     }

@@ -13,8 +13,6 @@ use tokio::time::timeout;
 use tracing::debug;
 
 use super::{
-    frames::Frames,
-    lines::{Since, Tail},
     locate::{Found, Located, locate},
     refusal::Refusal,
     request::LogRequest,
@@ -28,6 +26,7 @@ use crate::{
         call::{CALL_LIMIT, CallError},
         pod::view::{ContainerView, PodView},
     },
+    reading::{Frames, Since, Tail},
 };
 
 /// A stream without a byte for this long counts as broken.

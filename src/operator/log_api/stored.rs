@@ -2,9 +2,9 @@
 
 use k8s_openapi::jiff::Timestamp;
 
-use super::{frames::Piece, request::Selection};
 use crate::{
     archive::{Archive, ArchiveError, Begin, Entry, LogKey, Query, Summary},
+    reading::{Piece, Selection},
     record::frame::Frame,
 };
 

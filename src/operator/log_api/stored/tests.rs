@@ -7,11 +7,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::{
     archive::run_record::{ActionRecord, PodRecord, RunNumber, RunRecord},
-    operator::log_api::{
-        frames::Frames,
-        lines::{Since, Tail, Writer},
-        request::{Format, Shape},
-    },
+    reading::{Format, Frames, Shape, Since, Tail, Writer},
     record::frame::{Ending, Kind},
 };
 
@@ -125,7 +121,7 @@ proptest! {
     ) {
         let format = if json { Format::JsonLines } else { Format::Text };
         let since = since.map(|millis| started() + jiff::SignedDuration::from_micros(millis * 1000 - 500));
-        let (shape, selection) = (Shape { format, timestamps }, Selection { tail_lines, since });
+        let (shape, selection) = (Shape { format, timestamps, ..Shape::default() }, Selection { tail_lines, since });
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let of_archive = runtime.block_on(async {
             let archive = archive();

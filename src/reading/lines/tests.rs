@@ -1,6 +1,6 @@
 use super::*;
 use crate::{
-    operator::log_api::frames::{Frames, HELD, HELD_FRAME},
+    reading::frames::{Frames, HELD, HELD_FRAME},
     record::{
         credit::{Beat, Control},
         outcome::FrameRange,
@@ -88,7 +88,7 @@ fn timestamps_stand_at_the_beginning_of_lines() {
 fn json_has_a_frame_a_line_and_bytes_that_are_no_text_as_base64() {
     let mut lines = log(&LINES[..7]);
     lines.push(b"7 b 9500 \xff".to_vec());
-    let shape = Shape { format: Format::JsonLines, timestamps: false };
+    let shape = Shape { format: Format::JsonLines, timestamps: false, ..Shape::default() };
     let read = read(&lines, shape, Selection::default());
     let read: Vec<serde_json::Value> = read.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!(read.len(), 6);

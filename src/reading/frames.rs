@@ -16,11 +16,12 @@ pub(super) const HELD_FRAME: usize = 128;
 
 /// A part of a log, in order.
 #[derive(Debug, PartialEq)]
-pub(super) enum Piece<'a> {
+pub enum Piece<'a> {
     /// Frames that are not there, from the first to the last.
     Missing(u64, u64),
     /// A frame that the script's output is in.
     Text {
+        /// The frame.
         frame: Frame<'a>,
         /// Whether a line begins with it.
         begins: bool,
@@ -31,7 +32,7 @@ pub(super) enum Piece<'a> {
 
 impl Piece<'_> {
     /// The same, to be kept.
-    pub(super) fn into_owned(self) -> Piece<'static> {
+    pub fn into_owned(self) -> Piece<'static> {
         match self {
             Self::Missing(first, last) => Piece::Missing(first, last),
             Self::Text { frame, begins } => {
@@ -51,7 +52,7 @@ impl Piece<'_> {
 /// it is certain that nothing will fill it, or too much waits, or the caller has waited long enough
 /// ([`Frames::give_up`]).
 #[derive(Debug)]
-pub(super) struct Frames {
+pub struct Frames {
     next: u64,
     /// Whether the next text begins a line.
     fresh: bool,
@@ -83,23 +84,23 @@ impl Default for Frames {
 
 impl Frames {
     /// The number of the next frame.
-    pub(super) const fn next(&self) -> u64 {
+    pub const fn next(&self) -> u64 {
         self.next
     }
 
     /// Whether frames are missing that may still come again.
-    pub(super) const fn waits(&self) -> bool {
+    pub const fn waits(&self) -> bool {
         self.next <= self.written
     }
 
     /// How many frames wait, and how many bytes that costs.
     #[cfg(test)]
-    pub(super) fn held(&self) -> (usize, usize) {
+    pub fn held(&self) -> (usize, usize) {
         (self.held.len(), self.held_bytes)
     }
 
     /// Takes a line, without its newline. What the runner did not write is passed over, as the operator does.
-    pub(super) fn take(&mut self, line: &[u8], mut give: impl FnMut(Piece<'_>)) {
+    pub fn take(&mut self, line: &[u8], mut give: impl FnMut(Piece<'_>)) {
         if let Some(frame) = Frame::decode(line) {
             self.frame(frame, &mut give);
         } else {
@@ -204,14 +205,14 @@ impl Frames {
     }
 
     /// Names the gap that is open: nobody waits for its frames any more.
-    pub(super) fn give_up(&mut self, mut give: impl FnMut(Piece<'_>)) {
+    pub fn give_up(&mut self, mut give: impl FnMut(Piece<'_>)) {
         self.name(self.gap(), &mut give);
         self.settle(&mut give);
     }
 
     /// Names all gaps, since nothing more comes. If the container has ended, frames in front of an exit record
     /// that came ahead are missing too. Otherwise they are still to come.
-    pub(super) fn finish(&mut self, ended: bool, mut give: impl FnMut(Piece<'_>)) {
+    pub fn finish(&mut self, ended: bool, mut give: impl FnMut(Piece<'_>)) {
         if ended && let Some(last) = self.held.keys().next_back() {
             self.written = self.written.max(*last);
         }

@@ -3,12 +3,12 @@
 use std::{borrow::Cow, collections::VecDeque};
 
 use base64::{Engine, prelude::BASE64_STANDARD};
-use k8s_openapi::jiff::{SignedDuration, Timestamp};
+use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
 use super::{
     frames::Piece,
-    request::{Format, Selection, Shape},
+    shape::{Format, Selection, Shape},
 };
 use crate::record::frame::{Ending, Frame, Kind};
 
@@ -25,14 +25,16 @@ fn stamp(time: Timestamp) -> String {
 
 /// The time from which on lines are wanted.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Since {
+pub struct Since {
     since: Option<Timestamp>,
     /// When the script's container started. Frames count their time from there.
     started: Option<Timestamp>,
 }
 
 impl Since {
-    pub(super) const fn new(since: Option<Timestamp>, started: Option<Timestamp>) -> Self {
+    /// Lines since this time, of a container that started then.
+    #[must_use]
+    pub const fn new(since: Option<Timestamp>, started: Option<Timestamp>) -> Self {
         Self { since, started }
     }
 
@@ -44,7 +46,7 @@ impl Since {
 
 /// Finds where the last lines begin.
 #[derive(Debug)]
-pub(super) struct Tail {
+pub struct Tail {
     lines: usize,
     since: Since,
     /// The frames that the last lines begin with.
@@ -54,11 +56,14 @@ pub(super) struct Tail {
 }
 
 impl Tail {
-    pub(super) const fn new(lines: usize, since: Since) -> Self {
+    /// So many lines.
+    #[must_use]
+    pub const fn new(lines: usize, since: Since) -> Self {
         Self { lines, since, begins: VecDeque::new(), seen: 0 }
     }
 
-    pub(super) fn take(&mut self, piece: &Piece<'_>) {
+    /// Looks at the next piece of the log.
+    pub fn take(&mut self, piece: &Piece<'_>) {
         if let Piece::Text { frame, begins: true } = piece
             && self.since.has(frame.millis)
         {
@@ -71,7 +76,7 @@ impl Tail {
     }
 
     /// The first frame of the last lines. `next` is the frame after all those that were seen.
-    pub(super) fn first(&self, next: u64) -> u64 {
+    pub fn first(&self, next: u64) -> u64 {
         if self.seen <= self.lines && self.lines > 0 {
             return 0;
         }
@@ -81,7 +86,7 @@ impl Tail {
 
 /// Writes the selected lines.
 #[derive(Debug)]
-pub(super) struct Writer {
+pub struct Writer {
     shape: Shape,
     since: Since,
     /// The first frame that is wanted.
@@ -112,26 +117,29 @@ struct JsonLine<'a> {
 }
 
 impl Writer {
-    pub(super) const fn new(shape: Shape, selection: Selection) -> Self {
+    /// Writes the selected lines in this form.
+    #[must_use]
+    pub const fn new(shape: Shape, selection: Selection) -> Self {
         Self { shape, since: Since::new(selection.since, None), from: 0, wanted: false, open: false }
     }
 
     /// Notes when the script's container started.
-    pub(super) const fn started(&mut self, at: Option<Timestamp>) {
+    pub const fn started(&mut self, at: Option<Timestamp>) {
         self.since.started = at;
     }
 
     /// When the script's container started, as far as it is known.
-    pub(super) const fn start(&self) -> Option<Timestamp> {
+    pub const fn start(&self) -> Option<Timestamp> {
         self.since.started
     }
 
     /// Leaves out what is in front of this frame.
-    pub(super) const fn begin_at(&mut self, frame: u64) {
+    pub const fn begin_at(&mut self, frame: u64) {
         self.from = frame;
     }
 
-    pub(super) fn write(&mut self, piece: &Piece<'_>, out: &mut Vec<u8>) {
+    /// Writes the next piece of the log to `out`, if it is wanted.
+    pub fn write(&mut self, piece: &Piece<'_>, out: &mut Vec<u8>) {
         match piece {
             Piece::Missing(first, last) if *last >= self.from && self.since.since.is_none() => {
                 match self.shape.format {
@@ -162,7 +170,7 @@ impl Writer {
     }
 
     /// Says why the log ends here. The runner did not say it.
-    pub(super) fn note(&mut self, words: &str, out: &mut Vec<u8>) {
+    pub fn note(&mut self, words: &str, out: &mut Vec<u8>) {
         match self.shape.format {
             Format::Text => {
                 if std::mem::take(&mut self.open) {
@@ -207,6 +215,9 @@ impl Writer {
         {
             out.extend_from_slice(time.as_bytes());
             out.push(b' ');
+        }
+        if begins && frame.kind == Kind::Stderr {
+            out.extend_from_slice(self.shape.stderr_mark.as_bytes());
         }
         let text: &Cow<'_, [u8]> = &frame.text;
         out.extend_from_slice(text);
