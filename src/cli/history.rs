@@ -12,7 +12,7 @@ use super::{
     terminal::{Terminal, print, tell},
     view::{
         duration::{age, short},
-        summary::{Tone, at},
+        summary::{Tone, at, requester_words},
     },
 };
 use crate::api::{
@@ -63,7 +63,7 @@ fn is_open(run: &RunStatus, history: &[PastRun]) -> bool {
 /// The runs of an action, the latest first.
 pub(super) fn runs(action: &DeploymentAction, now: Timestamp) -> Table {
     let mut table = Table::new(&[
-        "RUN", "OUTCOME", "REASON", "BECAUSE", "ATTEMPTS", "EXIT", "TOOK", "ENDED", "LOG", "DIGEST",
+        "RUN", "OUTCOME", "REASON", "BECAUSE", "BY", "ATTEMPTS", "EXIT", "TOOK", "ENDED", "LOG", "DIGEST",
     ]);
     let Some(status) = &action.status else { return table };
     if let Some(run) = status.run.as_ref().filter(|run| is_open(run, &status.history)) {
@@ -73,6 +73,7 @@ pub(super) fn runs(action: &DeploymentAction, now: Timestamp) -> Table {
             Cell::toned("(under way)", Tone::Busy),
             Cell::of(""),
             Cell::of(run.trigger.to_string()),
+            Cell::of(requester_words(run.requested_by.as_ref())),
             Cell::number(Some(run.attempt)),
             Cell::number(run.exit_code),
             Cell::of(at(run.started_at.as_ref()).map(|time| age(time, now)).unwrap_or_default()),
@@ -88,6 +89,7 @@ pub(super) fn runs(action: &DeploymentAction, now: Timestamp) -> Table {
             Cell::toned(format!("{:?}", past.outcome), Tone::of_outcome(past.outcome)),
             Cell::of(&past.reason),
             Cell::of(past.trigger.to_string()),
+            Cell::of(requester_words(past.requested_by.as_ref())),
             Cell::number(Some(past.attempts)),
             Cell::number(past.exit_code),
             Cell::of(took(started, finished)),

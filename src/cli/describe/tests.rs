@@ -29,6 +29,7 @@ status:
     generation: 4
     attempt: 2
     trigger: SpecChanged
+    requestedBy: {user: alice, claimedOnBehalfOf: Dora}
     specHash: "v2:0"
     podName: deploy-5f3c9a1b-3-2
     podUID: pod-2

@@ -17,7 +17,7 @@ use crate::{
             duration::{age, exact},
             moments::moments,
             parts::parts,
-            summary::{Summary, Tone, at, trigger_words},
+            summary::{Summary, Tone, at, requester_words, trigger_words},
         },
     },
 };
@@ -144,6 +144,8 @@ impl Writer<'_> {
             trigger_words(run.trigger)
         );
         self.field("Run", &told);
+        self.field("Asked by", &requester_words(run.requested_by.as_ref()));
+        self.field("Cancelled by", &requester_words(run.cancel_requested_by.as_ref()));
         let most = action.spec.retry.as_ref().map_or(1, |retry| retry.limit.saturating_add(1));
         if most > 1 || run.attempt > 1 {
             let next = at(run.next_attempt_at.as_ref()).filter(|time| *time > now);

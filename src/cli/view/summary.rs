@@ -7,7 +7,7 @@ use serde::Serialize;
 use crate::api::{
     ConditionType, DeploymentAction, Phase,
     history::RunOutcome,
-    status::{RunStatus, Trigger},
+    status::{Requester, RunStatus, Trigger},
 };
 
 /// How a state looks to people.
@@ -155,6 +155,17 @@ pub const fn trigger_words(trigger: Trigger) -> &'static str {
         Trigger::SpecChanged => "the spec changed",
         Trigger::RunToken => "spec.runToken changed",
         Trigger::Rerun => "a rerun was asked for",
+    }
+}
+
+/// Who asked for something, in words. Empty if it is not known.
+#[must_use]
+pub fn requester_words(by: Option<&Requester>) -> String {
+    let Some(Requester { user, claimed_on_behalf_of }) = by else { return String::new() };
+    let user = user.as_deref();
+    match claimed_on_behalf_of {
+        Some(person) => format!("{} (for {person}, unchecked)", user.unwrap_or("somebody")),
+        None => user.unwrap_or_default().to_owned(),
     }
 }
 
