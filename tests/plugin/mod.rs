@@ -10,6 +10,7 @@ use crate::support::namespace::{Namespace, setting, until};
 mod acting;
 mod documented;
 mod files;
+mod logs;
 mod reading;
 mod rights;
 
