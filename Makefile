@@ -99,6 +99,10 @@ bench-logs: ## Long logs on the running cluster: PARTS=long,script,stopped,crowd
 bench-masking: ## How fast the runner masks, without a cluster
 	@. tests/cluster/settings.sh; static_cargo bench --quiet --locked --profile "$${PROFILE:-release}" --bench masking
 
+.PHONY: bench-plugin
+bench-plugin: ## How soon the kubectl plugin answers, on the running cluster: ACTIONS=5000; WRITE=1 as for bench
+	@tests/bench_plugin.sh
+
 .PHONY: bench-scale
 bench-scale: ## Many actions on a fake node of the running cluster: RATE=30 MINUTES=5 KEPT=1000 FINISHED=10000 ACTIVE=500 QUEUED=100 LARGEST=200 NEIGHBOURS=1000
 	@tests/bench_scale.sh
