@@ -95,31 +95,34 @@ impl Rerun {
 
 impl Cancel {
     pub(super) async fn run(&self, session: &Session) -> Result<(), CliError> {
-        let action = session.action(&self.name).await?;
-        let name = &self.name;
-        let status = action.status.as_ref();
-        let Some(run) = status.and_then(|status| status.run.as_ref()) else {
-            return Err(CliError::Failed(format!("{name} has had no run, so nothing can be cancelled")));
-        };
-        if run.finished_at.is_some() {
-            return Err(CliError::Failed(format!(
-                "run {} of {name} has ended, so nothing can be cancelled\nkubectl longshore history {name}{} lists the runs",
-                run.number,
-                place(session)
-            )));
-        }
-        if let Some(wanted) = self.run.filter(|wanted| *wanted != run.number) {
-            let what = format!("run {} of {name} is under way, and not run {wanted}", run.number);
-            return Err(CliError::Failed(format!("{what}: nothing was cancelled")));
-        }
-        patch(session, &action, &annotation(ANNOTATION_CANCEL, &run.id)).await?;
-        let word =
-            if run.cancel_requested_at.is_some() { "is being cancelled already" } else { "is cancelled" };
-        print(&format!(
-            "{name}: run {} {word}; its script gets SIGTERM, and SIGKILL after its grace period\n",
-            run.number
-        ))
+        print(&format!("{}\n", cancel(session, &self.name, self.run).await?))
     }
+}
+
+/// Cancels the run that is under way, or only this one. Returns what happens then.
+pub(super) async fn cancel(session: &Session, name: &str, only: Option<u32>) -> Result<String, CliError> {
+    let action = session.action(name).await?;
+    let status = action.status.as_ref();
+    let Some(run) = status.and_then(|status| status.run.as_ref()) else {
+        return Err(CliError::Failed(format!("{name} has had no run, so nothing can be cancelled")));
+    };
+    if run.finished_at.is_some() {
+        return Err(CliError::Failed(format!(
+            "run {} of {name} has ended, so nothing can be cancelled\nkubectl longshore history {name}{} lists the runs",
+            run.number,
+            place(session)
+        )));
+    }
+    if let Some(wanted) = only.filter(|wanted| *wanted != run.number) {
+        let what = format!("run {} of {name} is under way, and not run {wanted}", run.number);
+        return Err(CliError::Failed(format!("{what}: nothing was cancelled")));
+    }
+    patch(session, &action, &annotation(ANNOTATION_CANCEL, &run.id)).await?;
+    let word = if run.cancel_requested_at.is_some() { "is being cancelled already" } else { "is cancelled" };
+    Ok(format!(
+        "{name}: run {} {word}; its script gets SIGTERM, and SIGKILL after its grace period",
+        run.number
+    ))
 }
 
 impl Suspend {
@@ -159,7 +162,7 @@ impl Resume {
 }
 
 /// The flag that names the namespace, for a command that is shown.
-fn place(session: &Session) -> String {
+pub(super) fn place(session: &Session) -> String {
     format!(" -n {}", quoted(&session.namespace))
 }
 

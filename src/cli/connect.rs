@@ -173,7 +173,7 @@ impl From<InferConfigError> for CliError {
 
 /// How long to wait. `None` is without end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Timeout(Option<Duration>);
+pub(super) struct Timeout(pub(super) Option<Duration>);
 
 impl FromStr for Timeout {
     type Err = String;

@@ -133,7 +133,8 @@ fn outlook(
     Outlook { name: document.name().to_owned(), place: document.place.clone(), runs, why, changes, blocked }
 }
 
-fn words(foreseen: Foreseen) -> (bool, String) {
+/// Whether a run begins, and why.
+pub(super) fn words(foreseen: Foreseen) -> (bool, String) {
     match foreseen {
         Foreseen::Runs(trigger) => (true, format!("a run begins, because {}", trigger_words(trigger))),
         Foreseen::HeldBack(trigger) => {

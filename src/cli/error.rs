@@ -51,6 +51,9 @@ pub enum CliError {
     /// Nobody reads the output any more, as after `| head`. Nothing is wrong.
     #[error("the output was closed")]
     Closed,
+    /// The time that the caller gave has passed. What is under way goes on.
+    #[error("{0}")]
+    TimedOut(String),
     /// The command could not do its work.
     #[error("{0}")]
     Failed(String),
@@ -75,6 +78,10 @@ pub const REFUSED: u8 = 6;
 pub const NOT_INSTALLED: u8 = 7;
 /// Exit code of `diff --exit-code`: a run would begin.
 pub const WOULD_RUN: u8 = 8;
+/// Exit code: a time has passed, that of `--timeout` or a deadline of the run. It is that of `timeout`(1), too.
+pub const TIMED_OUT: u8 = 124;
+/// Exit code of `run` after Ctrl-C, as shells have it: 128 plus the number of SIGINT.
+pub const INTERRUPTED: u8 = 130;
 
 impl CliError {
     /// The exit code of the program (docs/reference/plugin.md).
@@ -87,6 +94,7 @@ impl CliError {
             Self::Unconfigured(_) | Self::Unreachable { .. } => UNREACHABLE,
             Self::Refused(_) => REFUSED,
             Self::NotInstalled(_) => NOT_INSTALLED,
+            Self::TimedOut(_) => TIMED_OUT,
             Self::Kube(_) | Self::Io(_) | Self::Failed(_) => FAILED,
             Self::Closed => 0,
             Self::Ended(code) => *code,

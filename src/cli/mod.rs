@@ -26,7 +26,9 @@ pub mod lookup;
 mod output;
 mod outputs;
 mod pages;
+mod progress;
 pub mod right;
+mod run;
 mod table;
 mod templates;
 pub mod terminal;
@@ -34,6 +36,7 @@ mod trial;
 mod validate;
 mod version;
 pub mod view;
+mod wait;
 mod wait_for;
 
 use clap::{CommandFactory, Parser, Subcommand};
@@ -60,6 +63,10 @@ enum Command {
     Describe(describe::Describe),
     /// Print the log of an action's latest run.
     Logs(logs::Logs),
+    /// Apply one action, or make one from a template, and see its run to the end.
+    Run(run::Run),
+    /// Wait until the latest run of an action has ended.
+    Wait(wait::Wait),
     /// List the runs of an action.
     History(history::History),
     /// Print the outputs of an action, or of all actions.
@@ -113,6 +120,8 @@ async fn in_session(command: Command, session: &Session) -> Result<(), CliError>
         Command::List(list) => list.run(session).await,
         Command::Describe(describe) => describe.run(session).await,
         Command::Logs(logs) => logs.run(session).await,
+        Command::Run(run) => run.run(session).await,
+        Command::Wait(wait) => wait.run(session).await,
         Command::History(history) => history.run(session).await,
         Command::Outputs(outputs) => outputs.run(session).await,
         Command::Locks(locks) => locks.run(session).await,
@@ -139,6 +148,10 @@ mod tests {
             "list -A -o wide -w --phase Failed -l a=b --no-headers",
             "describe deploy --tail 3 -n shop",
             "logs deploy -f --run 3 --attempt all --tail 5 --since 5m --timestamps -o jsonl --exit-code",
+            "run -f a.yaml --wait --timeout 5m --force-conflicts",
+            "run --template release --cluster-template -p A=1 -p B=2 --package orders=1.4.2 --name x --logs",
+            "run --template release --secret-parameter TOKEN=deploy/token",
+            "wait deploy --for=succeeded --timeout 30",
             "history deploy -o json",
             "outputs deploy url --context c",
             "locks prod -A",

@@ -111,7 +111,7 @@ where
 }
 
 /// The template of this name: the namespace's, or else the cluster's.
-async fn find(session: &Session, name: &str, cluster: bool) -> Result<Template, CliError> {
+pub(super) async fn find(session: &Session, name: &str, cluster: bool) -> Result<Template, CliError> {
     let own: Api<DeploymentActionTemplate> = Api::namespaced(session.client.clone(), &session.namespace);
     let everyones: Api<ClusterDeploymentActionTemplate> = Api::all(session.client.clone());
     if !cluster && let Some(template) = own.get_opt(name).await? {

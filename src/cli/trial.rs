@@ -118,11 +118,14 @@ pub(super) async fn blocked(
         None => None,
         Some(wanted) => Some(lookup(session, namespace, wanted.kind(), &wanted.name).await?),
     };
-    let blocked = check(action, template.as_ref(), ARCHITECTURE).err();
-    Ok(blocked.map(|blocked| {
-        let (reason, message) = blocked.words();
-        (reason, message.to_owned())
-    }))
+    Ok(misfit(action, template.as_ref()))
+}
+
+/// Why the operator could not execute an action with this template: all mistakes in one message.
+pub(super) fn misfit(action: &DeploymentAction, template: Option<&Lookup>) -> Option<(Reason, String)> {
+    let blocked = check(action, template, ARCHITECTURE).err()?;
+    let (reason, message) = blocked.words();
+    Some((reason, message.to_owned()))
 }
 
 async fn lookup(

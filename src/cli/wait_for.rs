@@ -1,7 +1,5 @@
 //! Waits until an action has a state, and says meanwhile what it waits for.
 
-use std::time::{Duration, Instant};
-
 use futures::TryStreamExt;
 use kube::{
     ResourceExt,
@@ -9,42 +7,49 @@ use kube::{
 };
 
 use super::{
-    connect::Session,
+    connect::{Session, Timeout},
     error::CliError,
-    terminal::{FAINT, Terminal, line, tell},
+    progress::Progress,
+    terminal::line,
 };
 use crate::api::DeploymentAction;
 
-/// How long a state may take before anything is said.
-const SILENT: Duration = Duration::from_millis(700);
-
-/// Waits until `has` says yes. Says each new phase on standard error.
+/// Waits until `has` says yes. Says meanwhile what it waits for, on standard error.
 ///
 /// # Errors
-/// The action is deleted meanwhile, or may not be watched.
+/// As for [`found`].
 pub(super) async fn state(
     session: &Session,
     action: DeploymentAction,
     has: impl Fn(&DeploymentAction) -> bool,
 ) -> Result<DeploymentAction, CliError> {
-    if has(&action) {
-        return Ok(action);
+    found(session, action, |action| Ok(has(action).then(|| action.clone()))).await
+}
+
+/// Waits until `look` finds something in the action.
+///
+/// # Errors
+/// `look` failed, or the action is deleted meanwhile, or it may not be watched.
+pub(super) async fn found<T>(
+    session: &Session,
+    action: DeploymentAction,
+    look: impl Fn(&DeploymentAction) -> Result<Option<T>, CliError>,
+) -> Result<T, CliError> {
+    if let Some(found) = look(&action)? {
+        return Ok(found);
     }
     let (name, uid) = (action.name_any(), action.uid());
     let only = watcher::Config::default().fields(&format!("metadata.name={name}"));
     let mut events = std::pin::pin!(watcher(session.actions(), only).default_backoff());
-    let (begun, mut told) = (Instant::now(), None);
-    let mut latest = Some(action);
+    let mut progress = Progress::new();
+    let mut is_there = true;
+    tell_of(&mut progress, &action);
     loop {
-        let words = latest.as_ref().map(words);
-        if told != words && (told.is_some() || begun.elapsed() >= SILENT) {
-            let waited = begun.elapsed().as_secs();
-            let words = words.clone().unwrap_or_default();
-            tell(&Terminal::stderr().paint(FAINT, &format!("{name}: {words} ({waited} s)")));
-            told = Some(words);
-        }
-        let event = match tokio::time::timeout(SILENT, events.try_next()).await {
-            Err(_) => continue,
+        let event = match tokio::time::timeout(progress.pause(), events.try_next()).await {
+            Err(_) => {
+                progress.draw();
+                continue;
+            }
             Ok(event) => event,
         };
         match event {
@@ -52,30 +57,49 @@ pub(super) async fn state(
                 if seen.uid() != uid {
                     return Err(replaced(&name));
                 }
-                if has(&seen) {
-                    return Ok(seen);
+                if let Some(found) = look(&seen)? {
+                    return Ok(found);
                 }
-                latest = Some(seen);
+                is_there = true;
+                tell_of(&mut progress, &seen);
             }
-            Ok(Some(watcher::Event::Init)) => latest = None,
-            Ok(Some(watcher::Event::InitDone)) if latest.is_none() => return Err(replaced(&name)),
+            Ok(Some(watcher::Event::Init)) => is_there = false,
+            Ok(Some(watcher::Event::InitDone)) if !is_there => return Err(replaced(&name)),
             Ok(Some(watcher::Event::Delete(_))) => return Err(replaced(&name)),
             Ok(Some(watcher::Event::InitDone)) => {}
             Ok(None) => return Err(CliError::Failed(format!("{name} cannot be watched any more"))),
-            Err(
-                watcher::Error::InitialListFailed(kube::Error::Api(status))
-                | watcher::Error::WatchStartFailed(kube::Error::Api(status)),
-            ) if status.code == 403 => return Err(CliError::of_status(&status)),
-            // The API server restarts, for example. It is asked again.
-            Err(_) => {}
+            Err(error) => match lost(error) {
+                Some(error) => return Err(error),
+                None => {
+                    progress.set("lost", &format!("{name}: the API server does not answer, trying again"))
+                }
+            },
         }
+        progress.draw();
+    }
+}
+
+/// The error of a watch that another try cannot mend. The API server restarts, for example, and is asked again.
+fn lost(error: watcher::Error) -> Option<CliError> {
+    let cause = match error {
+        watcher::Error::InitialListFailed(cause)
+        | watcher::Error::WatchStartFailed(cause)
+        | watcher::Error::WatchFailed(cause) => cause,
+        watcher::Error::WatchError(_) | watcher::Error::NoResourceVersion => return None,
+    };
+    match cause {
+        kube::Error::SerdeError(error) => {
+            Some(CliError::Failed(format!("this plugin cannot read the action ({error}): update the plugin")))
+        }
+        kube::Error::Api(status) if matches!(status.code, 401 | 403) => Some(CliError::of_status(&status)),
+        _ => None,
     }
 }
 
 /// Waits until a run has ended, and its verdict is in the history.
 ///
 /// # Errors
-/// As for [`state`].
+/// As for [`found`].
 pub(super) async fn end_of_run(
     session: &Session,
     action: DeploymentAction,
@@ -90,18 +114,40 @@ pub(super) async fn end_of_run(
     state(session, action, ended).await
 }
 
+/// What `work` comes to within this time. Without a time it may take as long as it does.
+///
+/// # Errors
+/// That of `work`, or that the time has passed: then `late` says what goes on.
+pub(super) async fn within<T>(
+    limit: Option<Timeout>,
+    late: impl FnOnce() -> String,
+    work: impl Future<Output = Result<T, CliError>>,
+) -> Result<T, CliError> {
+    match limit {
+        Some(Timeout(Some(limit))) => match tokio::time::timeout(limit, work).await {
+            Ok(done) => done,
+            Err(_) => Err(CliError::TimedOut(late())),
+        },
+        _ => work.await,
+    }
+}
+
 fn replaced(name: &str) -> CliError {
     CliError::Failed(format!("{name} was deleted meanwhile"))
 }
 
-/// The phase, and what it waits for.
-fn words(action: &DeploymentAction) -> String {
-    let Some(status) = &action.status else { return "waiting for the operator to see it".to_owned() };
-    let phase = status.phase.map_or_else(|| "waiting for the operator".to_owned(), |phase| phase.to_string());
+fn tell_of(progress: &mut Progress, action: &DeploymentAction) {
+    let (phase, words) = words(action);
+    progress.set(&phase, &format!("{}: {words}", action.name_any()));
+}
+
+/// The phase, and the phase with what it waits for.
+fn words(action: &DeploymentAction) -> (String, String) {
+    let unseen = || "waiting for the operator".to_owned();
+    let Some(status) = &action.status else { return (unseen(), unseen()) };
+    let phase = status.phase.map_or_else(unseen, |phase| phase.to_string());
     let ready = status.conditions.iter().find(|condition| condition.type_ == "Ready");
     let message = ready.map(|ready| ready.message.as_str()).filter(|message| !message.is_empty());
-    match message {
-        Some(message) => format!("{phase}: {}", line(message)),
-        None => phase,
-    }
+    let words = message.map_or_else(|| phase.clone(), |message| format!("{phase}: {}", line(message)));
+    (phase, words)
 }

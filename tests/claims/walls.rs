@@ -32,8 +32,11 @@ const PURE: Wall = Wall {
 };
 
 /// What runs in a user's container, what it tells, and how that is read knows nothing of Kubernetes.
-const RUNNER: Wall =
-    Wall { folders: &["reading", "record", "runner"], least: 38, forbidden: &[r"\bkube\b", r"\bk8s_openapi\b"] };
+const RUNNER: Wall = Wall {
+    folders: &["reading", "record", "runner"],
+    least: 38,
+    forbidden: &[r"\bkube\b", r"\bk8s_openapi\b"],
+};
 
 /// Stored logs outlive their cluster's objects: the archive knows nothing of Kubernetes, nor of the operator.
 const ARCHIVE: Wall = Wall {

@@ -75,7 +75,8 @@ async fn the_commands_on_the_plugin_s_page_work() {
         fs::write(folder.join("action.yaml"), action.clone().object("deploy-orders").to_string()).unwrap();
         namespace
             .put::<DeploymentActionTemplate>(json!({"metadata": {"name": "deploy-service"},
-                "spec": {"image": examples_image(), "script": {"inline": "true"}}}))
+                "spec": {"image": examples_image(), "script": {"inline": "true"},
+                    "parameters": [{"name": "SERVICE", "required": true}]}}))
             .await;
         namespace.apply("deploy-orders", action).await.finished().await.assert_succeeded();
         let commands = commands();

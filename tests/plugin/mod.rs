@@ -13,6 +13,7 @@ mod files;
 mod logs;
 mod reading;
 mod rights;
+mod run;
 
 /// What the plugin said.
 #[derive(Debug)]

@@ -7,3 +7,4 @@ pub mod moments;
 pub mod parts;
 pub mod summary;
 pub mod template;
+pub mod verdict;
