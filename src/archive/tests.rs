@@ -278,8 +278,8 @@ fn anybody_s_zstd_reads_an_object() {
         let object = store.list(None).try_next().await.unwrap().unwrap();
         let packed = store.get(&object.location).await.unwrap().bytes().await.unwrap();
         let text = String::from_utf8(zstd::stream::decode_all(&packed[..]).unwrap()).unwrap();
-        assert!(text.starts_with("1 o 10 line 1 of the log\n2 o 20 line 2 of the log\n"), "{text}");
-        assert!(text.ends_with("30 o 300 line 30 of the log\n"), "{text}");
+        assert!(text.starts_with("24 1 o 10 line 1 of the log\n24 2 o 20 line 2 of the log\n"), "{text}");
+        assert!(text.ends_with("27 30 o 300 line 30 of the log\n"), "{text}");
     });
 }
 

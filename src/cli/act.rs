@@ -257,7 +257,7 @@ mod tests {
     async fn what_the_operator_would_not_act_on_is_not_written() {
         let refused = async |change: fn(&mut Value), command: Rerun| {
             let (session, seen) = live(change);
-            let error = command.run(&session).await.unwrap_err().to_string();
+            let error = Box::pin(command.run(&session)).await.unwrap_err().to_string();
             assert_eq!(written(&seen), Vec::<Value>::new());
             error
         };

@@ -110,7 +110,7 @@ pub async fn run(arguments: Arguments) -> Result<(), CliError> {
         Command::Version(version) => version.run(&connection).await,
         command => {
             let session = connection.session().await?;
-            in_session(command, &session).await.map_err(|error| error.at(&session.server))
+            Box::pin(in_session(command, &session)).await.map_err(|error| error.at(&session.server))
         }
     }
 }
@@ -119,8 +119,8 @@ async fn in_session(command: Command, session: &Session) -> Result<(), CliError>
     match command {
         Command::List(list) => list.run(session).await,
         Command::Describe(describe) => describe.run(session).await,
-        Command::Logs(logs) => logs.run(session).await,
-        Command::Run(run) => run.run(session).await,
+        Command::Logs(logs) => Box::pin(logs.run(session)).await,
+        Command::Run(run) => Box::pin(run.run(session)).await,
         Command::Wait(wait) => wait.run(session).await,
         Command::History(history) => history.run(session).await,
         Command::Outputs(outputs) => outputs.run(session).await,

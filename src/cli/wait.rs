@@ -45,7 +45,7 @@ impl Wait {
             let action = session.action(&self.name).await?;
             found(session, action, |action| self.look(action, &place(session))).await
         });
-        print(&format!("{}\n", said.await?))
+        print(&format!("{}\n", Box::pin(said).await?))
     }
 
     /// What is reached, or why it will not be. `None` while something is still to come.

@@ -1,6 +1,6 @@
 //! Waits until an action has a state, and says meanwhile what it waits for.
 
-use futures::TryStreamExt;
+use futures::{StreamExt, TryStreamExt};
 use kube::{
     ResourceExt,
     runtime::{WatchStreamExt, watcher},
@@ -40,17 +40,14 @@ pub(super) async fn found<T>(
     }
     let (name, uid) = (action.name_any(), action.uid());
     let only = watcher::Config::default().fields(&format!("metadata.name={name}"));
-    let mut events = std::pin::pin!(watcher(session.actions(), only).default_backoff());
+    let mut events = watcher(session.actions(), only).default_backoff().boxed();
     let mut progress = Progress::new();
     let mut is_there = true;
     tell_of(&mut progress, &action);
     loop {
-        let event = match tokio::time::timeout(progress.pause(), events.try_next()).await {
-            Err(_) => {
-                progress.draw();
-                continue;
-            }
-            Ok(event) => event,
+        let Ok(event) = tokio::time::timeout(progress.pause(), events.try_next()).await else {
+            progress.draw();
+            continue;
         };
         match event {
             Ok(Some(watcher::Event::Apply(seen) | watcher::Event::InitApply(seen))) => {
@@ -71,7 +68,7 @@ pub(super) async fn found<T>(
             Err(error) => match lost(error) {
                 Some(error) => return Err(error),
                 None => {
-                    progress.set("lost", &format!("{name}: the API server does not answer, trying again"))
+                    progress.set("lost", &format!("{name}: the API server does not answer, trying again"));
                 }
             },
         }

@@ -32,6 +32,7 @@ pub enum Piece<'a> {
 
 impl Piece<'_> {
     /// The same, to be kept.
+    #[must_use]
     pub fn into_owned(self) -> Piece<'static> {
         match self {
             Self::Missing(first, last) => Piece::Missing(first, last),
@@ -84,17 +85,20 @@ impl Default for Frames {
 
 impl Frames {
     /// The number of the next frame.
+    #[must_use]
     pub const fn next(&self) -> u64 {
         self.next
     }
 
     /// Whether frames are missing that may still come again.
+    #[must_use]
     pub const fn waits(&self) -> bool {
         self.next <= self.written
     }
 
     /// How many frames wait, and how many bytes that costs.
     #[cfg(test)]
+    #[must_use]
     pub fn held(&self) -> (usize, usize) {
         (self.held.len(), self.held_bytes)
     }
@@ -104,7 +108,7 @@ impl Frames {
         if let Some(frame) = Frame::decode(line) {
             self.frame(frame, &mut give);
         } else {
-            for frame in unpack(line).into_iter().flatten().filter_map(Frame::decode) {
+            for frame in unpack(line).into_iter().flatten() {
                 self.frame(frame, &mut give);
             }
         }

@@ -76,6 +76,7 @@ impl Tail {
     }
 
     /// The first frame of the last lines. `next` is the frame after all those that were seen.
+    #[must_use]
     pub fn first(&self, next: u64) -> u64 {
         if self.seen <= self.lines && self.lines > 0 {
             return 0;
@@ -129,6 +130,7 @@ impl Writer {
     }
 
     /// When the script's container started, as far as it is known.
+    #[must_use]
     pub const fn start(&self) -> Option<Timestamp> {
         self.since.started
     }

@@ -1,32 +1,35 @@
 //! The lines in which a run reports: one frame a line, readable by a person as it is.
 //!
 //! ```text
-//! 1 s 0 {"start":{...}}
-//! 2 o 12 Applying manifests
-//! 3 e 48 warning: deprecated
-//! 4 o+ 90 a line that is longer than one frame, its first part
-//! 5 o 90  and its end
-//! 6 o~ 91 a line that ends in a carriage return\r
-//! 7 o- 95 the last line, which has no newline
-//! 8 x 95 {"exit":{...}}
-//! 9 z 95 {"end":{...}}
+//! 21 1 s 0 {"start":{...}}
+//! 25 2 o 12 Applying manifests
+//! 26 3 e 48 warning: deprecated
+//! 60 4 o+ 90 a line that is longer than one frame, its first part
+//! 19 5 o 90  and its end
+//! 47 6 o~ 91 a line that ends in a carriage return\r
+//! 43 7 o- 95 the last line, which has no newline
+//! 21 8 x 95 {"exit":{...}}
+//! 20 9 z 95 {"end":{...}}
 //! ```
 //!
 //! `b` replaces `o` and `e` if both streams are one pipe.
 //!
-//! A line has a sequence number (from 1, without gaps), the kind, the milliseconds since the script's start,
-//! and the text. The kind is a letter and marks. `+` means that the text continues in the next frame of the
-//! same kind. `-` means that the line ended without a newline. `~` means that the text is escaped: `\\` is a
-//! backslash, `\r` a carriage return. A text is escaped if it would end in a carriage return, which
-//! containerd drops in front of a newline.
+//! A line has its length (the bytes behind the first space), a sequence number (from 1, without gaps), the kind,
+//! the milliseconds since the script's start, and the text. The kind is a letter and marks. `+` means that the
+//! text continues in the next frame of the same kind. `-` means that the line ended without a newline. `~` means
+//! that the text is escaped: `\\` is a backslash, `\r` a carriage return. A text is escaped if it would end in a
+//! carriage return, which containerd drops in front of a newline.
+//!
+//! When a node begins a new log file, containerd may cut a line in two. A reader may then get one part alone, or
+//! joined to another line. The length shows that: such a line is no frame.
 
 use std::borrow::Cow;
 
 /// The longest line, in bytes, its newline included. The container runtime splits lines at 16 KiB.
 pub const MAX_LINE_BYTES: usize = 15_000;
 
-/// The longest prefix of a line: two numbers of 20 digits, kind, marks, and three spaces.
-const MAX_PREFIX_BYTES: usize = 20 + 1 + 3 + 1 + 20 + 1;
+/// The longest prefix of a line: a length, two numbers of 20 digits, kind, marks, and four spaces.
+const MAX_PREFIX_BYTES: usize = 5 + 1 + 20 + 1 + 3 + 1 + 20 + 1;
 
 /// The longest text of one frame before it is escaped, in bytes. Only a text that ends in a carriage return
 /// is escaped. [`Frame::fit`] then cuts it shorter, so that the line still fits.
@@ -140,6 +143,12 @@ impl<'a> Frame<'a> {
     /// The text must hold no newline and be no longer than [`Frame::fit`] says.
     pub fn encode(&self, line: &mut Vec<u8>) {
         let escape = self.text.last() == Some(&b'\r');
+        let text: usize =
+            if escape { self.text.iter().map(|&byte| escaped_len(byte)).sum() } else { self.text.len() };
+        let marks = usize::from(self.ending != Ending::Line) + usize::from(escape);
+        let head = digits(self.sequence) + 2 + marks + 1 + digits(self.millis) + 1;
+        line.extend_from_slice((head + text).to_string().as_bytes());
+        line.push(b' ');
         line.extend_from_slice(self.sequence.to_string().as_bytes());
         line.extend_from_slice(&[b' ', self.kind.letter()]);
         match self.ending {
@@ -167,10 +176,18 @@ impl<'a> Frame<'a> {
         line.push(b'\n');
     }
 
-    /// Reads a line without its newline. Returns `None` if the line is no frame and so not from the runner.
+    /// Reads a line without its newline. Returns `None` if the line is no frame and so not from the runner, or
+    /// not whole.
     #[must_use]
     pub fn decode(line: &'a [u8]) -> Option<Self> {
-        let (sequence, rest) = decimal(line)?;
+        Self::split(line).and_then(|(frame, rest)| rest.is_empty().then_some(frame))
+    }
+
+    /// Reads the frame with which `line` begins, and returns what follows it.
+    pub(super) fn split(line: &'a [u8]) -> Option<(Self, &'a [u8])> {
+        let (length, rest) = decimal(line)?;
+        let (frame, behind) = rest.split_at_checked(usize::try_from(length).ok()?)?;
+        let (sequence, rest) = decimal(frame)?;
         let (&letter, rest) = rest.split_first()?;
         let kind = Kind::of(letter)?;
         let (ending, rest) = match rest.first()? {
@@ -187,7 +204,35 @@ impl<'a> Frame<'a> {
             return None;
         }
         let text = if escaped { Cow::Owned(unescape(text)?) } else { Cow::Borrowed(text) };
-        Some(Self { sequence, kind, millis, ending, text })
+        Some((Self { sequence, kind, millis, ending, text }, behind))
+    }
+
+    /// The lines of a test, which leaves their lengths out. What is no frame stays as it is.
+    #[cfg(test)]
+    #[must_use]
+    pub(crate) fn with_lengths(lines: &[u8]) -> Vec<u8> {
+        let measured = lines.split_inclusive(|&byte| byte == b'\n').map(|line| {
+            let frame = line.strip_suffix(b"\n").unwrap_or(line);
+            let head = format!("{} ", frame.len()).into_bytes();
+            let is_frame = Frame::decode(&[&head, frame].concat()).is_some();
+            if is_frame { [&head, line].concat() } else { line.to_vec() }
+        });
+        measured.collect::<Vec<_>>().concat()
+    }
+}
+
+/// The kind of an encoded frame, without reading the rest of it.
+#[must_use]
+pub fn kind_of(line: &[u8]) -> Option<Kind> {
+    let mut words = line.splitn(4, |&byte| byte == b' ');
+    words.nth(2).and_then(<[u8]>::first).and_then(|&letter| Kind::of(letter))
+}
+
+/// How many decimal digits the number has.
+const fn digits(number: u64) -> usize {
+    match number.checked_ilog10() {
+        Some(log) => log as usize + 1,
+        None => 1,
     }
 }
 
@@ -244,12 +289,14 @@ mod tests {
 
     #[test]
     fn a_frame_reads_as_designed() {
-        assert_eq!(line(&frame(b"Applying manifests")), "7 o 12 Applying manifests\n");
-        assert_eq!(line(&frame(b"")), "7 o 12 \n");
-        assert_eq!(line(&Frame { kind: Kind::Both, ..frame(b"a") }), "7 b 12 a\n");
-        assert_eq!(line(&frame(b"a\\b\r")), "7 o~ 12 a\\\\b\\r\n");
-        assert_eq!(line(&Frame { ending: Ending::Continued, ..frame(b"a") }), "7 o+ 12 a\n");
-        assert_eq!(line(&Frame { ending: Ending::NoNewline, ..frame(b"a\r") }), "7 o-~ 12 a\\r\n");
+        assert_eq!(line(&frame(b"Applying manifests")), "25 7 o 12 Applying manifests\n");
+        assert_eq!(line(&frame(b"")), "7 7 o 12 \n");
+        assert_eq!(line(&Frame { kind: Kind::Both, ..frame(b"a") }), "8 7 b 12 a\n");
+        assert_eq!(line(&frame(b"a\\b\r")), "14 7 o~ 12 a\\\\b\\r\n");
+        assert_eq!(line(&Frame { ending: Ending::Continued, ..frame(b"a") }), "9 7 o+ 12 a\n");
+        assert_eq!(line(&Frame { ending: Ending::NoNewline, ..frame(b"a\r") }), "12 7 o-~ 12 a\\r\n");
+        assert_eq!(kind_of(b"12 7 o-~ 12 a\\r\n"), Some(Kind::Stdout));
+        assert_eq!(kind_of(b"12 7 "), None);
     }
 
     #[test]
@@ -271,7 +318,20 @@ mod tests {
             "99999999999999999999 o 1 too big",
             " 1 o 1 x",
         ] {
-            assert_eq!(Frame::decode(foreign.as_bytes()), None, "{foreign:?}");
+            for line in [foreign.to_owned(), format!("{} {foreign}", foreign.len())] {
+                assert_eq!(Frame::decode(line.as_bytes()), None, "{line:?}");
+            }
+        }
+        for wrong in [
+            "1 o 1 x",
+            "6 1 o 1 x",
+            "8 1 o 1 x",
+            "07 1 o 1 x ",
+            "+7 1 o 1 x",
+            "7  1 o 1 x",
+            "99999999999999999999 1 o 1 x",
+        ] {
+            assert_eq!(Frame::decode(wrong.as_bytes()), None, "{wrong:?}");
         }
     }
 

@@ -4,17 +4,17 @@
 //! far behind packs short frames together:
 //!
 //! ```text
-//! 12 p 0 18 12 o 48 first line19 13 o 48 second line
+//! 50 12 p 0 18 12 o 48 first line19 13 o 48 second line
 //! ```
 //!
-//! The line has the number of its first frame, the letter `p`, and a zero. Then each frame follows: its length
-//! in bytes, a space, and the frame as it would be alone, without its newline.
+//! The line has its length (the bytes behind the first space), the number of its first frame, the letter `p`, and a
+//! zero. Then each frame follows as it would be alone, without its newline.
 
-use super::frame::{Kind, MAX_LINE_BYTES, decimal};
+use super::frame::{Frame, Kind, MAX_LINE_BYTES, decimal};
 
 /// The letter of such a line.
 const LETTER: u8 = b'p';
-/// The longest prefix of a frame in a line: its length and a space.
+/// The longest length in front of a line, with its space.
 const MAX_LENGTH_BYTES: usize = 6;
 
 /// A line that frames are added to.
@@ -31,11 +31,9 @@ impl Packer {
         if self.line.is_empty() {
             self.line.extend_from_slice(sequence.to_string().as_bytes());
             self.line.extend_from_slice(&[b' ', LETTER, b' ', b'0', b' ']);
-        } else if self.line.len() + MAX_LENGTH_BYTES + frame.len() >= MAX_LINE_BYTES {
+        } else if MAX_LENGTH_BYTES + self.line.len() + frame.len() >= MAX_LINE_BYTES {
             return false;
         }
-        self.line.extend_from_slice(frame.len().to_string().as_bytes());
-        self.line.push(b' ');
         self.line.extend_from_slice(frame);
         true
     }
@@ -43,22 +41,24 @@ impl Packer {
     /// Moves the line to the end of `out`, newline included. Nothing if no frame was added.
     pub fn finish(&mut self, out: &mut Vec<u8>) {
         if !self.line.is_empty() {
+            out.extend_from_slice(self.line.len().to_string().as_bytes());
+            out.push(b' ');
             out.append(&mut self.line);
             out.push(b'\n');
         }
     }
 }
 
-/// The frames in a line without its newline. `None` if the line is no such line, or not from the runner.
-/// The frames are not decoded.
+/// The frames in a line without its newline. `None` if the line is no such line, or not from the runner, or not
+/// whole.
 #[must_use]
-pub fn unpack(line: &[u8]) -> Option<Vec<&[u8]>> {
-    let (_, rest) = decimal(line)?;
+pub fn unpack(line: &[u8]) -> Option<Vec<Frame<'_>>> {
+    let (length, line) = decimal(line)?;
+    let (_, rest) = decimal(line).filter(|_| u64::try_from(line.len()) == Ok(length))?;
     let mut rest = rest.strip_prefix(&[LETTER, b' ', b'0', b' '])?;
     let mut frames = Vec::new();
     while !rest.is_empty() {
-        let (length, behind) = decimal(rest)?;
-        let (frame, next) = behind.split_at_checked(usize::try_from(length).ok()?)?;
+        let (frame, next) = Frame::split(rest).filter(|(frame, _)| may_be_packed(frame.kind))?;
         frames.push(frame);
         rest = next;
     }
@@ -92,7 +92,10 @@ mod tests {
         assert!(packer.add(13, &encoded(13, b"second line")));
         let mut line = Vec::new();
         packer.finish(&mut line);
-        assert_eq!(String::from_utf8(line).unwrap(), "12 p 0 18 12 o 48 first line19 13 o 48 second line\n");
+        assert_eq!(
+            String::from_utf8(line).unwrap(),
+            "50 12 p 0 18 12 o 48 first line19 13 o 48 second line\n"
+        );
         let mut nothing = Vec::new();
         packer.finish(&mut nothing);
         assert_eq!(nothing, b"");
@@ -105,15 +108,60 @@ mod tests {
             "12",
             "12 p",
             "12 p 0 ",
-            "12 p 1 3 abc",
-            "12 o 0 3 abc",
-            "12 p 0 4 abc",
-            "12 p 0 x abc",
-            "p 0 3 abc",
+            "12 p 1 8 12 o 0 a",
+            "12 p 0 9 12 o 0 a",
+            "12 p 0 8 12 o 0 ab",
+            "12 p 0 9 12 x 0 {}",
+            "12 p 0 x",
+            "p 0 8 12 o 0 a",
         ] {
+            for line in [wrong.to_owned(), format!("{} {wrong}", wrong.len())] {
+                assert_eq!(unpack(line.as_bytes()), None, "{line:?}");
+            }
+        }
+        for wrong in ["12 p 0 8 12 o 0 a", "16 12 p 0 8 12 o 0 a", "18 12 p 0 8 12 o 0 a"] {
             assert_eq!(unpack(wrong.as_bytes()), None, "{wrong:?}");
         }
-        assert_eq!(Frame::decode(b"12 p 0 3 abc"), None, "an older reader takes it for foreign");
+        assert_eq!(
+            Frame::decode(b"17 12 p 0 8 12 o 0 a"),
+            None,
+            "a reader of single frames takes it for foreign"
+        );
+    }
+
+    /// Frames and packed lines in one, as a reader takes them.
+    fn read(line: &[u8]) -> Vec<Frame<'_>> {
+        Frame::decode(line).map(|frame| vec![frame]).or_else(|| unpack(line)).unwrap_or_default()
+    }
+
+    fn are_of(frames: &[Frame<'_>], sent: &[Vec<u8>]) -> bool {
+        frames.iter().all(|frame| {
+            let mut line = Vec::new();
+            frame.encode(&mut line);
+            sent.contains(&line)
+        })
+    }
+
+    #[test]
+    fn no_part_of_a_line_passes_for_another_frame_alone_or_joined_to_another_line() {
+        let frames: Vec<Vec<u8>> = (12..16).map(|sequence| encoded(sequence, b"a line of text")).collect();
+        let mut packer = Packer::default();
+        let mut line = Vec::new();
+        assert!((12..).zip(&frames).all(|(sequence, frame)| packer.add(sequence, frame)));
+        packer.finish(&mut line);
+        let lines = [line, encoded(12, b"a line of text"), encoded(16, b"7 8 o 48 ab")];
+        let sent = [&frames[..], &lines[1..]].concat();
+        for line in lines.iter().map(|line| line.strip_suffix(b"\n").unwrap()) {
+            for at in 0..=line.len() {
+                let (first, second) = line.split_at(at);
+                for other in lines.iter().map(|line| line.strip_suffix(b"\n").unwrap()) {
+                    let joined = [first, other].concat();
+                    for read in [read(first), read(second), read(&joined)] {
+                        assert!(are_of(&read, &sent), "{read:?} of {line:?} at {at} with {other:?}");
+                    }
+                }
+            }
+        }
     }
 
     proptest! {
@@ -134,10 +182,13 @@ mod tests {
             let mut back = Vec::new();
             for line in out.split_inclusive(|byte| *byte == b'\n') {
                 prop_assert!(line.len() <= MAX_LINE_BYTES);
-                back.extend(unpack(&line[..line.len() - 1]).unwrap().into_iter().map(<[u8]>::to_vec));
+                for frame in unpack(&line[..line.len() - 1]).unwrap() {
+                    let mut line = Vec::new();
+                    frame.encode(&mut line);
+                    back.push(line);
+                }
             }
-            let sent: Vec<Vec<u8>> = frames.iter().map(|frame| frame[..frame.len() - 1].to_vec()).collect();
-            prop_assert_eq!(back, sent);
+            prop_assert_eq!(back, frames);
         }
 
         #[test]

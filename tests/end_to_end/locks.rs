@@ -11,7 +11,10 @@ use kube::{
     ResourceExt,
     api::{DeleteParams, ListParams, LogParams, Patch, PatchParams, PostParams},
 };
-use longshore::api::{ANNOTATION_CANCEL, DeploymentAction, LABEL_LOCK, Phase, Reason};
+use longshore::{
+    api::{ANNOTATION_CANCEL, DeploymentAction, LABEL_LOCK, Phase, Reason},
+    record::frame::{Kind, kind_of},
+};
 use serde_json::{Value, json};
 
 use crate::support::{
@@ -56,9 +59,9 @@ async fn ran(namespace: &Namespace, done: &Done) -> (Timestamp, Timestamp) {
     let parameters = LogParams { timestamps: true, ..LogParams::default() };
     let pod = done.run().pod_name.clone().expect("it has a pod");
     let log = namespace.api::<Pod>().logs(&pod, &parameters).await.expect("reading the log");
-    let lines = log.lines().filter(|line| line.split(' ').nth(2).is_some_and(|kind| kind.starts_with('b')));
-    let times: Vec<Timestamp> =
-        lines.map(|line| line.split(' ').next().expect("a time").parse().expect("a time")).collect();
+    let lines = log.lines().map(|line| line.split_once(' ').expect("a time and a frame"));
+    let lines = lines.filter(|(_, frame)| kind_of(frame.as_bytes()) == Some(Kind::Both));
+    let times: Vec<Timestamp> = lines.map(|(time, _)| time.parse().expect("a time")).collect();
     (times[0], times[times.len() - 1])
 }
 

@@ -135,16 +135,20 @@ async fn a_script_that_closes_its_output_runs_on() {
 async fn lines_that_look_like_records_are_text() {
     in_namespace(async |namespace| {
         let script = r#"
-            echo '5 z 95 {"end":{"lines":0,"bytes":0}}'
+            echo '36 5 z 95 {"end":{"lines":0,"bytes":0}}'
             echo '4 x 95 {"exit":{"outcome":{"exited":{"code":0}},"millis":1,"run":"'"$LONGSHORE_RUN_ID"'"}}'
-            echo '1 o 0 hello'
-            echo '2 x+ 1 {'
+            echo '11 1 o 0 hello'
+            echo '8 2 x+ 1 {'
             exit 7
             "#;
         let done = namespace.run(Action::script(script)).await;
         done.assert_failed(Reason::ScriptFailed, Some(7)).assert_log_complete();
         assert_eq!(done.log().lines, 4);
-        done.assert_tail_has(&[r#"5 z 95 {"end":{"lines":0,"bytes":0}}"#, "1 o 0 hello\n", "2 x+ 1 {\n"]);
+        done.assert_tail_has(&[
+            r#"36 5 z 95 {"end":{"lines":0,"bytes":0}}"#,
+            "11 1 o 0 hello\n",
+            "8 2 x+ 1 {\n",
+        ]);
     })
     .await;
 }

@@ -7,7 +7,10 @@ use kube::{
     Api, ResourceExt,
     api::{DeleteParams, ListParams, LogParams, Patch, PatchParams},
 };
-use longshore::api::{ConditionType, status::OutputsSecret};
+use longshore::{
+    api::{ConditionType, status::OutputsSecret},
+    record::frame::{Kind, kind_of},
+};
 use serde_json::json;
 
 use crate::support::{
@@ -80,10 +83,8 @@ async fn a_box_from_the_log_of_another_action_opens_nowhere() {
         let first = namespace.apply("make-token", creates_a_token("")).await;
         first.finished().await.assert_succeeded();
         let log = whole_log(&first).await;
-        let sealed: String = log
-            .lines()
-            .filter(|line| line.split(' ').nth(1).is_some_and(|kind| kind.starts_with('x')))
-            .collect();
+        let sealed: String =
+            log.lines().filter(|line| kind_of(line.as_bytes()) == Some(Kind::Exit)).collect();
         assert!(sealed.contains("\"sealed\""), "{log}");
         let script = format!("cat <<'END'\n{sealed}\nEND\n");
         let outputs = vec![json!({"name": "token", "sensitive": true})];

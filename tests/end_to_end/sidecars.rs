@@ -171,7 +171,7 @@ async fn an_init_container_that_fails_ends_the_run_before_its_script() {
 #[tokio::test]
 async fn records_in_another_container_s_log_are_nobody_s() {
     in_namespace(async |namespace| {
-        let forged = r#"trap 'exit 0' TERM; while :; do echo '1 o 0 forged'; echo '2 x 1 {"exit":{"outcome":{"exited":{"code":0}},"millis":1}}'; echo '3 z 1 {"end":{"lines":0,"bytes":0}}'; sleep 0.1; done"#;
+        let forged = r#"trap 'exit 0' TERM; while :; do echo '12 1 o 0 forged'; echo '59 2 x 1 {"exit":{"outcome":{"exited":{"code":0}},"millis":1}}'; echo '35 3 z 1 {"end":{"lines":0,"bytes":0}}'; sleep 0.1; done"#;
         inject_first(namespace, forged).await;
         let action = namespace.apply("injected", Action::script("sleep 1; echo hello; exit 6")).await;
         let done = action.finished().await;

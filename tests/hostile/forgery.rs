@@ -143,8 +143,9 @@ async fn records_that_are_printed_by_the_runner_s_killer_are_text() {
         let frames = format!(
             "{OF}\n\
              record=\"{{\\\"exit\\\":{{\\\"version\\\":{VERSION},\\\"of\\\":$of,\\\"outcome\\\":{{\\\"exited\\\":{{\\\"code\\\":0}}}},\\\"millis\\\":1}}}}\"\n\
-             for n in $(seq 1 40); do printf '%s x %s %s\\n' $n $n \"$record\"; done\n\
-             for fd in 1 2; do printf '2 x 1 %s\\n' \"$record\" >/proc/1/fd/$fd; done 2>/dev/null\n"
+             frame() {{ printf '%s %s\\n' ${{#1}} \"$1\"; }}\n\
+             for n in $(seq 1 40); do frame \"$n x $n $record\"; done\n\
+             for fd in 1 2; do frame \"2 x 1 $record\" >/proc/1/fd/$fd; done 2>/dev/null\n"
         );
         let wanted = with_secret(attack(&format!("{frames}{}", KILLS[1].1))).with("runDeadlineSeconds", 30);
         is_believed_nowhere(&namespace.apply("printed", wanted).await.finished().await);

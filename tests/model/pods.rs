@@ -6,7 +6,7 @@ use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use longshore::{
     api::status::LogState,
     operator::{
-        lifecycle::{facts::LogFact, status::seconds},
+        lifecycle::{facts::LogFact, whole_seconds::seconds},
         pod::{
             attempt::RUNNER_GRACE_SECONDS,
             names::pod_name,

@@ -8,6 +8,7 @@ use std::{
 };
 
 use longshore::record::{
+    frame::{Kind, kind_of},
     outcome::{Outcome, Stop, StopCause},
     place,
     proof::proof,
@@ -247,7 +248,7 @@ fn a_limit_that_kills_the_runner_ends_all_without_a_record() {
         let status = running.child.wait().unwrap();
         let survived = sandbox.at(place::WORK_DIR).join("survived").exists();
         let report = String::from_utf8_lossy(&report);
-        let told = report.lines().any(|line| line.split(' ').nth(1) == Some("x"));
+        let told = report.lines().any(|line| kind_of(line.as_bytes()) == Some(Kind::Exit));
         assert!(sandbox.at(place::WORK_DIR).join("here").exists());
         // Whole and true, or nothing.
         assert_eq!(told, survived, "{limit}: {status:?}");

@@ -124,7 +124,7 @@ fn node(stdout: ChildStdout, rotation_bytes: u64, pause: Duration) -> Arc<Mutex<
 /// The frames of one line.
 fn each(line: &[u8]) -> Vec<Frame<'_>> {
     match unpack(line) {
-        Some(frames) => frames.into_iter().map(|frame| Frame::decode(frame).unwrap()).collect(),
+        Some(frames) => frames,
         None => vec![Frame::decode(line).unwrap_or_else(|| panic!("{:?}", String::from_utf8_lossy(line)))],
     }
 }

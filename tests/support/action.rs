@@ -2,9 +2,12 @@
 
 use k8s_openapi::{api::core::v1::Pod, apimachinery::pkg::apis::meta::v1::Condition};
 use kube::api::{DeleteParams, Patch, PatchParams};
-use longshore::api::{
-    ConditionType, DeploymentAction, DeploymentActionStatus, Phase, Reason,
-    status::{ImageStatus, LogState, LogStatus, RunStatus},
+use longshore::{
+    api::{
+        ConditionType, DeploymentAction, DeploymentActionStatus, Phase, Reason,
+        status::{ImageStatus, LogState, LogStatus, RunStatus},
+    },
+    record::frame::{Kind, kind_of},
 };
 use serde_json::{Value, json};
 
@@ -129,9 +132,7 @@ impl Handle<'_> {
         let pods = self.namespace.api::<Pod>();
         until("the script's first line", async || {
             let log = pods.logs(&name, &kube::api::LogParams::default()).await.unwrap_or_default();
-            log.lines()
-                .any(|line| line.split(' ').nth(1).is_some_and(|kind| kind.starts_with('b')))
-                .then_some(())
+            log.lines().any(|line| kind_of(line.as_bytes()) == Some(Kind::Both)).then_some(())
         })
         .await;
         pods.get(&name).await.expect("reading the pod")

@@ -10,7 +10,10 @@ use k8s_openapi::{
 use kube::{Api, api::LogParams};
 use tokio::time::{Instant, sleep, timeout};
 
-use super::{Read, Wish, paper::Paper};
+use super::{
+    paper::Paper,
+    request::{Read, Wish},
+};
 use crate::{
     api::CONTAINER,
     cli::{connect::Session, error::CliError, terminal::tell},
@@ -125,11 +128,11 @@ struct Reader<'a> {
     gap_since: Option<Instant>,
 }
 
-impl Reader<'_> {
-    fn parameters(&self, follow: bool) -> LogParams {
-        LogParams { container: Some(CONTAINER.to_owned()), follow, ..LogParams::default() }
-    }
+fn parameters(follow: bool) -> LogParams {
+    LogParams { container: Some(CONTAINER.to_owned()), follow, ..LogParams::default() }
+}
 
+impl Reader<'_> {
     /// When the container started, and whether it has ended, as far as the caller may see it.
     async fn state(&self) -> State {
         let Ok(Some(pod)) = self.pods.get_opt(self.pod).await else { return State::default() };
@@ -151,7 +154,7 @@ impl Reader<'_> {
         let Some(lines) = self.wish.selection.tail_lines else { return };
         let mut tail = Tail::new(lines, Since::new(self.wish.selection.since, started));
         let mut frames = Frames::default();
-        if let Ok(stream) = self.pods.log_stream(self.pod, &self.parameters(false)).await {
+        if let Ok(stream) = self.pods.log_stream(self.pod, &parameters(false)).await {
             let mut stream = stream.lines();
             while let Ok(Some(line)) = stream.try_next().await {
                 frames.take(line.as_bytes(), |piece| tail.take(&piece));
@@ -162,7 +165,7 @@ impl Reader<'_> {
     }
 
     async fn stream(&mut self, paper: &mut Paper) -> Result<Stream, kube::Error> {
-        let stream = self.pods.log_stream(self.pod, &self.parameters(self.wish.follow)).await?;
+        let stream = self.pods.log_stream(self.pod, &parameters(self.wish.follow)).await?;
         let mut stream = std::pin::pin!(stream);
         let mut line = Vec::new();
         loop {

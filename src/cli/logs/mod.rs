@@ -3,6 +3,7 @@
 //! | file | what is in it |
 //! |---|---|
 //! | [`place`] | which attempt is meant, and where its log may be |
+//! | [`request`] | what is asked of a place, and how it answers |
 //! | [`live`] | reads it from the pod, with the caller's right on `pods/log` |
 //! | [`server`] | reads it from the log server, with the caller's right on the action's log |
 //! | [`paper`] | what is printed |
@@ -13,6 +14,7 @@ mod events;
 mod live;
 mod paper;
 mod place;
+mod request;
 mod safe;
 mod server;
 
@@ -25,6 +27,7 @@ use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use self::{
     paper::Paper,
     place::{Place, places},
+    request::{Read, Wish},
 };
 use super::{
     connect::Session,
@@ -39,6 +42,7 @@ const STDERR_MARK: &str = "\u{1b}[31m|\u{1b}[0m ";
 
 /// Prints the log of a run.
 #[derive(Debug, Args)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub(super) struct Logs {
     /// The action's name.
     name: String,
@@ -115,28 +119,6 @@ impl FromStr for Since {
             "write a time such as 2026-01-31T10:42:00Z, or how long ago, such as 30s, 5m or 2h".to_owned()
         })
     }
-}
-
-/// How a log is read.
-#[derive(Debug, Clone, Copy)]
-struct Wish {
-    follow: bool,
-    shape: Shape,
-    selection: Selection,
-    /// Whether a terminal shows it, which must not act on it.
-    safe: bool,
-    events: bool,
-}
-
-/// How one source's answer ended.
-#[derive(Debug)]
-enum Read {
-    /// All was printed.
-    Done,
-    /// Nothing was printed, since this source does not have the log. The text says why.
-    NotHere(String),
-    /// Nothing was printed, since the beginning is missing here.
-    Rotated,
 }
 
 impl Logs {

@@ -4,7 +4,7 @@ use std::io::Write;
 
 use k8s_openapi::jiff::Timestamp;
 
-use super::{Wish, safe::Safe};
+use super::{request::Wish, safe::Safe};
 use crate::{
     cli::error::CliError,
     reading::{Piece, Writer},

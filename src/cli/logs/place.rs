@@ -67,7 +67,7 @@ fn place(action: &DeploymentAction, latest: &RunStatus, run: u32, attempt: u32) 
         let ended = latest.attempts.iter().find(|of| of.attempt == attempt);
         pod = ended.and_then(|of| of.pod_name.clone());
         if attempt == latest.attempt {
-            pod = latest.pod_name.clone();
+            pod.clone_from(&latest.pod_name);
             let log = action.status.as_ref().and_then(|status| status.log.as_ref());
             tail = log.map(|log| log.tail.clone()).filter(|tail| !tail.is_empty());
         }

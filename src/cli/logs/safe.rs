@@ -33,13 +33,12 @@ impl Safe {
         match byte {
             0x1b => self.sequence.push(byte),
             b'\r' => self.returned = true,
-            b'\n' | b'\t' | 0x20..=0x7e => out.push(byte),
             // The second byte of U+0080 to U+009F, which some terminals act on.
             0x80..=0x9f if out.last() == Some(&0xc2) => {
                 out.pop();
                 show(byte, out);
             }
-            0x80..=0xff => out.push(byte),
+            b'\n' | b'\t' | 0x20..=0x7e | 0x80..=0xff => out.push(byte),
             _ => show(byte, out),
         }
     }

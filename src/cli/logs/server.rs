@@ -10,7 +10,11 @@ use kube::Client;
 use serde::Deserialize;
 use tokio::time::sleep;
 
-use super::{Read, Wish, paper::Paper, place::Place};
+use super::{
+    paper::Paper,
+    place::Place,
+    request::{Read, Wish},
+};
 use crate::{
     api::{LOG_GROUP, LOG_VERSION},
     cli::{connect::Session, error::CliError},

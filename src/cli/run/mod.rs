@@ -109,7 +109,7 @@ impl Run {
         if applied.write == Write::Unchanged {
             return at_rest(&applied.action, &place(&session));
         }
-        self.to_the_end(&session, applied.action).await
+        Box::pin(self.to_the_end(&session, applied.action)).await
     }
 
     /// Stands for the run that the write has asked for, until its end or Ctrl-C.

@@ -11,3 +11,4 @@ pub(super) mod smaller_status;
 pub mod status;
 mod testimony;
 pub(super) mod verdict;
+pub mod whole_seconds;

@@ -5,7 +5,7 @@
 
 use k8s_openapi::jiff::Timestamp;
 
-use super::status::seconds;
+use super::whole_seconds::seconds;
 use crate::{
     api::{
         ANNOTATION_CANCEL, ANNOTATION_CANCEL_BY, ANNOTATION_ON_BEHALF_OF, ANNOTATION_RERUN,

@@ -1,15 +1,13 @@
 //! Builds the status: a pure function of facts and an injected time.
 
-use k8s_openapi::{
-    apimachinery::pkg::apis::meta::v1::Time,
-    jiff::{SignedDuration, Timestamp},
-};
+use k8s_openapi::{apimachinery::pkg::apis::meta::v1::Time, jiff::Timestamp};
 
 use super::{
     facts::LogFact,
     last_words::{self, last_words},
     requests::Requests,
     verdict::Verdict,
+    whole_seconds::seconds,
 };
 use crate::{
     api::{
@@ -28,12 +26,6 @@ use crate::{
 
 /// The longest message of `Stalled`, in bytes. Helm prints it in one line.
 const MAX_STALLED_BYTES: usize = 512;
-
-/// `now` in whole seconds, as the API server stores it.
-#[must_use]
-pub fn seconds(now: Timestamp) -> Time {
-    Time(Timestamp::from_second(now.as_second()).unwrap_or(now))
-}
 
 /// The status of a run that is under way.
 #[must_use]
@@ -100,17 +92,6 @@ fn ended(well: bool, reason: &str, message: &str, stalled: &str) -> Builder {
 #[must_use]
 pub fn told(status: &DeploymentActionStatus, kind: ConditionType) -> Option<String> {
     status.conditions().get(kind).map(|condition| condition.message.clone())
-}
-
-/// `then` in whole seconds, as the API server stores it, and never earlier than `then`.
-#[must_use]
-pub fn rounded_up(then: Timestamp) -> Time {
-    let whole = seconds(then).0;
-    if whole == then {
-        Time(whole)
-    } else {
-        Time(whole.saturating_add(SignedDuration::from_secs(1)).unwrap_or(then))
-    }
 }
 
 /// The status of a run whose attempt has ended and which waits for the next one, due at `then`. The run may

@@ -178,7 +178,7 @@ mod tests {
     use crate::{
         api::status::RunStatus,
         operator::{
-            lifecycle::{requests::Requests, status, verdict::Verdict},
+            lifecycle::{requests::Requests, status, verdict::Verdict, whole_seconds},
             pod::trace_context::traceparent,
             testing::objects::{UID, action},
         },
@@ -193,7 +193,7 @@ mod tests {
         let run = RunStatus {
             number: 3,
             id: "5f3c9a1b-3".into(),
-            requested_at: Some(status::seconds(at(0))),
+            requested_at: Some(whole_seconds::seconds(at(0))),
             ..RunStatus::default()
         };
         let verdict = Verdict::of(reason, "the script ended");
@@ -251,7 +251,7 @@ mod tests {
     fn after_a_restart_the_run_is_told_without_its_parts() {
         let spans = spans(&ended(Reason::Succeeded), &[], at(850)).unwrap();
         assert_eq!(spans.len(), 1);
-        assert_eq!(spans[0].start_time, time(status::seconds(at(0)).0));
+        assert_eq!(spans[0].start_time, time(whole_seconds::seconds(at(0)).0));
     }
 
     #[tokio::test]

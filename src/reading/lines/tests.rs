@@ -3,6 +3,7 @@ use crate::{
     reading::frames::{Frames, HELD, HELD_FRAME},
     record::{
         credit::{Beat, Control},
+        frame::Frame,
         outcome::FrameRange,
         packed::Packer,
     },
@@ -14,7 +15,7 @@ fn started() -> Timestamp {
 }
 
 fn log(lines: &[&str]) -> Vec<Vec<u8>> {
-    lines.iter().map(|line| line.as_bytes().to_vec()).collect()
+    lines.iter().map(|line| Frame::with_lengths(line.as_bytes())).collect()
 }
 
 fn read(lines: &[Vec<u8>], shape: Shape, selection: Selection) -> String {
@@ -87,7 +88,7 @@ fn timestamps_stand_at_the_beginning_of_lines() {
 #[test]
 fn json_has_a_frame_a_line_and_bytes_that_are_no_text_as_base64() {
     let mut lines = log(&LINES[..7]);
-    lines.push(b"7 b 9500 \xff".to_vec());
+    lines.push(Frame::with_lengths(b"7 b 9500 \xff"));
     let shape = Shape { format: Format::JsonLines, timestamps: false, ..Shape::default() };
     let read = read(&lines, shape, Selection::default());
     let read: Vec<serde_json::Value> = read.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
@@ -135,7 +136,7 @@ impl Follower {
 
     fn takes(&mut self, line: &[u8]) -> String {
         let mut out = Vec::new();
-        self.frames.take(line, |piece| self.writer.write(&piece, &mut out));
+        self.frames.take(&Frame::with_lengths(line), |piece| self.writer.write(&piece, &mut out));
         String::from_utf8(out).unwrap()
     }
 
@@ -159,7 +160,7 @@ fn missing(first: u64, last: u64) -> String {
 fn beat(written: u64, acked: u64, dropped: &[(u64, u64)]) -> Vec<u8> {
     let dropped = dropped.iter().map(|&(first, last)| FrameRange { first, last }).collect();
     let control = Control::Beat(Beat { made: written, generation: 0, acked, dropped });
-    format!("{written} c 5 {}", serde_json::to_string(&control).unwrap()).into_bytes()
+    Frame::with_lengths(format!("{written} c 5 {}", serde_json::to_string(&control).unwrap()).as_bytes())
 }
 
 #[test]
@@ -173,10 +174,14 @@ fn what_is_read_again_is_given_once() {
 #[test]
 fn frames_that_share_a_line_are_read_one_by_one() {
     let mut packer = Packer::default();
-    assert!(packer.add(1, b"1 o 0 a b\n") && packer.add(2, b"2 e 0 \n") && packer.add(3, b"3 o~ 0 c\\r\n"));
+    assert!(
+        (1..)
+            .zip(["1 o 0 a b\n", "2 e 0 \n", "3 o~ 0 c\\r\n"])
+            .all(|(sequence, frame)| { packer.add(sequence, &Frame::with_lengths(frame.as_bytes())) })
+    );
     let mut line = Vec::new();
     packer.finish(&mut line);
-    let lines = [line.strip_suffix(b"\n").unwrap().to_vec(), b"4 o 0 d".to_vec()];
+    let lines = [line.strip_suffix(b"\n").unwrap().to_vec(), Frame::with_lengths(b"4 o 0 d")];
     assert_eq!(read(&lines, Shape::default(), Selection::default()), "a b\n\nc\r\nd\n");
     let last = Selection { tail_lines: Some(2), since: None };
     assert_eq!(read(&lines, Shape::default(), last), "c\r\nd\n");
@@ -185,7 +190,7 @@ fn frames_that_share_a_line_are_read_one_by_one() {
 #[test]
 fn the_runner_s_words_about_its_spool_are_not_shown() {
     let mut follower = Follower::new();
-    let lines = [b"1 s 0 {}".to_vec(), b"2 o 0 a".to_vec(), beat(2, 0, &[]), b"3 o 0 b".to_vec()];
+    let lines = [log(&["1 s 0 {}", "2 o 0 a"]), vec![beat(2, 0, &[])], log(&["3 o 0 b"])].concat();
     let text: String = lines.iter().map(|line| follower.takes(line)).collect();
     assert_eq!(text, "a\nb\n");
     assert!(!follower.frames.waits());
@@ -285,7 +290,7 @@ fn an_exit_record_ahead_of_its_turn_is_no_gap() {
     assert_eq!(follower.takes(b"3 o 2 c"), "c\n");
     assert_eq!(follower.takes(b"4 x+ 9 {\"exi") + &follower.takes(b"5 x 9 t\":{}}"), "");
     let mut end = false;
-    follower.frames.take(b"6 z 9 {}", |piece| end = piece == Piece::End);
+    follower.frames.take(&Frame::with_lengths(b"6 z 9 {}"), |piece| end = piece == Piece::End);
     assert!(end);
 }
 
@@ -294,10 +299,11 @@ fn the_end_waits_for_a_gap_before_it() {
     let mut follower = Follower::new();
     let mut ended = Vec::new();
     for line in ["1 o 0 a", "3 z 9 {}"] {
-        follower.frames.take(line.as_bytes(), |piece| ended.push(piece == Piece::End));
+        let line = Frame::with_lengths(line.as_bytes());
+        follower.frames.take(&line, |piece| ended.push(piece == Piece::End));
     }
     assert_eq!(ended, [false]);
-    follower.frames.take(b"2 o 1 b", |piece| ended.push(piece == Piece::End));
+    follower.frames.take(&Frame::with_lengths(b"2 o 1 b"), |piece| ended.push(piece == Piece::End));
     assert_eq!(ended, [false, false, true]);
 }
 
@@ -341,7 +347,7 @@ proptest::proptest! {
             match what {
                 0 => frames.take(&beat(sequence, acked.min(sequence), &[]), &mut check),
                 1 => frames.give_up(&mut check),
-                _ => frames.take(format!("{sequence} o 0 x").as_bytes(), &mut check),
+                _ => frames.take(&Frame::with_lengths(format!("{sequence} o 0 x").as_bytes()), &mut check),
             }
         }
         frames.finish(true, &mut check);

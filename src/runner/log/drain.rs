@@ -15,7 +15,7 @@ use super::{
 };
 use crate::record::{
     credit::{Beat, Control, LINE_OVERHEAD_BYTES, MAX_RANGES},
-    frame::{Ending, Frame, Kind, MAX_LINE_BYTES},
+    frame::{Ending, Frame, Kind, MAX_LINE_BYTES, kind_of},
     outcome::FrameRange,
     packed::{Packer, may_be_packed},
 };
@@ -371,7 +371,7 @@ impl Drain {
                 break;
             }
             let sequence = self.spool.next() + frames;
-            if packs && line.len() <= PACKED_BYTES && is_log(line) {
+            if packs && line.len() <= PACKED_BYTES && kind_of(line).is_some_and(may_be_packed) {
                 if !self.packer.add(sequence, line) {
                     self.packer.finish(self.sink.end());
                     self.packer.add(sequence, line);
@@ -421,12 +421,6 @@ impl Drain {
                 self.spool.outstanding() + chunk > limits.outstanding_bytes.max(chunk)
             })
     }
-}
-
-/// Whether an encoded frame is a part of the log.
-fn is_log(line: &[u8]) -> bool {
-    let letter = line.iter().position(|&byte| byte == b' ').and_then(|space| line.get(space + 1));
-    letter.and_then(|&letter| Kind::of(letter)).is_some_and(may_be_packed)
 }
 
 #[cfg(test)]

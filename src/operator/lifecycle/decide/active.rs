@@ -13,7 +13,8 @@ use crate::{
     operator::{
         lifecycle::{
             facts::{Facts, LogFact},
-            status::{progress, seconds},
+            status::progress,
+            whole_seconds::seconds,
         },
         pod::view::PodView,
     },

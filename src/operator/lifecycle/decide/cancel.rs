@@ -12,8 +12,8 @@ use crate::{
     api::{ANNOTATION_CANCEL, DeploymentActionStatus, Reason, status::RunStatus},
     operator::{
         lifecycle::{
-            status::seconds,
             verdict::{BY_WHOM, Verdict},
+            whole_seconds::seconds,
         },
         pod::view::{AT_ONCE_SECONDS, PodView},
     },

@@ -19,8 +19,8 @@ use crate::{
         lifecycle::{
             facts::{PodFact, Refusal},
             lock_facts,
-            status::seconds,
             verdict::Verdict,
+            whole_seconds::seconds,
         },
         pod::{attempt::Attempt, security},
         spec::{expand::Blocked, hash, policy::Standing, validate::Checked},

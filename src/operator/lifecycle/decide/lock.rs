@@ -25,8 +25,9 @@ use crate::{
         lifecycle::{
             facts::Facts,
             lock_facts::{Held, HolderStands, LockSeen, lease_name},
-            status::{is_held_back, progress, rounded_up, seconds, suspended, terminal},
+            status::{is_held_back, progress, suspended, terminal},
             verdict::Verdict,
+            whole_seconds::{rounded_up, seconds},
         },
         pod::view::PodView,
     },

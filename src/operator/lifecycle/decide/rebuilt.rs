@@ -16,8 +16,9 @@ use crate::{
     operator::{
         lifecycle::{
             facts::Facts,
-            status::{progress, rounded_up, seconds, terminal},
+            status::{progress, terminal},
             verdict::Verdict,
+            whole_seconds::{rounded_up, seconds},
         },
         pod::{names::run_id, view::PodView},
     },

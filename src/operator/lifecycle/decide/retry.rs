@@ -26,8 +26,9 @@ use crate::{
         lifecycle::{
             facts::LogFact,
             hints::hint,
-            status::{progress, retrying, rounded_up, seconds, terminal, with_kept},
+            status::{progress, retrying, terminal, with_kept},
             verdict::Verdict,
+            whole_seconds::{rounded_up, seconds},
         },
         pod::{names, view::PodView},
         spec::{expand::Blocked, validate::Checked},

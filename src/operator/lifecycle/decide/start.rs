@@ -11,7 +11,7 @@ use crate::{
         status::{RunStatus, Trigger},
     },
     operator::{
-        lifecycle::{facts::Facts, requests::Requests, status::seconds},
+        lifecycle::{facts::Facts, requests::Requests, whole_seconds::seconds},
         pod::names,
         spec::{expand::Lookup, hash},
     },

@@ -14,7 +14,7 @@ use super::{
 use crate::{
     api::{DeploymentAction, DeploymentActionStatus, Reason, status::RunStatus},
     operator::{
-        lifecycle::{status::seconds, verdict::Verdict},
+        lifecycle::{verdict::Verdict, whole_seconds::seconds},
         pod::view::PodView,
     },
 };

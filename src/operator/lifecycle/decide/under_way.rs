@@ -21,8 +21,9 @@ use crate::{
         lifecycle::{
             cause::ends_the_pod,
             facts::{NodeState, OUT_OF_SERVICE, PodFact},
-            status::{seconds, told},
+            status::told,
             verdict::{Asked, Finding, Verdict, of_record, said, weigh},
+            whole_seconds::seconds,
         },
         pod::view::{AT_ONCE_SECONDS, PodView},
     },

@@ -11,12 +11,15 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
 use super::*;
-use crate::operator::{
-    log_api::testing::{Authority, map},
-    testing::{
-        objects::UID,
-        server::{Answer, Seen, failure, server},
+use crate::{
+    operator::{
+        log_api::testing::{Authority, map},
+        testing::{
+            objects::UID,
+            server::{Answer, Seen, failure, server},
+        },
     },
+    record::frame::Frame,
 };
 
 const ACTION: &str = "/apis/longshore.dev/v1alpha1/namespaces/shop/deploymentactions/deploy";
@@ -27,7 +30,7 @@ const FRAMES: [&str; 4] = ["1 s 0 {}", "2 o 1 one", "3 e 2 two", "4 o 3 three"];
 const STARTED: &str = "2026-01-31T10:42:00Z";
 
 fn log(lines: &[&str]) -> String {
-    lines.iter().map(|line| format!("{line}\n")).collect::<Vec<_>>().concat()
+    String::from_utf8(Frame::with_lengths((lines.join("\n") + "\n").as_bytes())).unwrap()
 }
 
 fn action(change: impl FnOnce(&mut Value)) -> Value {
@@ -451,7 +454,8 @@ async fn keep(archive: &Archive, uid: &str, frames: &[&str], ended: bool) {
     let mut writer = archive.open(key).await.unwrap();
     writer.started(STARTED.parse().unwrap());
     for line in frames {
-        let frame = crate::record::frame::Frame::decode(line.as_bytes()).unwrap();
+        let line = Frame::with_lengths(line.as_bytes());
+        let frame = Frame::decode(&line).unwrap();
         if frame.sequence < writer.next() {
             continue;
         }

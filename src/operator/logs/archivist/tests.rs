@@ -387,7 +387,8 @@ fn on_node(lines: u64) -> String {
         "version": 1, "of": {"podUid": "pod-1", "runId": "r-1"}, "lines": lines, "bytes": log.len(),
         "sha256": sha256_hex(log.as_bytes()), "dropped": [],
     }});
-    format!("{text}{} z 1 {end}\n", lines + 1)
+    let log = format!("{text}{} z 1 {end}\n", lines + 1);
+    String::from_utf8(Frame::with_lengths(log.as_bytes())).unwrap()
 }
 
 #[tokio::test(start_paused = true)]

@@ -8,10 +8,14 @@ use serde_json::{Value, json};
 use super::*;
 use crate::{
     operator::testing::server::{self, Answer, Seen},
-    record,
+    record::{self, frame::Frame},
 };
 
 const START: &str = "1 o 0 a\n2 o 1 b\n";
+
+fn framed(lines: &str) -> String {
+    String::from_utf8(Frame::with_lengths(lines.as_bytes())).unwrap()
+}
 const GRACE: Duration = Duration::from_secs(45);
 
 fn whole() -> String {
@@ -71,10 +75,10 @@ async fn shown(log: Log, pod: (u16, Value), wanted: impl Fn(&LogFact) -> bool) -
         let first = reading == 0;
         let answer = match log {
             Log::Not(times, code, text) if reading < times => (code, Value::String(text.to_owned())),
-            Log::Hanging if first => return Answer::hanging(START),
-            Log::Early if first => (200, Value::String(START.to_owned())),
-            Log::Early | Log::Not(..) => (200, Value::String(whole())),
-            Log::Open => (200, Value::String(START.to_owned())),
+            Log::Hanging if first => return Answer::hanging(&framed(START)),
+            Log::Early if first => (200, Value::String(framed(START))),
+            Log::Early | Log::Not(..) => (200, Value::String(framed(&whole()))),
+            Log::Open => (200, Value::String(framed(START))),
             Log::Hanging | Log::None => {
                 server::failure(400, "BadRequest", "container \"action\" is not available")
             }
@@ -209,7 +213,7 @@ impl Keeping {
             "metadata": {"name": "deploy-1", "namespace": "shop", "uid": "p", "annotations": annotations},
         });
         let (reads, writes) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
-        let logs: Vec<String> = logs.iter().map(|&log| log.to_owned()).collect();
+        let logs: Vec<String> = logs.iter().map(|log| framed(log)).collect();
         let answered = pod.clone();
         let (client, seen) = server::server(move |request| {
             if request.path.ends_with("/log") {
@@ -320,7 +324,7 @@ async fn another_operator_goes_on_where_the_one_before_stopped() {
     // It has read two lines, which the node has rotated away since.
     let mut dialogue = Dialogue::new(Identity { pod_uid: "p".into(), run_id: "r-1".into() });
     dialogue.begins(true, None);
-    for line in format!("{START}{}", beat(2, 5, 0)).lines() {
+    for line in framed(&format!("{START}{}", beat(2, 5, 0))).lines() {
         dialogue.take(line.as_bytes(), Timestamp::now(), Instant::now());
     }
     tokio::time::advance(Duration::from_secs(1)).await;

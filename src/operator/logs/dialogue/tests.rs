@@ -236,8 +236,12 @@ enum Event {
     Read(u8),
     /// The reader's place is rotated away: so many lines are lost.
     Lose(u8),
+    /// The same, and the reader gets the beginning of a line, joined to the line behind what was lost.
+    Cut(u8, u8),
     /// The stream breaks, and is opened at a file that begins so far in front of the end.
     Reconnect(u8),
+    /// The same, and the file begins within a line.
+    ReconnectWithin(u8, u8),
     /// The API server takes the latest word, and the kubelet shows it.
     Deliver,
     /// Another operator takes over.
@@ -251,7 +255,9 @@ fn events(most_losses: u32) -> impl Strategy<Value = Vec<Event>> {
         8 => (1..30u8, any::<bool>()).prop_map(|(frames, packs)| Event::Write(frames, packs)),
         8 => (1..40u8).prop_map(Event::Read),
         most_losses => (1..40u8).prop_map(Event::Lose),
+        most_losses => (1..40u8, any::<u8>()).prop_map(|(lines, at)| Event::Cut(lines, at)),
         most_losses => any::<u8>().prop_map(Event::Reconnect),
+        most_losses => any::<(u8, u8)>().prop_map(|(back, at)| Event::ReconnectWithin(back, at)),
         4 => Just(Event::Deliver),
         1 => Just(Event::Restart),
         4 => (1..50u8).prop_map(Event::Wait),
@@ -295,12 +301,17 @@ impl World {
         for _ in 0..lines {
             let Some(line) = self.runner.file.get(self.at) else { break };
             self.at += 1;
-            self.dialogue.take(line, Timestamp::UNIX_EPOCH, self.now);
-            if self.dialogue.log.has_exit() {
-                self.known_at.get_or_insert(self.now);
-            }
-            self.settle_up();
+            let line = line.clone();
+            self.take(&line);
         }
+    }
+
+    fn take(&mut self, line: &[u8]) {
+        self.dialogue.take(line, Timestamp::UNIX_EPOCH, self.now);
+        if self.dialogue.log.has_exit() {
+            self.known_at.get_or_insert(self.now);
+        }
+        self.settle_up();
     }
 
     fn settle_up(&mut self) {
@@ -329,9 +340,29 @@ impl World {
             Event::Lose(lines) => {
                 self.at = (self.at + usize::from(lines)).min(self.runner.file.len());
             }
+            Event::Cut(lines, at) => {
+                let behind = self.at + usize::from(lines);
+                let file = &self.runner.file;
+                let joined = file.get(self.at).zip(file.get(behind)).map(|(line, next)| {
+                    let head = &line[..usize::from(at) % line.len()];
+                    [head, next].concat()
+                });
+                self.at = (behind + 1).min(self.runner.file.len());
+                if let Some(joined) = joined {
+                    self.take(&joined);
+                }
+            }
             Event::Reconnect(back) => {
                 self.at = self.runner.file.len().saturating_sub(back.into());
                 self.dialogue.begins(true, Some(Limits::default()));
+            }
+            Event::ReconnectWithin(back, at) => {
+                self.happens(&Event::Reconnect(back));
+                if let Some(line) = self.runner.file.get(self.at) {
+                    let tail = line[usize::from(at) % line.len()..].to_vec();
+                    self.at += 1;
+                    self.take(&tail);
+                }
             }
             Event::Deliver => {
                 if let Some(word) = self.said.take() {
@@ -386,7 +417,15 @@ impl World {
 
 /// Counts what may be lost: a node does not lose the same frame five times in a row.
 fn losses(events: &[Event]) -> usize {
-    events.iter().filter(|event| matches!(event, Event::Lose(_) | Event::Reconnect(_))).count()
+    events
+        .iter()
+        .filter(|event| {
+            !matches!(
+                event,
+                Event::Write(..) | Event::Read(_) | Event::Deliver | Event::Restart | Event::Wait(_)
+            )
+        })
+        .count()
 }
 
 proptest! {
@@ -445,7 +484,7 @@ fn another_operator_asks_a_runner_for_its_records_once() {
     let now = Instant::now();
     dialogue.begins(true, Some(Limits::default()));
     let beat = br#"30 c 9 {"beat":{"made":30,"generation":2,"acked":20}}"#;
-    dialogue.take(beat, Timestamp::UNIX_EPOCH, now);
+    dialogue.take(&Frame::with_lengths(beat), Timestamp::UNIX_EPOCH, now);
     let Some(Deed::Tell(word, true)) = dialogue.due(now) else { panic!("it says nothing") };
     assert_eq!(word.credit, Credit { acked: 20, generation: 3, from: 21 });
     assert!(dialogue.due(now).is_none());
