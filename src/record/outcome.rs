@@ -31,7 +31,18 @@ pub struct Identity {
     pub run_id: String,
 }
 
-/// A record as the text of a frame: `{"exit":{...}}`.
+/// A record as the text of a frame: `{"exit":{...},"nonce":"..."}`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Signed {
+    /// The record.
+    #[serde(flatten)]
+    pub record: Record,
+    /// The nonce whose hash is [`Start::records_proof`]. The start record itself has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub nonce: Option<String>,
+}
+
+/// What a record says.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Record {
@@ -63,6 +74,9 @@ pub struct Start {
     /// The proof that a termination message is the runner's ([`super::proof`]). An older runner gives none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub proof: Option<String>,
+    /// The same for the exit and end records in the log, by another nonce. An older runner gives none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub records_proof: Option<String>,
 }
 
 /// How the attempt ended: the verdict.
@@ -377,7 +391,7 @@ mod tests {
 
     #[test]
     fn a_record_reads_as_designed() {
-        let record = Record::Exit(Exit {
+        let exit = Record::Exit(Exit {
             outputs: BTreeMap::new(),
             sealed: None,
             outputs_dropped: vec![],
@@ -388,9 +402,13 @@ mod tests {
             ..exit(Outcome::Signaled { signal: 9 })
         });
         assert_eq!(
-            serde_json::to_string(&record).unwrap(),
+            serde_json::to_string(&exit).unwrap(),
             r#"{"exit":{"version":1,"of":{"podUid":"p","runId":"r-1"},"outcome":{"signaled":{"signal":9}},"stop":{"cause":"RunDeadline","killed":true},"millis":5}}"#
         );
+        let signed = Signed { record: exit, nonce: Some("n".into()) };
+        let text = serde_json::to_string(&signed).unwrap();
+        assert!(text.starts_with(r#"{"exit":{"#) && text.ends_with(r#"},"nonce":"n"}"#), "{text}");
+        assert_eq!(serde_json::from_str::<Signed>(&text).unwrap(), signed);
     }
 
     #[test]

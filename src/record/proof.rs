@@ -12,6 +12,11 @@
 //! nonce. The runner then writes no nonce. Its start record still has a proof, so no message is ever
 //! believed.
 
+//!
+//! The exit and end records in the log have a nonce of their own. A node may cut a line in two
+//! ([`super::frame`]), and the second part could be a text of the script that looks like a record. This nonce is
+//! in the log alone, which no process of the script can read. So it is written even if some of them are left.
+
 use super::{hex, sha256_hex};
 
 /// The number of random bytes of a nonce.

@@ -81,14 +81,15 @@ pub(super) fn run(places: Places) -> u8 {
     let ready = bundle.and_then(|bundle| {
         let signals = signals.as_ref().map_err(|errno| system("wait for signals", *errno))?;
         hidden.map_err(|errno| system("hide itself from the script (PR_SET_DUMPABLE)", errno))?;
-        let mut random = [0; NONCE_BYTES];
-        getrandom::fill(&mut random).map_err(|error| {
+        let (mut random, mut another) = ([0; NONCE_BYTES], [0; NONCE_BYTES]);
+        getrandom::fill(&mut random).and_then(|()| getrandom::fill(&mut another)).map_err(|error| {
             Refusal::new(Problem::Internal, format!("the runner cannot draw a random number: {error}"))
         })?;
         if !attempt.report.runs() {
             return Err(Refusal::new(Problem::Internal, "the runner cannot start a thread for the log"));
         }
         attempt.nonce = Some(nonce(&random));
+        attempt.report.sign(nonce(&another));
         Ok((bundle, signals))
     });
     match ready {
@@ -157,14 +158,16 @@ impl Attempt {
         environment.take_files().keep_up(&self.places);
         nscd::serve(&self.places.names(), &self.places.passwd(), environment.home());
         let note = Note::prepare(self.places.stop_reason()).ok();
-        self.report.start(Start {
+        let start = Start {
             version: VERSION,
             of: self.of.clone(),
             unmasked: environment.unmasked().to_vec(),
             adjusted: environment.adjusted().to_vec(),
             suspects: environment.suspects().to_vec(),
             proof: self.nonce.as_deref().map(proof),
-        });
+            records_proof: self.report.proof(),
+        };
+        self.report.start(start);
         conclude::write_first(&mut self.report);
         let kills = memory_kills::count(&self.places);
         let started = Instant::now();

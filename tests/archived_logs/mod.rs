@@ -68,8 +68,10 @@ impl Operator {
         let deployments: Api<Deployment> = Api::namespaced(namespace.client.clone(), "longshore-system");
         let deployed = deployments.get("longshore").await.unwrap().spec.template.spec.unwrap();
         // Its files are not on this machine, and this one leads in a namespace of its own.
+        let log = folder.with_extension("log");
+        let log = std::fs::OpenOptions::new().create(true).append(true).open(log).unwrap();
         let other =
-            ["--registry-ca-file", "--registry-credentials-file", "--listen", "--log-api", "--use-policy"];
+            ["--registry-ca-file", "--registry-credentials-file", "--listen", "--log", "--use-policy"];
         let arguments = deployed.containers[0].args.clone().unwrap();
         let arguments = arguments.iter().filter(|flag| !other.iter().any(|other| flag.starts_with(other)));
         let cluster = Cluster::running();
@@ -82,10 +84,11 @@ impl Operator {
             .arg(format!("--namespace={}", namespace.name))
             .arg(format!("--archive-url=file://{}", folder.display()))
             .args(["--identity=test", "--use-policy=off", "--listen=127.0.0.1:0"])
+            .arg("--log=info,longshore::operator::logs=debug")
             .args(flags)
             .env("KUBECONFIG", kubeconfig)
             .stdin(Stdio::null())
-            .stdout(Stdio::null());
+            .stdout(log);
         // Registries have addresses in the cluster's network. A process begins in the network of its thread.
         let started = std::thread::spawn(move || {
             cluster.enter();
@@ -125,6 +128,11 @@ impl Folder {
 
 impl Drop for Folder {
     fn drop(&mut self) {
+        let log = self.0.with_extension("log");
+        if std::thread::panicking() {
+            println!("--- the operators:\n{}", std::fs::read_to_string(&log).unwrap_or_default());
+        }
+        let _ = std::fs::remove_file(log);
         let _ = std::fs::remove_dir_all(&self.0);
     }
 }

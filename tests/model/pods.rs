@@ -275,6 +275,7 @@ impl Read {
             adjusted: vec![],
             suspects: vec![],
             proof: Some(proof(NONCE)),
+            records_proof: None,
         };
         LogFact {
             pod_uid: pod_uid(uid),

@@ -19,8 +19,10 @@ use longshore::{
             Bundle, Folder, Limits, Output, Program, RunIdentity, Sensitive, Source, Streams, Variable,
         },
         frame::{Ending, Frame, Kind, MAX_LINE_BYTES},
-        outcome::{End, Exit, Outcome, Problem, Record, Start, Termination},
-        place, sha256_hex,
+        outcome::{End, Exit, Outcome, Problem, Record, Signed, Start, Termination},
+        place,
+        proof::proof,
+        sha256_hex,
         transcript::Transcript,
     },
     seal::{self, MASTER_BYTES, Master},
@@ -429,7 +431,11 @@ impl Told {
             }
             record.extend_from_slice(&frame.text);
             if frame.ending == Ending::Line {
-                match serde_json::from_slice(&record).unwrap() {
+                let Signed { record: read, nonce } = serde_json::from_slice(&record).unwrap();
+                let announced = told.start.as_ref().and_then(|start| start.records_proof.clone());
+                let is_start = matches!(read, Record::Start(_));
+                assert!(is_start || announced.is_none() || nonce.as_deref().map(proof) == announced);
+                match read {
                     Record::Start(start) => told.start = Some(start),
                     Record::Exit(exit) => told.exit = Some(exit),
                     Record::End(end) => told.end = Some(end),

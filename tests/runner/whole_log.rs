@@ -19,7 +19,7 @@ use std::{
 use longshore::record::{
     credit::{Beat, Control, Credit, Limits},
     frame::{Ending, Frame, Kind, MAX_LINE_BYTES},
-    outcome::{End, Exit, FrameRange, Outcome, Record},
+    outcome::{End, Exit, FrameRange, Outcome, Record, Signed},
     packed::unpack,
     place,
     transcript::Transcript,
@@ -167,7 +167,8 @@ impl Read {
         }
         self.records.extend_from_slice(&frame.text);
         if frame.ending == Ending::Line {
-            match serde_json::from_slice(&mem::take(&mut self.records)).unwrap() {
+            let signed: Signed = serde_json::from_slice(&mem::take(&mut self.records)).unwrap();
+            match signed.record {
                 Record::Start(_) => {}
                 Record::Exit(exit) => self.exit = Some(exit),
                 Record::End(end) => self.end = Some(end),

@@ -77,6 +77,7 @@ mod tests {
             adjusted: vec![],
             suspects: suspects.iter().map(|&text| text.to_owned()).collect(),
             proof: None,
+            records_proof: None,
         };
         let log = LogFact { tail: tail.to_owned(), start: Some(start), ..LogFact::default() };
         hint(reason, Ok(&checked), Some(&log))

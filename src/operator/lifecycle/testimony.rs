@@ -81,7 +81,15 @@ mod tests {
     }
 
     fn start(proof: Option<String>) -> Start {
-        Start { version: 1, of: of(), unmasked: vec![], adjusted: vec![], suspects: vec![], proof }
+        Start {
+            version: 1,
+            of: of(),
+            unmasked: vec![],
+            adjusted: vec![],
+            suspects: vec![],
+            proof,
+            records_proof: None,
+        }
     }
 
     fn end(outcome: Outcome, change: impl FnOnce(&mut Termination)) -> Terminated {

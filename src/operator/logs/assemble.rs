@@ -18,8 +18,9 @@ use crate::{
     record::{
         credit::{Beat, Control, MAX_RANGES},
         frame::{Ending, Frame, Kind},
-        outcome::{FrameRange, Identity, MAX_RECORD_BYTES, Record},
+        outcome::{Exit, FrameRange, Identity, MAX_RECORD_BYTES, Outcome, Record, Signed},
         packed::unpack,
+        proof::proof,
         transcript::Transcript,
     },
 };
@@ -38,6 +39,28 @@ pub(super) struct Accepted {
     pub(super) lost: bool,
     /// The runner's words about its spool, with the time of their frame in milliseconds.
     pub(super) beat: Option<(Beat, u64)>,
+}
+
+/// How many exit records without a proof are kept.
+const MAX_HELD: usize = 8;
+
+/// An exit record of which nobody knows yet whether the runner wrote it.
+#[derive(Debug)]
+struct Held {
+    exit: Exit,
+    nonce: Option<String>,
+    read_at: Timestamp,
+}
+
+/// What a record is worth.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Worth {
+    /// It counts, or repeats what counts.
+    Counts,
+    /// It may count later.
+    Held,
+    /// The script wrote it, or it is of another attempt.
+    Foreign,
 }
 
 /// A record that is read out of its turn.
@@ -63,6 +86,8 @@ pub(super) struct Assembler {
     ahead: Option<FrameRange>,
     /// Where the log stood in front of the exit record.
     before_exit: Option<State>,
+    /// Exit records that lack a proof, or whose start record is not read.
+    held: Vec<Held>,
     /// What the runner cannot send any more, by its latest words.
     dropped: Vec<FrameRange>,
     /// Whether lost frames may come again.
@@ -104,6 +129,7 @@ impl Assembler {
             aside: Aside::default(),
             ahead: None,
             before_exit: None,
+            held: Vec::new(),
             dropped: Vec::new(),
             may_come_again: false,
             gives_up: false,
@@ -161,10 +187,10 @@ impl Assembler {
         self.fact.end.is_some()
     }
 
-    /// Whether the exit record was read.
+    /// Whether the exit record was read, or one that may be it.
     #[must_use]
     pub(super) const fn has_exit(&self) -> bool {
-        self.fact.exit.is_some()
+        self.fact.exit.is_some() || !self.held.is_empty()
     }
 
     /// Whether the start record was read.
@@ -368,35 +394,82 @@ impl Assembler {
             return false;
         }
         let text = std::mem::take(&mut self.partial.1);
-        let counts = serde_json::from_slice(&text).is_ok_and(|record| self.counts(record, now));
-        if !counts {
+        let worth = serde_json::from_slice(&text).map_or(Worth::Foreign, |record| self.weigh(record, now));
+        if worth == Worth::Foreign {
             self.foreign(&text);
         }
-        counts
+        worth == Worth::Counts
     }
 
-    /// Takes a record. Returns whether it is one of this attempt, and no contradiction of one before.
-    fn counts(&mut self, record: Record, now: Timestamp) -> bool {
+    /// Takes a record, if it is one of this attempt, no contradiction of one before, and the runner's.
+    ///
+    /// A node may cut a line where the script wrote what looks like a record ([`crate::record::frame`]). So the
+    /// records behind the script's start have a nonce, which no script can know ([`crate::record::proof`]).
+    fn weigh(&mut self, Signed { record, nonce }: Signed, now: Timestamp) -> Worth {
         match record {
             // The first one counts. It belongs to the start that ran the script.
             Record::Start(start) if start.of == self.of => {
-                self.fact.start.get_or_insert(start);
+                if self.fact.start.is_none() {
+                    self.fact.start = Some(start);
+                    let held = std::mem::take(&mut self.held);
+                    for Held { exit, nonce, read_at } in held {
+                        self.exit(exit, nonce, read_at);
+                    }
+                }
+                Worth::Counts
             }
             // A second start repeats a file that the script could write. Such a record counts only with its
             // proof, in the termination message.
-            Record::Exit(exit) if exit.of == self.of && exit.replayed => {}
-            Record::Exit(exit) if exit.of == self.of => match &self.fact.exit {
-                Some((first, _)) => return *first == exit,
-                None => self.fact.exit = Some((exit, now)),
-            },
-            Record::End(end) if end.of == self.of => self.fact.end = Some(end),
-            _ => return false,
+            Record::Exit(exit) if exit.of == self.of && exit.replayed => Worth::Counts,
+            Record::Exit(exit) if exit.of == self.of => self.exit(exit, nonce, now),
+            // Without a start record, nothing was started, or the log's beginning is lost.
+            Record::End(end) if end.of == self.of && self.is_proven(nonce.as_deref()) != Some(false) => {
+                self.fact.end = Some(end);
+                Worth::Counts
+            }
+            _ => Worth::Foreign,
         }
-        true
+    }
+
+    fn exit(&mut self, exit: Exit, nonce: Option<String>, now: Timestamp) -> Worth {
+        let proven = self.is_proven(nonce.as_deref());
+        match &self.fact.exit {
+            Some((first, _)) if *first == exit => return Worth::Counts,
+            Some(_) => return Worth::Foreign,
+            None if proven == Some(true) => {
+                self.fact.exit = Some((exit, now));
+                self.held.clear();
+                return Worth::Counts;
+            }
+            None => {}
+        }
+        // A second start of the container knows no nonce. If it finds nothing to repeat, it says so.
+        let may_be_second = matches!(exit.outcome, Outcome::Unknown { .. });
+        if proven == Some(false) && !may_be_second {
+            return Worth::Foreign;
+        }
+        if self.held.len() < MAX_HELD {
+            self.held.push(Held { exit, nonce, read_at: now });
+        }
+        Worth::Held
+    }
+
+    /// Whether a record with this nonce is the runner's. `None` if no start record says so.
+    fn is_proven(&self, nonce: Option<&str>) -> Option<bool> {
+        let start = self.fact.start.as_ref()?;
+        Some(start.records_proof.is_none() || nonce.map(proof) == start.records_proof)
+    }
+
+    /// The exit record that counts if no more can come and none is proven: of a script that was not started, of a
+    /// second start of the container, or of a log whose beginning is lost.
+    fn exit_at_last(&self) -> Option<(Exit, Timestamp)> {
+        let ran = self.fact.start.is_some() || self.kept.transcript().bytes() > 0;
+        let fits = |held: &&Held| !ran || !matches!(held.exit.outcome, Outcome::NotStarted { .. });
+        self.held.iter().find(fits).map(|held| (held.exit.clone(), held.read_at))
     }
 
     /// Takes a part of a record out of its turn. Returns the whole record and its frames.
-    fn aside(&mut self, frame: &Frame<'_>) -> Option<(Record, FrameRange)> {
+    fn aside(&mut self, frame: &Frame<'_>) -> Option<(Signed, FrameRange)> {
         let aside = &mut self.aside;
         if aside.next != frame.sequence {
             *aside = Aside { first: frame.sequence, ..Aside::default() };
@@ -416,9 +489,10 @@ impl Assembler {
 
     /// Takes an exit record ahead of its turn.
     fn ahead(&mut self, frame: &Frame<'_>, now: Timestamp) -> Accepted {
-        if let Some((record @ Record::Exit(_), range)) = self.aside(frame)
+        if let Some((signed, range)) = self.aside(frame)
+            && matches!(signed.record, Record::Exit(_))
             && self.ahead.is_none()
-            && self.counts(record, now)
+            && self.weigh(signed, now) == Worth::Counts
         {
             self.ahead = Some(range);
             return Accepted { record: true, ..Accepted::default() };
@@ -441,7 +515,8 @@ impl Assembler {
             Kind::End => self.fact.end.is_none(),
             _ => false,
         };
-        let record = wanted && self.aside(frame).is_some_and(|(record, _)| self.counts(record, now));
+        let record =
+            wanted && self.aside(frame).is_some_and(|(signed, _)| self.weigh(signed, now) == Worth::Counts);
         Accepted { record, ..Accepted::default() }
     }
 
@@ -467,6 +542,7 @@ impl Assembler {
     #[must_use]
     pub(super) fn settled(&self) -> LogFact {
         let mut fact = self.fact();
+        fact.exit = fact.exit.or_else(|| self.exit_at_last());
         let Some(end) = &fact.end else {
             fact.state = LogState::Incomplete;
             fact.missing.push(format!("what came after line {}: the log has no end record", fact.lines));
@@ -546,6 +622,98 @@ mod tests {
         }
     }
 
+    fn started() -> String {
+        let start = Start {
+            version: 1,
+            of: of(),
+            unmasked: vec![],
+            adjusted: vec![],
+            suspects: vec![],
+            proof: None,
+            records_proof: Some(proof("nonce")),
+        };
+        serde_json::to_string(&Record::Start(start)).unwrap()
+    }
+
+    /// A log whose start record is read. It is of a runner that signs nothing.
+    fn begun() -> Assembler {
+        let mut log = Assembler::new(of());
+        let start = Start { records_proof: None, ..start_of(&started()) };
+        log.fact.start = Some(start);
+        log
+    }
+
+    fn start_of(text: &str) -> Start {
+        let Ok(Record::Start(start)) = serde_json::from_str(text) else { panic!("{text}") };
+        start
+    }
+
+    fn signed(record: &str, nonce: &str) -> String {
+        format!(r#"{},"nonce":"{nonce}"}}"#, record.strip_suffix('}').unwrap())
+    }
+
+    #[test]
+    fn only_records_with_the_nonce_of_the_start_count_behind_it() {
+        let mut log = Assembler::new(of());
+        let forged = end(0, 0, "");
+        feed(&mut log, &[&format!("1 s 0 {}", started()), "2 o 0 a"]);
+        for nonce in ["", "other", &proof("nonce")] {
+            feed(
+                &mut log,
+                &[&format!("9 x 0 {}", signed(&exit(of(), 0), nonce)), &format!("9 x 0 {}", exit(of(), 0))],
+            );
+            feed(&mut log, &[&format!("3 z 0 {}", signed(&forged, nonce)), &format!("3 z 0 {forged}")]);
+        }
+        assert!(!log.has_exit() && !log.has_end() && log.ahead.is_none());
+        assert!(log.settled().exit.is_none());
+        feed(&mut log, &[&format!("4 x 0 {}", signed(&exit(of(), 3), "nonce"))]);
+        feed(&mut log, &[&format!("5 z 0 {}", signed(&end(1, 2, "a\n"), "nonce"))]);
+        let fact = log.settled();
+        assert_eq!(
+            (fact.state, fact.exit.unwrap().0.outcome),
+            (LogState::Complete, Outcome::Exited { code: 3 })
+        );
+    }
+
+    #[test]
+    fn an_exit_record_waits_for_its_start_record() {
+        let resumed = || Assembler::resumed(of(), State { next: 2, ..State::lost(0) });
+        for (nonce, counts) in [("nonce", true), ("other", false)] {
+            let mut log = resumed();
+            feed(&mut log, &["2 o 0 a", &format!("3 x 0 {}", signed(&exit(of(), 3), nonce))]);
+            assert!(log.has_exit() && log.fact().exit.is_none());
+            feed(&mut log, &[&format!("1 s 0 {}", started())]);
+            assert_eq!((log.fact().exit.is_some(), log.settled().exit.is_some()), (counts, counts));
+        }
+        // Its start record is lost for good.
+        let mut log = resumed();
+        feed(&mut log, &["2 o 0 a", &format!("3 x 0 {}", signed(&exit(of(), 3), "nonce"))]);
+        assert!(log.settled().exit.is_some());
+    }
+
+    #[test]
+    fn a_script_that_wrote_something_was_started_whatever_a_record_without_proof_says() {
+        let refused = exit(of(), 3)
+            .replace(r#"{"exited":{"code":3}}"#, r#"{"notStarted":{"problem":"Input","message":"m"}}"#);
+        for (text, counts) in [(None, true), (Some("2 o 0 a"), false)] {
+            let mut log = Assembler::new(of());
+            feed(&mut log, &[&format!("1 x 0 {refused}")]);
+            feed(&mut log, text.as_slice());
+            assert_eq!(log.settled().exit.is_some(), counts);
+        }
+    }
+
+    #[test]
+    fn a_second_start_that_knows_nothing_says_so_in_the_end() {
+        let unknown =
+            exit(of(), 3).replace(r#"{"exited":{"code":3}}"#, r#"{"unknown":{"message":"it ran before"}}"#);
+        let mut log = Assembler::new(of());
+        feed(&mut log, &[&format!("1 s 0 {}", started()), &format!("1 x 0 {unknown}"), "2 o 0 a"]);
+        assert!(log.fact().exit.is_none());
+        feed(&mut log, &[&format!("3 x 0 {unknown}")]);
+        assert!(log.fact().exit.is_none() && log.settled().exit.is_some());
+    }
+
     #[test]
     fn a_log_with_an_end_that_agrees_is_complete() {
         let mut log = Assembler::new(of());
@@ -577,7 +745,7 @@ mod tests {
 
     #[test]
     fn an_exit_record_counts_ahead_of_its_turn_and_fills_its_place() {
-        let mut log = Assembler::new(of());
+        let mut log = begun();
         let record = exit(of(), 7);
         let (first, second) = record.split_at(20);
         let end = end(2, 4, "a\nb\n");
@@ -594,7 +762,7 @@ mod tests {
 
     #[test]
     fn an_exit_record_behind_a_gap_is_no_part_of_it() {
-        let mut log = Assembler::new(of());
+        let mut log = begun();
         let end = end(4, 8, "a\nb\nc\nd\n");
         feed(&mut log, &["1 o 0 a", &format!("5 x 1 {}", exit(of(), 0)), &format!("6 z 2 {end}")]);
         assert_eq!(log.settled().missing, ["frames 2 to 4 (after line 1)"]);
@@ -627,14 +795,14 @@ mod tests {
 
     #[test]
     fn a_record_that_is_not_whole_is_not_acknowledged() {
-        let mut log = Assembler::new(of());
+        let mut log = begun();
         let record = exit(of(), 7);
         let (first, second) = record.split_at(20);
         feed(&mut log, &["1 o 0 a", &format!("2 x+ 0 {first}")]);
         assert_eq!(log.has(), 1);
         let mut next = Assembler::resumed(of(), log.state());
         feed(&mut next, &[&format!("2 x+ 0 {first}"), &format!("3 x 0 {second}")]);
-        assert_eq!(next.fact().exit.unwrap().0.outcome, Outcome::Exited { code: 7 });
+        assert_eq!(next.settled().exit.unwrap().0.outcome, Outcome::Exited { code: 7 });
         assert_eq!((next.fact().lines, next.has()), (1, 3));
     }
 
@@ -722,7 +890,7 @@ mod tests {
 
     #[test]
     fn the_first_exit_record_counts() {
-        let mut log = Assembler::new(of());
+        let mut log = begun();
         feed(&mut log, &[&format!("1 x 0 {}", exit(of(), 3)), &format!("2 x 0 {}", exit(of(), 0))]);
         assert_eq!(log.fact().exit.unwrap().0.outcome, Outcome::Exited { code: 3 });
     }
@@ -747,6 +915,7 @@ mod tests {
                 adjusted: vec![],
                 suspects: vec![],
                 proof: Some(proof.into()),
+                records_proof: None,
             };
             serde_json::to_string(&Record::Start(start)).unwrap()
         };
@@ -756,7 +925,7 @@ mod tests {
 
     #[test]
     fn a_record_in_parts_is_put_together() {
-        let mut log = Assembler::new(of());
+        let mut log = begun();
         let record = exit(of(), 7);
         let (first, second) = record.split_at(20);
         feed(&mut log, &[&format!("1 x+ 0 {first}"), &format!("2 x 0 {second}")]);

@@ -10,7 +10,8 @@ use super::{
 use crate::record::{
     VERSION,
     frame::{Ending, Frame, Kind},
-    outcome::{End, Exit, FrameRange, Identity, Record, Start},
+    outcome::{End, Exit, FrameRange, Identity, Record, Signed, Start},
+    proof::proof,
     transcript::Transcript,
 };
 
@@ -25,6 +26,8 @@ pub(in crate::runner) struct Report {
     started: Option<Instant>,
     millis: u64,
     cut: bool,
+    /// Proves that the exit and end records are the runner's ([`crate::record::proof`]).
+    nonce: Option<String>,
 }
 
 impl Report {
@@ -37,7 +40,18 @@ impl Report {
             started: None,
             millis: 0,
             cut: false,
+            nonce: None,
         }
+    }
+
+    /// Signs the records with `nonce` from now on.
+    pub(in crate::runner) fn sign(&mut self, nonce: String) {
+        self.nonce = Some(nonce);
+    }
+
+    /// The proof for the start record.
+    pub(in crate::runner) fn proof(&self) -> Option<String> {
+        self.nonce.as_deref().map(proof)
     }
 
     /// Whether the log is written while the script runs.
@@ -71,7 +85,7 @@ impl Report {
     /// Writes the start record: the run is claimed, and the script is about to start.
     pub(in crate::runner) fn start(&mut self, start: Start) {
         self.hand_over();
-        self.record(Kind::Start, &Record::Start(start));
+        self.record(Kind::Start, Signed { record: Record::Start(start), nonce: None });
         self.batch.records.clone_from(&self.batch.bytes);
     }
 
@@ -84,7 +98,8 @@ impl Report {
     pub(in crate::runner) fn exit(&mut self, exit: &Exit) {
         self.hand_over();
         let sequence = self.sequence + 1;
-        self.record(Kind::Exit, &Record::Exit(exit.clone()));
+        let nonce = self.nonce.clone();
+        self.record(Kind::Exit, Signed { record: Record::Exit(exit.clone()), nonce });
         self.batch.records.clone_from(&self.batch.bytes);
         self.batch.ahead =
             Some(Ahead { sequence, frames: self.batch.frames, bytes: self.batch.bytes.clone() });
@@ -102,7 +117,8 @@ impl Report {
             dropped,
             cut: self.cut,
         };
-        self.record(Kind::End, &Record::End(end.clone()));
+        let nonce = self.nonce.clone();
+        self.record(Kind::End, Signed { record: Record::End(end.clone()), nonce });
         end
     }
 
@@ -157,10 +173,10 @@ impl Report {
         self.outlet.reached()
     }
 
-    fn record(&mut self, kind: Kind, record: &Record) {
+    fn record(&mut self, kind: Kind, record: Signed) {
         // It cannot fail for these types. A runner that stopped here would lose the verdict, which the
         // termination message still carries.
-        let Ok(text) = serde_json::to_vec(record) else { return };
+        let Ok(text) = serde_json::to_vec(&record) else { return };
         lines::whole(&text, Ending::Line, &mut |ending, text| self.frame(kind, ending, text));
     }
 

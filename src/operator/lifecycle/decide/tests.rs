@@ -340,6 +340,7 @@ fn begun(state: LogState) -> LogFact {
         adjusted: vec![],
         suspects: vec![],
         proof: Some(proof("nonce")),
+        records_proof: None,
     };
     LogFact { pod_uid: "pod-1".into(), start: Some(start), state, ..LogFact::default() }
 }

@@ -57,6 +57,7 @@ impl Truth {
             adjusted: vec![],
             suspects: vec![],
             proof: Some("proof".into()),
+            records_proof: None,
         };
         add(Kind::Start, &[&serde_json::to_vec(&Record::Start(start)).unwrap()]);
         for line in 0..lines {
