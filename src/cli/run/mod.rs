@@ -21,6 +21,7 @@ use self::{
     apply::{Applied, Write, apply},
     interrupt::Interrupted,
     ours::{Asked, Ours},
+    wanted::Values,
 };
 use super::{
     act::place,
@@ -63,27 +64,6 @@ pub(super) struct Run {
     /// Take over fields that another tool has applied with another value.
     #[arg(long)]
     force_conflicts: bool,
-}
-
-/// What an action of a template gives.
-#[derive(Debug, Default, Args)]
-#[command(next_help_heading = "With --template")]
-struct Values {
-    /// Take the cluster's template, also if the namespace has one of this name.
-    #[arg(long, requires = "template")]
-    cluster_template: bool,
-    /// A parameter's value. Repeat it for each parameter.
-    #[arg(short, long = "parameter", value_name = "NAME=VALUE", requires = "template")]
-    parameters: Vec<String>,
-    /// The key of a Secret that holds the value of a parameter of type Secret.
-    #[arg(long = "secret-parameter", value_name = "NAME=SECRET/KEY", requires = "template")]
-    secret_parameters: Vec<String>,
-    /// A package's version. Repeat it for each package.
-    #[arg(long = "package", value_name = "NAME=VERSION", requires = "template")]
-    packages: Vec<String>,
-    /// The action's name. Default: a new name that begins with the template's.
-    #[arg(long, requires = "template")]
-    name: Option<String>,
 }
 
 impl Run {

@@ -2,9 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
+use clap::Args;
 use serde_json::{Value, json};
 
-use super::Values;
 use crate::{
     api::{
         DeploymentAction, Reason,
@@ -28,6 +28,27 @@ use crate::{
 
 /// A UID for checks that need one. The API server gives the real one.
 const NO_UID: &str = "00000000-0000-0000-0000-000000000000";
+
+/// What an action of a template gives.
+#[derive(Debug, Default, Args)]
+#[command(next_help_heading = "With --template")]
+pub(super) struct Values {
+    /// Take the cluster's template, also if the namespace has one of this name.
+    #[arg(long, requires = "template")]
+    pub(super) cluster_template: bool,
+    /// A parameter's value. Repeat it for each parameter.
+    #[arg(short, long = "parameter", value_name = "NAME=VALUE", requires = "template")]
+    pub(super) parameters: Vec<String>,
+    /// The key of a Secret that holds the value of a parameter of type Secret.
+    #[arg(long = "secret-parameter", value_name = "NAME=SECRET/KEY", requires = "template")]
+    pub(super) secret_parameters: Vec<String>,
+    /// A package's version. Repeat it for each package.
+    #[arg(long = "package", value_name = "NAME=VERSION", requires = "template")]
+    pub(super) packages: Vec<String>,
+    /// The action's name. Default: a new name that begins with the template's.
+    #[arg(long, requires = "template")]
+    pub(super) name: Option<String>,
+}
 
 /// The action of a file, and the session of its namespace.
 pub(super) async fn of_file(session: &Session, file: &Path) -> Result<(Session, Value), CliError> {
