@@ -8,4 +8,5 @@ mod archive;
 mod claims;
 mod contributors;
 mod fetch;
+mod operator_process;
 mod runner;

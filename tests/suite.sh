@@ -61,7 +61,7 @@ step "lint" tests/lint.sh
 step "pure tests and mocked services" cargo_test --no-fail-fast --lib --bins
 step "the tests that pages name, and what contributors use" tests_of process claims:: contributors::
 step "what can happen, state by state" tests_of model
-step "the runner and the fetcher as processes" tests_of process runner:: fetch::
+step "the runner, the fetcher and the operator as processes" tests_of process runner:: fetch:: operator_process::
 step "the archive on an S3 server" archive
 if step "cluster" cluster_up && step "install" tests/install.sh; then
 	step "API server" on_cluster api_server::

@@ -93,7 +93,7 @@ fn start(command: Command) -> Result<(), Box<dyn std::error::Error>> {
         Command::Reasons => print!("{}", api::reasons::markdown()),
         Command::ServeLogs(options) => {
             let runtime = service(&options.log, options.log_format)?;
-            let ended = runtime.block_on(serve_logs(options, run::stopped()));
+            let ended = runtime.block_on(async { serve_logs(options, run::stopped()).await });
             runtime.shutdown_background();
             ended?;
         }
@@ -105,7 +105,7 @@ fn start(command: Command) -> Result<(), Box<dyn std::error::Error>> {
         }
         Command::Run(options) => {
             let runtime = service(&options.log, options.log_format)?;
-            let ended = runtime.block_on(run::run(*options));
+            let ended = runtime.block_on(async { run::run(*options, run::stopped()).await });
             runtime.shutdown_background();
             if matches!(ended, Err(RunError::NotLeading)) {
                 return Err(anew().into());

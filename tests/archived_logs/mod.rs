@@ -8,8 +8,11 @@ use std::{
 };
 
 use futures::TryStreamExt;
-use k8s_openapi::api::apps::v1::Deployment;
-use kube::{Api, api::DeleteParams};
+use k8s_openapi::api::{apps::v1::Deployment, core::v1::Pod};
+use kube::{
+    Api,
+    api::{DeleteParams, ListParams},
+};
 use longshore::{
     api::{
         Reason,
@@ -44,10 +47,11 @@ impl Away {
     async fn begin(namespace: &Namespace) -> Self {
         Self::scale(0);
         let away = Self;
-        let deployments: Api<Deployment> = Api::namespaced(namespace.client.clone(), "longshore-system");
+        // One that is still ending would tell the runner that it has the log.
+        let pods: Api<Pod> = Api::namespaced(namespace.client.clone(), "longshore-system");
+        let operators = ListParams::default().labels("app.kubernetes.io/name=longshore");
         within(Duration::from_mins(1), "the deployed operator is away", async || {
-            let found = deployments.get("longshore").await.ok()?;
-            (found.status?.replicas.unwrap_or_default() == 0).then_some(())
+            pods.list(&operators).await.ok()?.items.is_empty().then_some(())
         })
         .await;
         away
@@ -189,6 +193,11 @@ async fn logs_are_stored_whole_and_outlive_operators_pods_and_actions() {
             operator = Operator::start(namespace, &folder.0, &["--archive-keep-for=30d"]).await;
         }
         let (done, of_long) = stored(&long).await;
+        if of_long.state != StoredState::Complete {
+            let key: LogKey = of_long.key.parse().unwrap();
+            let all: Vec<Entry> = archive.read(&key, Query::default()).try_collect().await.unwrap();
+            println!("{:?}", all.iter().filter(|entry| !matches!(entry, Entry::Text(_))).collect::<Vec<_>>());
+        }
         assert_whole(done.assert_succeeded(), 240_000);
         assert_eq!((of_long.state, &of_long.message), (StoredState::Complete, &None));
         let truth = (1..=240_000).fold(String::new(), |text, line| text + &format!("{line:099}\n"));

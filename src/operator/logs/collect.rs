@@ -395,6 +395,13 @@ impl Reader {
             feed.started(at.0);
         }
         self.dialogue.begins(follow, self.cached().and_then(|pod| limits(&pod)));
+        debug!(
+            pod = self.source.pod,
+            follow,
+            next = self.dialogue.next_frames().0,
+            archive = self.dialogue.next_frames().1,
+            "reading"
+        );
         let params = LogParams { container: Some(CONTAINER.to_owned()), follow, ..LogParams::default() };
         let opening = self.api.log_stream(&self.source.pod, &params);
         let limit = if self.dialogue.waits() { OPENING } else { SILENCE };
@@ -529,8 +536,12 @@ impl Reader {
         }
         match self.dialogue.due(now) {
             None => {}
-            Some(Deed::GaveUp) => self.metrics.log_given_up(),
+            Some(Deed::GaveUp) => {
+                warn!(pod = self.source.pod, "lost frames are given up: the runner does not send them again");
+                self.metrics.log_given_up();
+            }
             Some(Deed::Tell(word, asks)) => {
+                debug!(pod = self.source.pod, credit = ?word.credit, asks, "the runner is told");
                 if asks {
                     self.metrics.log_asked_again();
                 }

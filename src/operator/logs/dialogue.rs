@@ -148,6 +148,11 @@ impl Dialogue {
         self.log.tapped().is_some_and(Tap::is_behind)
     }
 
+    /// The first frames that are not taken yet: by the log, and by the archive.
+    pub(super) fn next_frames(&self) -> (u64, u64) {
+        (self.log.next(), self.log.tapped().map_or(0, Tap::next))
+    }
+
     /// Whether the log was read to its end, also for the archive.
     pub(super) fn has_all(&self) -> bool {
         self.has_end() && self.log.tapped().is_none_or(|tap| tap.next() >= self.log.next())

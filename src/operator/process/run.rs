@@ -2,9 +2,12 @@
 
 use std::{sync::Arc, time::Duration};
 
-use futures::FutureExt;
+use futures::{FutureExt, future};
 use kube::{Client, Config};
-use tokio::net::TcpListener;
+use tokio::{
+    net::TcpListener,
+    signal::unix::{SignalKind, signal},
+};
 use tracing::{error, info, warn};
 
 use super::{
@@ -70,15 +73,15 @@ pub enum RunError {
     NotLeading,
 }
 
-/// Runs until SIGTERM or SIGINT.
+/// Runs until `stop`, which is [`stopped`].
 ///
 /// # Errors
 /// If it cannot start, or must restart.
-pub async fn run(options: Options) -> Result<(), RunError> {
+pub async fn run(options: Options, stop: impl Future<Output = ()>) -> Result<(), RunError> {
     let mut config = Config::infer().await?;
     // The code that makes a call retries it, with a pause of its own.
     config.default_retry = false;
-    run_with(Client::try_from(config)?, options, stopped()).await
+    run_with(Client::try_from(config)?, options, stop).await
 }
 
 /// Runs until `stop`, with a client that retries nothing by itself. Several can run in one process and share
@@ -125,12 +128,15 @@ pub async fn run_with(
         }
     });
 
-    let archive = archive::connect(&options).await?;
+    let mut stop = std::pin::pin!(stop);
+    let archive = tokio::select! {
+        archive = archive::connect(&options) => archive?,
+        () = &mut stop => return Ok(()),
+    };
 
     // An instance that waits for the lease is as ready as it can be.
     health.set_ready(true);
     let mut leadership = Leadership::new(client.clone(), &options.namespace, &options.identity);
-    let mut stop = std::pin::pin!(stop);
     info!(identity = options.identity, "started, waiting for the lease");
     tokio::select! {
         () = leadership.acquire() => {}
@@ -170,19 +176,28 @@ pub async fn run_with(
     result
 }
 
-/// Waits for SIGTERM or SIGINT.
-pub async fn stopped() {
-    let interrupt = tokio::signal::ctrl_c();
-    match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
-        Ok(mut terminate) => {
-            tokio::select! {
-                _ = interrupt => {}
-                _ = terminate.recv() => {}
-            }
-        }
+/// Waits for SIGTERM or SIGINT, which are caught from this call on. It must be made within a runtime, before
+/// anything that takes time: a signal that a container's first process does not catch yet is lost, and the
+/// container is only killed at the end of its grace period.
+pub fn stopped() -> impl Future<Output = ()> {
+    let caught = [SignalKind::terminate(), SignalKind::interrupt()].map(|kind| match signal(kind) {
+        Ok(caught) => Some(caught),
         Err(error) => {
-            warn!(%error, "SIGTERM is not handled");
-            let _ = interrupt.await;
+            warn!(?kind, %error, "a signal is not handled");
+            None
         }
+    });
+    let received = caught.into_iter().flatten().map(|mut signal| {
+        Box::pin(async move {
+            // There is no end of signals.
+            let _ = signal.recv().await;
+        })
+    });
+    let received: Vec<_> = received.collect();
+    async move {
+        if received.is_empty() {
+            future::pending::<()>().await;
+        }
+        future::select_all(received).await;
     }
 }
