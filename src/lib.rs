@@ -11,8 +11,9 @@
 //! | [`fetch`] | what fetches packages that nodes do not mount, in an init container | `record`, `registry` |
 //! | [`archive`] | stored logs: in a folder, S3, GCS or Azure | `record`, no Kubernetes |
 //! | [`reading`] | from the lines of a log to what a reader gets | `record` |
+//! | [`lasting_watch`] | a watch that goes on also where its past is gone | nothing of ours |
 //! | [`operator`] | the operator, in wings along the way of one action | all above but `runner` and `fetch` |
-//! | [`cli`] | the kubectl plugin | `api`, `reading`, `record`, and of `operator` what decides without a client |
+//! | [`cli`] | the kubectl plugin | `api`, `lasting_watch`, `reading`, `record`, and of `operator` what decides without a client |
 
 #![forbid(unsafe_code)]
 
@@ -20,6 +21,7 @@ pub mod api;
 pub mod archive;
 pub mod cli;
 pub mod fetch;
+pub mod lasting_watch;
 pub mod operator;
 pub mod reading;
 pub mod record;

@@ -1,6 +1,6 @@
 //! `kubectl longshore list`: the actions, the latest activity first.
 
-use std::{cmp::Reverse, collections::HashMap, fmt::Debug, pin::pin};
+use std::{cmp::Reverse, collections::HashMap, fmt::Debug};
 
 use clap::Args;
 use futures::StreamExt;
@@ -9,7 +9,7 @@ use kube::{
     Api, ResourceExt,
     api::{DynamicObject, ListParams},
     core::ApiResource,
-    runtime::{WatchStreamExt, watcher},
+    runtime::watcher,
 };
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -27,6 +27,7 @@ use super::{
     },
 };
 use crate::api::{DeploymentAction, GROUP, Phase};
+use crate::lasting_watch::lasting_watch;
 
 /// Lists actions, the latest activity first.
 #[derive(Debug, Args)]
@@ -175,7 +176,7 @@ impl List {
     /// Prints what is there, and then each change.
     async fn follow(&self, api: Api<DynamicObject>) -> Result<(), CliError> {
         let config = watcher::Config { label_selector: self.selector.clone(), ..watcher::Config::default() };
-        let mut events = pin!(watcher(api, config).default_backoff());
+        let mut events = lasting_watch(api, config);
         let mut printer = Printer { list: self, seen: HashMap::new(), widths: None };
         let mut initial = Vec::new();
         while let Some(event) = events.next().await {

@@ -1,10 +1,7 @@
 //! Waits until an action has a state, and says meanwhile what it waits for.
 
-use futures::{StreamExt, TryStreamExt};
-use kube::{
-    ResourceExt,
-    runtime::{WatchStreamExt, watcher},
-};
+use futures::TryStreamExt;
+use kube::{ResourceExt, runtime::watcher};
 
 use super::{
     connect::{Session, Timeout},
@@ -12,7 +9,7 @@ use super::{
     progress::Progress,
     terminal::line,
 };
-use crate::api::DeploymentAction;
+use crate::{api::DeploymentAction, lasting_watch::lasting_watch};
 
 /// Waits until `has` says yes. Says meanwhile what it waits for, on standard error.
 ///
@@ -40,7 +37,7 @@ pub(super) async fn found<T>(
     }
     let (name, uid) = (action.name_any(), action.uid());
     let only = watcher::Config::default().fields(&format!("metadata.name={name}"));
-    let mut events = watcher(session.actions(), only).default_backoff().boxed();
+    let mut events = lasting_watch(session.actions(), only);
     let mut progress = Progress::new();
     let mut is_there = true;
     tell_of(&mut progress, &action);

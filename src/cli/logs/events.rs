@@ -11,12 +11,13 @@ use crate::cli::{
     connect::Session,
     terminal::{FAINT, Terminal, line, tell},
 };
+use crate::lasting_watch::lasting_watch;
 
 /// Tells the pod's events on standard error as they come. It ends only if they may not be read.
 pub(super) async fn tell_all(session: &Session, pod: &str) {
     let events: Api<Event> = Api::namespaced(session.client.clone(), &session.namespace);
     let about = format!("involvedObject.kind=Pod,involvedObject.name={pod}");
-    let stream = watcher(events, watcher::Config::default().fields(&about)).default_backoff();
+    let stream = lasting_watch(events, watcher::Config::default().fields(&about));
     let mut stream = std::pin::pin!(stream.applied_objects().take_while(|event| {
         let forbidden = matches!(event, Err(watcher::Error::InitialListFailed(kube::Error::Api(status))) if status.code == 403);
         futures::future::ready(!forbidden)

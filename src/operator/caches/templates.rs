@@ -9,6 +9,7 @@ use std::{
     },
 };
 
+use crate::lasting_watch::lasting_watch;
 use futures::{StreamExt, future, stream::BoxStream};
 use kube::{
     Api, Client, Resource, ResourceExt,
@@ -16,7 +17,7 @@ use kube::{
     runtime::{
         WatchStreamExt,
         reflector::{self, ObjectRef, Store, store::Writer},
-        watcher::{self, Event, watcher},
+        watcher::{self, Event},
     },
 };
 use tokio::sync::mpsc;
@@ -85,7 +86,7 @@ impl Templates {
     ) -> Self {
         let all = watcher::Config::default();
         let of_namespaces = watch::watches(client, namespaces, &all).into_iter().map(readable).collect();
-        let cluster = watcher(Api::all(client.clone()), all).default_backoff().boxed();
+        let cluster = lasting_watch(Api::all(client.clone()), all);
         Self {
             namespaced: Cache::fill(watch::merge(of_namespaces), actions.clone(), news.clone()),
             cluster: Cache::fill(readable(cluster), actions.clone(), news.clone()),

@@ -9,14 +9,12 @@ use std::{
     sync::{Arc, PoisonError, RwLock},
 };
 
+use crate::lasting_watch::lasting_watch;
 use futures::{StreamExt, pin_mut};
 use k8s_openapi::api::admissionregistration::v1::{
     ValidatingAdmissionPolicy, ValidatingAdmissionPolicyBinding,
 };
-use kube::{
-    Api, Client, Resource,
-    runtime::{WatchStreamExt, watcher},
-};
+use kube::{Api, Client, Resource, runtime::watcher};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 use tracing::{info, warn};
@@ -82,7 +80,7 @@ impl UsePolicy {
     {
         let Some(known) = &self.0 else { return };
         let only = watcher::Config::default().fields(&format!("metadata.name={name}"));
-        let events = watcher(Api::<K>::all(client), only).default_backoff();
+        let events = lasting_watch(Api::<K>::all(client), only);
         pin_mut!(events);
         let mut found = None;
         while let Some(event) = events.next().await {

@@ -8,14 +8,13 @@ use kube::{
     Api, Client, Resource, ResourceExt,
     core::NamespaceResourceScope,
     runtime::{
-        WatchStreamExt,
         reflector::ObjectRef,
-        watcher::{self, Event, watcher},
+        watcher::{self, Event},
     },
 };
 use serde::de::DeserializeOwned;
 
-type Watched<K> = Result<Event<K>, watcher::Error>;
+use crate::lasting_watch::{Watched, lasting_watch};
 
 /// One watch of all namespaces if none is named, else one for each. Each goes on forever.
 #[must_use]
@@ -32,7 +31,7 @@ where
         + Send
         + 'static,
 {
-    let watch = |api| watcher(api, config.clone()).default_backoff().boxed();
+    let watch = |api| lasting_watch(api, config.clone());
     if namespaces.is_empty() {
         return vec![watch(Api::all(client.clone()))];
     }
