@@ -3,7 +3,7 @@
 //! | file | what is in it |
 //! |---|---|
 //! | [`wanted`] | the action: from a file, or from a template and values |
-//! | [`apply`] | writes it, and says what the write was |
+//! | [`mod@apply`] | writes it, and says what the write was |
 //! | [`ours`] | which run the write has asked for |
 //! | [`interrupt`] | what Ctrl-C does |
 

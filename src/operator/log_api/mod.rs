@@ -5,8 +5,8 @@
 //!
 //! A request goes through these steps: [`front_proxy`] says who asks, [`request`] what is asked for,
 //! [`access`] whether it is allowed, [`turns`] whether there is room, [`locate`] where the log is. [`source`] opens
-//! it, at the node or in the archive ([`stored`]). [`reader`] reads it, [`frames`] puts frames into order, and
-//! [`lines`] makes of them what the caller gets.
+//! it, at the node or in the archive ([`stored`]). [`reader`] reads it, and [`crate::reading`] makes of it what the
+//! caller gets.
 
 mod access;
 mod certificates;

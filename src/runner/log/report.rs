@@ -85,7 +85,7 @@ impl Report {
     /// Writes the start record: the run is claimed, and the script is about to start.
     pub(in crate::runner) fn start(&mut self, start: Start) {
         self.hand_over();
-        self.record(Kind::Start, Signed { record: Record::Start(start), nonce: None });
+        self.record(Kind::Start, &Signed { record: Record::Start(start), nonce: None });
         self.batch.records.clone_from(&self.batch.bytes);
     }
 
@@ -99,7 +99,7 @@ impl Report {
         self.hand_over();
         let sequence = self.sequence + 1;
         let nonce = self.nonce.clone();
-        self.record(Kind::Exit, Signed { record: Record::Exit(exit.clone()), nonce });
+        self.record(Kind::Exit, &Signed { record: Record::Exit(exit.clone()), nonce });
         self.batch.records.clone_from(&self.batch.bytes);
         self.batch.ahead =
             Some(Ahead { sequence, frames: self.batch.frames, bytes: self.batch.bytes.clone() });
@@ -118,7 +118,7 @@ impl Report {
             cut: self.cut,
         };
         let nonce = self.nonce.clone();
-        self.record(Kind::End, Signed { record: Record::End(end.clone()), nonce });
+        self.record(Kind::End, &Signed { record: Record::End(end.clone()), nonce });
         end
     }
 
@@ -173,10 +173,10 @@ impl Report {
         self.outlet.reached()
     }
 
-    fn record(&mut self, kind: Kind, record: Signed) {
+    fn record(&mut self, kind: Kind, record: &Signed) {
         // It cannot fail for these types. A runner that stopped here would lose the verdict, which the
         // termination message still carries.
-        let Ok(text) = serde_json::to_vec(&record) else { return };
+        let Ok(text) = serde_json::to_vec(record) else { return };
         lines::whole(&text, Ending::Line, &mut |ending, text| self.frame(kind, ending, text));
     }
 
