@@ -69,7 +69,7 @@ pub(in crate::cli::ui) fn main(found: &Found, shown: Shown<'_>, now: Timestamp) 
 /// Another key is another log.
 fn log_key(run: Option<&RunStatus>) -> Option<String> {
     let run = run?;
-    let pod = run.pod_uid.as_deref().unwrap_or_default();
+    let pod = line(run.pod_uid.as_deref().unwrap_or_default());
     Some(format!("{}/{}/{pod}/{}", run.number, run.attempt, has_ended(run)))
 }
 

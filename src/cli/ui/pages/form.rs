@@ -128,7 +128,7 @@ fn plain(of: &Parameter, kind: ParameterType, id: &str, hint: &str, value: &str)
         ParameterType::Boolean => vec!["true".to_owned(), "false".to_owned()],
         _ => of.allowed.iter().map(ToString::to_string).collect(),
     };
-    let default = of.default.as_ref().map(|default| format!("the default: {default}"));
+    let default = of.default.as_ref().map(|default| line(&format!("the default: {default}")).into_owned());
     html! {
         @if !choices.is_empty() {
             select id=(id) name=(name) required[required] aria-describedby=(hint) {
