@@ -296,7 +296,18 @@ async fn a_template_s_form_shows_all_mistakes_and_then_the_action() {
     assert!(wrong.contains("parameter STAGE is required") && wrong.contains("COUNT"), "{wrong}");
     let odd = page.post(path, &csrf, &[("namespace", "../kube-system")]).await;
     assert!(text(odd).await.contains("no namespace has the name"));
+    let right = [("namespace", "shop"), ("p.STAGE", "test"), ("p.TEXT", "<a>"), ("k.orders", "1.5.0")];
+    let shown = text(page.post(path, &csrf, &right).await).await;
+    assert!(shown.contains("generateName: release-") && shown.contains("&lt;a&gt;"), "{shown}");
+    assert!(
+        shown.contains("name=\"p.TEXT\" value=\"&lt;a&gt;\""),
+        "what is applied is what was shown: {shown}"
+    );
     assert!(page.writes().is_empty());
+    let applied = page.post("/templates/of/shop/release/apply", &csrf, &right).await;
+    assert_eq!(applied.headers()["location"], "/actions/shop/release-x");
+    let writes = page.writes();
+    assert_eq!((writes.len(), &writes[0].body["spec"]["templateRef"]), (1, &json!({"name": "release"})));
 }
 
 #[tokio::test]
