@@ -119,7 +119,11 @@ async fn the_page_shows_an_action_and_its_log_while_it_runs_and_asks_for_another
         // The open list is told, without being asked.
         page.until(&mut events, &format!("{}/deploy", namespace.name)).await;
         let path = format!("/actions/{}/deploy", namespace.name);
-        action.under_way().await;
+        action
+            .until("the script runs", |done| {
+                done.status().run.as_ref().is_some_and(|run| run.started_at.is_some())
+            })
+            .await;
         let mut lines = until("the log has a pod", async || {
             let mut lines = page.send("GET", &format!("{path}/log"), &[], "").await;
             let begin = page.until(&mut lines, "event: ").await;

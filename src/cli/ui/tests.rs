@@ -51,7 +51,7 @@ fn hostile_template() -> Value {
                 {"name": "ON", "type": "Boolean"},
                 {"name": "TEXT", "pattern": "^<a>", "maxLength": 5},
                 {"name": "TOKEN", "type": "Secret", "description": HOSTILE}],
-            "packages": [{"name": "orders", "repository": HOSTILE, "versions": ">=1.4 <2"}]}})
+            "packages": [{"name": "orders", "repository": "registry.example.com/orders", "versions": ">=1.4 <2"}]}})
 }
 
 /// The API server that the page reads from.
