@@ -59,7 +59,7 @@ pub(super) struct Resume {
 
 impl Rerun {
     pub(super) async fn run(&self, session: &Session) -> Result<(), CliError> {
-        print(&format!("{}\n", rerun(session, &self.name, self.rerun_token.as_deref()).await?))
+        print(&format!("{}\n", Box::pin(rerun(session, &self.name, self.rerun_token.as_deref())).await?))
     }
 }
 

@@ -190,7 +190,7 @@ async fn stream(client: &Client, path: &str, answer: &mut Answer, paper: &mut Pa
                 std::task::Poll::Ready(line) => break line,
                 // Nothing is there at once, so what there is can be printed.
                 std::task::Poll::Pending if paper.waiting() > 0 => {
-                    paper.flush().await.map_err(Broken::Failed)?
+                    paper.flush().await.map_err(Broken::Failed)?;
                 }
                 std::task::Poll::Pending => break next.await,
             }

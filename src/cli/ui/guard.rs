@@ -3,6 +3,7 @@
 
 use std::sync::{Mutex, PoisonError};
 
+use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri,
     header::{
@@ -168,7 +169,7 @@ fn secret() -> Result<String, CliError> {
     let mut bytes = [0; SECRET_BYTES];
     getrandom::fill(&mut bytes)
         .map_err(|error| CliError::Failed(format!("the system gives no random bytes: {error}")))?;
-    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(BASE64_URL_SAFE_NO_PAD.encode(bytes))
 }
 
 #[cfg(test)]
@@ -201,7 +202,7 @@ mod tests {
         let guard = Guard::new(4000).unwrap();
         let address = guard.address();
         let path = address.strip_prefix("http://127.0.0.1:4000").unwrap();
-        assert!(path.len() > 64, "{path}");
+        assert!(path.len() > 43, "{path}");
         let wrong = judge(&guard, &Method::GET, "/?token=0000", &[HOST]);
         assert_eq!(code(&wrong), 401);
         let Entry::Enter(cookie) = judge(&guard, &Method::GET, path, &[HOST]) else { panic!("refused") };

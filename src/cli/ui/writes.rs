@@ -56,7 +56,7 @@ pub(super) async fn ask(
     match ask {
         Ask::Rerun => {
             let token = Some(field(&form, "token")).filter(|token| !token.is_empty());
-            act::rerun(&session, &name, token).await?
+            Box::pin(act::rerun(&session, &name, token)).await?
         }
         Ask::Cancel => {
             // Only the run that the person saw: another one may have begun meanwhile.

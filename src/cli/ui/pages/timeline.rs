@@ -21,15 +21,14 @@ pub(in crate::cli::ui) fn timeline(parts: &[Part], now: Timestamp) -> Markup {
     let widths = widths(&took);
     let words: Vec<String> =
         parts.iter().map(|part| format!("{} {}", part.name.words().0, told(part, now))).collect();
-    let mut left = 0;
+    let lefts = widths.iter().scan(0, |left, width| Some(std::mem::replace(left, *left + width)));
     html! {
         @if !parts.is_empty() {
             svg.timeline viewBox="0 0 1000 20" preserveAspectRatio="none" role="img" aria-label=(words.join(", ")) {
-                @for (part, width) in parts.iter().zip(widths) {
+                @for ((part, width), left) in parts.iter().zip(&widths).zip(lefts) {
                     rect class=(class(part.name)) x=(left) y="0" width=(width) height="20" {
                         title { (part.name.words().0) " " (told(part, now)) }
                     }
-                    @let _ = left += width;
                 }
             }
             ul.legend {
