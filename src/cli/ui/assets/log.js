@@ -7,7 +7,7 @@ const BLOCK = 100;
 /** How many lines are kept. Of a longer log the first ones are left out here; the file has them. */
 const MOST = 300_000;
 /** How far from the end still counts as the end, in pixels. */
-const NEAR = 40;
+const NEAR = 4;
 
 /** Makes a log of an element. */
 export function showLog(place) {
@@ -29,6 +29,7 @@ export function showLog(place) {
   let address = null;
   let key = null;
   let ended = false;
+  let complete = false;
   let moved = false; // whether the log itself scrolled, and not the reader
 
   const height = () => parseFloat(getComputedStyle(place).lineHeight) || 20;
@@ -155,8 +156,10 @@ export function showLog(place) {
   }
 
   function bottom() {
+    const end = place.scrollHeight - place.clientHeight;
+    if (!follow.checked || Math.abs(place.scrollTop - end) < 1) return;
     moved = true;
-    place.scrollTop = place.scrollHeight;
+    place.scrollTop = end;
   }
 
   function received(event) {
@@ -239,6 +242,7 @@ export function showLog(place) {
       source = null;
       const { words, whole } = JSON.parse(event.data);
       ended = true;
+      complete = whole && !words;
       const rest = whole ? (lines.length ? "The log ends here." : "There is no line.") : "";
       state.textContent = [words, words ? "" : rest].filter(Boolean).join(" ");
     });
@@ -270,6 +274,12 @@ export function showLog(place) {
   });
   follow.addEventListener("change", () => follow.checked && bottom());
   window.addEventListener("hashchange", () => toHash(true));
+  // While lines come quickly, only these say that it is the reader who scrolls.
+  place.addEventListener("wheel", (event) => event.deltaY < 0 && (follow.checked = false), { passive: true });
+  place.addEventListener("touchmove", () => (follow.checked = false), { passive: true });
+  place.addEventListener("keydown", (event) => {
+    if (["ArrowUp", "PageUp", "Home"].includes(event.key)) follow.checked = false;
+  });
   let before = 0;
   place.addEventListener("scroll", () => {
     const end = place.scrollHeight - place.scrollTop - place.clientHeight < NEAR;
@@ -290,18 +300,21 @@ export function showLog(place) {
         lines = [];
         [count, open, colours, last, lineFrame] = [0, null, PLAIN, 0, 0];
         rebuild();
-      } else if (source) {
-        // The run has ended, and this log is followed to its end.
+      } else if (source || complete) {
+        // This log is followed to its end, or was.
         key = of;
         return;
       }
-      [address, key, ended] = [from, of, false];
+      [address, key, ended, complete] = [from, of, false, false];
       connect();
     },
     /** Whether the page can be seen. */
     seen(visible) {
       if (visible) connect();
-      else source?.close();
+      else {
+        source?.close();
+        source = null;
+      }
     },
   };
 }
