@@ -12,6 +12,7 @@ use http::{
 };
 use subtle::ConstantTimeEq;
 
+use super::request::parameter;
 use crate::cli::error::CliError;
 
 /// The field of each form that proves that the form came from here.
@@ -146,12 +147,6 @@ pub(super) fn protect(headers: &mut HeaderMap) {
     ] {
         headers.insert(name, HeaderValue::from_static(value));
     }
-}
-
-/// The first parameter of this name in the query.
-fn parameter(uri: &Uri, name: &str) -> Option<String> {
-    let query = uri.query().unwrap_or_default().as_bytes();
-    form_urlencoded::parse(query).find(|(of, _)| of == name).map(|(_, value)| value.into_owned())
 }
 
 /// A header that is there once.

@@ -24,7 +24,7 @@ use tokio::{
 use super::{
     filter::Filter,
     pages::list,
-    reads::parameter,
+    request::parameter,
     row::Row,
     state::{App, Shared},
     watched::Change,

@@ -23,7 +23,7 @@ use tokio::{
 };
 
 use super::{
-    reads::parameter,
+    request::parameter,
     state::{Failure, Shared},
 };
 use crate::{

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`guard`] | who may use the page |
 //! | [`server`], [`state`] | the routes, and what they share |
+//! | [`request`] | what a request brings |
 //! | [`watched`] | the actions, kept by one watch |
 //! | [`filter`], [`row`] | which actions a list shows, and how each looks |
 //! | [`reads`], [`writes`] | the pages that read, and those that write |
@@ -24,6 +25,7 @@ mod log;
 mod names;
 mod pages;
 mod reads;
+mod request;
 mod row;
 mod server;
 mod state;

@@ -17,7 +17,7 @@ use super::{
     given::Given,
     names,
     pages::{self, layout::Place},
-    server::Form,
+    request::{Form, parameter},
     state::{App, Failure, Shared, answer},
     watched::Scope,
 };
@@ -33,12 +33,6 @@ use crate::cli::{
 };
 
 type Answer = Result<Response, Failure>;
-
-/// A parameter of the query.
-pub(super) fn parameter(uri: &Uri, name: &str) -> Option<String> {
-    let query = uri.query().unwrap_or_default().as_bytes();
-    form_urlencoded::parse(query).find(|(of, _)| of == name).map(|(_, value)| value.into_owned())
-}
 
 fn number(uri: &Uri, name: &str) -> Option<u32> {
     parameter(uri, name)?.parse().ok()

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::{
-    Extension, Router,
+    Router,
     body::{Body, to_bytes},
     extract::{Request, State},
     middleware::{Next, from_fn_with_state},
@@ -19,6 +19,7 @@ use super::{
     assets,
     guard::{CSRF, Entry, protect},
     live, log, reads,
+    request::Form,
     state::{Failure, Shared},
     writes,
 };
@@ -26,10 +27,6 @@ use crate::cli::error::CliError;
 
 /// The longest form, in bytes.
 const LONGEST_FORM: usize = 1024 * 1024;
-
-/// The fields of a form that came from here.
-#[derive(Debug, Clone)]
-pub(super) struct Form(pub(super) Arc<Vec<(String, String)>>);
 
 /// All routes. Whatever is asked for has to pass the guard first.
 pub(super) fn router(app: Shared) -> Router {
@@ -106,9 +103,4 @@ async fn may_write(State(app): State<Shared>, request: Request, next: Next) -> R
 
 fn plain(code: StatusCode, words: &'static str) -> Response {
     (code, [(CONTENT_TYPE, "text/plain; charset=utf-8")], format!("{words}\n")).into_response()
-}
-
-/// A form's field. It is empty if it is not there.
-pub(super) fn field<'a>(Extension(Form(form)): &'a Extension<Form>, name: &str) -> &'a str {
-    form.iter().find(|(of, _)| of == name).map_or("", |(_, value)| value)
 }

@@ -13,7 +13,7 @@ use super::{
     given::Given,
     pages::{confirm, layout::Place, parts::action_path},
     reads::{filled, filled_in, template},
-    server::{Form, field},
+    request::{Form, field},
     state::{App, Failure, Shared, answer},
 };
 use crate::cli::{act, error::CliError, run::apply::apply as write, view::summary::has_ended};
