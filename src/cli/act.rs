@@ -59,37 +59,41 @@ pub(super) struct Resume {
 
 impl Rerun {
     pub(super) async fn run(&self, session: &Session) -> Result<(), CliError> {
-        let action = session.action(&self.name).await?;
-        let token = self.rerun_token.clone().unwrap_or_else(|| Timestamp::now().to_string());
-        let asked = with_annotation(&action, ANNOTATION_RERUN, &token);
-        let status = action.status.clone().unwrap_or_default();
-        let requests = Requests::of(&asked);
-        if !requests.wants_rerun(&status) {
-            return Err(self.no_run(&requests, &action));
-        }
-        patch(session, &action, &annotation(ANNOTATION_RERUN, &token)).await?;
-        let held = if action.spec.suspend == Some(true) {
-            format!("\nspec.suspend holds it back: kubectl longshore resume {}{}", self.name, place(session))
-        } else {
-            format!("\nkubectl longshore logs {} -f{} follows it", self.name, place(session))
-        };
-        print(&format!("{}: a rerun is asked for ({token}){held}\n", self.name))
+        print(&format!("{}\n", Box::pin(rerun(session, &self.name, self.rerun_token.as_deref())).await?))
     }
+}
 
-    /// Why the operator would start no run.
-    fn no_run(&self, requests: &Requests<'_>, action: &DeploymentAction) -> CliError {
-        let seen = action.status.as_ref().and_then(|status| status.observed_generation).unwrap_or(-1);
-        if seen < 0 {
-            let what = "the operator has not seen it yet, and would take the request for an old one";
-            return CliError::Failed(format!("{}: {what}\nkubectl longshore check says why", self.name));
-        }
-        match requests.ignored() {
-            Some(why) => CliError::Usage(why.to_owned()),
-            None => CliError::Failed(format!(
-                "{}: a run for this text was started before: choose another --rerun-token",
-                self.name
-            )),
-        }
+/// Asks for another run, by this text or the time. Returns what happens then.
+pub(super) async fn rerun(session: &Session, name: &str, token: Option<&str>) -> Result<String, CliError> {
+    let action = session.action(name).await?;
+    let token = token.map_or_else(|| Timestamp::now().to_string(), str::to_owned);
+    let asked = with_annotation(&action, ANNOTATION_RERUN, &token);
+    let status = action.status.clone().unwrap_or_default();
+    let requests = Requests::of(&asked);
+    if !requests.wants_rerun(&status) {
+        return Err(no_run(name, &requests, &action));
+    }
+    patch(session, &action, &annotation(ANNOTATION_RERUN, &token)).await?;
+    let held = if action.spec.suspend == Some(true) {
+        format!("\nspec.suspend holds it back: kubectl longshore resume {name}{}", place(session))
+    } else {
+        format!("\nkubectl longshore logs {name} -f{} follows it", place(session))
+    };
+    Ok(format!("{name}: a rerun is asked for ({token}){held}"))
+}
+
+/// Why the operator would start no run.
+fn no_run(name: &str, requests: &Requests<'_>, action: &DeploymentAction) -> CliError {
+    let seen = action.status.as_ref().and_then(|status| status.observed_generation).unwrap_or(-1);
+    if seen < 0 {
+        let what = "the operator has not seen it yet, and would take the request for an old one";
+        return CliError::Failed(format!("{name}: {what}\nkubectl longshore check says why"));
+    }
+    match requests.ignored() {
+        Some(why) => CliError::Usage(why.to_owned()),
+        None => CliError::Failed(format!(
+            "{name}: a run for this text was started before: choose another --rerun-token"
+        )),
     }
 }
 
@@ -127,38 +131,46 @@ pub(super) async fn cancel(session: &Session, name: &str, only: Option<u32>) -> 
 
 impl Suspend {
     pub(super) async fn run(&self, session: &Session) -> Result<(), CliError> {
-        let action = session.action(&self.name).await?;
-        if action.spec.suspend == Some(true) {
-            return print(&format!("{}: was suspended before\n", self.name));
-        }
-        patch(session, &action, &suspended(true)).await?;
-        let run = action.status.as_ref().and_then(|status| status.run.as_ref());
-        let goes_on = match run.filter(|run| run.finished_at.is_none()) {
-            Some(run) => format!(
-                "\nrun {} goes on: kubectl longshore cancel {}{} ends it",
-                run.number,
-                self.name,
-                place(session)
-            ),
-            None => String::new(),
-        };
-        print(&format!("{}: new runs are held back{goes_on}\n", self.name))
+        print(&format!("{}\n", suspend(session, &self.name).await?))
     }
+}
+
+/// Holds back new runs. Returns what happens then.
+pub(super) async fn suspend(session: &Session, name: &str) -> Result<String, CliError> {
+    let action = session.action(name).await?;
+    if action.spec.suspend == Some(true) {
+        return Ok(format!("{name}: was suspended before"));
+    }
+    patch(session, &action, &suspended(true)).await?;
+    let run = action.status.as_ref().and_then(|status| status.run.as_ref());
+    let goes_on = match run.filter(|run| run.finished_at.is_none()) {
+        Some(run) => {
+            let number = run.number;
+            format!("\nrun {number} goes on: kubectl longshore cancel {name}{} ends it", place(session))
+        }
+        None => String::new(),
+    };
+    Ok(format!("{name}: new runs are held back{goes_on}"))
 }
 
 impl Resume {
     pub(super) async fn run(&self, session: &Session) -> Result<(), CliError> {
-        let action = session.action(&self.name).await?;
-        if action.spec.suspend != Some(true) {
-            return print(&format!("{}: was not suspended\n", self.name));
-        }
-        patch(session, &action, &suspended(false)).await?;
-        let next = match action.spec.run_policy {
-            RunPolicy::OnChange => "a run begins if one was held back or the spec has changed",
-            RunPolicy::Once | RunPolicy::Manual => "a run begins if one was held back",
-        };
-        print(&format!("{}: runs may begin again; {next}\n", self.name))
+        print(&format!("{}\n", resume(session, &self.name).await?))
     }
+}
+
+/// Lets runs begin again. Returns what happens then.
+pub(super) async fn resume(session: &Session, name: &str) -> Result<String, CliError> {
+    let action = session.action(name).await?;
+    if action.spec.suspend != Some(true) {
+        return Ok(format!("{name}: was not suspended"));
+    }
+    patch(session, &action, &suspended(false)).await?;
+    let next = match action.spec.run_policy {
+        RunPolicy::OnChange => "a run begins if one was held back or the spec has changed",
+        RunPolicy::Once | RunPolicy::Manual => "a run begins if one was held back",
+    };
+    Ok(format!("{name}: runs may begin again; {next}"))
 }
 
 /// The flag that names the namespace, for a command that is shown.

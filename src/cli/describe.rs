@@ -1,6 +1,6 @@
 //! `kubectl longshore describe`: what a colleague would say about an action.
 
-mod found;
+pub(super) mod found;
 mod text;
 
 use clap::Args;

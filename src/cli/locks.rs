@@ -40,7 +40,6 @@ impl Locks {
         } else {
             (session.actions(), Api::namespaced(client, &session.namespace))
         };
-        let of_locks = ListParams::default().labels(LABEL_LOCK);
         // Actions that name no lock are dropped while the pages come.
         let (actions, leases) = futures::join!(
             all(&actions, ListParams::default(), |action| {
@@ -50,10 +49,9 @@ impl Locks {
                     .and_then(|status| status.run.as_ref())
                     .is_some_and(|run| run.lock.is_some())
             }),
-            all(&leases, of_locks, |_| true),
+            leases_of_locks(&leases),
         );
-        // Leases add only the holders whose action is gone. Not everyone may read them.
-        let mut locks = locks(&actions?, &leases.unwrap_or_default());
+        let mut locks = locks(&actions?, &leases);
         locks.retain(|lock| self.name.as_ref().is_none_or(|name| *name == lock.name));
         if let Some(form) = self.output {
             return print(&form.text(&locks)?);
@@ -67,7 +65,13 @@ impl Locks {
     }
 }
 
-fn table(locks: &[LockView], namespaces: bool, now: Timestamp) -> Table {
+/// The Leases of locks. They add only the holders whose action is gone, and not everyone may read them.
+pub(super) async fn leases_of_locks(leases: &Api<Lease>) -> Vec<Lease> {
+    all(leases, ListParams::default().labels(LABEL_LOCK), |_| true).await.unwrap_or_default()
+}
+
+/// The locks, a line for each claim.
+pub(super) fn table(locks: &[LockView], namespaces: bool, now: Timestamp) -> Table {
     let mut header = vec!["LOCK", "STATE", "ACTION", "RUN", "SINCE", "NOTE"];
     if namespaces {
         header.insert(0, "NAMESPACE");

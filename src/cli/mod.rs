@@ -7,6 +7,7 @@
 //! | [`connect`], [`lookup`], [`error`], [`right`] | the connection, finding objects, and what to say if something is wrong |
 //! | [`terminal`], [`table`], [`output`], [`jsonpath`] | what is printed, in which form |
 //! | [`view`] | what objects say, apart from how it is printed |
+//! | [`ui`] | the page |
 //! | one for each command | the command |
 
 mod act;
@@ -33,6 +34,7 @@ mod table;
 mod templates;
 pub mod terminal;
 mod trial;
+mod ui;
 mod validate;
 mod version;
 pub mod view;
@@ -79,6 +81,8 @@ enum Command {
     Validate(validate::Validate),
     /// Say what would run if files were applied, and why.
     Diff(diff::Diff),
+    /// Serve a page on this machine: actions, logs, locks and templates.
+    Ui(ui::Ui),
     /// Ask for another run of an action.
     Rerun(act::Rerun),
     /// Cancel the run that is under way.
@@ -128,6 +132,7 @@ async fn in_session(command: Command, session: &Session) -> Result<(), CliError>
         Command::Templates(templates) => templates.run(session).await,
         Command::Validate(validate) => validate.run(session).await,
         Command::Diff(diff) => diff.run(session).await,
+        Command::Ui(ui) => Box::pin(ui.run(session)).await,
         Command::Rerun(rerun) => rerun.run(session).await,
         Command::Cancel(cancel) => cancel.run(session).await,
         Command::Suspend(suspend) => suspend.run(session).await,
@@ -159,6 +164,7 @@ mod tests {
             "templates describe release --cluster-template --example --cluster c",
             "validate -f a.yaml -f -",
             "diff -f a.yaml,b.yaml --exit-code",
+            "ui --port 8080 --write --no-open --context c",
             "rerun deploy --rerun-token x --request-timeout 3s",
             "cancel deploy --run 3",
             "suspend deploy --as alice --as-group a",

@@ -29,6 +29,16 @@ impl Cell {
         Self { style, ..Self::of(text) }
     }
 
+    /// The text, without a style.
+    pub(super) fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// The style.
+    pub(super) const fn style(&self) -> Style {
+        self.style
+    }
+
     pub(super) fn toned(text: impl AsRef<str>, tone: Tone) -> Self {
         Self::styled(text, style(tone))
     }
@@ -60,6 +70,15 @@ impl Table {
 
     pub(super) fn add(&mut self, row: Vec<Cell>) {
         self.rows.push(row);
+    }
+
+    /// The columns' titles.
+    pub(super) fn titles(&self) -> &[&'static str] {
+        &self.header
+    }
+
+    pub(super) fn rows(&self) -> &[Vec<Cell>] {
+        &self.rows
     }
 
     pub(super) const fn is_empty(&self) -> bool {

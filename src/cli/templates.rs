@@ -16,6 +16,7 @@ use super::{
     lookup::nearest,
     output::Format,
     pages::all,
+    right::Denied,
     table::{Cell, Table},
     terminal::{TITLE, Terminal, line, lines, print, tell},
     view::{
@@ -74,22 +75,9 @@ impl Templates {
     }
 
     async fn list(&self, session: &Session) -> Result<(), CliError> {
-        let client = session.client.clone();
-        let own: Api<DeploymentActionTemplate> = if self.all_namespaces {
-            Api::all(client.clone())
-        } else {
-            Api::namespaced(client.clone(), &session.namespace)
-        };
-        let everyones: Api<ClusterDeploymentActionTemplate> = Api::all(client);
-        let (own, everyones) = futures::join!(read(&own), read(&everyones));
-        let mut templates = own?;
-        match everyones {
-            Ok(everyones) => templates.extend(everyones),
-            // A role of the namespace alone lets nobody read these.
-            Err(CliError::Forbidden(denied)) => {
-                tell(&format!("the cluster's templates are not shown: {denied}"));
-            }
-            Err(other) => return Err(other),
+        let (templates, denied) = listed(session, self.all_namespaces).await?;
+        if let Some(denied) = denied {
+            tell(&format!("the cluster's templates are not shown: {denied}"));
         }
         if let Some(form) = self.output {
             return print(&form.text(&templates)?);
@@ -99,6 +87,31 @@ impl Templates {
             return Ok(());
         }
         print(&table(&templates, self.all_namespaces, Timestamp::now()).text(&Terminal::stdout(), "", true))
+    }
+}
+
+/// The templates of the namespace or of all, and those of the cluster: or the right that is missing for the latter.
+pub(super) async fn listed(
+    session: &Session,
+    all_namespaces: bool,
+) -> Result<(Vec<Template>, Option<Box<Denied>>), CliError> {
+    let client = session.client.clone();
+    let own: Api<DeploymentActionTemplate> = if all_namespaces {
+        Api::all(client.clone())
+    } else {
+        Api::namespaced(client.clone(), &session.namespace)
+    };
+    let everyones: Api<ClusterDeploymentActionTemplate> = Api::all(client);
+    let (own, everyones) = futures::join!(read(&own), read(&everyones));
+    let mut templates = own?;
+    match everyones {
+        Ok(everyones) => {
+            templates.extend(everyones);
+            Ok((templates, None))
+        }
+        // A role of the namespace alone lets nobody read these.
+        Err(CliError::Forbidden(denied)) => Ok((templates, Some(denied))),
+        Err(other) => Err(other),
     }
 }
 
@@ -206,7 +219,8 @@ fn described(of: &Template, namespace: &str, terminal: &Terminal) -> String {
     text
 }
 
-fn runs(spec: &TemplateSpec) -> String {
+/// What a template runs, in words.
+pub(super) fn runs(spec: &TemplateSpec) -> String {
     match (&spec.command, &spec.script) {
         (Some(command), _) => [command.clone(), spec.args.clone()].concat().join(" "),
         (None, Some(Script { config_map_key_ref: Some(from), .. })) => {

@@ -34,7 +34,7 @@ fn shell(folder: &Path, line: &str) -> Output {
     let own = folder.join(".local/bin");
     let rest = std::env::var("PATH").unwrap();
     let path = format!("{}:{}:{rest}", program.parent().unwrap().display(), own.display());
-    let line = if line.contains("--watch") {
+    let line = if line.contains("--watch") || line.contains("longshore ui") {
         // It goes on until it is ended.
         format!("timeout 3 {line}; test $? -eq 124")
     } else {

@@ -14,6 +14,7 @@ mod logs;
 mod reading;
 mod rights;
 mod run;
+mod ui;
 
 /// What the plugin said.
 #[derive(Debug)]

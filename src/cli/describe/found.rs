@@ -15,18 +15,18 @@ const MOST_EVENTS: u32 = 200;
 
 /// An action with what belongs to its latest run.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Found {
-    pub(super) action: DeploymentAction,
+pub(in crate::cli) struct Found {
+    pub(in crate::cli) action: DeploymentAction,
     /// The pod of the present attempt, if it is there and may be read.
-    pub(super) pod: Option<Pod>,
+    pub(in crate::cli) pod: Option<Pod>,
     /// The events of the run's pods.
-    pub(super) events: Vec<Event>,
+    pub(in crate::cli) events: Vec<Event>,
     /// What could not be read, and why.
-    pub(super) unread: Vec<String>,
+    pub(in crate::cli) unread: Vec<String>,
 }
 
 impl Found {
-    pub(super) async fn read(session: &Session, name: &str) -> Result<Self, CliError> {
+    pub(in crate::cli) async fn read(session: &Session, name: &str) -> Result<Self, CliError> {
         let mut found = Self { action: session.action(name).await?, ..Self::default() };
         let Some(run) = found.action.status.as_ref().and_then(|status| status.run.clone()) else {
             return Ok(found);

@@ -7,7 +7,7 @@ use super::found::Found;
 use crate::{
     api::{
         ConditionType, DeploymentAction, DeploymentActionStatus, Reason,
-        status::{LockStatus, LogState, RunStatus},
+        status::{LogState, RunStatus},
     },
     cli::{
         history,
@@ -15,6 +15,7 @@ use crate::{
         terminal::{BUSY, FAINT, TITLE, Terminal, line, lines},
         view::{
             duration::{age, exact},
+            locks::lock_words,
             moments::moments,
             parts::parts,
             summary::{Summary, Tone, at, requester_words, trigger_words},
@@ -250,18 +251,5 @@ impl Writer<'_> {
         );
         let missing: Vec<String> = log.missing.iter().map(|range| format!("  {}\n", line(range))).collect();
         self.section("Missing in the log", &missing.concat());
-    }
-}
-
-fn lock_words(lock: &LockStatus, run: &RunStatus, now: Timestamp) -> String {
-    let name = &lock.name;
-    match (at(lock.acquired_at.as_ref()), at(lock.released_at.as_ref())) {
-        (None, _) if run.finished_at.is_some() => format!("{name}, not acquired"),
-        (None, _) => {
-            let place = run.queue_position.map(|place| format!(", place {place}")).unwrap_or_default();
-            format!("{name}, waits{place}")
-        }
-        (Some(since), None) => format!("{name}, held for {}", age(since, now)),
-        (Some(_), Some(until)) => format!("{name}, released {} ago", age(until, now)),
     }
 }

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     api::CONTAINER,
-    cli::{connect::Session, error::CliError, terminal::tell},
+    cli::{connect::Session, error::CliError},
     reading::{Frames, Piece, Since, Tail},
 };
 
@@ -60,20 +60,20 @@ pub(super) async fn read(
             paper.started(Some(started));
         }
         match reader.stream(paper).await {
-            Ok(Stream::End) => return finish(paper),
+            Ok(Stream::End) => return finish(paper).await,
             Ok(Stream::Rotated) => return Ok(Read::Rotated),
             Ok(Stream::Cut) if wish.follow && !state.ended => {}
             Ok(Stream::Cut) => {
                 // Nothing more comes: of a container that has ended, or since nobody asked for more.
                 reader.frames.finish(state.ended, |piece| paper.write(&piece));
-                return finish(paper);
+                return finish(paper).await;
             }
             Err(error) => match refusal(&error) {
                 _ if paper.printed() && !gone(&error) => {}
-                Some(why) => return given_up(paper, why),
+                Some(why) => return given_up(paper, why).await,
                 None if wish.follow => {
                     if !std::mem::replace(&mut told, true) {
-                        tell(&format!("waiting for the container of pod {pod} to start"));
+                        paper.tell(&format!("waiting for the container of pod {pod} to start"));
                     }
                 }
                 None => return Err(error.into()),
@@ -84,18 +84,18 @@ pub(super) async fn read(
     }
 }
 
-fn finish(paper: &mut Paper) -> Result<Read, CliError> {
-    paper.flush()?;
+async fn finish(paper: &mut Paper) -> Result<Read, CliError> {
+    paper.flush().await?;
     Ok(Read::Done)
 }
 
 /// The pod went. What was printed stays, and the reader is told.
-fn given_up(paper: &mut Paper, why: String) -> Result<Read, CliError> {
+async fn given_up(paper: &mut Paper, why: String) -> Result<Read, CliError> {
     if !paper.printed() {
         return Ok(Read::NotHere(why));
     }
     paper.note(&format!("the log ends here: {why}"));
-    finish(paper)
+    finish(paper).await
 }
 
 fn gone(error: &kube::Error) -> bool {
@@ -185,7 +185,7 @@ impl Reader<'_> {
                     if !line.is_empty() {
                         self.frames.take(&line, &mut give);
                     }
-                    if print(paper).is_err() {
+                    if print(paper).await.is_err() {
                         return Ok(Stream::End);
                     }
                     return Ok(if rotated { Stream::Rotated } else { Stream::Cut });
@@ -196,7 +196,7 @@ impl Reader<'_> {
                     line.clear();
                 }
                 Some(Err(_)) => {
-                    if print(paper).is_err() {
+                    if print(paper).await.is_err() {
                         return Ok(Stream::End);
                     }
                     return Ok(Stream::Cut);
@@ -210,7 +210,7 @@ impl Reader<'_> {
             if ended {
                 return Ok(Stream::End);
             }
-            if paper.waiting() > CHUNK && print(paper).is_err() {
+            if paper.waiting() > CHUNK && print(paper).await.is_err() {
                 return Ok(Stream::End);
             }
         }
@@ -231,7 +231,7 @@ impl Reader<'_> {
             match timeout(if waits { TOGETHER } else { QUIET }, next.as_mut()).await {
                 Ok(read) => return Some(read),
                 // Somebody who reads no more is noticed at the next line.
-                Err(_) if waits => drop(print(paper)),
+                Err(_) if waits => drop(print(paper).await),
                 Err(_) if self.gap_is_old() => return None,
                 Err(_) => {}
             }
@@ -244,6 +244,6 @@ impl Reader<'_> {
 }
 
 /// Nobody reads any more if it fails, which the last flush tells the caller.
-fn print(paper: &mut Paper) -> Result<(), CliError> {
-    paper.flush()
+async fn print(paper: &mut Paper) -> Result<(), CliError> {
+    paper.flush().await
 }

@@ -20,10 +20,13 @@ mod server;
 
 use std::str::FromStr;
 
+use bytes::Bytes;
 use clap::{Args, ValueEnum};
 use futures::future::{self, Either};
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
+use tokio::sync::mpsc::Sender;
 
+pub(super) use self::paper::Sink;
 use self::{
     paper::Paper,
     place::{Place, places},
@@ -35,7 +38,10 @@ use super::{
     terminal::{Terminal, print, tell},
     wait_for,
 };
-use crate::reading::{Format, Selection, Shape};
+use crate::{
+    api::DeploymentAction,
+    reading::{Format, Selection, Shape},
+};
 
 /// What lines of standard error begin with on a terminal: a red bar.
 const STDERR_MARK: &str = "\u{1b}[31m|\u{1b}[0m ";
@@ -163,6 +169,7 @@ impl Logs {
             selection: Selection { tail_lines: self.tail, since },
             safe: out.interactive && text && !self.raw,
             events: self.events || (self.follow && Terminal::stderr().interactive),
+            from: 0,
         }
     }
 }
@@ -185,12 +192,51 @@ pub(super) async fn follow(session: &Session, name: &str, run: u32) -> Result<()
     Box::pin(logs.run(session)).await
 }
 
+/// What somebody else than a terminal wants of a log.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Wanted {
+    /// The run's number. Without it, the latest one.
+    pub(super) run: Option<u32>,
+    /// The attempt's number. Without it, the last one.
+    pub(super) attempt: Option<u32>,
+    /// The form.
+    pub(super) format: Format,
+    /// What is in front of this frame is left out.
+    pub(super) from: u64,
+}
+
+/// Gives the log of an attempt to a reader. A log that goes on is followed to its end if `follow` is set.
+///
+/// # Errors
+/// There is no such attempt, or its log cannot be read.
+pub(super) async fn give(
+    session: &Session,
+    action: &DeploymentAction,
+    wanted: Wanted,
+    follow: bool,
+    reader: Sender<Bytes>,
+) -> Result<(), CliError> {
+    let wish = Wish {
+        follow,
+        shape: Shape { format: wanted.format, ..Shape::default() },
+        selection: Selection::default(),
+        safe: false,
+        events: false,
+        from: wanted.from,
+    };
+    let sink = Sink::Reader(reader);
+    for place in &places(action, wanted.run, wanted.attempt, false)? {
+        Box::pin(read_text(session, place, wish, &sink)).await?;
+    }
+    Ok(())
+}
+
 /// Prints one log, from the first place that has it.
 async fn read(session: &Session, place: &Place, wish: Wish) -> Result<(), CliError> {
     let Some(pod) = place.pod.clone().filter(|_| wish.events) else {
-        return read_text(session, place, wish).await;
+        return read_text(session, place, wish, &Sink::Stdout).await;
     };
-    let text = std::pin::pin!(read_text(session, place, wish));
+    let text = std::pin::pin!(read_text(session, place, wish, &Sink::Stdout));
     let events = std::pin::pin!(events::tell_all(session, &pod));
     match future::select(text, events).await {
         Either::Left((read, _)) => read,
@@ -198,8 +244,8 @@ async fn read(session: &Session, place: &Place, wish: Wish) -> Result<(), CliErr
     }
 }
 
-async fn read_text(session: &Session, place: &Place, wish: Wish) -> Result<(), CliError> {
-    let mut paper = Paper::new(wish);
+async fn read_text(session: &Session, place: &Place, wish: Wish, sink: &Sink) -> Result<(), CliError> {
+    let mut paper = Paper::new(wish, sink.clone());
     let live = match &place.pod {
         Some(pod) => live::read(session, pod, wish, &mut paper, false).await?,
         None => Read::NotHere(format!("attempt {} of run {} has no pod", place.attempt, place.run)),
@@ -216,13 +262,17 @@ async fn read_text(session: &Session, place: &Place, wish: Wish) -> Result<(), C
     };
     if let (Read::Rotated, Some(pod)) = (live, &place.pod) {
         // What there is, with the gap named.
-        let mut paper = Paper::new(wish);
+        let mut paper = Paper::new(wish, sink.clone());
         return live::read(session, pod, wish, &mut paper, true).await.map(|_| ());
     }
     match &place.tail {
         Some(tail) => {
-            tell(&format!("{why}; {why_not}\nthese are the last lines, from the action's status"));
-            print(&if wish.safe { safe::whole(tail) } else { tail.clone() })
+            paper.tell(&format!("{why}; {why_not}\nthese are the last lines, from the action's status"));
+            if matches!(sink, Sink::Stdout) {
+                return print(&if wish.safe { safe::whole(tail) } else { tail.clone() });
+            }
+            paper.tail(tail);
+            paper.flush().await
         }
         None => Err(CliError::Failed(format!(
             "the log of run {}, attempt {} cannot be read: {why}; {why_not}\nkubectl longshore describe {} says how the run ended",

@@ -11,6 +11,8 @@ pub(super) struct Wish {
     /// Whether a terminal shows it, which must not act on it.
     pub(super) safe: bool,
     pub(super) events: bool,
+    /// What is in front of this frame is left out.
+    pub(super) from: u64,
 }
 
 /// How one source's answer ended.

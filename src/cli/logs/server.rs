@@ -140,13 +140,13 @@ pub(super) async fn read(
         let before = answer.last;
         match stream(&session.client, &path, &mut answer, paper).await {
             Ok(()) => {
-                paper.flush()?;
+                paper.flush().await?;
                 return Ok(Read::Done);
             }
             Err(Broken::Refused(why)) if !paper.printed() => return Ok(Read::NotHere(why)),
             Err(Broken::Refused(why)) => {
                 paper.note(&format!("the log ends here: {why}"));
-                paper.flush()?;
+                paper.flush().await?;
                 return Ok(Read::Done);
             }
             Err(Broken::Failed(error)) => return Err(error),
@@ -189,7 +189,9 @@ async fn stream(client: &Client, path: &str, answer: &mut Answer, paper: &mut Pa
             match now {
                 std::task::Poll::Ready(line) => break line,
                 // Nothing is there at once, so what there is can be printed.
-                std::task::Poll::Pending if paper.waiting() > 0 => paper.flush().map_err(Broken::Failed)?,
+                std::task::Poll::Pending if paper.waiting() > 0 => {
+                    paper.flush().await.map_err(Broken::Failed)?;
+                }
                 std::task::Poll::Pending => break next.await,
             }
         };
@@ -197,14 +199,14 @@ async fn stream(client: &Client, path: &str, answer: &mut Answer, paper: &mut Pa
             Ok(Some(line)) => answer.take(&line, paper).map_err(Broken::Failed)?,
             Ok(None) => return Ok(()),
             Err(error) => {
-                paper.flush().map_err(Broken::Failed)?;
+                paper.flush().await.map_err(Broken::Failed)?;
                 return Err(Broken::Cut(CliError::Failed(format!(
                     "the log server's answer broke off: {error}"
                 ))));
             }
         }
         if paper.waiting() > CHUNK {
-            paper.flush().map_err(Broken::Failed)?;
+            paper.flush().await.map_err(Broken::Failed)?;
         }
     }
 }

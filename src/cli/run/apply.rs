@@ -17,7 +17,7 @@ use crate::{
 
 /// What a write was.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Write {
+pub(in crate::cli) enum Write {
     Created,
     Changed,
     /// Nothing that could start a run has changed.
@@ -26,14 +26,18 @@ pub(super) enum Write {
 
 /// What was written.
 #[derive(Debug)]
-pub(super) struct Applied {
-    pub(super) write: Write,
+pub(in crate::cli) struct Applied {
+    pub(in crate::cli) write: Write,
     /// The action as the API server has stored it.
-    pub(super) action: DeploymentAction,
+    pub(in crate::cli) action: DeploymentAction,
 }
 
 /// Applies an action on the server's side. One with `generateName` is created each time.
-pub(super) async fn apply(session: &Session, wanted: &Value, force: bool) -> Result<Applied, CliError> {
+pub(in crate::cli) async fn apply(
+    session: &Session,
+    wanted: &Value,
+    force: bool,
+) -> Result<Applied, CliError> {
     let Some(name) = wanted["metadata"]["name"].as_str().filter(|name| !name.is_empty()) else {
         return Ok(Applied { write: Write::Created, action: create(session, wanted).await? });
     };

@@ -7,10 +7,10 @@
 //! | [`ours`] | which run the write has asked for |
 //! | [`interrupt`] | what Ctrl-C does |
 
-mod apply;
+pub(super) mod apply;
 mod interrupt;
 mod ours;
-mod wanted;
+pub(super) mod wanted;
 
 use std::{cell::Cell, path::PathBuf, pin::pin};
 

@@ -32,26 +32,26 @@ const NO_UID: &str = "00000000-0000-0000-0000-000000000000";
 /// What an action of a template gives.
 #[derive(Debug, Default, Args)]
 #[command(next_help_heading = "With --template")]
-pub(super) struct Values {
+pub(in crate::cli) struct Values {
     /// Take the cluster's template, also if the namespace has one of this name.
     #[arg(long, requires = "template")]
-    pub(super) cluster_template: bool,
+    pub(in crate::cli) cluster_template: bool,
     /// A parameter's value. Repeat it for each parameter.
     #[arg(short, long = "parameter", value_name = "NAME=VALUE", requires = "template")]
-    pub(super) parameters: Vec<String>,
+    pub(in crate::cli) parameters: Vec<String>,
     /// The key of a Secret that holds the value of a parameter of type Secret.
     #[arg(long = "secret-parameter", value_name = "NAME=SECRET/KEY", requires = "template")]
-    pub(super) secret_parameters: Vec<String>,
+    pub(in crate::cli) secret_parameters: Vec<String>,
     /// A package's version. Repeat it for each package.
     #[arg(long = "package", value_name = "NAME=VERSION", requires = "template")]
-    pub(super) packages: Vec<String>,
+    pub(in crate::cli) packages: Vec<String>,
     /// The action's name. Default: a new name that begins with the template's.
     #[arg(long, requires = "template")]
-    pub(super) name: Option<String>,
+    pub(in crate::cli) name: Option<String>,
 }
 
 /// The action of a file, and the session of its namespace.
-pub(super) async fn of_file(session: &Session, file: &Path) -> Result<(Session, Value), CliError> {
+pub(in crate::cli) async fn of_file(session: &Session, file: &Path) -> Result<(Session, Value), CliError> {
     let document = only_action(read(&[PathBuf::from(file)])?, &file.display().to_string())?;
     let session = Session { namespace: document.namespace(session).to_owned(), ..session.clone() };
     let mut object = document.object;
@@ -96,7 +96,7 @@ fn only_action(mut documents: Vec<Document>, file: &str) -> Result<Document, Cli
 }
 
 /// An action of a template with these values, and the session of its namespace.
-pub(super) async fn of_template(
+pub(in crate::cli) async fn of_template(
     session: &Session,
     name: &str,
     values: &Values,
@@ -110,19 +110,31 @@ pub(super) async fn of_template(
         }
         Err(error) => return Err(error),
     };
-    let kind = match (&template, values.cluster_template) {
-        (Some(template), _) => template.kind,
-        (None, true) => TemplateKind::ClusterDeploymentActionTemplate,
-        (None, false) => TemplateKind::DeploymentActionTemplate,
-    };
-    let (action, unreadable) = fill_in(kind, name, values);
     let flag = if values.cluster_template { " --cluster-template" } else { "" };
     let advice = format!(
         "\nkubectl longshore templates describe {name}{flag}{} says what it asks for; give values with -p NAME=VALUE, \
          --secret-parameter NAME=SECRET/KEY and --package NAME=VERSION",
         place(session)
     );
-    mistakes(&action, template, &unreadable, &advice)?;
+    let object = made(session, name, template, values, &advice)?;
+    Ok((session.clone(), object))
+}
+
+/// An action of a template with these values. `advice` says what to do about mistakes.
+pub(in crate::cli) fn made(
+    session: &Session,
+    name: &str,
+    template: Option<Template>,
+    values: &Values,
+    advice: &str,
+) -> Result<Value, CliError> {
+    let kind = match (&template, values.cluster_template) {
+        (Some(template), _) => template.kind,
+        (None, true) => TemplateKind::ClusterDeploymentActionTemplate,
+        (None, false) => TemplateKind::DeploymentActionTemplate,
+    };
+    let (action, unreadable) = fill_in(kind, name, values);
+    mistakes(&action, template, &unreadable, advice)?;
     let mut metadata = match &values.name {
         Some(name) => json!({"name": name}),
         None => json!({"generateName": format!("{name}-")}),
@@ -136,9 +148,8 @@ pub(super) async fn of_template(
     for (field, list, _) in lists.into_iter().filter(|(_, _, empty)| !empty) {
         spec[field] = list;
     }
-    let object = json!({"apiVersion": "longshore.dev/v1alpha1", "kind": "DeploymentAction",
-        "metadata": metadata, "spec": spec});
-    Ok((session.clone(), object))
+    Ok(json!({"apiVersion": "longshore.dev/v1alpha1", "kind": "DeploymentAction",
+        "metadata": metadata, "spec": spec}))
 }
 
 /// The action, and what of the flags cannot be read.

@@ -6,8 +6,11 @@ use k8s_openapi::{api::coordination::v1::Lease, jiff::Timestamp};
 use kube::ResourceExt;
 use serde::Serialize;
 
-use super::summary::at;
-use crate::api::{DeploymentAction, LABEL_LOCK};
+use super::{duration::age, summary::at};
+use crate::api::{
+    DeploymentAction, LABEL_LOCK,
+    status::{LockStatus, RunStatus},
+};
 
 /// A lock that somebody holds or waits for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -100,4 +103,19 @@ pub fn locks<'a>(actions: impl IntoIterator<Item = &'a DeploymentAction>, leases
             }
         })
         .collect()
+}
+
+/// What a run's lock is to it, in words.
+#[must_use]
+pub fn lock_words(lock: &LockStatus, run: &RunStatus, now: Timestamp) -> String {
+    let name = &lock.name;
+    match (at(lock.acquired_at.as_ref()), at(lock.released_at.as_ref())) {
+        (None, _) if run.finished_at.is_some() => format!("{name}, not acquired"),
+        (None, _) => {
+            let place = run.queue_position.map(|place| format!(", place {place}")).unwrap_or_default();
+            format!("{name}, waits{place}")
+        }
+        (Some(since), None) => format!("{name}, held for {}", age(since, now)),
+        (Some(_), Some(until)) => format!("{name}, released {} ago", age(until, now)),
+    }
 }
