@@ -1,6 +1,6 @@
 //! A watch that goes on for ever, also where its past is gone.
 
-use futures::{StreamExt, TryStreamExt, stream, stream::BoxStream};
+use futures::{StreamExt, stream, stream::BoxStream};
 use kube::{
     Api, Resource,
     runtime::{WatchStreamExt, watcher, watcher::Event},
@@ -27,7 +27,7 @@ where
         }
         Some((event, (events, begin)))
     });
-    events.into_stream().default_backoff().boxed()
+    events.default_backoff().boxed()
 }
 
 /// Whether the place in the past where the watch was to begin is refused, and will be.

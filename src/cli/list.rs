@@ -26,8 +26,10 @@ use super::{
         summary::{Summary, Tone},
     },
 };
-use crate::api::{DeploymentAction, GROUP, Phase};
-use crate::lasting_watch::lasting_watch;
+use crate::{
+    api::{DeploymentAction, GROUP, Phase},
+    lasting_watch::lasting_watch,
+};
 
 /// Lists actions, the latest activity first.
 #[derive(Debug, Args)]

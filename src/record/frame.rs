@@ -185,8 +185,7 @@ impl<'a> Frame<'a> {
 
     /// Reads the frame with which `line` begins, and returns what follows it.
     pub(super) fn split(line: &'a [u8]) -> Option<(Self, &'a [u8])> {
-        let (length, rest) = decimal(line)?;
-        let (frame, behind) = rest.split_at_checked(usize::try_from(length).ok()?)?;
+        let (frame, behind) = measured(line)?;
         let (sequence, rest) = decimal(frame)?;
         let (&letter, rest) = rest.split_first()?;
         let kind = Kind::of(letter)?;
@@ -242,6 +241,12 @@ const fn is_continuation(byte: u8) -> bool {
 
 const fn escaped_len(byte: u8) -> usize {
     if matches!(byte, b'\r' | b'\\') { 2 } else { 1 }
+}
+
+/// Reads a length and so many bytes behind its space. Returns these bytes and what follows them.
+pub(super) fn measured(text: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (length, rest) = decimal(text)?;
+    rest.split_at_checked(usize::try_from(length).ok()?)
 }
 
 /// Reads a decimal number and the space behind it.

@@ -10,7 +10,7 @@
 //! The line has its length (the bytes behind the first space), the number of its first frame, the letter `p`, and a
 //! zero. Then each frame follows as it would be alone, without its newline.
 
-use super::frame::{Frame, Kind, MAX_LINE_BYTES, decimal};
+use super::frame::{Frame, Kind, MAX_LINE_BYTES, decimal, measured};
 
 /// The letter of such a line.
 const LETTER: u8 = b'p';
@@ -53,8 +53,8 @@ impl Packer {
 /// whole.
 #[must_use]
 pub fn unpack(line: &[u8]) -> Option<Vec<Frame<'_>>> {
-    let (length, line) = decimal(line)?;
-    let (_, rest) = decimal(line).filter(|_| u64::try_from(line.len()) == Ok(length))?;
+    let (line, _) = measured(line).filter(|(_, behind)| behind.is_empty())?;
+    let (_, rest) = decimal(line)?;
     let mut rest = rest.strip_prefix(&[LETTER, b' ', b'0', b' '])?;
     let mut frames = Vec::new();
     while !rest.is_empty() {

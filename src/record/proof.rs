@@ -11,7 +11,6 @@
 //! If the pod shares its PID namespace, processes of the script can outlive the runner and could read the
 //! nonce. The runner then writes no nonce. Its start record still has a proof, so no message is ever
 //! believed.
-
 //!
 //! The exit and end records in the log have a nonce of their own. A node may cut a line in two
 //! ([`super::frame`]), and the second part could be a text of the script that looks like a record. This nonce is

@@ -7,11 +7,13 @@ use kube::{
     runtime::{WatchStreamExt, watcher},
 };
 
-use crate::cli::{
-    connect::Session,
-    terminal::{FAINT, Terminal, line, tell},
+use crate::{
+    cli::{
+        connect::Session,
+        terminal::{FAINT, Terminal, line, tell},
+    },
+    lasting_watch::lasting_watch,
 };
-use crate::lasting_watch::lasting_watch;
 
 /// Tells the pod's events on standard error as they come. It ends only if they may not be read.
 pub(super) async fn tell_all(session: &Session, pod: &str) {

@@ -9,7 +9,6 @@ use std::{
     },
 };
 
-use crate::lasting_watch::lasting_watch;
 use futures::{StreamExt, future, stream::BoxStream};
 use kube::{
     Api, Client, Resource, ResourceExt,
@@ -30,6 +29,7 @@ use crate::{
         action::ScriptRef,
         template::{TemplateKind, TemplateSpec},
     },
+    lasting_watch::lasting_watch,
     operator::spec::{
         expand::{Lookup, Template},
         expanded::Version,

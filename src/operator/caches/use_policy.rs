@@ -9,7 +9,6 @@ use std::{
     sync::{Arc, PoisonError, RwLock},
 };
 
-use crate::lasting_watch::lasting_watch;
 use futures::{StreamExt, pin_mut};
 use k8s_openapi::api::admissionregistration::v1::{
     ValidatingAdmissionPolicy, ValidatingAdmissionPolicyBinding,
@@ -21,6 +20,7 @@ use tracing::{info, warn};
 
 use crate::{
     api::policy::{self, BINDING, POLICY, fault},
+    lasting_watch::lasting_watch,
     operator::options::UsePolicyOption,
 };
 

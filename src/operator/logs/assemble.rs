@@ -622,30 +622,33 @@ mod tests {
         }
     }
 
-    fn started() -> String {
-        let start = Start {
+    /// Of a runner that signs nothing.
+    fn start() -> Start {
+        Start {
             version: 1,
             of: of(),
             unmasked: vec![],
             adjusted: vec![],
             suspects: vec![],
             proof: None,
-            records_proof: Some(proof("nonce")),
-        };
+            records_proof: None,
+        }
+    }
+
+    fn start_record(start: Start) -> String {
         serde_json::to_string(&Record::Start(start)).unwrap()
     }
 
-    /// A log whose start record is read. It is of a runner that signs nothing.
-    fn begun() -> Assembler {
-        let mut log = Assembler::new(of());
-        let start = Start { records_proof: None, ..start_of(&started()) };
-        log.fact.start = Some(start);
-        log
+    /// Of a runner that signs its records.
+    fn started() -> String {
+        start_record(Start { records_proof: Some(proof("nonce")), ..start() })
     }
 
-    fn start_of(text: &str) -> Start {
-        let Ok(Record::Start(start)) = serde_json::from_str(text) else { panic!("{text}") };
-        start
+    /// A log whose start record is read.
+    fn begun() -> Assembler {
+        let mut log = Assembler::new(of());
+        log.fact.start = Some(start());
+        log
     }
 
     fn signed(record: &str, nonce: &str) -> String {
@@ -907,18 +910,7 @@ mod tests {
     #[test]
     fn the_first_start_record_counts() {
         let mut log = Assembler::new(of());
-        let start = |proof: &str| {
-            let start = Start {
-                version: 1,
-                of: of(),
-                unmasked: vec![],
-                adjusted: vec![],
-                suspects: vec![],
-                proof: Some(proof.into()),
-                records_proof: None,
-            };
-            serde_json::to_string(&Record::Start(start)).unwrap()
-        };
+        let start = |proof: &str| start_record(Start { proof: Some(proof.into()), ..start() });
         feed(&mut log, &[&format!("1 s 0 {}", start("first")), &format!("2 s 0 {}", start("second"))]);
         assert_eq!(log.fact().start.unwrap().proof.as_deref(), Some("first"));
     }

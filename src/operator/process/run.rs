@@ -6,7 +6,7 @@ use futures::{FutureExt, future};
 use kube::{Client, Config};
 use tokio::{
     net::TcpListener,
-    signal::unix::{SignalKind, signal},
+    signal::unix::{Signal, SignalKind, signal},
 };
 use tracing::{error, info, warn};
 
@@ -187,17 +187,19 @@ pub fn stopped() -> impl Future<Output = ()> {
             None
         }
     });
-    let received = caught.into_iter().flatten().map(|mut signal| {
-        Box::pin(async move {
-            // There is no end of signals.
-            let _ = signal.recv().await;
-        })
-    });
-    let received: Vec<_> = received.collect();
-    async move {
-        if received.is_empty() {
-            future::pending::<()>().await;
+    let [terminate, interrupt] = caught.map(received);
+    async {
+        tokio::select! {
+            () = terminate => {}
+            () = interrupt => {}
         }
-        future::select_all(received).await;
+    }
+}
+
+/// Waits for the signal, or for ever if it is not caught.
+async fn received(caught: Option<Signal>) {
+    match caught {
+        Some(mut signal) => drop(signal.recv().await),
+        None => future::pending().await,
     }
 }
