@@ -9,6 +9,7 @@ log=$(mktemp)
 cluster_log=$(mktemp)
 trap 'rm -f "$log" "$cluster_log"' EXIT
 failed=()
+took=()
 started=$SECONDS
 
 step() {
@@ -18,8 +19,10 @@ step() {
 	say "== $name"
 	if "$@" 2>&1 | tee -a "$log"; then
 		say "== $name: passed in $((SECONDS - begun)) s"
+		took+=("$((SECONDS - begun)) s $name")
 	else
 		say "== $name: FAILED after $((SECONDS - begun)) s"
+		took+=("$((SECONDS - begun)) s $name (failed)")
 		failed+=("$name")
 		return 1
 	fi
@@ -110,6 +113,7 @@ if [ ${#failed[@]} -gt 0 ]; then
 	sed -n 's/^test \(.*\) \.\.\. FAILED$/failed test: \1/p' "$log"
 	grep -A 6 "^thread '.*' .*panicked at" "$log" | grep -v '^ *[0-9]*: \|^ *at \|^stack backtrace' | cut -c 1-300 | tail -n 60
 fi
+say "$(printf '%s\n' "${took[@]}" | sort -rn | awk '{ printf "%s%s", (NR > 1 ? ", " : ""), $0 }')"
 say "all of it took $((SECONDS - started)) s"
 say "$passed passed, $broken failed, $ignored skipped"
 [ ${#failed[@]} -eq 0 ] && [ "$passed" -gt 0 ]

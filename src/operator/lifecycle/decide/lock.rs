@@ -39,6 +39,9 @@ const LOOK_AGAIN: SignedDuration = SignedDuration::from_secs(30);
 const LOOK_AT_GONE: SignedDuration = SignedDuration::from_secs(10);
 /// How long an operator may take from taking the lock to writing so into its action's status.
 const ON_RECORD: SignedDuration = SignedDuration::from_secs(10);
+/// How often to look at a lock that is free, while the status of its last holder does not say so yet. The change of
+/// that status comes earlier.
+const BY_STATUS: SignedDuration = SignedDuration::from_secs(1);
 /// How long to wait until all actions are known, which takes a moment after a start.
 const UNKNOWN: SignedDuration = SignedDuration::from_millis(200);
 
@@ -91,10 +94,14 @@ impl<'a> Gate<'a> {
         if !self.facts.lock.place.known {
             return ControlFlow::Break(Step::Wait(Some(UNKNOWN)));
         }
-        if let Some(obstacle) = self.obstacle() {
-            return ControlFlow::Break(self.wait(&obstacle, None));
+        let obstacle = self.obstacle();
+        // The record of a holder lags behind its Lease. Whoever waits loses nothing by this, and whoever fails must
+        // not fail because of a run that has ended.
+        let by_lease = self.wanted.when_held() == WhenHeld::Fail && self.facts.lock.place.ahead == 0;
+        if let Some(obstacle) = obstacle.as_ref().filter(|_| !by_lease) {
+            return ControlFlow::Break(self.wait(obstacle, None));
         }
-        if !self.recorded {
+        if obstacle.is_none() && !self.recorded {
             return ControlFlow::Break(Step::WriteStatus(Box::new(self.queued("the lock is looked at"))));
         }
         let name = self.wanted.name.clone();
@@ -104,11 +111,15 @@ impl<'a> Gate<'a> {
                 _ => Step::LookAtLock { lock: name, run: self.run.id.clone() },
             });
         };
-        ControlFlow::Break(match passing(seen, self.now) {
-            Passing::Ours(since) => self.has_it(since),
-            Passing::Now => Step::TakeLock { lock: name, run: self.run.id.clone() },
-            Passing::Never(reason, why) => self.end(reason, &why),
-            Passing::Later(why, until) => self.wait(&why, until),
+        ControlFlow::Break(match (passing(seen, self.now), obstacle) {
+            (Passing::Ours(since), _) => self.has_it(since),
+            (Passing::Now, None) => Step::TakeLock { lock: name, run: self.run.id.clone() },
+            (Passing::Now, Some(obstacle)) => {
+                let why = format!("{obstacle} by its status, and has released it by its Lease");
+                self.stay(&why, self.now.checked_add(BY_STATUS).ok())
+            }
+            (Passing::Never(reason, why), _) => self.end(reason, &why),
+            (Passing::Later(why, until), _) => self.wait(&why, until),
         })
     }
 
@@ -130,19 +141,24 @@ impl<'a> Gate<'a> {
         let begun = self.run.requested_at.as_ref().map_or(self.now, |time| time.0);
         match self.wanted.when_held() {
             WhenHeld::Queue => after(begun, self.wanted.queue_deadline()),
-            // It waits for no other run, only until the lock can be looked at.
+            // It waits for no other run, only until the lock can be looked at, or until its release is on record.
             WhenHeld::Fail => after(begun, deadlines(self.facts, &self.run).pending_seconds),
         }
     }
 
-    /// The run waits, and the status says what for. The status is not written for every change: a queue of a
-    /// hundred runs would then write ten thousand times.
+    /// The run waits, or fails if that is what its action wants.
     fn wait(&self, why: &str, until: Option<Timestamp>) -> Step {
         let unreadable = matches!(self.facts.lock.seen, Some(LockSeen::Unreadable(_)));
         if self.wanted.when_held() == WhenHeld::Fail && !unreadable {
             let message = format!("lock {}: {why}", self.wanted.name);
             return self.end(Reason::LockHeld, &message);
         }
+        self.stay(why, until)
+    }
+
+    /// The run waits, and the status says what for. The status is not written for every change: a queue of a
+    /// hundred runs would then write ten thousand times.
+    fn stay(&self, why: &str, until: Option<Timestamp>) -> Step {
         if self.now >= self.deadline() {
             let message = format!(
                 "the queue deadline passed before the run got lock {}: {why}; place {} in the queue",

@@ -249,6 +249,8 @@ fn who_does_not_want_to_wait_fails_at_once() {
     action.spec.lock.as_mut().unwrap().when_held = Some(WhenHeld::Fail);
     let mut world = World::new(action.clone());
     world.lock.place.holder = Some(other());
+    assert!(matches!(world.step(0), Step::LookAtLock { .. }), "the record may be behind the Lease");
+    world.lock.seen = held(|held| held.stands = HolderStands::UnderWay);
     world.ends(0, Reason::LockHeld);
     let mut world = World::new(action.clone());
     world.lock.place.ahead = 1;
@@ -261,6 +263,28 @@ fn who_does_not_want_to_wait_fails_at_once() {
     world.write(0);
     world.lock.seen = free();
     assert!(matches!(world.step(0), Step::TakeLock { .. }));
+}
+
+#[test]
+fn who_does_not_want_to_wait_does_not_fail_because_of_a_release_that_is_not_on_record_yet() {
+    let mut action = locked();
+    action.spec.lock.as_mut().unwrap().when_held = Some(WhenHeld::Fail);
+    let mut world = World::new(action);
+    world.lock.place.holder = Some(other());
+    world.lock.seen = free();
+    world.write(0);
+    assert!(!world.finished() && message(&world).contains("has released it by its Lease"));
+    assert_eq!(world.step(0), Step::Wait(Some(SignedDuration::from_secs(1))), "nothing is taken before that");
+    world.lock.place.holder = None;
+    assert!(matches!(world.step(1), Step::TakeLock { .. }));
+    world.lock.place.holder = Some(other());
+    world.ends(600, Reason::QueueDeadlineExceeded);
+}
+
+#[test]
+fn who_waits_for_a_lock_leaves_its_lease_alone_until_its_turn() {
+    let world = queued();
+    assert!(waits(&world.step(1)));
 }
 
 #[test]
